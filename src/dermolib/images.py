@@ -1,0 +1,169 @@
+"""Files to arrays and back: images are read whole or refused, and written whole or not at all."""
+
+import secrets
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from dermolib._checks import check_image, check_mask, check_number, expected
+from dermolib._types import Image, Mask, PathLike
+
+__all__ = ["MAX_PIXELS", "read_image", "read_mask", "whole_file", "write_image", "write_mask"]
+
+MAX_PIXELS = 150_000_000
+"""Largest image that is decoded, in pixels; a larger one may be a decompression bomb."""
+
+
+def read_image(path: PathLike) -> Image:
+    """Read an image file as RGB; every other mode is converted as follows, nothing is guessed.
+
+    Grey is repeated over the three channels, a palette is looked up, CMYK is converted, an alpha
+    channel is dropped, 16-bit values keep their upper eight bits, and an animation gives its first
+    frame. The orientation tag of a camera is not applied, so that an image stays aligned with its
+    mask.
+
+    Args:
+        path: File in any format that Pillow reads.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB in 0..255.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
+    """
+    return np.array(_to_rgb(_decode(Path(path))))
+
+
+def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
+    """Read a mask file: what is at least half bright is True.
+
+    Args:
+        path: Image file, 0 for background and 255 for foreground.
+        shape: Height and width that the mask must have, in pixels.
+
+    Returns:
+        Mask (H, W), bool.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read as an image, or its size is not `shape`.
+    """
+    mask: Mask = np.array(_to_rgb(_decode(Path(path))).convert("L")) >= 128
+    if shape is not None and mask.shape != tuple(shape):
+        remedy = "A mask must have the size of its image."
+        raise ValueError(expected(str(path), f"a mask of size {shape}", mask.shape, remedy))
+    return mask
+
+
+def write_image(path: PathLike, image: Image, *, quality: int = 95) -> None:
+    """Write an image whole or not at all: beside the target first, then renamed.
+
+    Args:
+        path: Target; ``.jpg`` and ``.jpeg`` are lossy, ``.png`` keeps every pixel.
+        image: Image (H, W, 3), uint8 RGB.
+        quality: JPEG quality, 1..100.
+
+    Raises:
+        TypeError: `image` is not uint8.
+        ValueError: `image` is not RGB, or the ending is none of the three.
+    """
+    check_image(image)
+    check_number(quality, "quality", low=1, high=100, integer=True)
+    _write(Path(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+
+
+def write_mask(path: PathLike, mask: Mask) -> None:
+    """Write a mask as 0 and 255, whole or not at all.
+
+    Args:
+        path: Target with the ending ``.png``: a lossy format would change the mask.
+        mask: Mask (H, W), bool.
+
+    Raises:
+        TypeError: `mask` is not bool.
+        ValueError: `mask` is not two-dimensional, or the ending is not ``.png``.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(expected("path", "a file ending in .png", str(path)))
+    check_mask(mask, getattr(mask, "shape", (0, 0))[:2])
+    _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
+
+
+@contextmanager
+def whole_file(path: PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    After an error inside the block, `path` is what it was before and the temporary file is gone.
+
+    Args:
+        path: Target file; its folder is made where missing.
+
+    Yields:
+        Path to write to, in the folder of the target.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in {".jpg", ".jpeg", ".png"}:
+        raise ValueError(expected("path", "a file ending in .jpg, .jpeg or .png", str(path)))
+    options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    data = cv2.imencode(suffix, pixels, options)[1]
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _decode(path: Path) -> PillowImage.Image:
+    """Decode a file in full, or say which file it is and what is wrong with it."""
+    try:
+        with warnings.catch_warnings():
+            # MAX_PIXELS is checked below, before any pixel is decoded
+            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
+            with PillowImage.open(path) as image:
+                _check_kind(path, image)
+                image.load()
+                return image.copy()
+    except FileNotFoundError:
+        raise
+    except UnidentifiedImageError:
+        got = f"{path.stat().st_size} bytes that no image decoder knows"
+        raise ValueError(expected(str(path), "an image file", got)) from None
+    except (OSError, SyntaxError, PillowImage.DecompressionBombError) as error:
+        remedy = "Fetch the file again, or leave its row out of the table."
+        raise ValueError(expected(str(path), "a readable image file", error, remedy)) from error
+
+
+def _check_kind(path: Path, image: PillowImage.Image) -> None:
+    if image.mode == "F":
+        remedy = "The range of its values is unknown: write it as 8-bit RGB."
+        raise ValueError(expected(str(path), "an image of integers", "floating point", remedy))
+    if image.width * image.height > MAX_PIXELS:
+        what = f"an image of at most {MAX_PIXELS:,} pixels"
+        remedy = "Resize it with a tool that you trust with the file."
+        raise ValueError(expected(str(path), what, f"{image.width} x {image.height}", remedy))
+
+
+def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    if image.mode.startswith("I"):
+        upper = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255)
+        image = PillowImage.fromarray(upper.astype(np.uint8))
+    if image.mode == "P":
+        # Pillow warns when a palette with transparency loses it in one step
+        image = image.convert("RGBA")
+    return image.convert("RGB")
