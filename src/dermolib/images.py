@@ -77,7 +77,7 @@ def write_image(path: PathLike, image: Image, *, quality: int = 95) -> None:
     """
     check_image(image)
     check_number(quality, "quality", low=1, high=100, integer=True)
-    _write(Path(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+    _write(Path(path), np.ascontiguousarray(image[..., ::-1]), quality)
 
 
 def write_mask(path: PathLike, mask: Mask) -> None:
