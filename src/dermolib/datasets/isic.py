@@ -1,0 +1,360 @@
+"""Images, masks and metadata of the challenge as a dataset of samples."""
+
+import copy
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch.utils.data import Dataset
+
+from dermolib._checks import DatasetNotFoundError, check_choice, expected, listed
+from dermolib._types import PathLike
+from dermolib.datasets.tables import group_names, metadata_vectors, read_table
+from dermolib.diagnoses import DIAGNOSES
+from dermolib.images import read_image, read_mask
+
+__all__ = ["ISICDataset", "Transform"]
+
+Transform = Callable[..., dict[str, Any]]
+"""Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
+
+_ENDINGS = (".jpg", ".jpeg", ".png")
+_SPLITS = ("train", "validation", "test")
+_LAYOUT = (
+    "metadataTrain.csv and metadataTest.csv beside the folders Train and Test with ID.jpg, "
+    "optionally Train/ID_seg.png and lesion_ids.csv"
+)
+
+
+class ISICDataset(Dataset[dict[str, Any]]):
+    """Rows of a table with their images: a map-style dataset whose samples are dictionaries.
+
+    A sample has ``image`` (what the transform makes of it; uint8 RGB (H, W, 3) without one),
+    ``label`` (0..7; absent in a table without classes), ``id``, with ``metadata=True`` the vector
+    ``metadata`` (13,), float32, and with ``masks=True`` the lesion mask ``mask``, bool (H, W).
+    The order of the rows is the order of the table.
+
+    Args:
+        table: CSV file or data frame with the challenge's columns, see
+            `dermolib.datasets.read_table`.
+        image_dir: Folder with a file ``ID.jpg``, ``ID.jpeg`` or ``ID.png`` (in any letter case, in
+            this order of preference) for each row.
+        transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
+            with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
+            every albumentations pipeline has this form.
+        missing: ``"error"`` refuses a table of which an image (or a mask, with ``masks=True``)
+            lacks; ``"drop"`` leaves such rows out, warns how many, and keeps their ids in
+            `dropped`.
+        masks: Whether samples carry the lesion mask from ``ID_seg.png``, bright for lesion.
+        metadata: Whether samples carry age, sex and site, see
+            `dermolib.datasets.metadata_vectors`.
+        mask_dir: Folder of the masks; `image_dir` where not given.
+        split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``. Only training
+            rows can be augmented offline.
+
+    Attributes:
+        table: One row for each sample: the columns of `dermolib.datasets.read_table` with
+            ``image_path`` and ``mask_path``.
+        dropped: Ids that ``missing="drop"`` left out.
+        split: What the rows are for.
+
+    Raises:
+        DatasetNotFoundError: The table or a folder does not exist.
+        FileNotFoundError: Rows lack their image or mask and `missing` is ``"error"``.
+        ValueError: The table is unfit, see `dermolib.datasets.read_table`.
+    """
+
+    def __init__(
+        self,
+        table: PathLike | pd.DataFrame,
+        image_dir: PathLike,
+        *,
+        transform: Transform | None = None,
+        missing: str = "error",
+        masks: bool = False,
+        metadata: bool = False,
+        mask_dir: PathLike | None = None,
+        split: str = "train",
+    ) -> None:
+        """Read the table and find the files of its rows."""
+        check_choice(missing, "missing", ("error", "drop"))
+        check_choice(split, "split", _SPLITS)
+        rows = read_table(table)
+        rows["image_path"] = _paths(rows, Path(image_dir), "", _ENDINGS)
+        rows["mask_path"] = _paths(rows, Path(mask_dir or image_dir), "_seg", (".png",))
+        kept = _drop_missing(rows, Path(image_dir), missing=missing, masks=masks)
+        self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
+        self.split = split
+        self.transform = transform
+        self._with_masks = masks
+        self._with_metadata = metadata
+        self._take(rows[kept])
+
+    @classmethod
+    def from_challenge(
+        cls,
+        root: PathLike,
+        split: str = "train",
+        *,
+        transform: Transform | None = None,
+        missing: str = "error",
+        masks: bool = False,
+        metadata: bool = False,
+        image_dir: PathLike | None = None,
+    ) -> "ISICDataset":
+        """Open the folder of the challenge, real or synthetic.
+
+        Args:
+            root: Folder with ``metadataTrain.csv``, ``metadataTest.csv``, ``Train`` and ``Test``.
+                Where ``lesion_ids.csv`` (ID, LESION_ID) lies beside them, rows know their lesion.
+            split: ``"train"`` or ``"test"``; test rows have no label.
+            transform: See the class.
+            missing: See the class.
+            masks: See the class.
+            metadata: See the class.
+            image_dir: Folder of the images where it is not the one in `root`, for example one of
+                cleaned images; the masks stay those in `root`.
+
+        Returns:
+            Dataset of the rows of one side.
+
+        Raises:
+            DatasetNotFoundError: `root` does not have the layout of the challenge.
+            FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
+            ValueError: A table is unfit.
+        """
+        check_choice(split, "split", ("train", "test"))
+        root = Path(root)
+        side = split.capitalize()
+        for path in (root, root / f"metadata{side}.csv", root / side):
+            if not path.exists():
+                raise DatasetNotFoundError(path, _LAYOUT)
+        table = _with_lesions(read_table(root / f"metadata{side}.csv"), root / "lesion_ids.csv")
+        return cls(
+            table,
+            image_dir or root / side,
+            transform=transform,
+            missing=missing,
+            masks=masks,
+            metadata=metadata,
+            mask_dir=root / side,
+            split=split,
+        )
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """Labels (N,), 0..7.
+
+        Raises:
+            RuntimeError: The table has no classes.
+        """
+        if self._labels is None:
+            sentence = "Expected `labels` to be read from a table with classes, but got none."
+            raise RuntimeError(f"{sentence} Test rows are predicted, not scored.")
+        return self._labels
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the table has classes."""
+        return self._labels is not None
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """Ids (N,)."""
+        return self._ids
+
+    @property
+    def groups(self) -> npt.NDArray[np.object_]:
+        """Lesion of each row (N,); a row of unknown lesion is a group of its own, named by its id.
+
+        An augmented image belongs to the group of the image that it was made from.
+        """
+        return group_names(self.table)
+
+    def class_counts(self) -> npt.NDArray[np.int64]:
+        """Count the rows of each diagnosis.
+
+        Returns:
+            Counts (8,) in the order of `dermolib.diagnoses.DIAGNOSES`.
+
+        Raises:
+            RuntimeError: The table has no classes.
+        """
+        return np.bincount(self.labels, minlength=len(DIAGNOSES)).astype(np.int64)
+
+    def subset(
+        self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], *, split: str | None = None
+    ) -> "ISICDataset":
+        """Take some rows as a dataset of their own.
+
+        Args:
+            indices: Row numbers, 0..N-1, in the order wanted.
+            split: What these rows are for; as here where not given.
+
+        Returns:
+            Dataset of these rows with everything else as here.
+
+        Raises:
+            TypeError: `indices` are not integers.
+            IndexError: A row number is outside of the table.
+        """
+        rows = np.asarray(indices)
+        if rows.size and not np.issubdtype(rows.dtype, np.integer):
+            raise TypeError(expected("indices", "row numbers", f"dtype {rows.dtype}"))
+        rows = rows.astype(np.intp).reshape(-1)
+        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+            what = f"row numbers in 0..{len(self) - 1}"
+            raise IndexError(expected("indices", what, f"{rows.min()}..{rows.max()}"))
+        other = self._copy(split=split)
+        other._take(self.table.iloc[rows])
+        return other
+
+    def with_transform(self, transform: Transform | None) -> "ISICDataset":
+        """Return the same rows with another transform."""
+        other = self._copy(split=None)
+        other.transform = transform
+        return other
+
+    def with_augmented(self, folder: PathLike) -> "ISICDataset":
+        """Append the images that offline augmentation made of these rows.
+
+        Args:
+            folder: Folder with the images and the ``manifest.csv`` of
+                `dermolib.augmentation.augment_offline`.
+
+        Returns:
+            Dataset of these rows, then the augmented ones; an augmented image has the group of its
+            source.
+
+        Raises:
+            DatasetNotFoundError: There is no manifest.
+            FileNotFoundError: A file of the manifest lacks.
+            RuntimeError: These rows are not for training.
+            ValueError: The manifest names a source that is not among these rows, so that its
+                images would leak from another split, or ids stand on both sides.
+        """
+        folder = Path(folder)
+        if self.split != "train":
+            raise RuntimeError(
+                expected("split", "'train' to take augmented images", repr(self.split))
+            )
+        if not (folder / "manifest.csv").exists():
+            raise DatasetNotFoundError(folder / "manifest.csv", "the folder of augment_offline")
+        made = ISICDataset(folder / "manifest.csv", folder, masks=self._with_masks)
+        foreign = made.table["source"][~made.table["source"].isin(self.table["id"])]
+        if len(foreign):
+            remedy = "Augment the training rows after the split, into a folder of their own."
+            what = "a manifest whose sources are all among these rows"
+            got = f"{len(foreign)} others ({listed(foreign)})"
+            raise ValueError(expected(str(folder / "manifest.csv"), what, got, remedy))
+        both = pd.concat([self.table, made.table], ignore_index=True)
+        if both["id"].duplicated().any():
+            twice = listed(both["id"][both["id"].duplicated()])
+            raise ValueError(expected(str(folder), "a folder of new ids", f"known ones ({twice})"))
+        other = self._copy(split=None)
+        other._take(both)
+        return other
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Read one sample.
+
+        Args:
+            index: Row number, 0..N-1, or negative from the end.
+
+        Returns:
+            Sample as a dictionary, see the class.
+
+        Raises:
+            IndexError: There is no such row.
+            ValueError: The image or mask cannot be read, or they differ in size.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(expected("index", f"a row number below {len(self)}", index))
+        image = read_image(self._image_paths[index])
+        parts: dict[str, Any] = {"image": image}
+        if self._with_masks:
+            height, width = image.shape[:2]
+            parts["mask"] = read_mask(self._mask_paths[index], shape=(height, width))
+        if self.transform is not None:
+            parts = self.transform(**parts)
+        sample = {**parts, "id": str(self._ids[index])}
+        if self._labels is not None:
+            sample["label"] = int(self._labels[index])
+        if self._metadata is not None:
+            sample["metadata"] = self._metadata[index].copy()
+        return sample
+
+    def __repr__(self) -> str:
+        """Say how many samples there are, of which split, and from where."""
+        where = Path(self._image_paths[0]).parent if len(self) else "nowhere"
+        return f"ISICDataset({len(self)} images for {self.split}, from {where})"
+
+    def _copy(self, *, split: str | None) -> "ISICDataset":
+        other = copy.copy(self)
+        if split is not None:
+            check_choice(split, "split", _SPLITS)
+            other.split = split
+        return other
+
+    def _take(self, rows: pd.DataFrame) -> None:
+        self.table = rows.reset_index(drop=True)
+        self._ids: npt.NDArray[np.object_] = self.table["id"].to_numpy(object)
+        self._image_paths = self.table["image_path"].to_numpy(object)
+        self._mask_paths = self.table["mask_path"].to_numpy(object)
+        self._labels = (
+            self.table["label"].to_numpy(np.int64) if "label" in self.table.columns else None
+        )
+        self._metadata = metadata_vectors(self.table) if self._with_metadata else None
+
+
+def _with_lesions(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return table
+    lesions = read_table(path).set_index("id")["lesion"]
+    table["lesion"] = table["id"].map(lesions).fillna("")
+    return table
+
+
+def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]) -> pd.Series:
+    """Find the file of each row; empty where there is none."""
+    if not folder.is_dir():
+        raise DatasetNotFoundError(folder, f"a folder with ID{tail}{endings[0]} for each row")
+    found: dict[str, tuple[int, str]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            stem, ending = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
+            if ending.lower() in endings:
+                rank = (endings.index(ending.lower()), entry.name)
+                found[stem] = min(rank, found.get(stem, rank))
+    nothing = (0, "")
+    names = (found.get(f"{name}{tail}", nothing)[1] for name in rows["id"])
+    return pd.Series([str(folder / name) if name else "" for name in names], dtype=str)
+
+
+def _drop_missing(
+    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool
+) -> npt.NDArray[np.bool_]:
+    kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
+    kind = "an image"
+    if masks:
+        kept = kept & (rows["mask_path"].to_numpy(str) != "")
+        kind = "an image and a mask"
+    lacking = listed(rows["id"][~kept])
+    if kept.all():
+        return kept
+    count = f"{int((~kept).sum())} of {len(rows)} lack it ({lacking})"
+    if missing == "error":
+        remedy = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
+        sentence = expected(str(folder), f"a folder with {kind} for each row", count, remedy)
+        raise FileNotFoundError(sentence)
+    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=4)
+    return kept
