@@ -85,8 +85,8 @@ def occlusion_removal(
         return_mask: Whether to return the mask as well.
         options: For ``"luv"``: `radius` of the disc in pixels at `REFERENCE_SIZE`, above 0
             (default 5; at least 1 pixel remains in a smaller image); `low` and `high`, steps of L*,
-            0..100, `low` not above `high` (defaults 6 and 14); `min_area` in pixels at
-            `REFERENCE_SIZE`, 0 or more (default 60).
+            0..100, `low` not above `high` (defaults 8 and 14); `min_area` in pixels at
+            `REFERENCE_SIZE`, 0 or more (default 120).
 
     Returns:
         Image of the same shape, or that image and its mask (H, W), bool.
@@ -179,5 +179,5 @@ def _disc(radius: int) -> npt.NDArray[np.uint8]:
 
 _Method = Callable[..., tuple[Mask, int]]
 _METHODS: dict[str, tuple[_Method, dict[str, Any]]] = {
-    "luv": (_luv, {"radius": 5, "low": 6, "high": 14, "min_area": 60}),
+    "luv": (_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}),
 }

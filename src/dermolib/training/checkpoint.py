@@ -1,0 +1,83 @@
+"""A trained model as one file that holds no code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dermolib._checks import expected
+from dermolib.images import whole_file
+from dermolib.models import build_model
+
+__all__ = ["read_checkpoint", "write_checkpoint"]
+
+_FORMAT = "dermolib-checkpoint-1"
+
+
+def write_checkpoint(path: Path, model: nn.Module, class_names: list[str]) -> None:
+    """Write weights, class names and how the model was built, whole or not at all.
+
+    Args:
+        path: Target file.
+        model: Module; `build_model` has noted on it how it was built.
+        class_names: Names of the classes (K,).
+    """
+    content = {
+        "format": _FORMAT,
+        "architecture": getattr(model, "architecture", None),
+        "class_names": class_names,
+        "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
+    }
+    with whole_file(path) as temporary:
+        torch.save(content, temporary)
+
+
+def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:
+    """Read a file of `write_checkpoint`; nothing in it is executed.
+
+    Args:
+        path: File.
+        model: Module to take the weights; None builds the one that the file describes.
+
+    Returns:
+        Module with the stored weights, and the names of the classes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is none of `write_checkpoint`, or its weights do not fit the model.
+    """
+    content = _content(path)
+    if model is None:
+        model = _rebuild(path, content["architecture"])
+    try:
+        model.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        what = "a checkpoint of this model"
+        raise ValueError(expected(str(path), what, f"other weights: {error}")) from error
+    return model, list(content["class_names"])
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        what = "a checkpoint of `Trainer.save`"
+        got = f"a file that does not load ({type(error).__name__})"
+        raise ValueError(expected(str(path), what, got)) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
+        remedy = "Load plain weights with `build_model(..., weights=PATH)`."
+        raise ValueError(expected(str(path), what, "another content", remedy))
+    return content
+
+
+def _rebuild(path: Path, architecture: dict[str, Any] | None) -> nn.Module:
+    if architecture is None:
+        what = "a checkpoint of a model that `build_model` built"
+        remedy = "Build the module yourself and pass it as `model`."
+        raise ValueError(expected(str(path), what, "one of another module", remedy))
+    return build_model(**architecture)
