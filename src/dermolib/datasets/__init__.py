@@ -2,7 +2,13 @@
 
 from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.splits import grouped_split
-from dermolib.datasets.tables import METADATA_NAMES, SITES, metadata_vectors, read_table
+from dermolib.datasets.tables import (
+    METADATA_NAMES,
+    SITES,
+    metadata_vectors,
+    read_challenge_table,
+    read_table,
+)
 
 __all__ = [
     "METADATA_NAMES",
@@ -10,5 +16,6 @@ __all__ = [
     "ISICDataset",
     "grouped_split",
     "metadata_vectors",
+    "read_challenge_table",
     "read_table",
 ]

@@ -14,7 +14,12 @@ from torch.utils.data import Dataset
 
 from dermolib._checks import DatasetNotFoundError, check_choice, expected, listed
 from dermolib._types import PathLike
-from dermolib.datasets.tables import group_names, metadata_vectors, read_table
+from dermolib.datasets.tables import (
+    group_names,
+    metadata_vectors,
+    read_challenge_table,
+    read_table,
+)
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import read_image, read_mask
 
@@ -25,10 +30,6 @@ Transform = Callable[..., dict[str, Any]]
 
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _SPLITS = ("train", "validation", "test")
-_LAYOUT = (
-    "metadataTrain.csv and metadataTest.csv beside the folders Train and Test with ID.jpg, "
-    "optionally Train/ID_seg.png and lesion_ids.csv"
-)
 
 
 class ISICDataset(Dataset[dict[str, Any]]):
@@ -128,21 +129,16 @@ class ISICDataset(Dataset[dict[str, Any]]):
             FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
             ValueError: A table is unfit.
         """
-        check_choice(split, "split", ("train", "test"))
-        root = Path(root)
-        side = split.capitalize()
-        for path in (root, root / f"metadata{side}.csv", root / side):
-            if not path.exists():
-                raise DatasetNotFoundError(path, _LAYOUT)
-        table = _with_lesions(read_table(root / f"metadata{side}.csv"), root / "lesion_ids.csv")
+        table = read_challenge_table(root, split)
+        folder = Path(root) / split.capitalize()
         return cls(
             table,
-            image_dir or root / side,
+            image_dir or folder,
             transform=transform,
             missing=missing,
             masks=masks,
             metadata=metadata,
-            mask_dir=root / side,
+            mask_dir=folder,
             split=split,
         )
 
@@ -218,6 +214,26 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """Return the same rows with another transform."""
         other = self._copy(split=None)
         other.transform = transform
+        return other
+
+    def with_images(self, folder: PathLike) -> "ISICDataset":
+        """Return the same rows with their images from another folder, such as one of cleaned ones.
+
+        Args:
+            folder: Folder with an image for each row, named as in the class.
+
+        Returns:
+            Dataset of these rows; the masks stay where they are.
+
+        Raises:
+            DatasetNotFoundError: There is no such folder.
+            FileNotFoundError: A row has no image there.
+        """
+        rows = self.table.copy()
+        rows["image_path"] = _paths(rows, Path(folder), "", _ENDINGS)
+        _drop_missing(rows, Path(folder), missing="error", masks=False)
+        other = self._copy(split=None)
+        other._take(rows)
         return other
 
     def with_augmented(self, folder: PathLike) -> "ISICDataset":
@@ -314,14 +330,6 @@ class ISICDataset(Dataset[dict[str, Any]]):
             self.table["label"].to_numpy(np.int64) if "label" in self.table.columns else None
         )
         self._metadata = metadata_vectors(self.table) if self._with_metadata else None
-
-
-def _with_lesions(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    if not path.exists():
-        return table
-    lesions = read_table(path).set_index("id")["lesion"]
-    table["lesion"] = table["id"].map(lesions).fillna("")
-    return table
 
 
 def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]) -> pd.Series:

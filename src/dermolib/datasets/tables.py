@@ -8,11 +8,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._checks import DatasetNotFoundError, check_choice, expected, listed
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
 
-__all__ = ["METADATA_NAMES", "SITES", "group_names", "metadata_vectors", "read_table"]
+__all__ = [
+    "METADATA_NAMES",
+    "SITES",
+    "group_names",
+    "metadata_vectors",
+    "read_challenge_table",
+    "read_table",
+]
 
 SITES: tuple[str, ...] = (
     "anterior torso",
@@ -45,6 +52,10 @@ _COLUMNS = {
     "LESION_ID": "lesion",
     "SOURCE_ID": "source",
 }
+_LAYOUT = (
+    "metadataTrain.csv and metadataTest.csv beside the folders Train and Test with ID.jpg, "
+    "optionally Train/ID_seg.png and lesion_ids.csv"
+)
 _MISSING = {"", "nan", "na", "n/a", "none", "unknown"}
 _HIGHEST_AGE = 120
 # A name that stays inside its folder on every system, is not hidden and has no control character.
@@ -87,6 +98,34 @@ def read_table(source: PathLike | pd.DataFrame) -> pd.DataFrame:
     table["sex"] = _sexes(raw, name)
     table["site"] = _text(raw, "site").str.lower()
     table["source"] = _text(raw, "source")
+    return table
+
+
+def read_challenge_table(root: PathLike, split: str = "train") -> pd.DataFrame:
+    """Read one side of the challenge's tables, whether its images are there or not.
+
+    Args:
+        root: Folder with ``metadataTrain.csv``, ``metadataTest.csv``, ``Train`` and ``Test``, and
+            perhaps ``lesion_ids.csv`` (ID, LESION_ID).
+        split: ``"train"`` or ``"test"``.
+
+    Returns:
+        Table of `read_table`, with the lesions where they are known.
+
+    Raises:
+        DatasetNotFoundError: `root` does not have the layout of the challenge.
+        ValueError: A table is unfit, see `read_table`.
+    """
+    check_choice(split, "split", ("train", "test"))
+    root = Path(root)
+    side = split.capitalize()
+    for path in (root, root / f"metadata{side}.csv", root / side):
+        if not path.exists():
+            raise DatasetNotFoundError(path, _LAYOUT)
+    table = read_table(root / f"metadata{side}.csv")
+    if (root / "lesion_ids.csv").exists():
+        lesions = read_table(root / "lesion_ids.csv").set_index("id")["lesion"]
+        table["lesion"] = table["id"].map(lesions).fillna("")
     return table
 
 

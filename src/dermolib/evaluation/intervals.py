@@ -1,0 +1,85 @@
+"""Confidence intervals that know that images of one lesion are no independent evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._checks import check_number, expected
+
+__all__ = ["Interval", "bootstrap_interval"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with its confidence interval.
+
+    Attributes:
+        score: Score of all images.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+        level: Share of resamples within the interval, 0..1.
+        n: Number of images.
+        groups: Number of groups that were resampled.
+    """
+
+    score: float
+    low: float
+    high: float
+    level: float
+    n: int
+    groups: int
+
+
+def bootstrap_interval(
+    score: Callable[[npt.NDArray[np.intp]], float],
+    groups: npt.ArrayLike,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Resample whole groups with replacement and take the percentiles of the score.
+
+    Args:
+        score: Takes row numbers (M,), some of them repeated, and gives the score of these rows.
+        groups: Group of each row (N,), such as its lesion; any values that can be compared.
+        resamples: Number of resamples, 1 or more.
+        level: Level of the interval, above 0 and up to 1.
+        seed: Seed of the resampling, 0 or more.
+
+    Returns:
+        Score of all rows with its percentile interval.
+
+    Raises:
+        ValueError: There is no row, or an argument is out of range.
+
+    References:
+        Field and Welsh, Bootstrapping clustered data, Journal of the Royal Statistical Society B
+        69(3), 2007, https://doi.org/10.1111/j.1467-9868.2007.00593.x.
+
+    Examples:
+        >>> right = np.array([1, 1, 1, 0, 1, 1, 0, 1])
+        >>> lesions = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+        >>> interval = bootstrap_interval(lambda rows: right[rows].mean(), lesions)
+        >>> interval.score, interval.low, interval.high, interval.groups
+        (0.75, 0.5, 1.0, 4)
+    """
+    check_number(resamples, "resamples", low=1, integer=True)
+    check_number(level, "level", above=0, high=1)
+    check_number(seed, "seed", low=0, integer=True)
+    names: npt.NDArray[Any] = np.asarray(groups)
+    if names.ndim != 1 or not len(names):
+        raise ValueError(expected("groups", "a group for each row (N,)", f"shape {names.shape}"))
+    number, size = np.unique(names, return_inverse=True, return_counts=True)[1:]
+    rows_by_group = np.split(np.argsort(number, kind="stable"), np.cumsum(size)[:-1])
+    generator = np.random.default_rng(seed)
+    scores = []
+    for _ in range(resamples):
+        drawn = generator.integers(0, len(size), len(size))
+        scores.append(score(np.concatenate([rows_by_group[group] for group in drawn])))
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
+    every = float(score(np.arange(len(names))))
+    return Interval(every, float(low), float(high), float(level), len(names), len(size))
