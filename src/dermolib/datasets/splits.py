@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from dermolib._checks import check_number, expected
 from dermolib._types import Indices
@@ -39,8 +39,9 @@ def grouped_split(
 ) -> list[Indices]:
     """Split rows so that no lesion stands on two sides and each side has its share of each class.
 
-    Rows go by whole lesions; shares are met as nearly as that allows, in steps of a twentieth. The
-    result depends on the rows and the seed alone.
+    Rows go by whole lesions; shares are met as nearly as that allows, to within a twentieth. Where
+    no class has as many rows as there are equal parts to deal out (5 for 80/20), classes are not
+    balanced any more, lesions still are. The result depends on the rows and the seed alone.
 
     Args:
         dataset_or_table: An `ISICDataset`, anything with ``labels`` and ``groups``, or a table with
@@ -128,7 +129,9 @@ def _numbered(groups: npt.NDArray[np.object_]) -> Indices:
 
 
 def _assign(labels: npt.NDArray[np.int64], groups: Indices, total: int, seed: int) -> Indices:
-    splitter = StratifiedGroupKFold(n_splits=total, shuffle=True, random_state=seed)
+    stratified = np.bincount(labels).max() >= total  # scikit-learn refuses to stratify fewer
+    kind = StratifiedGroupKFold if stratified else GroupKFold
+    splitter = kind(n_splits=total, shuffle=True, random_state=seed)
     fold_of_row = np.zeros(len(labels), dtype=np.intp)
     with warnings.catch_warnings():
         # A class with fewer rows than folds is dealt out as far as it goes, as documented

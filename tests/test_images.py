@@ -1,0 +1,180 @@
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+
+from dermolib import images
+from dermolib.images import read_image, read_mask, whole_file, write_image, write_mask
+from drawing import noise_image
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 99))
+def test_a_png_gives_back_every_pixel(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("png") / "a.png"
+    image = noise_image(height, width, seed)
+
+    write_image(path, image)
+
+    np.testing.assert_array_equal(read_image(path), image)
+
+
+def test_a_jpeg_of_one_colour_keeps_its_channel_order(tmp_path: Path) -> None:
+    image = np.full((16, 16, 3), (200, 100, 50), dtype=np.uint8)
+
+    write_image(tmp_path / "a.jpg", image)
+
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - image).max() <= 3
+
+
+def test_a_grey_image_is_repeated_over_the_channels(tmp_path: Path) -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+    PillowImage.fromarray(grey).save(tmp_path / "a.png")
+
+    image = read_image(tmp_path / "a.png")
+
+    np.testing.assert_array_equal(image, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_a_16_bit_grey_image_keeps_its_upper_eight_bits(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    PillowImage.fromarray(deep).save(tmp_path / "a.png")
+
+    assert read_image(tmp_path / "a.png")[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
+def test_an_alpha_channel_is_dropped(tmp_path: Path) -> None:
+    rgba = np.zeros((2, 2, 4), dtype=np.uint8)
+    rgba[..., 0], rgba[..., 3] = 90, 10
+    PillowImage.fromarray(rgba).save(tmp_path / "a.png")
+
+    assert read_image(tmp_path / "a.png")[0, 0].tolist() == [90, 0, 0]
+
+
+def test_a_palette_with_transparency_is_looked_up(tmp_path: Path) -> None:
+    image = PillowImage.new("P", (2, 2), 1)
+    image.putpalette([0, 0, 0, 7, 8, 9])
+    image.save(tmp_path / "a.png", transparency=b"\x00\x80")
+
+    assert read_image(tmp_path / "a.png")[0, 0].tolist() == [7, 8, 9]
+
+
+def test_a_cmyk_jpeg_is_converted(tmp_path: Path) -> None:
+    PillowImage.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+
+    red, green, blue = read_image(tmp_path / "a.jpg")[4, 4].astype(int)
+
+    assert (red > 240, green < 15, blue < 15) == (True, True, True)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path: Path) -> None:
+    frames = [PillowImage.new("RGB", (4, 4), (shade, 0, 0)) for shade in (255, 0)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+
+    assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_the_orientation_of_a_camera_is_not_applied(tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    PillowImage.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
+
+    assert read_image(tmp_path / "a.jpg").shape == (4, 8, 3)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.jpg"):
+        read_image(tmp_path / "absent.jpg")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>error 404</html>", b"\xff\xd8\xff"])
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=rf"Expected `{re.escape(str(path))}` to be an? .*image"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_truncated_image_is_refused_not_filled_with_grey(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    write_image(path, noise_image(64, 64, 0))
+    path.write_bytes(path.read_bytes()[:-900])
+
+    with pytest.raises(ValueError, match=r"to be a readable image file, but got .* Fetch the file"):
+        read_image(path)
+
+
+def test_an_image_of_floating_point_is_refused(tmp_path: Path) -> None:
+    PillowImage.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "a.tiff")
+
+    with pytest.raises(ValueError, match="an image of integers, but got floating point"):
+        read_image(tmp_path / "a.tiff")
+
+
+def test_a_giant_image_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "a.png", noise_image(10, 20, 0))
+    monkeypatch.setattr(images, "MAX_PIXELS", 199)
+
+    with pytest.raises(ValueError, match="at most 199 pixels, but got 20 x 10"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    PillowImage.new("1", (30_000, 30_000)).save(buffer, "PNG")
+    (tmp_path / "bomb.png").write_bytes(buffer.getvalue())
+
+    with pytest.raises(ValueError, match=r"bomb\.png` to be a readable image file"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_a_mask_survives_writing_and_reading(tmp_path: Path) -> None:
+    mask = np.random.default_rng(0).random((9, 7)) > 0.5
+
+    write_mask(tmp_path / "m.png", mask)
+
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", shape=(9, 7)), mask)
+
+
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
+    write_mask(tmp_path / "m.png", np.ones((4, 5), dtype=np.bool_))
+
+    with pytest.raises(ValueError, match=re.escape("a mask of size (5, 4), but got (4, 5).")):
+        read_mask(tmp_path / "m.png", shape=(5, 4))
+
+
+def test_a_mask_is_not_written_lossy(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a file ending in \.png"):
+        write_mask(tmp_path / "m.jpg", np.ones((2, 2), dtype=np.bool_))
+
+
+def test_an_unknown_ending_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a file ending in \.jpg, \.jpeg or \.png"):
+        write_image(tmp_path / "a.bmp", noise_image(2, 2, 0))
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.txt"
+    with whole_file(target) as temporary:
+        temporary.write_text("old")
+
+    def write_half() -> None:
+        with whole_file(target) as temporary:
+            temporary.write_text("ha")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_half()
+
+    assert target.read_text() == "old"
+    assert list(target.parent.iterdir()) == [target]

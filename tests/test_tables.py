@@ -1,0 +1,183 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dermolib._checks import DatasetNotFoundError
+from dermolib.datasets import METADATA_NAMES, metadata_vectors, read_challenge_table, read_table
+from dermolib.datasets.tables import group_names
+
+HEADER = "ID,CLASS,SEX,AGE,POSITION\n"
+
+
+def write(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> None:
+    path = write(tmp_path, HEADER + "ISIC_1,8,male,85.0,lower extremity\n")
+
+    row = read_table(path).iloc[0].to_dict()
+
+    assert row == {
+        "id": "ISIC_1",
+        "label": 7,
+        "lesion": "",
+        "age": 85.0,
+        "sex": "male",
+        "site": "lower extremity",
+        "source": "",
+    }
+
+
+@pytest.mark.parametrize("missing", ["nan", "NaN", "", "NA", "unknown", " None "])
+def test_the_text_nan_and_its_kin_are_missing(tmp_path: Path, missing: str) -> None:
+    table = read_table(write(tmp_path, f"{HEADER}A,1,{missing},{missing},{missing}\n"))
+
+    assert table[["sex", "site"]].to_numpy().tolist() == [["", ""]]
+    assert np.isnan(table["age"][0])
+
+
+def test_a_byte_order_mark_and_any_letter_case_are_understood(tmp_path: Path) -> None:
+    path = write(tmp_path, "id,Class, sex\nA,2,FEMALE\n", "utf-8-sig")
+
+    table = read_table(path)
+
+    assert (table["id"][0], table["label"][0], table["sex"][0]) == ("A", 1, "female")
+
+
+def test_a_table_without_classes_has_no_labels(tmp_path: Path) -> None:
+    assert "label" not in read_table(write(tmp_path, "ID,AGE\nA,3\n"))
+
+
+def test_a_whole_class_written_as_float_is_that_class(tmp_path: Path) -> None:
+    assert read_table(write(tmp_path, "ID,CLASS\nA,2.0\n"))["label"].tolist() == [1]
+
+
+def test_a_table_that_was_read_reads_as_itself(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, HEADER + "A,1,nan,nan,nan\nB,8,male,3.5,head/neck\n"))
+
+    pd.testing.assert_frame_equal(read_table(table), table)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 8), st.sampled_from(["male", "female", "nan"])),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_no_row_is_lost_and_none_changes_its_place(rows: list[tuple[int, str]]) -> None:
+    frame = pd.DataFrame(rows, columns=["CLASS", "SEX"])
+    frame.insert(0, "ID", [f"I{number}" for number in range(len(rows))])
+
+    table = read_table(frame)
+
+    assert table["id"].tolist() == frame["ID"].tolist()
+    assert (table["label"] + 1).tolist() == frame["CLASS"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "a CSV file with a header, but got an empty file."),
+        (HEADER, "a table with at least one row, but got a header only."),
+        ("CLASS\n1\n", "a table with a column `ID`, but got the columns CLASS."),
+        ("ID,id\nA,B\n", "a table with each column once, but got 'id' twice."),
+        ("ID,CLASS\nA,0\n", "whose class is 1..8, but got 1 other (row 2: '0'). Known are 1 MEL"),
+        ("ID,CLASS\nA,1\nB,9\nC,x\n", "but got 2 other (row 3: '9', row 4: 'x')."),
+        ("ID,CLASS\nA,\n", "whose class is 1..8, but got 1 other (row 2: '')."),
+        ("ID,CLASS\nA,1.5\n", "(row 2: '1.5')"),
+        ("ID\nA\nB\nA\n", "in which each id stands once, but got 1 other (row 4: 'A')."),
+        ("ID\n../A\n", "whose ids are plain file names, but got 1 other (row 2: '../A')."),
+        ("ID\n/etc/passwd\n", "(row 2: '/etc/passwd')"),
+        ("ID\nC:\\\\x\n", "(row 2: 'C:"),
+        ("ID,AGE\n..,1\n", "(row 2: '..')"),
+        ("ID,AGE\n,1\n", "(row 2: '')"),
+        ("ID,AGE\nA\x00,1\n", "plain file names"),
+        ("ID,AGE\nA,300\n", "whose ages are 0..120 years, but got 1 other (row 2: '300')."),
+        ("ID,AGE\nA,old\n", "(row 2: 'old'). Write `nan` where it is not known."),
+        ("ID,SEX\nA,x\n", "whose sex is female or male, but got 1 other (row 2: 'x')."),
+        ('ID,SEX\n"A,x\n', "to be a CSV file, but got a parser error"),
+    ],
+)
+def test_an_unfit_table_is_refused_by_file_row_and_remedy(
+    tmp_path: Path, text: str, sentence: str
+) -> None:
+    path = write(tmp_path, text)
+
+    with pytest.raises(ValueError, match=re.escape(sentence)) as caught:
+        read_table(path)
+
+    assert str(path) in str(caught.value)
+
+
+def test_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "ID,POSITION\nA,é\n", "latin-1")
+
+    with pytest.raises(ValueError, match=r"a CSV file in UTF-8, but got .* Save it as UTF-8\."):
+        read_table(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetNotFoundError, match=r"absent\.csv` to exist"):
+        read_table(tmp_path / "absent.csv")
+
+
+def test_metadata_become_numbers_with_a_flag_for_each_that_is_missing() -> None:
+    frame = pd.DataFrame(
+        {
+            "ID": ["A", "B", "C"],
+            "AGE": ["50", "nan", "0"],
+            "SEX": ["female", "male", "nan"],
+            "POSITION": ["head/neck", "nan", "elsewhere"],
+        }
+    )
+
+    vectors = metadata_vectors(read_table(frame))
+
+    named = [
+        {name for name, value in zip(METADATA_NAMES, row, strict=True) if value} for row in vectors
+    ]
+    assert named == [
+        {"age", "female", "head/neck"},
+        {"age_missing", "site_missing"},
+        {"sex_missing"},
+    ]
+    assert vectors[0, 0] == pytest.approx(0.5)
+    assert vectors.dtype == np.float32
+
+
+def test_a_group_is_the_lesion_or_the_image_or_the_source_of_the_image() -> None:
+    table = pd.DataFrame({"id": ["A", "B", "C"], "lesion": ["L", "", ""], "source": ["", "", "B"]})
+
+    assert group_names(table).tolist() == ["L", "B", "B"]
+
+
+def test_the_challenge_knows_its_lesions(challenge: Path) -> None:
+    assert read_challenge_table(challenge)["lesion"].tolist() == ["L0", "L1", "", "L1", "L2", ""]
+    assert read_challenge_table(challenge, "test")["lesion"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize("name", ["metadataTrain.csv", "Train"])
+def test_a_folder_without_the_layout_is_told_the_layout(challenge: Path, name: str) -> None:
+    (challenge / name).rename(challenge / "elsewhere")
+
+    with pytest.raises(DatasetNotFoundError, match=f"{name}` to exist.*Expected layout: metadata"):
+        read_challenge_table(challenge)
+
+
+@pytest.mark.data
+def test_the_real_tables_hold_the_papers_counts(data_dir: Path) -> None:
+    table: Any = read_challenge_table(data_dir / "isic_challenge")
+
+    counts = np.bincount(table["label"])
+    assert counts.tolist() == [3391, 9657, 2492, 650, 1968, 179, 190, 471]
+    assert len(read_challenge_table(data_dir / "isic_challenge", "test")) == 6333
