@@ -21,8 +21,8 @@ from drawing import noise_image
 
 def textbook(image: Image, radius: int, low: float, high: float, min_area: float) -> Mask:
     """Follow the definition with scikit-image alone."""
-    light = np.rint(2.55 * rgb2luv(image)[..., 0]).astype(np.int64)
-    step = closing(light, disk(radius), mode="ignore") - light
+    light = np.rint(2.55 * rgb2luv(image)[..., 0]).astype(np.uint8)
+    step = closing(light, disk(radius), mode="ignore") - light  # never below 0
     weak, strong = step > low * 2.55, step > high * 2.55
     # apply_hysteresis_threshold joins by sides alone, which breaks a thin slanting hair
     part = label(weak, connectivity=2)
