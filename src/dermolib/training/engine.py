@@ -28,6 +28,8 @@ _ABOUT_ITSELF = (
     # Advice on speed that dermolib's own documentation gives with figures
     r".*does not have many workers which may be a bottleneck",
     r"The number of training batches \(\d+\) is smaller than the logging interval",
+    # Training without validation is a documented choice
+    r"You defined a `validation_step` but have no `val_dataloader`",
     # Fitting again into a folder of one's own is what the caller asked for
     r"Checkpoint directory .* exists and is not empty",
     # Deprecations between Lightning and torch or torchmetrics, which no caller can mend

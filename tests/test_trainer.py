@@ -1,0 +1,430 @@
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from dermolib.metrics import weighted_accuracy
+from dermolib.models import build_model
+from dermolib.training import History, Trainer
+
+
+class Colours(Dataset[dict[str, Any]]):
+    """Noisy images of three colours, which a tiny network can tell apart."""
+
+    def __init__(self, count: int, *, seed: int = 0, classes: int = 3) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.labels = np.arange(count) % classes
+        self.images = torch.randn(count, 3, 8, 8, generator=generator) * 0.5
+        self.images[torch.arange(count), torch.from_numpy(self.labels) % 3] += 1.0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": self.images[index], "label": int(self.labels[index]), "id": str(index)}
+
+
+class Unlabelled(Colours):
+    """The same images without their labels."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"image": self.images[index]}
+
+
+def network(*, classes: int = 3, dropout: float = 0.0, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Dropout(dropout), nn.Linear(4, classes),
+        )  # fmt: skip
+
+
+def trainer(model: nn.Module | None = None, **options: Any) -> Trainer:
+    settings: dict[str, Any] = {
+        "num_classes": 3,
+        "epochs": 6,
+        "batch_size": 8,
+        "learning_rate": 0.1,
+        "device": "cpu",
+        "precision": "32-true",
+    }
+    return Trainer(model or network(), **{**settings, **options})
+
+
+def test_training_learns_to_tell_colours_apart() -> None:
+    fitted = trainer()
+    before = fitted.evaluate(Colours(30, seed=1))
+
+    history = fitted.fit(Colours(60), Colours(30, seed=1))
+
+    after = fitted.evaluate(Colours(30, seed=1))
+    assert len(history) == 6
+    assert after["weighted_accuracy"] > 0.9 > before["weighted_accuracy"]
+    assert history.column("train_loss")[-1] < history.column("train_loss")[0]
+    assert after["n"] == 30
+
+
+def test_a_row_of_history_is_plain_numbers() -> None:
+    history = trainer(epochs=2).fit(Colours(16), Colours(8))
+
+    assert list(history.rows[0]) == [
+        "epoch",
+        "learning_rate",
+        "train_loss",
+        "validation_loss",
+        "validation_accuracy",
+        "validation_weighted_accuracy",
+    ]
+    assert [row["epoch"] for row in history] == [1, 2]
+    assert {type(value) for row in history for value in row.values()} <= {int, float}
+    assert history.to_frame().shape == (2, 6)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_same_seed_gives_the_same_history_and_another_seed_another(workers: int) -> None:
+    def run(seed: int) -> list[dict[str, float]]:
+        model = network(dropout=0.5)
+        return trainer(model, seed=seed, epochs=2, workers=workers).fit(Colours(24)).rows
+
+    first, again, other = run(1), run(1), run(2)
+
+    assert first == again
+    assert first != other
+
+
+def test_training_leaves_the_global_generator_as_it_was() -> None:
+    before = torch.random.get_rng_state()
+
+    trainer(network(dropout=0.5), epochs=1).fit(Colours(16))
+
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_after_fit_the_model_has_the_weights_of_the_best_epoch(tmp_path: Path) -> None:
+    fitted = trainer(learning_rate=2.0, epochs=5, output=tmp_path)
+
+    history = fitted.fit(Colours(60), Colours(30, seed=1))
+
+    best = max(history.column("validation_weighted_accuracy"))
+    score = fitted.evaluate(Colours(30, seed=1))["weighted_accuracy"]
+    assert score == pytest.approx(best)
+    stored = torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"]
+    for name, value in fitted.model.state_dict().items():
+        assert torch.equal(stored[f"model.{name}"], value)
+
+
+def test_logs_are_written_as_csv_and_for_tensorboard(tmp_path: Path) -> None:
+    trainer(epochs=2, output=tmp_path).fit(Colours(16), Colours(8))
+
+    assert "validation_weighted_accuracy" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_without_an_output_nothing_stays_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    trainer(epochs=1).fit(Colours(16), Colours(8))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_predictions_are_probabilities_in_the_order_of_the_data() -> None:
+    model = network()
+    data = Colours(21)
+
+    predicted = trainer(model).predict(data)
+
+    expected = model.eval()(data.images).softmax(dim=1)
+    assert predicted.shape == (21, 3)
+    torch.testing.assert_close(predicted, expected, atol=1e-5, rtol=0)
+
+
+def test_predictions_need_no_labels() -> None:
+    assert trainer().predict(Unlabelled(5)).shape == (5, 3)
+
+
+@settings(deadline=None, max_examples=5)
+@given(size=st.integers(1, 40))
+def test_scores_do_not_depend_on_the_size_of_a_batch(size: int) -> None:
+    data = Colours(20)
+    whole = trainer(batch_size=20).evaluate(data)
+
+    scores = trainer(batch_size=size).evaluate(data)
+
+    assert scores == pytest.approx(whole, rel=1e-5)
+
+
+def test_evaluation_agrees_with_the_metric_on_the_predictions() -> None:
+    fitted, data = trainer(), Colours(30)
+
+    scores = fitted.evaluate(data)
+
+    predicted, labels = fitted.predict(data), torch.from_numpy(data.labels)
+    score = weighted_accuracy(predicted, labels, num_classes=3)
+    assert scores["weighted_accuracy"] == pytest.approx(score.item())
+    assert scores["accuracy"] == pytest.approx((predicted.argmax(1) == labels).double().mean())
+    loss = nn.functional.nll_loss(predicted.log(), labels)
+    assert scores["loss"] == pytest.approx(loss.item(), rel=1e-4)
+
+
+def test_loaders_and_pairs_are_taken_as_they_are() -> None:
+    data = Colours(16)
+    pairs = [(data.images[:8], torch.from_numpy(data.labels[:8]))]
+    loader: DataLoader[Any] = DataLoader(data, batch_size=4)
+
+    history = trainer(epochs=1).fit(loader, DataLoader(pairs, batch_size=None))  # type: ignore[arg-type]  # a list is a map-style dataset
+
+    assert len(history) == 1
+
+
+def test_a_network_learns_one_batch_by_heart_and_stays_as_it_was() -> None:
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batch = next(iter(DataLoader(Colours(12), batch_size=12)))
+
+    history = trainer(model).overfit_batch(batch, epochs=300, learning_rate=0.3)
+
+    assert history.rows[-1]["accuracy"] == 1.0
+    assert history.rows[-1]["loss"] < 0.01 < history.rows[-2]["loss"]
+    assert list(history.rows[0]) == ["epoch", "loss", "accuracy"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_line_is_written_every_ten_epochs(capsys: pytest.CaptureFixture[str]) -> None:
+    batch = next(iter(DataLoader(Colours(12), batch_size=12)))
+
+    trainer().overfit_batch(batch, epochs=25)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [int(line.split(":")[0].removeprefix("epoch")) for line in lines] == [1, 11, 21, 25]
+    assert re.fullmatch(r"epoch    1: loss \d\.\d{4}, accuracy \d\.\d{3}", lines[0])
+
+
+def test_a_saved_trainer_predicts_the_same(tmp_path: Path) -> None:
+    model = build_model("custom_cnn", num_classes=8, image_size=16)
+    saved = trainer(model, num_classes=8)
+    saved.save(tmp_path / "model.pt")
+
+    loaded = Trainer.load(tmp_path / "model.pt", device="cpu", precision="32-true")
+
+    images = [{"image": torch.randn(3, 16, 16)}]
+    assert torch.equal(loaded.predict(images), saved.predict(images))
+    assert loaded.class_names == ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
+
+
+def test_a_module_of_ones_own_is_loaded_into_one_like_it(tmp_path: Path) -> None:
+    saved = trainer(network(seed=1), class_names=["red", "green", "blue"])
+    saved.save(tmp_path / "model.pt")
+
+    loaded = Trainer.load(tmp_path / "model.pt", model=network(seed=2), device="cpu")
+
+    for name, value in saved.model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], value)
+    assert loaded.class_names == ("red", "green", "blue")
+
+
+def test_a_module_of_ones_own_must_be_passed(tmp_path: Path) -> None:
+    trainer().save(tmp_path / "model.pt")
+
+    with pytest.raises(ValueError, match=r"Build the module yourself and pass it as `model`\."):
+        Trainer.load(tmp_path / "model.pt")
+
+
+def test_a_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:
+    trainer().save(tmp_path / "model.pt")
+
+    with pytest.raises(ValueError, match=r"(?s)a checkpoint of this model, but got other weights"):
+        Trainer.load(tmp_path / "model.pt", model=network(classes=4))
+
+
+def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path) -> None:
+    torch.save({"format": Path("code")}, tmp_path / "evil.pt")
+
+    with pytest.raises(ValueError, match=r"evil\.pt` to be a checkpoint of `Trainer\.save`"):
+        Trainer.load(tmp_path / "evil.pt")
+
+
+def test_plain_weights_are_told_from_a_checkpoint(tmp_path: Path) -> None:
+    torch.save(network().state_dict(), tmp_path / "weights.pt")
+
+    with pytest.raises(ValueError, match=r"Load plain weights with `build_model"):
+        Trainer.load(tmp_path / "weights.pt")
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    trainer().save(tmp_path / "model.pt")
+    content = (tmp_path / "model.pt").read_bytes()
+    (tmp_path / "model.pt").write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(ValueError, match="a file that does not load"):
+        Trainer.load(tmp_path / "model.pt")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent\.pt"):
+        Trainer.load(tmp_path / "absent.pt")
+
+
+def test_balanced_weights_make_all_classes_weigh_the_same() -> None:
+    data = Colours(9)
+    data.labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2])
+
+    balanced = trainer(class_weights="balanced", epochs=1, seed=3).fit(data).rows
+    given_weights = trainer(class_weights=[0.5, 1.5, 3.0], epochs=1, seed=3).fit(data).rows
+    none = trainer(epochs=1, seed=3).fit(data).rows
+
+    assert balanced == given_weights
+    assert balanced != none
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_schedule_ends_far_below_its_peak(schedule: str, optimizer: str) -> None:
+    options = {"schedule": schedule, "optimizer": optimizer, "learning_rate": 0.01}
+
+    rates = trainer(**options).fit(Colours(48)).column("learning_rate")
+
+    assert rates[-1] < 0.01 * max(rates)
+
+
+def test_bfloat16_trains_too() -> None:
+    history = trainer(precision="bf16-mixed", epochs=2).fit(Colours(16), Colours(8))
+
+    assert np.isfinite(history.column("validation_loss")).all()
+
+
+def test_lightning_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        trainer(epochs=1).fit(Colours(16), Colours(8))
+
+    assert not [record for record in caplog.records if "lightning" in record.name]
+
+
+class Shifted:
+    """A random transform like those of albumentations."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng()
+
+    def set_random_seed(self, seed: int) -> None:
+        self.generator = np.random.default_rng(seed)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return image + float(self.generator.normal())
+
+
+class Transformed(Colours):
+    """Images with a random transform, as a dataset with a preset has it."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.transform = Shifted()
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = super().__getitem__(index)
+        return {**sample, "image": self.transform(sample["image"])}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_random_transforms_follow_the_seed_of_the_run(workers: int) -> None:
+    def run(seed: int) -> list[dict[str, float]]:
+        return trainer(seed=seed, epochs=2, workers=workers).fit(Transformed(24)).rows
+
+    assert run(1) == run(1)
+
+
+def test_a_loss_that_is_no_number_stops_the_run() -> None:
+    data = Colours(16)
+    data.images[3] = torch.nan
+
+    with pytest.raises(RuntimeError, match=r"`train_loss` to be finite, but got nan\. Lower"):
+        trainer().fit(data)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        ({"num_classes": 1}, ValueError, "`num_classes` to be an integer of 2 or more"),
+        ({"optimizer": "adam"}, ValueError, "'sgd', 'adamw', but got 'adam'. Did you mean 'adamw'"),
+        ({"learning_rate": 0}, ValueError, "`learning_rate` to be a number above 0, but got 0."),
+        ({"momentum": 2}, ValueError, "`momentum` to be a number in 0..1, but got 2."),
+        ({"weight_decay": -1}, ValueError, "`weight_decay` to be a number of 0 or more"),
+        ({"schedule": "step"}, ValueError, "`schedule` to be one of 'constant', 'cosine'"),
+        ({"epochs": 0}, ValueError, "`epochs` to be an integer of 1 or more, but got 0."),
+        ({"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more, but got 0."),
+        ({"workers": -1}, ValueError, "`workers` to be an integer of 0 or more, but got -1."),
+        ({"seed": 0.5}, TypeError, "`seed` to be an integer of 0 or more, but got 0.5 of type"),
+        ({"device": "gpu"}, ValueError, "`device` to be one of 'auto', 'cpu', 'cuda', 'mps'"),
+        ({"precision": "16"}, ValueError, "`precision` to be one of 'auto', '32-true'"),
+        ({"class_names": ["a"]}, ValueError, "`class_names` to be 3 names, one for each class"),
+    ],
+)
+def test_unfit_options_are_refused(options: Any, kind: type[Exception], sentence: str) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        trainer(**options)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"`model` to be a torch module.* See `build_model`\."):
+        Trainer("alexnet")  # type: ignore[arg-type]  # the wrong type under test
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(ValueError, match=r"`device` to be one of this machine, but got 'cuda'\."):
+        trainer(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "sentence"),
+    [
+        ([], ValueError, "`train` to be a set with at least one image, but got an empty one."),
+        (iter([]), TypeError, "`train` to be a dataset or loader with a length"),
+        ([{"image": torch.zeros(3, 8, 8)}], ValueError, "`batch` to be a batch with `label`"),
+        ([{"label": 1}], TypeError, "a dictionary with `image` and `label`, or a pair of them"),
+        (
+            [{"image": torch.zeros(8, 8, 3, dtype=torch.uint8), "label": 1}],
+            TypeError,
+            "`image` to be a float tensor (N, 3, H, W), but got torch.uint8.",
+        ),
+    ],
+)
+def test_unfit_data_are_refused(data: Any, kind: type[Exception], sentence: str) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        trainer().fit(data)
+
+
+def test_a_model_of_other_classes_is_refused_before_the_first_step() -> None:
+    with pytest.raises(ValueError, match=re.escape("logits (N, 3), but got (8, 4). Build it with")):
+        trainer(network(classes=4)).fit(Colours(16))
+
+
+def test_balanced_weights_need_labels() -> None:
+    with pytest.raises(ValueError, match=r"a dataset with `labels`.* Pass the weights as numbers"):
+        trainer(class_weights="balanced").fit([{"image": torch.zeros(3, 8, 8), "label": 1}])
+
+
+@pytest.mark.parametrize(("weights", "what"), [([1.0], "3 weights"), ("even", "'balanced'")])
+def test_unfit_weights_are_refused(weights: Any, what: str) -> None:
+    with pytest.raises(ValueError, match=f"`class_weights` to be .*{what}"):
+        trainer(class_weights=weights).fit(Colours(16))
+
+
+def test_a_history_gives_its_columns() -> None:
+    history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2}])
+
+    assert history.column("loss") == [2.0]
+    assert [row["epoch"] for row in history] == [1, 2]
