@@ -53,6 +53,10 @@ def test_labels_groups_and_counts_follow_the_table(challenge: Path) -> None:
     assert dataset.ids.tolist() == [f"IMG_{number}" for number in range(6)]
 
 
+def test_labels_become_a_tensor_without_a_warning(challenge: Path) -> None:
+    assert torch.from_numpy(open_train(challenge).labels).tolist() == [0, 1, 2, 7, 1, 1]
+
+
 def test_a_subset_keeps_order_options_and_groups(challenge: Path) -> None:
     dataset = open_train(challenge, metadata=True)
 

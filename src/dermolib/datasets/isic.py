@@ -323,12 +323,13 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
     def _take(self, rows: pd.DataFrame) -> None:
         self.table = rows.reset_index(drop=True)
-        self._ids: npt.NDArray[np.object_] = self.table["id"].to_numpy(object)
+        self._ids: npt.NDArray[np.object_] = self.table["id"].to_numpy(object, copy=True)
         self._image_paths = self.table["image_path"].to_numpy(object)
         self._mask_paths = self.table["mask_path"].to_numpy(object)
-        self._labels = (
-            self.table["label"].to_numpy(np.int64) if "label" in self.table.columns else None
-        )
+        self._labels = None
+        if "label" in self.table.columns:
+            # A copy, since torch warns of arrays that cannot be written to
+            self._labels = self.table["label"].to_numpy(np.int64, copy=True)
         self._metadata = metadata_vectors(self.table) if self._with_metadata else None
 
 

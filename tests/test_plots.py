@@ -1,0 +1,371 @@
+import ast
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+from dermolib import reporting
+from dermolib.reporting import (
+    plot_confusion,
+    plot_history,
+    plot_occlusion,
+    plot_overfit,
+    plot_samples,
+    save_figure,
+)
+
+_IMAGE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+_MASK = np.arange(12 * 16).reshape(12, 16) % 4 == 0
+
+
+def _texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def _lines(axes: Axes) -> dict[str, tuple[list[float], list[float]]]:
+    return {
+        str(line.get_label()): (
+            np.asarray(line.get_xdata()).tolist(),
+            np.asarray(line.get_ydata()).tolist(),
+        )
+        for line in axes.lines
+    }
+
+
+def test_occlusion_shows_before_mask_and_after_in_rows() -> None:
+    result = np.where(_MASK[..., None], np.uint8(9), _IMAGE)
+    tall = np.zeros((20, 10, 3), np.uint8)
+
+    figure = plot_occlusion([_IMAGE, tall], [_MASK, np.zeros((20, 10), bool)], [result, tall])
+
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["before", "mask (25.0 %)", "after", "before", "mask (0.0 %)", "after"]
+    shown = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
+    for array, given_one in zip(shown[:3], (_IMAGE, _MASK, result), strict=True):
+        assert (array == given_one).all()
+
+
+def test_samples_fill_rows_from_the_left() -> None:
+    figure = plot_samples([_IMAGE] * 5, titles=list("abcde"), columns=3)
+
+    assert [axes.get_title() for axes in figure.axes] == list("abcde")
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    found = [(place.rowspan.start, place.colspan.start) for place in places if place is not None]
+    assert found == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+
+
+def test_fewer_samples_than_columns_leave_no_gap() -> None:
+    spec = plot_samples([_IMAGE], columns=4).axes[0].get_subplotspec()
+
+    assert spec is not None
+    assert spec.get_gridspec().ncols == 1
+
+
+def test_histories_are_drawn_as_lines_and_lacking_values_left_out() -> None:
+    rows = [
+        {"epoch": 0, "train_loss": 2.0, "validation_loss": 2.5},
+        {"epoch": 1, "train_loss": 1.5},
+        {
+            "epoch": 2,
+            "train_loss": 1.0,
+            "validation_loss": 2.0,
+            "validation_weighted_accuracy": 0.4,
+        },
+    ]
+
+    losses, accuracies = plot_history({"with": rows, "without": rows[:1]}).axes
+
+    assert _lines(losses) == {
+        "with, train": ([0, 1, 2], [2.0, 1.5, 1.0]),
+        "with, validation": ([0, 2], [2.5, 2.0]),
+        "without, train": ([0], [2.0]),
+        "without, validation": ([0], [2.5]),
+    }
+    assert _lines(accuracies) == {"with": ([2], [0.4])}
+    assert (losses.get_xlabel(), losses.get_ylabel()) == ("epoch", "loss")
+    assert accuracies.get_ylim() == (0, 1)
+
+
+def test_a_long_history_has_no_markers_and_a_single_epoch_has() -> None:
+    long = plot_history({"a": [{"epoch": epoch, "train_loss": 1.0} for epoch in range(50)]})
+    short = plot_history({"a": [{"epoch": 0, "train_loss": 1.0}]})
+
+    assert long.axes[0].lines[0].get_marker() == ""
+    assert short.axes[0].lines[0].get_marker() == "o"
+
+
+def test_more_runs_than_colours_are_still_drawn() -> None:
+    rows = [{"epoch": 0, "train_loss": 1.0}]
+
+    figure = plot_history({str(run): rows for run in range(11)})
+
+    assert len(figure.axes[0].lines) == 11
+
+
+def test_a_history_without_values_says_so() -> None:
+    assert [_texts(axes) for axes in plot_history({"a": []}).axes] == [["no data"]] * 2
+    assert [_texts(axes) for axes in plot_overfit([]).axes] == [["no data"]] * 2
+
+
+def test_overfitting_is_drawn_as_loss_and_accuracy() -> None:
+    rows = [{"epoch": 1, "loss": 2.0, "accuracy": 0.1}, {"epoch": 10, "loss": 0.5, "accuracy": 1.0}]
+
+    losses, accuracies = plot_overfit(rows).axes
+
+    assert list(_lines(losses).values()) == [([1, 10], [2.0, 0.5])]
+    assert list(_lines(accuracies).values()) == [([1, 10], [0.1, 1.0])]
+    assert losses.get_legend() is None
+
+
+def test_confusion_colours_are_the_rows_shares_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    truth, guess = generator.integers(0, 8, 400), generator.integers(0, 8, 400)
+
+    axes = plot_confusion(confusion_matrix(truth, guess)).axes[0]
+
+    shares = confusion_matrix(truth, guess, normalize="true")
+    assert np.asarray(axes.images[0].get_array()) == pytest.approx(shares)
+    assert _texts(axes) == [str(count) for count in confusion_matrix(truth, guess).ravel()]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
+    assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["MEL", "NV"]
+
+
+def _luminance(color: Any) -> float:
+    red, green, blue = mpl.colors.to_rgb(color)
+    linear = [
+        x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in (red, green, blue)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    hnp.arrays(
+        np.int64, st.integers(1, 4).map(lambda side: (side, side)), elements=st.integers(0, 10**5)
+    )
+)
+def test_every_number_of_a_confusion_matrix_is_readable(matrix: Any) -> None:
+    axes = plot_confusion(matrix).axes[0]
+
+    image = axes.images[0]
+    shares = np.asarray(image.get_array()).ravel()
+    assert len(axes.texts) == matrix.size
+    for share, text in zip(shares, axes.texts, strict=True):
+        light, dark = sorted(
+            (_luminance(image.cmap(image.norm(share))[:3]), _luminance(text.get_color())),
+            reverse=True,
+        )
+        # contrast that the Web Content Accessibility Guidelines ask of text (level AA)
+        assert (light + 0.05) / (dark + 0.05) > 4.5
+
+
+def test_a_class_without_images_has_an_uncoloured_row() -> None:
+    axes = plot_confusion([[0, 0], [1, 3]]).axes[0]
+
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[0, 0], [0.25, 0.75]]
+
+
+def test_a_confusion_matrix_is_drawn_where_asked() -> None:
+    figure = Figure()
+    axes = figure.add_subplot()
+
+    assert plot_confusion([[1]], axes=axes) is figure
+    assert len(axes.images) == 1
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf", "PNG"])
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    for name in ("one", "two"):
+        save_figure(plot_overfit([{"epoch": 1, "loss": 1.0}]), tmp_path / f"{name}.{ending}")
+
+    first, second = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "two"))
+    assert first == second
+    assert b"Date" not in first
+    assert b"atplotlib" not in first or ending != "png"
+
+
+def test_a_saved_figure_has_150_dots_per_inch_by_default(tmp_path: Path) -> None:
+    figure = Figure(figsize=(2, 1))
+
+    save_figure(figure, tmp_path / "new" / "a.png")
+    save_figure(figure, tmp_path / "b.png", dpi=50)
+
+    sizes = [mpl.image.imread(tmp_path / name).shape[:2] for name in ("new/a.png", "b.png")]
+    assert sizes == [(150, 300), (50, 100)]
+
+
+def test_a_figure_that_fails_to_draw_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    path = tmp_path / "a.png"
+    path.write_text("old")
+    monkeypatch.setattr(Figure, "savefig", fail)
+
+    with pytest.raises(OSError, match="disk full"):
+        save_figure(Figure(), path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_drawing_leaves_pyplot_and_its_state_alone() -> None:
+    code = (
+        "import sys, matplotlib; before = matplotlib.rcParams.copy(); "
+        "from dermolib.reporting import plot_confusion; plot_confusion([[1]]); "
+        "sys.exit('matplotlib.pyplot' in sys.modules or before != matplotlib.rcParams.copy())"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 # the code above
+
+
+def test_every_function_is_exported_and_has_an_example() -> None:
+    for name in reporting.__all__:
+        text = getattr(reporting, name).__doc__
+        assert "Examples:" in text
+
+
+def test_reporting_imports_no_other_stage() -> None:
+    folder = Path(reporting.__file__).parent
+    allowed = {"_checks", "_types", "diagnoses", "images", "reporting"}
+
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("dermolib"):
+                assert str(node.module).split(".")[1] in allowed
+
+
+_FLOAT = np.zeros((12, 16, 3))
+_FLOAT_SENTENCE = (
+    "to be an RGB image (H, W, 3) of dtype uint8, but got dtype float64. "
+    "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`."
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "sentence"),
+    [
+        (
+            lambda: plot_occlusion([], [], []),
+            ValueError,
+            "Expected `images` to be at least one image, but got none.",
+        ),
+        (
+            lambda: plot_occlusion([_IMAGE], [_MASK], []),
+            ValueError,
+            "Expected `images and masks and results` to be of one length, "
+            "but got 1 images, 1 masks, 0 results.",
+        ),
+        (
+            lambda: plot_occlusion([_FLOAT], [_MASK], [_IMAGE]),  # type: ignore[list-item] # the type is what is refused
+            TypeError,
+            f"Expected `images` {_FLOAT_SENTENCE}",
+        ),
+        (
+            lambda: plot_occlusion([_IMAGE], [_MASK], [_FLOAT]),  # type: ignore[list-item] # the type is what is refused
+            TypeError,
+            f"Expected `results` {_FLOAT_SENTENCE}",
+        ),
+        (
+            lambda: plot_occlusion([_IMAGE], [_MASK.T], [_IMAGE]),
+            ValueError,
+            "Expected `masks` to be a mask (12, 16) of dtype bool, but got shape (16, 12).",
+        ),
+        (
+            lambda: plot_samples([]),
+            ValueError,
+            "Expected `images` to be at least one image, but got none.",
+        ),
+        (
+            lambda: plot_samples([_IMAGE], titles=["a", "b"]),
+            ValueError,
+            "Expected `images and titles` to be of one length, but got 1 images, 2 titles.",
+        ),
+        (
+            lambda: plot_samples([_FLOAT]),  # type: ignore[list-item] # the type is what is refused
+            TypeError,
+            f"Expected `images` {_FLOAT_SENTENCE}",
+        ),
+        (
+            lambda: plot_samples([_IMAGE], columns=0),
+            ValueError,
+            "Expected `columns` to be an integer of 1 or more, but got 0.",
+        ),
+        (
+            lambda: plot_history({}),
+            ValueError,
+            "Expected `histories` to be at least one run, but got none.",
+        ),
+        (
+            lambda: plot_history({"a": [{"epoch": 0}, {"loss": 1.0}]}),
+            ValueError,
+            "Expected `histories['a']` to be rows with the key `epoch`, but got row 1 with loss.",
+        ),
+        (
+            lambda: plot_overfit([{}]),
+            ValueError,
+            "Expected `rows` to be rows with the key `epoch`, but got row 0 with no key.",
+        ),
+        (
+            lambda: plot_confusion([[1, 2]]),
+            ValueError,
+            "Expected `matrix` to be a matrix of counts (K, K), but got shape (1, 2).",
+        ),
+        (
+            lambda: plot_confusion([]),
+            ValueError,
+            "Expected `matrix` to be a matrix of counts (K, K), but got shape (0,).",
+        ),
+        (
+            lambda: plot_confusion([[-1]]),
+            ValueError,
+            "Expected `matrix` to be a matrix of counts (K, K) of 0 or more, but got -1.",
+        ),
+        (
+            lambda: plot_confusion([[0.5]]),
+            TypeError,
+            "Expected `matrix` to be a matrix of counts (K, K) of whole numbers, "
+            "but got dtype float64.",
+        ),
+        (
+            lambda: plot_confusion([[1]], names=["a", "b"]),
+            ValueError,
+            "Expected `names` to be 1 names, one for each class, but got 2: a, b.",
+        ),
+        (
+            lambda: save_figure(Figure(), "a.jpeg"),
+            ValueError,
+            "Expected `path` to be a file ending in .png, .svg or .pdf, but got a.jpeg.",
+        ),
+        (
+            lambda: save_figure("a", "a.png"),  # type: ignore[arg-type] # the type is what is refused
+            TypeError,
+            "Expected `figure` to be a matplotlib Figure, but got an object of type str.",
+        ),
+        (
+            lambda: save_figure(Figure(), "a.png", dpi=5),
+            ValueError,
+            "Expected `dpi` to be an integer in 20..1200, but got 5.",
+        ),
+    ],
+    ids=map(str, itertools.count()),
+)
+def test_bad_arguments_are_refused(
+    call: Callable[[], Any], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(sentence)}$"):
+        call()
