@@ -12,7 +12,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 def group(name: str) -> list[str]:
     """Return the requirements of one dependency group."""
-    return nox.project.dependency_groups(PROJECT, name)
+    return list(nox.project.dependency_groups(PROJECT, name))
 
 
 @nox.session

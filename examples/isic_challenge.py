@@ -192,9 +192,8 @@ def clean(dataset: ISICDataset, output: Path, options: argparse.Namespace) -> IS
     shares = np.array(
         list(tqdm(parallel(jobs), total=len(dataset), disable=not sys.stderr.isatty()))
     )
-    print(
-        f"{dataset.split}: {shares.mean():.2%} of the pixels masked, {(shares > 0).mean():.0%} of images"
-    )
+    touched = (shares > 0).mean()
+    print(f"{dataset.split}: {shares.mean():.2%} of the pixels masked, {touched:.0%} of images")
     with whole_file(output / "clean" / f"{dataset.split}.csv") as path:
         pd.DataFrame({"ID": dataset.ids, "SHARE": shares.round(6)}).to_csv(path, index=False)
     if dataset.split == "train":
@@ -279,6 +278,7 @@ def make_trainer(options: argparse.Namespace, output: Path | None = None) -> Tra
         learning_rate=options.learning_rate,
         weight_decay=5e-4,
         schedule="onecycle",
+        gradient_clip=5.0,
         epochs=options.epochs,
         batch_size=options.batch_size,
         workers=options.workers,

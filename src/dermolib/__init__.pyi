@@ -27,4 +27,5 @@ from .preprocessing import occlusion_mask as occlusion_mask
 from .preprocessing import occlusion_removal as occlusion_removal
 from .training import Trainer as Trainer
 
+__all__: list[str]
 __version__: str

@@ -91,6 +91,7 @@ def make_engine(
     epochs: int,
     progress: bool,
     callbacks: list[Any],
+    gradient_clip: float | None,
     output: Path | None,
 ) -> "lightning.Trainer":
     """Set up a Lightning trainer for one call.
@@ -101,6 +102,7 @@ def make_engine(
         epochs: Epochs to run.
         progress: Whether to show a progress bar; there is none where standard error is no terminal.
         callbacks: Lightning callbacks.
+        gradient_clip: Norm to which gradients are shortened, or None.
         output: Folder for the CSV and TensorBoard logs; None logs nothing.
 
     Returns:
@@ -121,6 +123,7 @@ def make_engine(
         precision=precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
         max_epochs=epochs,
         callbacks=callbacks,
+        gradient_clip_val=gradient_clip,
         logger=loggers,
         enable_checkpointing=any(hasattr(callback, "best_model_path") for callback in callbacks),
         enable_model_summary=False,

@@ -58,6 +58,7 @@ class Trainer:
         momentum: Momentum of SGD, 0..1.
         weight_decay: Weight decay, 0 or more.
         schedule: ``"constant"``, ``"cosine"`` (down to 0) or ``"onecycle"`` (up and down to 0).
+        gradient_clip: Norm above 0 to which the gradient of a step is shortened, or None.
         epochs: Epochs of `fit`.
         batch_size: Images in a batch.
         workers: Processes that load images; 0 loads in this one.
@@ -90,6 +91,7 @@ class Trainer:
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         schedule: str = "constant",
+        gradient_clip: float | None = None,
         epochs: int = 30,
         batch_size: int = 64,
         workers: int = 0,
@@ -110,6 +112,8 @@ class Trainer:
         check_number(momentum, "momentum", low=0, high=1)
         check_number(weight_decay, "weight_decay", low=0)
         check_choice(schedule, "schedule", _SCHEDULES)
+        if gradient_clip is not None:
+            check_number(gradient_clip, "gradient_clip", above=0)
         check_number(epochs, "epochs", low=1, integer=True)
         check_number(batch_size, "batch_size", low=1, integer=True)
         check_number(workers, "workers", low=0, integer=True)
@@ -125,6 +129,7 @@ class Trainer:
             "weight_decay": float(weight_decay),
             "schedule": schedule,
         }
+        self._gradient_clip = gradient_clip
         self._epochs = int(epochs)
         self._batch_size = int(batch_size)
         self._workers = int(workers)
@@ -236,7 +241,8 @@ class Trainer:
         recipe = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "constant"}
         module = self._module(None, model=copy.deepcopy(self.model), **recipe)
         keep = KeepRows(lines=self._progress, stop_below=_LEARNED)
-        loader: DataLoader[Any] = DataLoader([batch], batch_size=None)
+        only: Any = [batch]
+        loader: DataLoader[Any] = DataLoader(only, batch_size=None)
         with self._seeded(None), quiet():
             self._engine([keep], epochs=epochs, progress=False).fit(module, loader)
         names = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_accuracy"}
@@ -274,7 +280,7 @@ class Trainer:
     ) -> "ClassifierModule":
         from dermolib.training.module import ClassifierModule
 
-        model = (model or self.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch leaves this form out of its annotations
+        model = (model or self.model).to(memory_format=torch.channels_last)
         return ClassifierModule(
             model,
             num_classes=self.num_classes,
@@ -296,6 +302,7 @@ class Trainer:
             epochs=epochs,
             progress=self._progress if progress is None else progress,
             callbacks=callbacks,
+            gradient_clip=self._gradient_clip,
             output=output,
         )
 

@@ -1,0 +1,191 @@
+"""AlexNet, as torchvision ships it and as Krizhevsky drew it, with a head for few classes."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from dermolib._checks import check_choice, check_number
+from dermolib._types import PathLike
+from dermolib.models._architecture import finish
+from dermolib.models._input import check_images
+from dermolib.models._weights import load_weights
+
+__all__ = ["alexnet"]
+
+_IMAGENET_CLASSES = 1000
+_KRIZHEVSKY_SIZE = 227
+_SMALLEST_SIZE = 63
+_DROPOUT = 0.5
+_OUTPUT_STD = 0.01
+
+# symbolic tracing cannot follow a check of shapes, and takes it as one step instead
+fx.wrap("check_images")
+
+
+def alexnet(
+    num_classes: int = 8,
+    *,
+    variant: Literal["torchvision", "krizhevsky"] = "torchvision",
+    head: Literal["append", "replace"] = "append",
+    weights: PathLike | None = None,
+) -> nn.Module:
+    """Build AlexNet; it gives logits.
+
+    With ``head="append"`` a linear layer of `num_classes` outputs follows the 1000 outputs of the
+    ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper. The table puts a softmax on
+    the 1000 outputs and another on the last layer; both are left out, and nothing takes their
+    place. A softmax inside the network squeezes 1000 values into a sum of 1, so that hardly any
+    gradient passes it, and the cross-entropy loss applies the last softmax itself. With nothing
+    between, the two layers can express no more than one: what the appended layer keeps is the
+    trained ImageNet classifier as its starting point. ``head="replace"`` puts a layer of
+    `num_classes` outputs in the place of the 1000 and has 4 million parameters less.
+
+    ``variant="krizhevsky"`` has the sizes of Table 3: 96 filters first, and two groups in
+    convolutions 2, 4 and 5. The table lists neither local response normalisation nor dropout; the
+    first is left out, as torchvision does, and dropout of 0.5 follows both hidden layers, as
+    Krizhevsky has it.
+
+    Without `weights`, convolutions start with He's normal initialisation, standard deviation
+    √(2 / inputs); linear layers with √(1 / inputs), as behind dropout, which doubles the half that
+    it lets pass; the last layer with 0.01, and biases with 0. So the logits tell images apart from
+    the start and plain SGD moves the loss within a few steps, where torchvision's uniform
+    initialisation gives nearly the same logits for every image and stays at log `num_classes` for
+    a long time. Values come from torch's global generator, so `torch.manual_seed` repeats them.
+
+    Args:
+        num_classes: Number of logits.
+        variant: ``"torchvision"`` takes images of any size from 63 px up, ``"krizhevsky"`` takes
+            227 x 227.
+        head: ``"append"`` or ``"replace"``, see above.
+        weights: None, ``"DEFAULT"`` for torchvision's ImageNet weights (fetched once, digest
+            checked; an interrupted download starts again), or the path of a state dict ending in
+            .pth, .pt or .safetensors: of exactly this model, or of an ImageNet model with 1000
+            classes, which leaves the layer of `num_classes` outputs as initialised.
+
+    Returns:
+        Module that takes a batch (N, 3, H, W), floating point, normalised with the mean and
+        standard deviation of ImageNet where ImageNet weights are used, and gives logits
+        (N, `num_classes`). No ReLU works in place. Attribute ``architecture`` rebuilds it.
+
+    Raises:
+        ConnectionError: The published weights cannot be fetched.
+        FileNotFoundError: There is no file `weights`.
+        TypeError: `num_classes` is no integer, `weights` is no path, or a batch is not floating
+            point.
+        ValueError: An option is unknown, the variant has no published weights, a file does not fit
+            or cannot be read, or a batch has a shape that the network cannot take.
+
+    References:
+        Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural
+        networks, 2012, https://doi.org/10.1145/3065386; Krizhevsky, One weird trick for
+        parallelizing convolutional neural networks, 2014,
+        https://doi.org/10.48550/arXiv.1404.5997 (torchvision's sizes); He et al., Delving deep into
+        rectifiers, 2015, https://doi.org/10.1109/ICCV.2015.123.
+
+    Examples:
+        >>> model = alexnet()
+        >>> sum(parameter.numel() for parameter in model.parameters())
+        61108848
+        >>> model.eval()(torch.zeros(1, 3, 224, 224)).shape
+        torch.Size([1, 8])
+        >>> model.architecture
+        {'name': 'alexnet', 'num_classes': 8, 'variant': 'torchvision', 'head': 'append'}
+    """
+    check_number(num_classes, "num_classes", low=1, integer=True)
+    check_choice(variant, "variant", ["torchvision", "krizhevsky"])
+    check_choice(head, "head", ["append", "replace"])
+    krizhevsky, append = variant == "krizhevsky", head == "append"
+    model = _AlexNet(num_classes, krizhevsky=krizhevsky, append=append)
+    _initialise(model)
+    finish(model, "alexnet", num_classes, variant=variant, head=head)
+    fresh = "head" if append else "classifier.6"
+    load_weights(model, weights, fresh=[fresh], url=None if krizhevsky else _url)
+    return model
+
+
+class _AlexNet(nn.Module):
+    """AlexNet with torchvision's names for its layers, so that torchvision's files fit."""
+
+    def __init__(self, num_classes: int, *, krizhevsky: bool, append: bool) -> None:
+        super().__init__()
+        self._krizhevsky = krizhevsky
+        outputs = _IMAGENET_CLASSES if append else num_classes
+        self.features = _krizhevsky_features() if krizhevsky else _torchvision_features()
+        self.avgpool = nn.Identity() if krizhevsky else nn.AdaptiveAvgPool2d((6, 6))
+        self.classifier = _classifier(outputs, dropout_first=not krizhevsky)
+        self.head = nn.Linear(_IMAGENET_CLASSES, num_classes) if append else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn a batch (N, 3, H, W) into logits (N, num_classes)."""
+        exactly = _KRIZHEVSKY_SIZE if self._krizhevsky else None
+        check_images(images, least=_SMALLEST_SIZE, exactly=exactly)
+        features = self.avgpool(self.features(images))
+        logits: Tensor = self.head(self.classifier(torch.flatten(features, 1)))
+        return logits
+
+
+def _torchvision_features() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 11, stride=4, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(64, 192, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(192, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+    )
+
+
+def _krizhevsky_features() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 96, 11, stride=4),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(96, 256, 5, padding=2, groups=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(256, 384, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(384, 384, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        nn.ReLU(),
+        nn.MaxPool2d(3, stride=2),
+    )
+
+
+def _classifier(outputs: int, *, dropout_first: bool) -> nn.Sequential:
+    first: list[nn.Module] = [nn.Linear(256 * 6 * 6, 4096), nn.ReLU()]
+    second: list[nn.Module] = [nn.Linear(4096, 4096), nn.ReLU()]
+    for hidden in (first, second):
+        hidden.insert(0 if dropout_first else len(hidden), nn.Dropout(_DROPOUT))
+    return nn.Sequential(*first, *second, nn.Linear(4096, outputs))
+
+
+def _initialise(model: _AlexNet) -> None:
+    parameters = list(model.parameters())
+    for parameter in parameters:
+        if parameter.ndim == 1:
+            nn.init.zeros_(parameter)
+        else:
+            # He's gain for a ReLU, less a factor of √2 where dropout doubles what it lets pass
+            convolution = parameter.ndim == 4
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu" if convolution else "linear")
+    nn.init.normal_(parameters[-2], std=_OUTPUT_STD)
+
+
+def _url() -> str:
+    # seconds to import, and needed for this address alone
+    from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
+        AlexNet_Weights,
+    )
+
+    address: str = AlexNet_Weights.DEFAULT.url
+    return address

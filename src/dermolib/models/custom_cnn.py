@@ -1,0 +1,99 @@
+"""The small network that the AlexNet skin-lesion paper tried first."""
+
+from itertools import pairwise
+
+from torch import Tensor, fx, nn
+
+from dermolib._checks import check_number
+from dermolib._types import PathLike
+from dermolib.models._architecture import finish
+from dermolib.models._input import check_images
+from dermolib.models._weights import load_weights
+
+__all__ = ["custom_cnn"]
+
+_CHANNELS = (3, 256, 128, 64)
+_HIDDEN = 32
+_HALVINGS = 2 ** (len(_CHANNELS) - 1)
+
+# symbolic tracing cannot follow a check of shapes, and takes it as one step instead
+fx.wrap("check_images")
+
+
+def custom_cnn(
+    num_classes: int = 8,
+    *,
+    image_size: int = 224,
+    dropout: float = 0.3,
+    weights: PathLike | None = None,
+) -> nn.Module:
+    """Build the network of Table 2 of the AlexNet skin-lesion paper; it gives logits.
+
+    Three blocks of convolution, max pooling, dropout and ReLU, in this order, then two linear
+    layers. At 224 px the last block gives 64 x 28 x 28 = 50,176 values; the table's 49,152 is a
+    slip, as it is no multiple of 28 x 28. The table lists no activation between the two linear
+    layers, and there is none: together they are one linear map, so the 32 values between add
+    parameters and no expressive power.
+
+    Args:
+        num_classes: Number of logits.
+        image_size: Height and width of the images, in pixels, 8 or more: it sets the number of
+            inputs of the first linear layer.
+        dropout: Share of values that training drops in each block, in 0..1.
+        weights: None, or the path of a state dict of exactly this model, ending in .pth, .pt or
+            .safetensors. No weights are published. None draws torch's own initial values from its
+            global generator, so `torch.manual_seed` repeats them.
+
+    Returns:
+        Module that takes a batch (N, 3, `image_size`, `image_size`), floating point, and gives
+        logits (N, `num_classes`). Attribute ``architecture`` rebuilds it.
+
+    Raises:
+        FileNotFoundError: There is no file `weights`.
+        TypeError: A number is no number, `weights` is no path, or a batch is not floating point.
+        ValueError: A number lies outside its range, `weights` is ``"DEFAULT"`` or a file that does
+            not fit or cannot be read, or a batch has another shape.
+
+    Examples:
+        >>> import torch
+        >>> model = custom_cnn(image_size=64)
+        >>> model(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 8])
+        >>> sum(parameter.numel() for parameter in custom_cnn().parameters())
+        1981928
+    """
+    check_number(num_classes, "num_classes", low=1, integer=True)
+    check_number(image_size, "image_size", low=_HALVINGS, integer=True)
+    check_number(dropout, "dropout", low=0, high=1)
+    model = _CustomCNN(num_classes, image_size, dropout)
+    finish(model, "custom_cnn", num_classes, image_size=int(image_size), dropout=float(dropout))
+    load_weights(model, weights)
+    return model
+
+
+class _CustomCNN(nn.Module):
+    def __init__(self, num_classes: int, image_size: int, dropout: float) -> None:
+        super().__init__()
+        self._image_size = image_size
+        self.features = nn.Sequential(*(_block(*pair, dropout) for pair in pairwise(_CHANNELS)))
+        side = image_size // _HALVINGS
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(_CHANNELS[-1] * side * side, _HIDDEN),
+            nn.Linear(_HIDDEN, num_classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn a batch (N, 3, image_size, image_size) into logits (N, num_classes)."""
+        check_images(images, exactly=self._image_size)
+        logits: Tensor = self.classifier(self.features(images))
+        return logits
+
+
+def _block(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.MaxPool2d(2),
+        nn.Dropout(dropout),
+        nn.ReLU(),
+    )
