@@ -34,12 +34,12 @@ def alexnet(
 
     With ``head="append"`` a linear layer of `num_classes` outputs follows the 1000 outputs of the
     ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper. The table puts a softmax on
-    the 1000 outputs and another on the last layer; both are left out, and nothing takes their
-    place. A softmax inside the network squeezes 1000 values into a sum of 1, so that hardly any
-    gradient passes it, and the cross-entropy loss applies the last softmax itself. With nothing
-    between, the two layers can express no more than one: what the appended layer keeps is the
-    trained ImageNet classifier as its starting point. ``head="replace"`` puts a layer of
-    `num_classes` outputs in the place of the 1000 and has 4 million parameters less.
+    the 1000 outputs and another on the last layer. The first is an error of the paper: it squeezes
+    1000 values into a sum of 1, so that hardly any gradient passes. The second belongs to the
+    cross-entropy loss. Both are left out, and nothing takes their place; so the two last layers can
+    express no more than one, and the appended one keeps the trained ImageNet classifier as its
+    starting point. ``head="replace"`` puts a layer of `num_classes` outputs in the place of the
+    1000 and has 4 million parameters less.
 
     ``variant="krizhevsky"`` has the sizes of Table 3: 96 filters first, and two groups in
     convolutions 2, 4 and 5. The table lists neither local response normalisation nor dropout; the
@@ -84,6 +84,7 @@ def alexnet(
         rectifiers, 2015, https://doi.org/10.1109/ICCV.2015.123.
 
     Examples:
+        >>> import torch
         >>> model = alexnet()
         >>> sum(parameter.numel() for parameter in model.parameters())
         61108848

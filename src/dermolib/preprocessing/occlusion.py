@@ -5,6 +5,7 @@ fills by a large step. Sizes are given for an image whose shorter side has `REFE
 and scale with the shorter side of the image at hand: lengths in proportion, areas by its square.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal, overload
 
@@ -84,7 +85,8 @@ def occlusion_removal(
         method: One of `list_occlusion_methods`.
         return_mask: Whether to return the mask as well.
         options: For ``"luv"``: `radius` of the disc in pixels at `REFERENCE_SIZE`, above 0
-            (default 5; at least 1 pixel remains in a smaller image); `low` and `high`, steps of L*,
+            (default 5; rounded up, so that hair of up to twice the radius is bridged in a small
+            image too); `low` and `high`, steps of L*,
             0..100, `low` not above `high` (defaults 8 and 14); `min_area` in pixels at
             `REFERENCE_SIZE`, 0 or more (default 120).
 
@@ -132,7 +134,7 @@ def _luv(
     check_number(low, "low", low=0, high=float(high))
     check_number(min_area, "min_area", low=0)
     scale = min(image.shape[:2]) / REFERENCE_SIZE
-    pixels = max(1, round(radius * scale))
+    pixels = math.ceil(radius * scale)
     if min(image.shape[:2]) < 2 * pixels + 1:
         what = f"at least {2 * pixels + 1} px on each side for a disc of radius {pixels} px"
         raise ValueError(expected("image", what, f"{image.shape[0]} x {image.shape[1]} px"))
