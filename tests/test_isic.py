@@ -218,6 +218,12 @@ def test_augmented_rows_join_the_group_of_their_source(challenge: Path, tmp_path
     np.testing.assert_array_equal(both[6]["image"], noise_image(12, 16, 5))
 
 
+def test_a_manifest_without_rows_adds_none(challenge: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("ID,CLASS,SOURCE_ID\n")
+
+    assert len(open_train(challenge).with_augmented(tmp_path)) == 6
+
+
 def test_an_augmented_image_of_another_split_would_leak(challenge: Path, tmp_path: Path) -> None:
     write_manifest(tmp_path / "aug")
     without_source = open_train(challenge).subset([0, 1, 2])

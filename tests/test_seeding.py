@@ -249,7 +249,7 @@ def test_however_transforms_are_nested_each_is_found_once_and_seeded_differently
 
 def test_outside_a_worker_it_says_how_to_pass_it() -> None:
     sentence = (
-        "Expected `seed_worker` to be called inside a worker, but got the main process. "
+        "Expected `seed_worker` to be called in a worker, but got the main process. "
         r"Pass it as `DataLoader\(..., num_workers=1 or more, worker_init_fn=seed_worker\)`."
     )
     with pytest.raises(RuntimeError, match=sentence):

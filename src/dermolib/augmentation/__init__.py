@@ -10,10 +10,10 @@ import os
 # albumentations asks the package index for a newer version of itself whenever it is imported.
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+from dermolib._seeding import seed_worker
 from dermolib.augmentation.copies import is_blank
 from dermolib.augmentation.offline import Augmentable, augment_offline, plan_offline
 from dermolib.augmentation.presets import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets, preset
-from dermolib.augmentation.seeding import seed_worker
 
 __all__ = [
     "IMAGENET_MEAN",

@@ -244,8 +244,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
                 `dermolib.augmentation.augment_offline`.
 
         Returns:
-            Dataset of these rows, then the augmented ones; an augmented image has the group of its
-            source.
+            Dataset of these rows, then the augmented ones, if any; an augmented image has the group
+            of its source.
 
         Raises:
             DatasetNotFoundError: There is no manifest.
@@ -261,6 +261,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
             )
         if not (folder / "manifest.csv").exists():
             raise DatasetNotFoundError(folder / "manifest.csv", "the folder of augment_offline")
+        if not len(pd.read_csv(folder / "manifest.csv")):
+            return self._copy(split=None)
         made = ISICDataset(folder / "manifest.csv", folder, masks=self._with_masks)
         foreign = made.table["source"][~made.table["source"].isin(self.table["id"])]
         if len(foreign):
