@@ -1,5 +1,12 @@
 """Configuration of the documentation."""
 
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
 import dermolib
 
 project = "dermolib"
@@ -25,9 +32,40 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|np|npt|pandas|pd|torch|nn|lightning|torchmetrics|matplotlib|sklearn)\b.*"),
     (r"py:.*", r"(collections\.abc|pathlib|typing|os|contextlib)\b.*"),
     (r"py:.*", r"(albumentations|A|joblib|timm|skimage|PIL)\b.*"),
+    # A nested annotation that autodoc cuts in two
+    (r"py:class", r"list\[dict\[str"),
     # Annotations as autodoc shortens them
     (r"py:class", r"(Tensor|Path|PathLike|Image|Mask|Indices|Figure|Axes|DataFrame|Any|Callable)"),
 ]
 
 html_theme = "furo"
 html_title = f"dermolib {release}"
+
+
+def find_by_last_name(
+    app: Sphinx, env: BuildEnvironment, node: Any, content: nodes.Element
+) -> nodes.Element | None:
+    """Link a name without its module; the name of an argument stays plain code.
+
+    A docstring says `preset`, an annotation says `dermolib.augmentation.presets.Preset`, and both
+    are documented under the name that users import.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    target = str(node["reftarget"])
+    last = target.rsplit(".", 1)[-1]
+    objects = env.domains["py"].objects  # type: ignore[attr-defined]  # of the Python domain alone
+    if not target.startswith("dermolib.") and "." in target:
+        return None
+    matches = sorted(name for name in objects if name.rsplit(".", 1)[-1] == last)
+    public = [name for name in matches if name.count(".") == 2] or matches[:1]
+    if public and (target.startswith("dermolib.") or len(public) == 1):
+        entry = objects[public[0]]
+        where = node["refdoc"]
+        return make_refnode(app.builder, where, entry.docname, entry.node_id, content, public[0])
+    return content if node["reftype"] == "obj" and "." not in target else None
+
+
+def setup(app: Sphinx) -> None:
+    """Register what the pages need."""
+    app.connect("missing-reference", find_by_last_name)

@@ -1,9 +1,10 @@
 """Files to samples: the challenge's data, splits by lesion, and a synthetic challenge."""
 
+from dermolib._checks import DatasetNotFoundError
 from dermolib.datasets.hair import draw_hair, keep_visible
 from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.lesions import draw_lesion
-from dermolib.datasets.splits import grouped_split
+from dermolib.datasets.splits import Grouped, grouped_split
 from dermolib.datasets.synthetic import (
     SyntheticSample,
     draw_sample,
@@ -20,6 +21,8 @@ from dermolib.datasets.tables import (
 __all__ = [
     "METADATA_NAMES",
     "SITES",
+    "DatasetNotFoundError",
+    "Grouped",
     "ISICDataset",
     "SyntheticSample",
     "draw_hair",

@@ -19,9 +19,9 @@ CHALLENGE_TEST_COUNTS: tuple[int, ...] = (1130, 3219, 831, 217, 656, 60, 63, 157
 def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tensor:
     """Compute the weight of an image of each class, so that all classes weigh the same together.
 
-    The weight of class t is N / (K |G_t|) with N images in K classes. K counts the classes that
-    have images; one without has no image to carry a weight and gets 0. The weights of all images
-    together are N.
+    The weight of class t is N / (K n) with n of the N images in class t, one of K. K counts the
+    classes that have images; one without has no image to carry a weight and gets 0. The weights of
+    all images together are N.
 
     Args:
         counts: Images of each class (C,), 0 or more.
@@ -51,8 +51,8 @@ class WeightedAccuracy(Metric):
     """Weighted categorization accuracy: the weight of the images that are right over that of all.
 
     WA = Σ wᵢ [yᵢ = fᵢ] / Σ wᵢ, where an image has the weight of its true class. Without weights
-    they come from the targets seen, N / (K |G_t|), which makes WA the mean of the recalls of the
-    classes that have targets: a constant prediction of one class scores 1 / K. A class that is
+    they come from the targets seen, see `class_weights`, which makes WA the mean of the recalls of
+    the classes that have targets: a constant prediction of one class scores 1 / K. A class that is
     predicted but has no target is left out of the mean (scikit-learn does the same; torchmetrics'
     macro recall counts it as 0). The state is two whole numbers for each class, so any split into
     batches or processes, in any order, gives the same number.
