@@ -244,6 +244,7 @@ def augment(
         seed=options.seed,
         workers=options.workers,
         held_out=validation,
+        progress=sys.stderr.isatty(),
     )
     both = train.with_augmented(folder)
     print(f"{len(both) - len(train)} images made; now {both.class_counts().tolist()}")
