@@ -140,10 +140,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=0.01)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--workers", type=int, default=min(8, joblib.cpu_count()))
+    parser.add_argument("--workers", type=int, help="processes (default: cores up to 8, synthetic 1)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     options.epochs = options.epochs or (30 if options.data else 8)
+    # A process costs seconds to start, which a few small images do not repay
+    options.workers = options.workers or (min(8, joblib.cpu_count()) if options.data else 1)
     options.image_size = options.image_size or (224 if options.data else 96)
     return options
 
@@ -270,7 +272,7 @@ def check_overfit(train: ISICDataset, output: Path, options: argparse.Namespace)
 def make_trainer(options: argparse.Namespace, output: Path | None = None) -> Trainer:
     """Build a model from the seed and a trainer for it."""
     extra = {"image_size": options.image_size} if options.model == "custom_cnn" else {}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         model = build_model(options.model, weights=options.weights, **extra)
     return Trainer(

@@ -327,7 +327,9 @@ class Trainer:
     @contextmanager
     def _seeded(self, data: Any) -> Iterator[None]:
         """Seed everything random about a run, and leave torch's generator as it was."""
-        with torch.random.fork_rng():
+        # Named, since torch warns where it must guess among several GPUs; the run is on the first
+        devices = [0] if self._device in ("auto", "cuda") and torch.cuda.is_available() else []
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self._seed)
             seed_transforms(data, self._seed)
             yield
