@@ -23,7 +23,8 @@ def imports_of(path: Path) -> set[str]:
     """Name the modules that a file imports."""
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return names | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return names | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
 
 
 def parts_of(path: Path) -> set[str]:

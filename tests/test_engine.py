@@ -20,7 +20,7 @@ def test_the_precision_is_the_fastest_that_the_device_has(
     monkeypatch: pytest.MonkeyPatch, device: str, cuda: bool, bfloat16: bool, precision: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
     for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, question, lambda: bfloat16, raising=False)
 

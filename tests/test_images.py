@@ -115,7 +115,7 @@ def test_a_truncated_image_is_refused_not_filled_with_grey(tmp_path: Path, endin
 def test_an_image_of_floating_point_is_refused(tmp_path: Path) -> None:
     PillowImage.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "a.tiff")
 
-    with pytest.raises(ValueError, match="an image of integers, but got floating point"):
+    with pytest.raises(ValueError, match="an image of 8 or 16 bits, but got one of 32"):
         read_image(tmp_path / "a.tiff")
 
 
@@ -134,7 +134,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
     PillowImage.new("1", (30_000, 30_000)).save(buffer, "PNG")
     (tmp_path / "bomb.png").write_bytes(buffer.getvalue())
 
-    with pytest.raises(ValueError, match=r"bomb\.png` to be a readable image file"):
+    with pytest.raises(ValueError, match=r"bomb\.png` to be an image of at most 89,478,485 pixels"):
         read_image(tmp_path / "bomb.png")
 
 
@@ -151,6 +151,43 @@ def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> Non
 
     with pytest.raises(ValueError, match=re.escape("a mask of size (5, 4), but got (4, 5).")):
         read_mask(tmp_path / "m.png", shape=(5, 4))
+
+
+def test_a_mask_of_0_and_1_is_refused_not_read_as_empty(tmp_path: Path) -> None:
+    PillowImage.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "m.png")
+
+    with pytest.raises(ValueError, match="a mask of 0 and 255, but got values up to 1 alone"):
+        read_mask(tmp_path / "m.png")
+
+
+def test_a_mask_is_split_at_half_brightness(tmp_path: Path) -> None:
+    PillowImage.fromarray(np.array([[0, 127, 128, 255]], np.uint8)).save(tmp_path / "m.png")
+
+    assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]
+
+
+def test_a_mask_of_one_dimension_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=re.escape("a mask (5, 0) of dtype bool")):
+        write_mask(tmp_path / "m.png", np.ones(5, dtype=np.bool_))
+
+
+def test_a_side_that_the_format_cannot_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="an image that the format can hold, but got 70000 x 1 px"):
+        write_image(tmp_path / "a.jpg", np.zeros((70_000, 1, 3), np.uint8))
+
+
+def test_a_lower_quality_makes_a_smaller_file(tmp_path: Path) -> None:
+    for quality in (30, 95):
+        write_image(tmp_path / f"{quality}.jpg", noise_image(64, 64, 0), quality=quality)
+
+    assert (tmp_path / "30.jpg").stat().st_size < (tmp_path / "95.jpg").stat().st_size / 2
+
+
+def test_a_file_for_another_program_is_not_handed_to_it(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+
+    with pytest.raises(ValueError, match="that no image decoder knows"):
+        read_image(tmp_path / "a.jpg")
 
 
 def test_a_mask_is_not_written_lossy(tmp_path: Path) -> None:

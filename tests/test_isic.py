@@ -232,6 +232,47 @@ def test_an_augmented_image_of_another_split_would_leak(challenge: Path, tmp_pat
         without_source.with_augmented(tmp_path / "aug")
 
 
+def test_an_augmented_row_without_lesion_has_that_of_its_source(
+    challenge: Path, tmp_path: Path
+) -> None:
+    write_manifest(tmp_path / "aug", LESION_ID="")
+
+    assert open_train(challenge).with_augmented(tmp_path / "aug").groups[-1] == "L1"
+
+
+def test_an_augmented_image_of_another_class_is_refused(challenge: Path, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "aug", CLASS=1)
+
+    with pytest.raises(ValueError, match=r"the class of their source, but got others \(IMG_3_aug1"):
+        open_train(challenge).with_augmented(tmp_path / "aug")
+
+
+def test_a_folder_named_like_an_image_is_none(challenge: Path) -> None:
+    (challenge / "Train" / "IMG_1.jpg").unlink()
+    (challenge / "Train" / "IMG_1.jpg").mkdir()
+
+    with pytest.raises(FileNotFoundError, match=r"1 of 6 lack it \(IMG_1\)"):
+        open_train(challenge)
+
+
+def test_images_may_lie_elsewhere_than_their_masks(challenge: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        write_image(tmp_path / "other" / f"IMG_{number}.png", noise_image(12, 16, 77))
+
+    dataset = open_train(challenge, image_dir=tmp_path / "other", masks=True)
+
+    np.testing.assert_array_equal(dataset[0]["image"], noise_image(12, 16, 77))
+    assert dataset[0]["mask"].sum() == 48
+
+
+@pytest.mark.parametrize("made", [torch.zeros(3), {"img": 1}])
+def test_a_transform_of_another_form_is_told_how_to_wrap_it(challenge: Path, made: Any) -> None:
+    dataset = open_train(challenge, transform=lambda **_: made)
+
+    with pytest.raises(TypeError, match=r"returns a dictionary with image, but got .* Wrap it:"):
+        dataset[0]
+
+
 def test_augmented_ids_must_be_new(challenge: Path, tmp_path: Path) -> None:
     write_manifest(tmp_path / "aug", ID="IMG_0")
 

@@ -124,6 +124,18 @@ def test_sizes_scale_with_the_shorter_side() -> None:
     np.testing.assert_array_equal(large_mask[::4, ::4], mask)
 
 
+def test_it_is_the_shorter_side_and_the_disc_is_rounded_up() -> None:
+    image = np.full((150, 2000, 3), 200, dtype=np.uint8)
+    image[:, 100:104] = 40
+    image[:, 300:305] = 40
+
+    mask = occlusion_mask(image, method="luv")
+
+    # 5 px at 512 are 1.46 px at 150, so 2 px: a disc that bridges four pixels and not five
+    assert mask[:, 100:104].all()
+    assert not mask[:, 300:305].any()
+
+
 def test_small_components_are_dropped() -> None:
     image = np.full((512, 512, 3), 200, dtype=np.uint8)
     image[100:102, 100:150] = 40
@@ -157,12 +169,12 @@ def test_a_smaller_image_than_the_disc_is_refused() -> None:
     ("options", "kind", "sentence"),
     [
         ({"method": "lub"}, ValueError, "`method` to be one of 'luv', but got 'lub'."),
-        ({"radius": 0}, ValueError, "`radius` to be a number above 0, but got 0."),
+        ({"radius": 0}, ValueError, "`radius` to be a number above 0 and up to 512, but got"),
         ({"low": 20}, ValueError, "`low` to be a number in 0..14, but got 20."),
         ({"high": 101}, ValueError, "`high` to be a number in 0..100, but got 101."),
         ({"min_area": -1}, ValueError, "`min_area` to be a number of 0 or more, but got -1."),
         ({"size": 3}, TypeError, "`size` to be one of the options of 'luv', radius, low, high"),
-        ({"radius": "5"}, TypeError, "`radius` to be a number above 0, but got '5' of type str."),
+        ({"radius": "5"}, TypeError, "above 0 and up to 512, but got '5' of type str."),
     ],
 )
 def test_an_unfit_option_is_refused(options: Any, kind: type[Exception], sentence: str) -> None:

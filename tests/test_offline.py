@@ -627,10 +627,125 @@ def test_the_folder_of_another_run_is_refused_with_what_differs(rows: Rows, tmp_
         run(rows, tmp_path / "aug", preset="light", seed=1)
     with pytest.raises(ValueError, match=r"of another run \(factors {'AK': 3, 'DF': 2} there"):
         run(rows, tmp_path / "aug", factors={"DF": 2})
-    with pytest.raises(ValueError, match=r"of another run \(sources '\w+' there, '\w+' here\)"):
+    with pytest.raises(ValueError, match=r"of another run \(source_rows '\w+' there, '\w+' here\)"):
         run(changed(rows, 4, "age", 84.0), tmp_path / "aug")
 
     assert snapshot(tmp_path / "aug") == before
+
+
+@pytest.mark.parametrize("name", ["IMG_4.png", "IMG_4_seg.png"])
+def test_the_same_rows_with_other_pictures_are_another_run(
+    rows: Rows, tmp_path: Path, name: str
+) -> None:
+    run(rows, tmp_path / "aug")
+    before = snapshot(tmp_path / "aug")
+    path = tmp_path / "clean" / name
+    image, mask = draw(99)
+    if "seg" in name:
+        write_mask(path, ~mask)
+        clean = changed(rows, 4, "mask_path", str(path))
+    else:
+        write_image(path, image)
+        clean = changed(rows, 4, "image_path", str(path))
+
+    with pytest.raises(
+        ValueError, match=r"of another run \(source_files '\w+' there, '\w+' here\)"
+    ):
+        run(clean, tmp_path / "aug")
+
+    assert snapshot(tmp_path / "aug") == before
+    run(clean, tmp_path / "clean_aug")
+
+
+def test_a_run_goes_on_after_its_sources_were_moved(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(rows, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "write_image", failing_after(2))
+        with pytest.raises(OSError, match="No space left on device"):
+            run(rows, tmp_path / "parts")
+    (tmp_path / "images").rename(tmp_path / "moved")
+    table = rows.table.copy()
+    for column in ("image_path", "mask_path"):
+        table[column] = table[column].str.replace(str(tmp_path / "images"), str(tmp_path / "moved"))
+
+    run(replace(rows, table=table), tmp_path / "parts")
+
+    assert snapshot(tmp_path / "parts").data == snapshot(tmp_path / "whole").data
+
+
+@pytest.mark.parametrize("line", ["half a li", "5", "{}", '["ID"]', "\udc80"])
+def test_a_broken_note_on_the_progress_is_named(rows: Rows, tmp_path: Path, line: str) -> None:
+    run(rows, tmp_path / "aug")
+    with (tmp_path / "aug" / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        note = json.dumps(next(csv.DictReader(file)))
+    path = tmp_path / "aug" / "progress.jsonl"
+    path.write_bytes(f"{note}\n{line}\n{note}\n".encode(errors="surrogateescape"))
+    sentence = (
+        f"Expected `{path}` to be a file with a copy's row in each line, but got line 2 that is "
+        "none. Delete the file to draw its copies again."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        run(rows, tmp_path / "aug")
+
+
+@pytest.mark.parametrize("change", [("SOURCE_ID", "SOURCE"), ("IMG_2_aug1,", "")])
+def test_a_broken_manifest_is_named(rows: Rows, tmp_path: Path, change: tuple[str, str]) -> None:
+    run(rows, tmp_path / "aug")
+    path = tmp_path / "aug" / "manifest.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(*change, 1), encoding="utf-8")
+
+    with pytest.raises(
+        ValueError, match=f"^Expected `{re.escape(str(path))}` to be .* line 2 that"
+    ):
+        run(rows, tmp_path / "aug")
+
+
+def test_a_source_too_small_for_its_own_size_is_named(rows: Rows, tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    image, _ = draw(4)
+    write_image(path, image[10:15, 10:15])
+    small = changed(changed(rows, 4, "image_path", str(path)), 4, "mask_path", "")
+    sentence = (
+        f"Expected `{path}` to be an image of 16 px or more a side where its size is kept, "
+        "but got 5 x 5 px. Give an `image_size`, or leave its row out of the table."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        run(small, tmp_path / "aug", factors={"DF": 2})
+
+    assert len(run(small, tmp_path / "sized", factors={"DF": 2}, image_size=16)) == 1
+
+
+@pytest.mark.parametrize("factors", [[3, 5], None, "AK"])
+def test_factors_that_are_no_mapping_are_refused(rows: Rows, tmp_path: Path, factors: Any) -> None:
+    sentence = (
+        "^Expected `factors` to be a mapping from classes to factors, "
+        f"but got an object of type {type(factors).__name__}.$"
+    )
+    with pytest.raises(TypeError, match=sentence):
+        plan_offline(CHALLENGE, factors=factors)
+    with pytest.raises(TypeError, match=sentence):
+        run(rows, tmp_path / "aug", factors=factors)
+
+
+def test_a_table_in_place_of_a_data_set_is_refused(rows: Rows, tmp_path: Path) -> None:
+    sentence = (
+        "to be a data set with `table` and `split`, such as a `dermolib.datasets.ISICDataset`, "
+        "but got an object of type DataFrame.$"
+    )
+    with pytest.raises(TypeError, match=f"^Expected `dataset` {sentence}"):
+        run(rows.table, tmp_path / "aug")  # type: ignore[arg-type] # the type is what is refused
+    with pytest.raises(TypeError, match=f"^Expected `held_out` {sentence}"):
+        run(rows, tmp_path / "aug", held_out=rows.table.assign(table=1))
+
+
+def test_a_source_that_is_no_file_is_named(rows: Rows, tmp_path: Path) -> None:
+    odd = changed(rows, 4, "image_path", str(tmp_path))
+    with pytest.raises(ValueError, match=f"^Expected `{tmp_path}` to be a readable file, but got"):
+        run(odd, tmp_path / "aug")
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "not JSON", "\udc80"])

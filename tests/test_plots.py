@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from sklearn.metrics import confusion_matrix
 from dermolib import reporting
 from dermolib.reporting import (
     plot_confusion,
+    plot_exploration,
     plot_history,
     plot_occlusion,
     plot_overfit,
@@ -89,9 +91,9 @@ def test_histories_are_drawn_as_lines_and_lacking_values_left_out() -> None:
     losses, accuracies = plot_history({"with": rows, "without": rows[:1]}).axes
 
     assert _lines(losses) == {
-        "with, train": ([0, 1, 2], [2.0, 1.5, 1.0]),
+        "with, train (as optimised)": ([0, 1, 2], [2.0, 1.5, 1.0]),
         "with, validation": ([0, 2], [2.5, 2.0]),
-        "without, train": ([0], [2.0]),
+        "without, train (as optimised)": ([0], [2.0]),
         "without, validation": ([0], [2.5]),
     }
     assert _lines(accuracies) == {"with": ([2], [0.4])}
@@ -184,6 +186,133 @@ def test_a_confusion_matrix_is_drawn_where_asked() -> None:
 
     assert plot_confusion([[1]], axes=axes) is figure
     assert len(axes.images) == 1
+
+
+def test_a_confusion_matrix_has_the_title_given() -> None:
+    titles = [plot_confusion([[1]], title=title).axes[0].get_title() for title in (None, "", "b")]
+
+    assert titles == ["Confusion", "", "b"]
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 30])
+def test_epochs_have_whole_numbers_alone(epochs: int) -> None:
+    rows = [{"epoch": epoch + 1, "train_loss": 1.0, "loss": 1.0} for epoch in range(epochs)]
+
+    for figure in (plot_history({"a": rows}), plot_overfit(rows)):
+        low, high = figure.axes[0].get_xlim()
+        shown = [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high]
+        assert shown
+        assert all(tick == round(tick) for tick in shown)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 8])
+def test_the_legend_covers_no_point_and_lies_within_the_figure(runs: int) -> None:
+    rows = [
+        {"epoch": epoch, "train_loss": 1.0, "validation_loss": 2.0} for epoch in range(1, 6)
+    ] + [{"epoch": 6, "validation_weighted_accuracy": 0.5}]
+    figure = plot_history({f"run {run}, with augmentation": rows for run in range(runs)}, note="n")
+
+    figure.draw_without_rendering()
+
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        assert legend is not None
+        box = legend.get_window_extent()
+        assert not box.overlaps(axes.get_window_extent())
+        assert figure.bbox.containsx(box.x0)
+        assert figure.bbox.containsx(box.x1)
+        assert figure.bbox.containsy(box.y0)
+        assert axes.get_window_extent().height > 0.35 * figure.bbox.height
+
+
+def test_points_of_training_are_open_and_those_of_validation_filled() -> None:
+    rows = [{"epoch": 1, "train_loss": 1.0, "validation_loss": 2.0}]
+
+    train, validation = plot_history({"a": rows}).axes[0].lines
+
+    assert train.get_markerfacecolor() == "white"
+    assert validation.get_markerfacecolor() == validation.get_color()
+
+
+def test_a_note_stands_below_the_axes_in_lines_that_fit() -> None:
+    rows = [{"epoch": 1, "train_loss": 1.0}]
+    note = "The training loss weighs classes; that of validation does not. " * 5
+
+    figure = plot_history({"a": rows}, note=note)
+
+    figure.draw_without_rendering()
+    assert figure.get_supxlabel().split() == note.split()
+    (text,) = (text for text in figure.texts if text.get_text() == figure.get_supxlabel())
+    assert text.get_window_extent().width < figure.bbox.width
+    assert plot_history({"a": rows}).get_supxlabel() == ""
+
+
+def test_rows_may_come_one_by_one() -> None:
+    rows = [{"epoch": 1, "train_loss": 1.0, "loss": 2.0}]
+
+    assert len(plot_history({"a": iter(rows)}).axes[0].lines) == 1
+    assert len(plot_overfit(iter(rows)).axes[0].lines) == 1
+
+
+def _exploration() -> Figure:
+    generator = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "age": generator.integers(4, 18, 60) * 5.0,
+            "sex": generator.choice(["female", "male", ""], 60),
+            "site": generator.choice(["head/neck", "lateral torso", ""], 60),
+            "label": generator.integers(0, 8, 60),
+        }
+    )
+    return plot_exploration(table, table)
+
+
+def _history() -> Figure:
+    rows = [{"epoch": epoch, "train_loss": 1 / epoch} for epoch in range(1, 6)]
+    return plot_history({"a": rows, "b": rows[:3]}, note="n")
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plot_confusion(np.arange(64).reshape(8, 8)),
+        _exploration,
+        _history,
+        lambda: plot_occlusion([_IMAGE] * 2, [_MASK] * 2, [_IMAGE] * 2),
+    ],
+    ids=["confusion", "exploration", "history", "occlusion"],
+)
+def test_a_figure_saved_again_gives_the_same_bytes(
+    tmp_path: Path, draw: Callable[[], Figure], ending: str
+) -> None:
+    figure = draw()
+
+    for name in ("one", "two"):
+        save_figure(figure, tmp_path / f"{name}.{ending}", dpi=40)
+
+    first, second = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "two"))
+    assert first == second
+
+
+def test_a_figure_that_cannot_be_copied_is_saved_itself(tmp_path: Path) -> None:
+    figure = plot_confusion([[1]])
+    figure.axes[0].xaxis.set_major_formatter(lambda value, _: f"{value}")
+
+    save_figure(figure, tmp_path / "a.png", dpi=40)
+
+    assert mpl.image.imread(tmp_path / "a.png").ndim == 3
+
+
+def test_saving_a_figure_of_pyplot_opens_no_second_one(tmp_path: Path) -> None:
+    code = (
+        "import sys, matplotlib; matplotlib.use('agg'); from matplotlib import pyplot; "
+        "from dermolib.reporting import save_figure; save_figure(pyplot.figure(), sys.argv[1]); "
+        "sys.exit(len(pyplot.get_fignums()) != 1)"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "a.png")]
+
+    assert subprocess.run(arguments, check=False).returncode == 0  # noqa: S603 # the code above
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf", "PNG"])
@@ -284,6 +413,34 @@ _FLOAT_SENTENCE = (
             lambda: plot_occlusion([_IMAGE], [_MASK.T], [_IMAGE]),
             ValueError,
             "Expected `masks` to be a mask (12, 16) of dtype bool, but got shape (16, 12).",
+        ),
+        (
+            lambda: plot_occlusion([_IMAGE], [_MASK], [_IMAGE[:6]]),
+            ValueError,
+            "Expected `results` to be images of the shape of those before, (12, 16, 3), "
+            "but got shape (6, 16, 3).",
+        ),
+        (
+            lambda: plot_samples([], titles=["a"]),
+            ValueError,
+            "Expected `images` to be at least one image, but got none.",
+        ),
+        (
+            lambda: plot_history([{"epoch": 1}]),  # type: ignore[arg-type] # the type is what is refused
+            TypeError,
+            "Expected `histories` to be a mapping from the name of each run to its rows, but got "
+            "an object of type list. Name a single run with `{'run': history}`.",
+        ),
+        (
+            lambda: plot_history({"a": 3}),  # type: ignore[dict-item] # the type is what is refused
+            TypeError,
+            "Expected `histories['a']` to be rows with the key `epoch`, "
+            "but got an object of type int.",
+        ),
+        (
+            lambda: plot_overfit("epoch"),  # type: ignore[arg-type] # the type is what is refused
+            TypeError,
+            "Expected `rows` to be rows with the key `epoch`, but got row 0 of type str.",
         ),
         (
             lambda: plot_samples([]),

@@ -120,6 +120,20 @@ def test_a_table_without_lesions_is_refused() -> None:
         grouped_split(pd.DataFrame({"label": [0]}))
 
 
+def test_categories_and_missing_values_are_understood() -> None:
+    lesion = pd.Series(["A", "A", None, "B"] * 10, dtype="category")
+    table = pd.DataFrame({"label": pd.Series([0] * 40, dtype="Int64"), "lesion": lesion})
+
+    sides = grouped_split(table, fractions=np.array([0.5, 0.5], np.float32).tolist())
+
+    assert sum(map(len, sides)) == 40
+
+
+def test_labels_that_are_no_whole_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="whose labels are whole numbers of 0 or more, but got"):
+        grouped_split(pd.DataFrame({"label": [0.5] * 20, "lesion": ""}))
+
+
 @pytest.mark.data
 def test_the_real_training_set_splits_without_a_shared_lesion(data_dir: Path) -> None:
     table = read_challenge_table(data_dir / "isic_challenge")

@@ -89,8 +89,12 @@ def test_no_row_is_lost_and_none_changes_its_place(rows: list[tuple[int, str]]) 
     [
         ("", "a CSV file with a header, but got an empty file."),
         (HEADER, "a table with at least one row, but got a header only."),
-        ("CLASS\n1\n", "a table with a column `ID`, but got the columns CLASS."),
+        ("CLASS\n1\n", "a table with a column `ID`, but got the columns 'CLASS'. Fields are"),
         ("ID,id\nA,B\n", "a table with each column once, but got 'id' twice."),
+        ("ID,CLASS,class\nA,1,2\n", "a table with each column once, but got 'class' twice."),
+        ("ID,CLASS\n1,2,3\n", "2 fields in each row, as its header has, but got row 2 with 3."),
+        ("ID,CLASS\nA,1\n\nB,2\n", "but got row 3 with 0."),
+        ("ID,CLASS\nA\n", "but got row 2 with 1."),
         ("ID,CLASS\nA,0\n", "whose class is 1..8, but got 1 other (row 2: '0'). Known are 1 MEL"),
         ("ID,CLASS\nA,1\nB,9\nC,x\n", "but got 2 other (row 3: '9', row 4: 'x')."),
         ("ID,CLASS\nA,\n", "whose class is 1..8, but got 1 other (row 2: '')."),
@@ -164,6 +168,78 @@ def test_a_group_is_the_lesion_or_the_image_or_the_source_of_the_image() -> None
 def test_the_challenge_knows_its_lesions(challenge: Path) -> None:
     assert read_challenge_table(challenge)["lesion"].tolist() == ["L0", "L1", "", "L1", "L2", ""]
     assert read_challenge_table(challenge, "test")["lesion"].tolist() == ["", ""]
+
+
+def test_a_name_of_this_library_in_a_foreign_file_means_nothing(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, "ID,LABEL,source,lesion\nA,8,HAM,x\nB,3,HAM,x\n"))
+
+    assert "label" not in table
+    assert group_names(table).tolist() == ["A", "B"]
+
+
+def test_a_group_is_followed_over_any_steps_of_augmentation() -> None:
+    names = ["A", "A1", "A2", "Z1"]
+    table = pd.DataFrame({"id": names, "lesion": ["L", "", "", ""], "source": ["", "A", "A1", "Z"]})
+
+    assert group_names(table).tolist() == ["L", "L", "L", "Z"]
+
+
+def test_a_lesion_table_that_fits_no_image_is_refused(challenge: Path) -> None:
+    (challenge / "lesion_ids.csv").write_text("ID,LESION_ID\nimg_0.jpg,L0\n")
+
+    with pytest.raises(
+        ValueError, match=r"lesion_ids\.csv` to be a table with the ids of the train"
+    ):
+        read_challenge_table(challenge)
+
+
+def test_a_lesion_table_without_its_column_is_refused(challenge: Path) -> None:
+    (challenge / "lesion_ids.csv").write_text("ID,LESION ID\nIMG_0,L0\n")
+
+    with pytest.raises(ValueError, match=r"a table with a column `LESION_ID`, but got the columns"):
+        read_challenge_table(challenge)
+
+
+def test_images_that_the_lesion_table_lacks_are_counted(challenge: Path) -> None:
+    (challenge / "lesion_ids.csv").write_text("ID,LESION_ID\nIMG_0,L0\nIMG_1,L0\n")
+
+    with pytest.warns(UserWarning, match=r"lacks training images: 4 of 6 \(IMG_2, IMG_3"):
+        table = read_challenge_table(challenge)
+
+    assert table["lesion"].tolist() == ["L0", "L0", "", "", "", ""]
+
+
+def test_a_lesion_that_the_table_tells_is_kept(challenge: Path) -> None:
+    table = pd.read_csv(challenge / "metadataTrain.csv", keep_default_na=False)
+    table["LESION_ID"] = ["X", "", "", "", "", ""]
+    table.to_csv(challenge / "metadataTrain.csv", index=False)
+
+    assert read_challenge_table(challenge)["lesion"].tolist() == ["X", "L1", "", "L1", "L2", ""]
+
+
+def test_training_rows_need_classes(challenge: Path) -> None:
+    (challenge / "metadataTrain.csv").write_text("ID,DIAGNOSIS\nIMG_0,MEL\n")
+
+    with pytest.raises(
+        ValueError, match=r"metadataTrain\.csv` to be a table with a column `CLASS`"
+    ):
+        read_challenge_table(challenge)
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        TypeError, match=r"path of a CSV file or a data frame, but got .* type dict"
+    ):
+        read_table({"ID": ["A"]})  # type: ignore[arg-type]  # the wrong type under test
+    with pytest.raises(ValueError, match="to be a CSV file, but got a folder"):
+        read_table(tmp_path)
+
+
+def test_a_frame_with_a_column_twice_is_refused() -> None:
+    frame = pd.DataFrame([["A", "1", "2"]], columns=["ID", "CLASS", "CLASS"])
+
+    with pytest.raises(ValueError, match="a table with each column once, but got 'class' twice"):
+        read_table(frame)
 
 
 @pytest.mark.parametrize("name", ["metadataTrain.csv", "Train"])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from dermolib.metrics import weighted_accuracy
 from dermolib.models import build_model
@@ -117,9 +117,77 @@ def test_after_fit_the_model_has_the_weights_of_the_best_epoch(tmp_path: Path) -
     best = max(history.column("validation_weighted_accuracy"))
     score = fitted.evaluate(Colours(30, seed=1))["weighted_accuracy"]
     assert score == pytest.approx(best)
-    stored = torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"]
+    stored = Trainer.load(tmp_path / "best.pt", model=network(seed=9), device="cpu")
     for name, value in fitted.model.state_dict().items():
-        assert torch.equal(stored[f"model.{name}"], value)
+        assert torch.equal(stored.model.state_dict()[name], value)
+
+
+class Scripted(nn.Module):
+    """Predicts what a script says for each epoch, and remembers the epoch in its weight."""
+
+    def __init__(self, script: list[list[int]]) -> None:
+        super().__init__()
+        self.script = script
+        self.epoch = nn.Parameter(torch.zeros(1))
+        self.passed: Tensor
+        self.register_buffer("passed", torch.zeros(1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        if self.training:
+            self.passed = self.passed + 1
+            return self.epoch * torch.zeros(len(image), 3)
+        answers = torch.tensor(self.script[int(self.passed) - 1])
+        return nn.functional.one_hot(answers, 3).float()
+
+
+def test_the_best_epoch_is_the_first_of_highest_weighted_not_plain_accuracy() -> None:
+    data = Colours(5)
+    data.labels = np.array([0, 0, 0, 1, 2])
+    plain, balanced, again = [0, 0, 0, 0, 0], [1, 1, 0, 1, 2], [2, 1, 0, 1, 2]
+    model = Scripted([plain, balanced, again])
+
+    history = trainer(model, epochs=3, batch_size=5).fit(Colours(5), data)
+
+    assert history.column("validation_accuracy") == pytest.approx([0.6, 0.6, 0.6])
+    assert history.column("validation_weighted_accuracy") == pytest.approx([1 / 3, 7 / 9, 7 / 9])
+    assert model.passed.item() == 2
+
+
+def test_a_second_run_in_the_same_folder_takes_its_place(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        fitted = trainer(network(seed=seed), epochs=1, output=tmp_path)
+        fitted.fit(Colours(16), Colours(8))
+
+    stored = Trainer.load(tmp_path / "best.pt", model=network(), device="cpu")
+    for name, value in fitted.model.state_dict().items():
+        assert torch.equal(stored.model.state_dict()[name], value)
+
+
+def test_the_order_of_images_does_not_depend_on_the_number_of_workers() -> None:
+    first, second = (trainer(epochs=3, workers=workers).fit(Colours(24)) for workers in (0, 2))
+
+    assert first.rows == second.rows
+
+
+def test_one_cycle_leaves_the_momentum_as_it_was_asked_for() -> None:
+    still, moving = (
+        trainer(schedule="onecycle", momentum=momentum).fit(Colours(24)).rows
+        for momentum in (0.0, 0.9)
+    )
+
+    assert still != moving
+
+
+def test_validation_loss_knows_no_class_weights() -> None:
+    weights = [1.0, 5.0, 0.1]
+    data = Colours(12)
+    data.labels = np.array([0] * 8 + [1] * 4)
+
+    row = trainer(class_weights=weights, epochs=1, learning_rate=1e-12).fit(data, data).rows[0]
+
+    plain = trainer().evaluate(data)["loss"]
+    assert row["validation_loss"] == pytest.approx(plain, rel=1e-4)
+    assert row["train_loss"] != pytest.approx(plain, rel=1e-2)
 
 
 def test_logs_are_written_as_csv_and_for_tensorboard(tmp_path: Path) -> None:
@@ -249,11 +317,48 @@ def test_a_checkpoint_of_other_classes_is_refused(tmp_path: Path) -> None:
         Trainer.load(tmp_path / "model.pt", model=network(classes=4))
 
 
+class Payload:
+    """Would make a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.path,)
+
+
 def test_a_file_that_would_run_code_is_refused_unread(tmp_path: Path) -> None:
-    torch.save({"format": Path("code")}, tmp_path / "evil.pt")
+    torch.save({"format": Payload(tmp_path / "ran")}, tmp_path / "evil.pt")
 
     with pytest.raises(ValueError, match=r"evil\.pt` to be a checkpoint of `Trainer\.save`"):
         Trainer.load(tmp_path / "evil.pt")
+
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_cannot_send_the_reader_to_another_file(tmp_path: Path) -> None:
+    saved = trainer(build_model("custom_cnn", num_classes=3, image_size=16))
+    saved.save(tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    content["architecture"]["weights"] = str(tmp_path / "absent.pth")
+    torch.save(content, tmp_path / "model.pt")
+
+    loaded = Trainer.load(tmp_path / "model.pt", device="cpu")
+
+    assert loaded.num_classes == 3
+
+
+def test_text_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_text("hello")
+
+    with pytest.raises(ValueError, match="a file that does not load"):
+        Trainer.load(tmp_path / "model.pt")
+
+
+def test_a_name_without_ending_is_a_file_name(tmp_path: Path) -> None:
+    trainer().save(tmp_path / "model")
+
+    assert Trainer.load(tmp_path / "model", model=network(), device="cpu").num_classes == 3
 
 
 def test_plain_weights_are_told_from_a_checkpoint(tmp_path: Path) -> None:
@@ -287,6 +392,45 @@ def test_balanced_weights_make_all_classes_weigh_the_same() -> None:
 
     assert balanced == given_weights
     assert balanced != none
+
+
+def test_balanced_weights_of_a_part_come_from_that_part() -> None:
+    data = Colours(12)
+    part = Subset(data, [0, 3, 6, 1, 2])
+
+    balanced = trainer(class_weights="balanced", epochs=1).fit(DataLoader(part, 5)).rows
+    given_weights = trainer(class_weights=[5 / 9, 5 / 3, 5 / 3], epochs=1).fit(DataLoader(part, 5))
+
+    assert balanced == given_weights.rows
+
+
+def test_a_loader_that_shuffles_cannot_be_predicted() -> None:
+    with pytest.raises(ValueError, match=r"a loader in order, but got one that shuffles\. Pass"):
+        trainer().predict(DataLoader(Colours(8), shuffle=True))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "sentence"),
+    [
+        ([1, 2, 3], ValueError, "classes (N,) in 0..2, but got [1, 2, 3]. Labels begin at 0"),
+        ([0.5, 1.0, 2.0], TypeError, "`label` to be classes (N,) in 0..2, but got torch.float64"),
+    ],
+)
+def test_labels_out_of_range_are_told(
+    labels: list[float], kind: type[Exception], sentence: str
+) -> None:
+    batch = (torch.zeros(3, 3, 8, 8), torch.tensor(labels, dtype=None))
+    if kind is TypeError:
+        batch = (batch[0], batch[1].double())
+
+    with pytest.raises(kind, match=re.escape(sentence)):
+        trainer().overfit_batch(batch, epochs=1)
+
+
+def test_labels_of_32_bits_are_understood() -> None:
+    batch = (torch.zeros(3, 3, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2]).int())
+
+    assert len(trainer().overfit_batch(batch, epochs=1)) == 1
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
@@ -359,8 +503,10 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
     data = Colours(16)
     data.images[3] = torch.nan
 
-    with pytest.raises(RuntimeError, match=r"`train_loss` to be finite, but got nan\. Lower"):
+    with pytest.raises(RuntimeError, match=r"`train_loss` to be finite, but got NaN or .* Lower"):
         trainer().fit(data)
+    with pytest.raises(RuntimeError, match=r"`logits` to be finite, but got NaN or infinity\. Lo"):
+        trainer().fit(data, Colours(8))
 
 
 @pytest.mark.parametrize(
@@ -409,7 +555,7 @@ def test_a_device_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         (
             [{"image": torch.zeros(8, 8, 3, dtype=torch.uint8), "label": 1}],
             TypeError,
-            "`image` to be a float tensor (N, 3, H, W), but got torch.uint8.",
+            "`image` to be a float tensor (N, 3, H, W), but got torch.uint8 of shape (1, 8, 8, 3).",
         ),
     ],
 )
@@ -428,10 +574,13 @@ def test_balanced_weights_need_labels() -> None:
         trainer(class_weights="balanced").fit([{"image": torch.zeros(3, 8, 8), "label": 1}])
 
 
-@pytest.mark.parametrize(("weights", "what"), [([1.0], "3 weights"), ("even", "'balanced'")])
+@pytest.mark.parametrize(
+    ("weights", "what"),
+    [([1.0], "3 weights"), ("even", "'balanced'"), ([1.0, -1.0, 1.0], "finite weights of 0 or")],
+)
 def test_unfit_weights_are_refused(weights: Any, what: str) -> None:
     with pytest.raises(ValueError, match=f"`class_weights` to be .*{what}"):
-        trainer(class_weights=weights).fit(Colours(16))
+        trainer(class_weights=weights)
 
 
 def test_a_history_gives_its_columns() -> None:

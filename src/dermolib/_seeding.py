@@ -70,8 +70,8 @@ def seed_transforms(dataset: object, *entropy: int) -> None:
     """
     for place, transform in enumerate(_random_transforms(dataset)):
         own = getattr(transform, "seed", None)
-        numbers = (*entropy, place, own if isinstance(own, int) else 0)
-        _seed(transform, np.random.SeedSequence([abs(number) for number in numbers]))
+        numbers = (*entropy, place, own if isinstance(own, (int, np.integer)) else 0)
+        _seed(transform, np.random.SeedSequence([abs(int(number)) for number in numbers]))
 
 
 def _seed(transform: Any, sequence: np.random.SeedSequence) -> None:

@@ -1,7 +1,6 @@
 """Files to arrays and back: images are read whole or refused, and written whole or not at all."""
 
 import secrets
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,11 @@ from dermolib._types import Image, Mask, PathLike
 
 __all__ = ["MAX_PIXELS", "read_image", "read_mask", "whole_file", "write_image", "write_mask"]
 
-MAX_PIXELS = 150_000_000
-"""Largest image that is decoded, in pixels; a larger one may be a decompression bomb."""
+MAX_PIXELS = 89_478_485
+"""Largest image that is decoded, in pixels (Pillow's bound); a larger one may be a bomb."""
+
+# Others hand a file to programs outside (PostScript) or have decoders that few people check
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 
 
 def read_image(path: PathLike) -> Image:
@@ -30,7 +32,7 @@ def read_image(path: PathLike) -> Image:
     mask.
 
     Args:
-        path: File in any format that Pillow reads.
+        path: JPEG, PNG, TIFF, BMP, GIF or WebP file.
 
     Returns:
         Image (H, W, 3), uint8 RGB in 0..255.
@@ -56,7 +58,12 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as an image, or its size is not `shape`.
     """
-    mask: Mask = np.array(_to_rgb(_decode(Path(path))).convert("L")) >= 128
+    values = np.array(_to_rgb(_decode(Path(path))).convert("L"))
+    mask: Mask = values >= 128
+    if values.any() and not mask.any():
+        got = f"values up to {values.max()} alone"
+        remedy = "Multiply the values of a mask of 0 and 1 by 255."
+        raise ValueError(expected(str(path), "a mask of 0 and 255", got, remedy))
     if shape is not None and mask.shape != tuple(shape):
         remedy = "A mask must have the size of its image."
         raise ValueError(expected(str(path), f"a mask of size {shape}", mask.shape, remedy))
@@ -93,7 +100,8 @@ def write_mask(path: PathLike, mask: Mask) -> None:
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(expected("path", "a file ending in .png", str(path)))
-    check_mask(mask, getattr(mask, "shape", (0, 0))[:2])
+    height, width = (*getattr(mask, "shape", ()), 0, 0)[:2]
+    check_mask(mask, (height, width))
     _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
 
 
@@ -124,7 +132,10 @@ def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int
     if suffix not in {".jpg", ".jpeg", ".png"}:
         raise ValueError(expected("path", "a file ending in .jpg, .jpeg or .png", str(path)))
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
-    data = cv2.imencode(suffix, pixels, options)[1]
+    done, data = cv2.imencode(suffix, pixels, options)
+    if not done:
+        what = "an image that the format can hold"
+        raise ValueError(expected("image", what, f"{pixels.shape[0]} x {pixels.shape[1]} px"))
     with whole_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
@@ -132,27 +143,32 @@ def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int
 def _decode(path: Path) -> PillowImage.Image:
     """Decode a file in full, or say which file it is and what is wrong with it."""
     try:
-        with warnings.catch_warnings():
-            # MAX_PIXELS is checked below, before any pixel is decoded
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(path) as image:
-                _check_kind(path, image)
-                image.load()
-                return image.copy()
+        with PillowImage.open(path, formats=_FORMATS) as image:
+            _check_kind(path, image)
+            image.load()
+            return image.copy()
     except FileNotFoundError:
         raise
     except UnidentifiedImageError:
         got = f"{path.stat().st_size} bytes that no image decoder knows"
         raise ValueError(expected(str(path), "an image file", got)) from None
-    except (OSError, SyntaxError, PillowImage.DecompressionBombError) as error:
+    except ValueError as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(expected(str(path), "a readable image file", error)) from error
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        what = f"an image of at most {MAX_PIXELS:,} pixels"
+        remedy = "Resize it with a tool that you trust with the file."
+        raise ValueError(expected(str(path), what, "a larger one", remedy)) from error
+    except (OSError, SyntaxError) as error:
         remedy = "Fetch the file again, or leave its row out of the table."
         raise ValueError(expected(str(path), "a readable image file", error, remedy)) from error
 
 
 def _check_kind(path: Path, image: PillowImage.Image) -> None:
-    if image.mode == "F":
+    if image.mode in ("F", "I"):
         remedy = "The range of its values is unknown: write it as 8-bit RGB."
-        raise ValueError(expected(str(path), "an image of integers", "floating point", remedy))
+        raise ValueError(expected(str(path), "an image of 8 or 16 bits", "one of 32", remedy))
     if image.width * image.height > MAX_PIXELS:
         what = f"an image of at most {MAX_PIXELS:,} pixels"
         remedy = "Resize it with a tool that you trust with the file."
@@ -160,8 +176,8 @@ def _check_kind(path: Path, image: PillowImage.Image) -> None:
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
-    if image.mode.startswith("I"):
-        upper = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255)
+    if image.mode.startswith("I"):  # I;16 and its byte orders
+        upper = np.asarray(image).astype(np.uint16) >> 8
         image = PillowImage.fromarray(upper.astype(np.uint8))
     if image.mode == "P":
         # Pillow warns when a palette with transparency loses it in one step

@@ -11,7 +11,7 @@ import numpy as np
 
 from dermolib._checks import check_image, check_number, expected
 from dermolib._types import Image, Mask
-from dermolib.augmentation.presets import Preset
+from dermolib.augmentation.presets import SMALLEST, Preset
 from dermolib.images import read_image, read_mask, write_image, write_mask
 
 __all__ = ["CopyTask", "Drawing", "draw_seed", "is_blank", "make_copies"]
@@ -126,12 +126,16 @@ def make_copies(task: CopyTask, drawing: Drawing) -> list[dict[str, str]]:
 
     Raises:
         FileNotFoundError: The image or its mask is not there.
-        ValueError: A file cannot be read, the mask has another size, the source is blank, or none
-            of 20 draws showed anything.
+        ValueError: A file cannot be read, the mask has another size, the source is blank or too
+            small for a draw at its own size, or none of 20 draws showed anything.
     """
     image = read_image(task.image_path)
     height, width = image.shape[:2]
     mask = read_mask(task.mask_path, shape=(height, width)) if task.mask_path else None
+    if drawing.image_size is None and min(height, width) < SMALLEST:
+        what = f"an image of {SMALLEST} px or more a side where its size is kept"
+        remedy = "Give an `image_size`, or leave its row out of the table."
+        raise ValueError(expected(task.image_path, what, f"{height} x {width} px", remedy))
     if is_blank(image):
         raise ValueError(_only_blank(task, "an image with something in it", "a blank one"))
     return [_make_copy(task, drawing, copy, image, mask) for copy in task.copies]

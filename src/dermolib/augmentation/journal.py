@@ -61,7 +61,8 @@ class RunFolder:
             Manifest rows of finished copies by id.
 
         Raises:
-            ValueError: The folder holds something else, or a run with other settings.
+            ValueError: The folder holds something else, a run with other settings, or notes of its
+                progress that cannot be read.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(expected("destination", "a folder", f"the file {self.path}"))
@@ -137,11 +138,12 @@ class RunFolder:
         rows: list[Row] = []
         if manifest.exists():
             with manifest.open(encoding="utf-8", newline="") as file:
-                rows += list(csv.DictReader(file))
+                found: list[Any] = list(csv.DictReader(file))
+            rows += [_checked(row, manifest, place) for place, row in enumerate(found, start=2)]
         if progress.exists():
             # A run that is killed while it writes leaves the last line without its end.
             whole = progress.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
-            rows += [json.loads(line) for line in whole]
+            rows += [_checked(_read(line), progress, at) for at, line in enumerate(whole, start=1)]
         return rows
 
     def _is_there(self, row: Row) -> bool:
@@ -150,6 +152,24 @@ class RunFolder:
     def _write_progress(self, rows: Iterable[Row]) -> None:
         with whole_file(self.path / _PROGRESS) as temporary:
             temporary.write_text("".join(map(_line, rows)), encoding="utf-8")
+
+
+def _read(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _checked(row: Any, path: Path, place: int) -> Row:
+    """Refuse what is not a row: notes that others changed may be wrong about more than one file."""
+    if isinstance(row, dict) and row.keys() == {*COLUMNS}:
+        values = row.values()
+        if all(isinstance(value, str) for value in values):
+            return row
+    what = "a file with a copy's row in each line"
+    remedy = "Delete the file to draw its copies again."
+    raise ValueError(expected(str(path), what, f"line {place} that is none", remedy))
 
 
 def _line(row: Row) -> str:

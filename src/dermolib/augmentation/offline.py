@@ -72,7 +72,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
         stays as it is.
 
     Raises:
-        TypeError: A count or a factor is not an integer.
+        TypeError: A count or a factor is not an integer, or `factors` is no mapping.
         ValueError: A count is negative, a factor is below 1, a class is unknown, or two factors
             name the same class.
 
@@ -117,12 +117,14 @@ def augment_offline(
     The bytes of a file depend on its source, the settings and the versions of the libraries alone,
     not on the number of workers or on other rows. Files appear whole or not at all, and the same
     call continues an interrupted run without making a finished file again and ends with the same
-    bytes; ``run.json`` in the folder tells it that the run is the same. Sources run in parallel on
-    the joblib backend that is active, worker processes by default.
+    bytes; ``run.json`` in the folder tells it that the run is the same: by its settings, its rows
+    and the content of its source files, which every call reads for that, but not by where they lie.
+    Sources run in parallel on the joblib backend that is active, worker processes by default.
 
     Args:
         dataset: Training images, for example a `dermolib.datasets.ISICDataset`.
-        destination: Folder for the new files: new, empty, or that of the same run.
+        destination: Folder for the new files: new, empty, or that of the same run. Copies of other
+            versions of the images, such as those without hair, need a folder of their own.
         factors: Whole factor of 1 or more for the classes to be augmented, named by label 0..7,
             code, or `dermolib.diagnoses.Diagnosis`; see `plan_offline`.
         preset: Name of a random preset of `dermolib.augmentation.list_presets`.
@@ -139,19 +141,21 @@ def augment_offline(
         Path of the manifest.
 
     Raises:
-        TypeError: A number is not an integer.
+        TypeError: A number is not an integer, `factors` is no mapping, or `dataset` or `held_out`
+            has no table of rows.
         FileNotFoundError: An image or a mask is not there.
         ValueError: The rows are not for training, have no class or no image, or are augmented
             already; they share an image or a lesion with `held_out`; an id of a copy exists; the
-            preset draws nothing at random; the destination holds something else; a source is
-            blank or cannot be read; or a factor, class or number is unfit.
+            preset draws nothing at random; the destination holds something else, another run, or
+            notes that cannot be read; a source is blank, cannot be read, or is too small to be
+            drawn at its own size; or a factor, class or number is unfit.
     """
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
     _check_preset(preset, image_size)
     table = _training_rows(dataset)
     if held_out is not None:
-        _check_apart(table, held_out.table)
+        _check_apart(table, _table(held_out, "held_out"))
     times = _factors(factors, [diagnosis.index for diagnosis in DIAGNOSES])
     tasks = _tasks(table, times)
     others = [] if held_out is None else list(held_out.table["id"])
@@ -162,7 +166,8 @@ def augment_offline(
         "image_size": None if image_size is None else int(image_size),
         "preset": preset,
         "seed": int(seed),
-        "sources": _digest(tasks),
+        "source_files": _digest_files(tasks),
+        "source_rows": _digest_rows(tasks),
         "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
     }
     folder = RunFolder(Path(destination), settings)
@@ -179,6 +184,9 @@ def augment_offline(
 
 
 def _factors(factors: Mapping[Any, int], labels: list[Any]) -> dict[Any, int]:
+    if not isinstance(factors, Mapping):
+        what = "a mapping from classes to factors"
+        raise TypeError(expected("factors", what, f"an object of type {type(factors).__name__}"))
     times: dict[Any, int] = {}
     for key, factor in factors.items():
         label = _label(key, labels)
@@ -210,11 +218,19 @@ def _check_preset(name: str, image_size: int | None) -> None:
         raise ValueError(expected("preset", "one that draws at random", repr(name), remedy))
 
 
+def _table(dataset: Augmentable, name: str) -> pd.DataFrame:
+    table = getattr(dataset, "table", None)
+    if not isinstance(table, pd.DataFrame) or not isinstance(getattr(dataset, "split", None), str):
+        what = "a data set with `table` and `split`, such as a `dermolib.datasets.ISICDataset`"
+        raise TypeError(expected(name, what, f"an object of type {type(dataset).__name__}"))
+    return table
+
+
 def _training_rows(dataset: Augmentable) -> pd.DataFrame:
+    table = _table(dataset, "dataset")
     if dataset.split != "train":
         remedy = "Split by lesion first, then augment the training side alone."
         raise ValueError(expected("dataset.split", "'train'", repr(dataset.split), remedy))
-    table = dataset.table
     if "label" not in table.columns:
         what = "a table with the column `label`"
         raise ValueError(expected("dataset.table", what, f"the columns {listed(table.columns)}"))
@@ -272,12 +288,31 @@ def _check_new(tasks: list[CopyTask], known: set[str]) -> None:
         )
 
 
-def _digest(tasks: list[CopyTask]) -> str:
+def _digest_rows(tasks: list[CopyTask]) -> str:
     digest = hashlib.sha256()
     for task in tasks:
         names = [task.files(copy) for copy in task.copies]
         digest.update(json.dumps([task.source, names, task.values]).encode())
     return digest.hexdigest()
+
+
+def _digest_files(tasks: list[CopyTask]) -> str:
+    """Identify the sources by their content: the same rows may come with other pictures."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        for path in (task.image_path, task.mask_path):
+            digest.update(_digest_file(path) if path else bytes(digest.digest_size))
+    return digest.hexdigest()
+
+
+def _digest_file(path: str) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(expected(str(path), "a readable file", error)) from error
 
 
 def _remaining(tasks: list[CopyTask], rows: Mapping[str, Any]) -> Iterator[CopyTask]:

@@ -65,7 +65,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of ImageNet, red, green, blue, in [0, 1]."""
 
-_SMALLEST = 16
+SMALLEST = 16
 _REFERENCE = 224  # side in px at which the lengths in the table hold
 _LENGTHS = (56, 1024)  # sides: below, kernels vanish; above, an elastic transform takes seconds
 _BORDER = cv2.BORDER_REFLECT_101
@@ -229,7 +229,7 @@ class Preset:
         """Check the options and start the stream."""
         check_choice(name, "name", list_presets())
         if image_size is not None:
-            check_number(image_size, "image_size", low=_SMALLEST, integer=True)
+            check_number(image_size, "image_size", low=SMALLEST, integer=True)
         if seed is not None:
             check_number(seed, "seed", low=0, integer=True)
         self.name = name
@@ -360,8 +360,8 @@ def _side(image: Image, image_size: int | None) -> int:
     if image_size is not None:
         return image_size
     side = int(min(image.shape[:2]))
-    if side < _SMALLEST:
-        what = f"an image of {_SMALLEST} px or more a side where its size is kept"
+    if side < SMALLEST:
+        what = f"an image of {SMALLEST} px or more a side where its size is kept"
         raise ValueError(expected("image", what, f"shape {image.shape}", "Give an `image_size`."))
     low, high = _LENGTHS
     return min(max(low, round(side / low) * low), high)

@@ -28,6 +28,8 @@ __all__ = ["ISICDataset", "Transform"]
 Transform = Callable[..., dict[str, Any]]
 """Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
 
+_LEAVE_OUT = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
+_MAKE = "Make these files, named as the ids of the rows."
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _SPLITS = ("train", "validation", "test")
 
@@ -87,7 +89,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
         check_choice(split, "split", _SPLITS)
         rows = read_table(table)
         rows["image_path"] = _paths(rows, Path(image_dir), "", _ENDINGS)
-        rows["mask_path"] = _paths(rows, Path(mask_dir or image_dir), "_seg", (".png",))
+        mask_dir = image_dir if mask_dir is None else mask_dir
+        rows["mask_path"] = _paths(rows, Path(mask_dir), "_seg", (".png",))
         kept = _drop_missing(rows, Path(image_dir), missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
@@ -133,7 +136,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
         folder = Path(root) / split.capitalize()
         return cls(
             table,
-            image_dir or folder,
+            folder if image_dir is None else image_dir,
             transform=transform,
             missing=missing,
             masks=masks,
@@ -150,8 +153,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
             RuntimeError: The table has no classes.
         """
         if self._labels is None:
-            sentence = "Expected `labels` to be read from a table with classes, but got none."
-            raise RuntimeError(f"{sentence} Test rows are predicted, not scored.")
+            remedy = "Test rows are predicted, not scored."
+            raise RuntimeError(expected("labels", "read from a table with classes", "none", remedy))
         return self._labels
 
     @property
@@ -231,7 +234,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """
         rows = self.table.copy()
         rows["image_path"] = _paths(rows, Path(folder), "", _ENDINGS)
-        _drop_missing(rows, Path(folder), missing="error", masks=False)
+        _drop_missing(rows, Path(folder), missing="error", masks=False, remedy=_MAKE)
         other = self._copy(split=None)
         other._take(rows)
         return other
@@ -252,7 +255,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
             FileNotFoundError: A file of the manifest lacks.
             RuntimeError: These rows are not for training.
             ValueError: The manifest names a source that is not among these rows, so that its
-                images would leak from another split, or ids stand on both sides.
+                images would leak from another split; an image has another class than its source;
+                or ids stand on both sides.
         """
         folder = Path(folder)
         if self.split != "train":
@@ -261,7 +265,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
             )
         if not (folder / "manifest.csv").exists():
             raise DatasetNotFoundError(folder / "manifest.csv", "the folder of augment_offline")
-        if not len(pd.read_csv(folder / "manifest.csv")):
+        if len((folder / "manifest.csv").read_text(encoding="utf-8").splitlines()) == 1:
             return self._copy(split=None)
         made = ISICDataset(folder / "manifest.csv", folder, masks=self._with_masks)
         foreign = made.table["source"][~made.table["source"].isin(self.table["id"])]
@@ -270,6 +274,15 @@ class ISICDataset(Dataset[dict[str, Any]]):
             what = "a manifest whose sources are all among these rows"
             got = f"{len(foreign)} others ({listed(foreign)})"
             raise ValueError(expected(str(folder / "manifest.csv"), what, got, remedy))
+        sources = pd.Index(self._ids).get_indexer(pd.Index(made.table["source"]))
+        other_class = made.labels != self.labels[sources]
+        if other_class.any():
+            what = "a manifest whose images have the class of their source"
+            ids = made.table["id"][other_class]
+            raise ValueError(
+                expected(str(folder / "manifest.csv"), what, f"others ({listed(ids)})")
+            )
+        made.table["lesion"] = self.table["lesion"].to_numpy(object)[sources]
         both = pd.concat([self.table, made.table], ignore_index=True)
         if both["id"].duplicated().any():
             twice = listed(both["id"][both["id"].duplicated()])
@@ -303,7 +316,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
             height, width = image.shape[:2]
             parts["mask"] = read_mask(self._mask_paths[index], shape=(height, width))
         if self.transform is not None:
-            parts = self.transform(**parts)
+            parts = _transformed(self.transform, parts)
         sample = {**parts, "id": str(self._ids[index])}
         if self._labels is not None:
             sample["label"] = int(self._labels[index])
@@ -335,6 +348,16 @@ class ISICDataset(Dataset[dict[str, Any]]):
         self._metadata = metadata_vectors(self.table) if self._with_metadata else None
 
 
+def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
+    made: Any = transform(**parts)
+    if not isinstance(made, dict) or not parts.keys() <= made.keys():
+        what = f"a function that returns a dictionary with {' and '.join(parts)}"
+        got = f"the keys {listed(made)}" if isinstance(made, dict) else type(made).__name__
+        remedy = "Wrap it: `lambda image: {'image': transform(image)}`."
+        raise TypeError(expected("transform", what, got, remedy))
+    return made
+
+
 def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]) -> pd.Series:
     """Find the file of each row; empty where there is none."""
     if not folder.is_dir():
@@ -343,7 +366,7 @@ def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, ending = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
-            if ending.lower() in endings:
+            if ending.lower() in endings and entry.is_file():
                 rank = (endings.index(ending.lower()), entry.name)
                 found[stem] = min(rank, found.get(stem, rank))
     nothing = (0, "")
@@ -352,7 +375,7 @@ def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]
 
 
 def _drop_missing(
-    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool
+    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool, remedy: str = _LEAVE_OUT
 ) -> npt.NDArray[np.bool_]:
     kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
     kind = "an image"
@@ -364,7 +387,6 @@ def _drop_missing(
         return kept
     count = f"{int((~kept).sum())} of {len(rows)} lack it ({lacking})"
     if missing == "error":
-        remedy = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
         sentence = expected(str(folder), f"a folder with {kind} for each row", count, remedy)
         raise FileNotFoundError(sentence)
     warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=4)

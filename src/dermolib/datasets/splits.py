@@ -94,7 +94,7 @@ def _folds(fractions: Sequence[float]) -> list[int]:
     if not len(fractions) or abs(sum(fractions) - 1) > 1e-6:
         what = "shares that are together 1"
         raise ValueError(expected("fractions", what, f"{tuple(fractions)}"))
-    parts = [Fraction(fraction).limit_denominator(_MOST_FOLDS) for fraction in fractions]
+    parts = [Fraction(float(fraction)).limit_denominator(_MOST_FOLDS) for fraction in fractions]
     total = int(np.lcm.reduce([part.denominator for part in parts]))
     if total > _MOST_FOLDS or sum(parts) != 1:
         total = _MOST_FOLDS
@@ -118,10 +118,13 @@ def _labels_and_groups(
         raise TypeError(expected("dataset_or_table", what, f"the columns {columns}"))
     # Names that no lesion has, so that a row of unknown lesion joins no other
     own = pd.DataFrame({"id": [f"\0{row}" for row in range(len(source))], "source": ""})
-    own["lesion"] = source["lesion"].fillna("").astype(str).to_numpy(object)
-    for column in {"id", "source"} & set(source.columns):
-        own[column] = source[column].fillna("").astype(str).to_numpy(object)
-    return source["label"].to_numpy(np.int64), _numbered(group_names(own))
+    for column in sorted({"lesion", "id", "source"} & set(source.columns)):
+        own[column] = source[column].astype(object).fillna("").astype(str).to_numpy(object)
+    labels = pd.to_numeric(source["label"], errors="coerce").to_numpy(np.float64)
+    if not (labels == labels.round()).all() or labels.min(initial=0) < 0:
+        what = "a table whose labels are whole numbers of 0 or more"
+        raise ValueError(expected("dataset_or_table", what, "others"))
+    return labels.astype(np.int64), _numbered(group_names(own))
 
 
 def _numbered(groups: npt.NDArray[np.object_]) -> Indices:

@@ -1,7 +1,10 @@
 """CSV files and data frames to one table with known columns, every row checked."""
 
+import csv
+import os
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,15 +59,17 @@ _LAYOUT = (
     "metadataTrain.csv and metadataTest.csv beside the folders Train and Test with ID.jpg, "
     "optionally Train/ID_seg.png and lesion_ids.csv"
 )
+_OWN_COLUMNS = ("id", "lesion", "age", "sex", "site", "source")
 _MISSING = {"", "nan", "na", "n/a", "none", "unknown"}
 _HIGHEST_AGE = 120
+_MOST_STEPS = 8  # of augmentation of augmented images
 # A name that stays inside its folder on every system, is not hidden and has no control character.
 _SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 
 Texts = pd.Series  # a column of text, empty where a value is missing
 
 
-def read_table(source: PathLike | pd.DataFrame) -> pd.DataFrame:
+def read_table(source: PathLike | pd.DataFrame, *, needed: Sequence[str] = ()) -> pd.DataFrame:
     """Read the rows of a challenge table into known columns, in their order.
 
     Read are the challenge's columns ``ID`` and, where present, ``CLASS`` (1..8), ``SEX``, ``AGE``,
@@ -74,6 +79,7 @@ def read_table(source: PathLike | pd.DataFrame) -> pd.DataFrame:
 
     Args:
         source: CSV file in UTF-8 (with or without byte order mark), or a data frame.
+        needed: Columns that must be there, by the challenge's names.
 
     Returns:
         Table with the columns ``id``, ``label`` (0..7; absent where there are no classes),
@@ -82,12 +88,22 @@ def read_table(source: PathLike | pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         DatasetNotFoundError: There is no such file.
-        ValueError: The file is empty, no CSV, or without ids, or a row has a repeated or unsafe
-            id, a class outside 1..8, an age outside 0..120 years, or an unknown sex.
+        ValueError: The file is empty, no CSV, without a needed column or with one twice, or a row
+            has other fields than the header, a repeated or unsafe id, a class outside 1..8, an age
+            outside 0..120 years, or an unknown sex.
     """
-    raw = _read_csv(Path(source)) if not isinstance(source, pd.DataFrame) else _as_text(source)
-    name = "table" if isinstance(source, pd.DataFrame) else str(source)
-    raw = _rename(raw, name)
+    if isinstance(source, pd.DataFrame):
+        name, raw = "table", _as_text(source)
+    elif isinstance(source, (str, os.PathLike)):
+        name, raw = str(source), _read_csv(Path(source))
+    else:
+        what = "the path of a CSV file or a data frame"
+        raise TypeError(expected("table", what, f"an object of type {type(source).__name__}"))
+    raw = _rename(raw, name, own=isinstance(source, pd.DataFrame))
+    for column in needed:
+        if _COLUMNS[column] not in raw:
+            got = f"the columns {listed(raw.columns)}"
+            raise ValueError(expected(name, f"a table with a column `{column}`", got))
     if len(raw) == 0:
         raise ValueError(expected(name, "a table with at least one row", "a header only"))
     table = pd.DataFrame({"id": _ids(raw, name)})
@@ -123,10 +139,30 @@ def read_challenge_table(root: PathLike, split: str = "train") -> pd.DataFrame:
         if not path.exists():
             raise DatasetNotFoundError(path, _LAYOUT)
     table = read_table(root / f"metadata{side}.csv")
+    if split == "train" and "label" not in table:
+        what = "a table with a column `CLASS` (1..8)"
+        got = "none; other columns than ID, CLASS, SEX, AGE, POSITION and LESION_ID are not read"
+        raise ValueError(expected(str(root / f"metadata{side}.csv"), what, got))
     if (root / "lesion_ids.csv").exists():
-        lesions = read_table(root / "lesion_ids.csv").set_index("id")["lesion"]
-        table["lesion"] = table["id"].map(lesions).fillna("")
+        table["lesion"] = _joined_lesions(table, root / "lesion_ids.csv", split)
     return table
+
+
+def _joined_lesions(table: pd.DataFrame, path: Path, split: str) -> Texts:
+    """Look up the lesion of each row; a lesion that the table itself tells comes first."""
+    lesions = read_table(path, needed=("LESION_ID",)).set_index("id")["lesion"]
+    unknown = ~table["id"].isin(lesions.index)
+    if unknown.all() and split == "train":
+        what = "a table with the ids of the training images"
+        got = f"others ({listed(lesions.index)})"
+        remedy = "Without their lesions, a split would put one lesion on two sides."
+        raise ValueError(expected(str(path), what, got, remedy))
+    if unknown.any() and split == "train":
+        count = f"{int(unknown.sum())} of {len(table)} ({listed(table['id'][unknown])})"
+        text = f"{path} lacks training images: {count}. Each counts as a lesion of its own."
+        warnings.warn(text, stacklevel=4)
+    known = table["id"].map(lesions).fillna("")
+    return table["lesion"].where(table["lesion"] != "", known)
 
 
 def metadata_vectors(table: pd.DataFrame) -> npt.NDArray[np.float32]:
@@ -156,48 +192,70 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
         table: Table with the columns ``id``, ``lesion`` and ``source`` of `read_table`.
 
     Returns:
-        Names (N,); an augmented image has the group of the image that it was made from.
+        Names (N,); an augmented image has the group of the image that it was made from, over any
+        number of steps.
     """
-    lesion, source, own = (table[name].to_numpy(object) for name in ("lesion", "source", "id"))
-    image = np.where(source == "", own, source)
-    names: npt.NDArray[np.object_] = np.where(lesion == "", image, lesion)
+    ids, lesion, source = (table[name].to_numpy(object) for name in ("id", "lesion", "source"))
+    parent = pd.Index(ids).get_indexer(pd.Index(source))  # -1 where there is none
+    root = np.arange(len(table))
+    for _ in range(_MOST_STEPS):
+        root = np.where(parent[root] >= 0, parent[root], root)
+    image = np.where(source[root] == "", ids[root], source[root])
+    names: npt.NDArray[np.object_] = np.where(lesion[root] == "", image, lesion[root])
     return names
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").fillna("")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file, strict=True))
     except FileNotFoundError:
         raise DatasetNotFoundError(path, "a CSV file with the columns ID, CLASS, ...") from None
-    except pd.errors.EmptyDataError:
-        raise ValueError(expected(str(path), "a CSV file with a header", "an empty file")) from None
+    except IsADirectoryError:
+        raise ValueError(expected(str(path), "a CSV file", "a folder")) from None
     except UnicodeDecodeError as error:
         remedy = "Save it as UTF-8."
         raise ValueError(expected(str(path), "a CSV file in UTF-8", error, remedy)) from error
-    except pd.errors.ParserError as error:
+    except csv.Error as error:
         raise ValueError(expected(str(path), "a CSV file", f"a parser error ({error})")) from error
+    if not rows:
+        raise ValueError(expected(str(path), "a CSV file with a header", "an empty file"))
+    header, *body = rows
+    for number, fields in enumerate(body, start=2):
+        if len(fields) != len(header):
+            what = f"a CSV file with {len(header)} fields in each row, as its header has"
+            raise ValueError(expected(str(path), what, f"row {number} with {len(fields)}"))
+    table = pd.DataFrame(body, columns=range(len(header)), dtype=str)
+    table.columns = pd.Index(header)
+    return table
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
-    text = {column: frame[column].astype(object) for column in frame.columns}
-    rows = {
-        str(name): ["" if pd.isna(value) else str(value) for value in values]
-        for name, values in text.items()
-    }
-    return pd.DataFrame(rows, dtype=str)
+    columns = [
+        ["" if pd.isna(value) else str(value) for value in frame.iloc[:, place].astype(object)]
+        for place in range(frame.shape[1])
+    ]
+    table = pd.DataFrame(dict(enumerate(columns)), dtype=str)
+    table.columns = frame.columns
+    return table
 
 
-def _rename(raw: pd.DataFrame, name: str) -> pd.DataFrame:
-    names = {column: str(column).strip() for column in raw.columns}
-    known = {column: _COLUMNS.get(text.upper(), text.lower()) for column, text in names.items()}
-    raw = raw.rename(columns=known)
-    twice = raw.columns[raw.columns.duplicated()]
+def _rename(raw: pd.DataFrame, name: str, *, own: bool) -> pd.DataFrame:
+    """Keep the known columns under the names used here; `own` knows a table of `read_table`."""
+    names = [str(column).strip() for column in raw.columns]
+    if not (own and set(_OWN_COLUMNS) <= set(names)):
+        names = [_COLUMNS.get(text.upper(), f"unknown {text}") for text in names]
+    known = [place for place, text in enumerate(names) if text in {*_COLUMNS.values(), "label"}]
+    kept = raw.iloc[:, known]
+    kept.columns = pd.Index([names[place] for place in known])
+    twice = kept.columns[kept.columns.duplicated()]
     if len(twice):
         raise ValueError(expected(name, "a table with each column once", f"{twice[0]!r} twice"))
-    if "id" not in raw:
-        columns = listed(names.values())
-        raise ValueError(expected(name, "a table with a column `ID`", f"the columns {columns}"))
-    return raw
+    if "id" not in kept:
+        remedy = "Fields are separated by commas." if len(names) == 1 else ""
+        got = f"the columns {listed(map(repr, raw.columns))}"
+        raise ValueError(expected(name, "a table with a column `ID`", got, remedy))
+    return kept
 
 
 def _text(raw: pd.DataFrame, column: str) -> Texts:

@@ -185,7 +185,7 @@ def weighted_accuracy(
 def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     if weights is None:
         return None
-    numbers = torch.as_tensor(weights, dtype=torch.float64)
+    numbers = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
     if numbers.shape != (num_classes,):
         what = f"{num_classes} weights, one for each class"
         raise ValueError(expected("class_weights", what, f"shape {tuple(numbers.shape)}"))

@@ -84,11 +84,10 @@ def occlusion_removal(
         image: Dermoscopic image (H, W, 3), uint8 RGB.
         method: One of `list_occlusion_methods`.
         return_mask: Whether to return the mask as well.
-        options: For ``"luv"``: `radius` of the disc in pixels at `REFERENCE_SIZE`, above 0
-            (default 5; rounded up, so that hair of up to twice the radius is bridged in a small
-            image too); `low` and `high`, steps of L*,
-            0..100, `low` not above `high` (defaults 8 and 14); `min_area` in pixels at
-            `REFERENCE_SIZE`, 0 or more (default 120).
+        options: For ``"luv"``: `radius` of the disc in pixels at `REFERENCE_SIZE`, above 0 and up
+            to that (default 5; rounded up, so that hair of up to twice the radius is bridged in a
+            small image too); `low` and `high`, steps of L*, 0..100, `low` not above `high`
+            (defaults 8 and 14); `min_area` in pixels at `REFERENCE_SIZE`, 0 or more (default 120).
 
     Returns:
         Image of the same shape, or that image and its mask (H, W), bool.
@@ -129,7 +128,7 @@ def _run(image: Image, method: str, options: dict[str, float]) -> tuple[Mask, in
 def _luv(
     image: Image, *, radius: float, low: float, high: float, min_area: float
 ) -> tuple[Mask, int]:
-    check_number(radius, "radius", above=0)
+    check_number(radius, "radius", above=0, high=REFERENCE_SIZE)
     check_number(high, "high", low=0, high=100)
     check_number(low, "low", low=0, high=float(high))
     check_number(min_area, "min_area", low=0)

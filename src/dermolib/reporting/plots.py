@@ -1,7 +1,11 @@
 """Results as figures: pictures before and after, loss curves, confusion; and figures as files."""
 
-from collections.abc import Mapping, Sequence
+import io
+import pickle
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -35,6 +39,7 @@ __all__ = [
 ]
 
 _DPI = 150
+_NOTE_WIDTH = 150  # letters of a line of the note below two axes
 # what a file says of its making, and would differ from day to day or from version to version
 _UNSIGNED = {
     ".png": {"Software": None},
@@ -74,6 +79,9 @@ def plot_occlusion(
         check_image(image, "images")
         check_image(result, "results")
         check_mask(mask, image.shape[:2], "masks")
+        if result.shape != image.shape:
+            what = f"images of the shape of those before, {image.shape}"
+            raise ValueError(expected("results", what, f"shape {result.shape}"))
     figure = new_figure(7.5, 2.6 * len(images))
     grid = figure.subplots(len(images), 3, squeeze=False)
     for row, image, mask, result in zip(grid, images, masks, results, strict=True):
@@ -118,18 +126,22 @@ def plot_samples(
     return figure
 
 
-def plot_history(histories: Mapping[str, Sequence[_Row]]) -> Figure:
+def plot_history(histories: Mapping[str, Iterable[_Row]], *, note: str | None = None) -> Figure:
     """Draw how runs learned: losses on the left, weighted accuracy of validation on the right.
 
     Args:
         histories: Rows of each run by its name. A row has the key ``epoch`` and any of
             ``train_loss``, ``validation_loss`` and ``validation_weighted_accuracy`` (0..1); what
             lacks in a row is left out of its line.
+        note: Remark written below the axes. The training loss is the one that was optimised, which
+            may weigh classes or smooth labels where the loss of validation does not; then the two
+            lines are not on one scale, and here is the place to say so.
 
     Returns:
         The figure, with two axes; those without a value say "no data".
 
     Raises:
+        TypeError: `histories` is no mapping, or a run no rows.
         ValueError: There is no run, or a row has no ``epoch``.
 
     Examples:
@@ -138,27 +150,34 @@ def plot_history(histories: Mapping[str, Sequence[_Row]]) -> Figure:
         >>> figure.axes[0].lines[0].get_ydata().tolist()
         [2.1, 1.7]
     """
+    if not isinstance(histories, Mapping):
+        what = "a mapping from the name of each run to its rows"
+        got = f"an object of type {type(histories).__name__}"
+        remedy = "Name a single run with `{'run': history}`."
+        raise TypeError(expected("histories", what, got, remedy))
     if not histories:
         raise ValueError(expected("histories", "at least one run", "none"))
-    for name, rows in histories.items():
-        _check_rows(rows, f"histories[{name!r}]")
-    figure = new_figure(11, 4.2)
+    runs = {name: _check_rows(rows, f"histories[{name!r}]") for name, rows in histories.items()}
+    # the legend below the axes names two lines for each run
+    figure = new_figure(11, 4.2 + 0.35 * len(runs))
     losses, accuracies = figure.subplots(1, 2)
     dress(losses, title="Loss", x="epoch", y="loss", grid="both")
     title = "Weighted accuracy of validation"
     dress(accuracies, title=title, x="epoch", y="weighted accuracy", grid="both")
-    for place, (name, rows) in enumerate(histories.items()):
+    for place, (name, rows) in enumerate(runs.items()):
         color = COLORS[place % len(COLORS)]
-        _draw_line(losses, rows, "train_loss", f"{name}, train", color, dashed=True)
+        _draw_line(losses, rows, "train_loss", f"{name}, train (as optimised)", color, dashed=True)
         _draw_line(losses, rows, "validation_loss", f"{name}, validation", color)
         _draw_line(accuracies, rows, "validation_weighted_accuracy", name, color)
     accuracies.set_ylim(0, 1)
     for axes in (losses, accuracies):
         _finish_lines(axes)
+    if note:
+        figure.supxlabel(textwrap.fill(note, _NOTE_WIDTH), fontsize=8, color="0.3")
     return figure
 
 
-def plot_overfit(rows: Sequence[_Row]) -> Figure:
+def plot_overfit(rows: Iterable[_Row]) -> Figure:
     """Draw how a model learned one batch by heart: loss on the left, accuracy on the right.
 
     Args:
@@ -168,6 +187,7 @@ def plot_overfit(rows: Sequence[_Row]) -> Figure:
         The figure, with two axes; those without a value say "no data".
 
     Raises:
+        TypeError: A row is no mapping.
         ValueError: A row has no ``epoch``.
 
     Examples:
@@ -175,7 +195,7 @@ def plot_overfit(rows: Sequence[_Row]) -> Figure:
         >>> [axes.get_ylabel() for axes in figure.axes]
         ['loss', 'accuracy']
     """
-    _check_rows(rows, "rows")
+    rows = _check_rows(rows, "rows")
     figure = new_figure(9, 3.6)
     for axes, key, color in zip(figure.subplots(1, 2), ("loss", "accuracy"), COLORS, strict=False):
         title = f"{key.capitalize()} on a single batch"
@@ -188,13 +208,18 @@ def plot_overfit(rows: Sequence[_Row]) -> Figure:
 
 
 def plot_confusion(
-    matrix: npt.ArrayLike, *, names: Sequence[str] | None = None, axes: Axes | None = None
+    matrix: npt.ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw a confusion matrix: colour is the share of a true class, numbers are images.
 
     Args:
         matrix: Images by true class (rows) and predicted class (columns), (K, K), whole numbers.
         names: Names of the K classes; the diagnoses' codes for eight of them where None.
+        title: What stands above, such as the name of the model; "Confusion" where None.
         axes: Where to draw; a new figure where None.
 
     Returns:
@@ -214,7 +239,8 @@ def plot_confusion(
     side = max(4.0, 0.75 * len(counts) + 1.5)
     figure, axes = on_axes(axes, width=side + 0.8, height=side)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    dress(axes, title="Confusion", x="predicted class", y="true class", grid="none")
+    title = "Confusion" if title is None else title
+    dress(axes, title=title, x="predicted class", y="true class", grid="none")
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 4 else 0)
     axes.set_yticks(range(len(labels)), labels)
@@ -227,7 +253,11 @@ def plot_confusion(
 
 
 def save_figure(figure: Figure, path: PathLike, *, dpi: int = _DPI) -> None:
-    """Write a figure whole or not at all; the same figure gives the same bytes.
+    """Write a figure whole or not at all; saved again, it gives the same bytes.
+
+    What is written is a copy, because drawing moves the parts of a figure a little every time. A
+    figure that cannot be pickled, which those of this module can, is written itself, and a later
+    file of it may differ.
 
     Args:
         figure: Figure to write.
@@ -255,7 +285,29 @@ def save_figure(figure: Figure, path: PathLike, *, dpi: int = _DPI) -> None:
         raise ValueError(expected("path", "a file ending in .png, .svg or .pdf", str(path)))
     # without a salt of its own, every SVG names its parts anew
     with whole_file(path) as temporary, mpl.rc_context({"svg.hashsalt": "dermolib"}):
-        figure.savefig(temporary, dpi=dpi, metadata=_UNSIGNED[ending])
+        _copied(figure).savefig(temporary, dpi=dpi, metadata=_UNSIGNED[ending])
+
+
+class _FigurePickler(pickle.Pickler):
+    """Pickles a figure without its window: pyplot would open a second one for the copy."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        if not isinstance(thing, Figure):
+            return NotImplemented
+        parts: Any = thing.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        make, arguments, state, *_ = parts
+        state.pop("_restore_to_pylab", None)
+        return make, arguments, state
+
+
+def _copied(figure: Figure) -> Figure:
+    data = io.BytesIO()
+    try:
+        _FigurePickler(data).dump(figure)
+    except (pickle.PicklingError, AttributeError, TypeError):  # of functions, files and locks
+        return figure
+    copy: Figure = pickle.loads(data.getvalue())  # noqa: S301 - the bytes were made above
+    return copy
 
 
 def _readable_on(color: npt.ArrayLike) -> str:
@@ -276,11 +328,18 @@ def _check_same_length(**sequences: Sequence[object]) -> None:
         raise ValueError(expected(names, "of one length", got))
 
 
-def _check_rows(rows: Sequence[_Row], name: str) -> None:
+def _check_rows(rows: Iterable[_Row], name: str) -> list[_Row]:
+    what = "rows with the key `epoch`"
+    if not isinstance(rows, Iterable):
+        raise TypeError(expected(name, what, f"an object of type {type(rows).__name__}"))
+    rows = list(rows)
     for place, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TypeError(expected(name, what, f"row {place} of type {type(row).__name__}"))
         if "epoch" not in row:
             got = f"row {place} with {', '.join(row) or 'no key'}"
-            raise ValueError(expected(name, "rows with the key `epoch`", got))
+            raise ValueError(expected(name, what, got))
+    return rows
 
 
 def _draw_line(
@@ -297,13 +356,16 @@ def _draw_line(
         x, y = zip(*points, strict=True)
         # a single epoch is no line, so its point is marked
         marker = "o" if len(points) < 20 else ""
-        style = "--" if dashed else "-"
-        axes.plot(x, y, style, color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
+        style, fill = ("--", "white") if dashed else ("-", color)
+        (line,) = axes.plot(x, y, style, color=color, label=label, linewidth=1.6)
+        line.set(marker=marker, markersize=4, markerfacecolor=fill)
 
 
 def _finish_lines(axes: Axes) -> None:
     if not axes.lines:
         say_no_data(axes)
     elif axes.get_legend_handles_labels()[1]:
-        add_legend(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        # outside it hides no point, and its lines are long enough to tell dashes from a marker
+        add_legend(axes, loc="upper center", bbox_to_anchor=(0.5, -0.14), handlelength=4.5)
+    # one tick is enough: of a single epoch, two would lie between epochs
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

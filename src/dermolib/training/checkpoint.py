@@ -1,6 +1,5 @@
 """A trained model as one file that holds no code."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ def write_checkpoint(path: Path, model: nn.Module, class_names: list[str]) -> No
         "class_names": class_names,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
-    with whole_file(path) as temporary:
-        torch.save(content, temporary)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:
@@ -53,7 +52,7 @@ def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, lis
         model = _rebuild(path, content["architecture"])
     try:
         model.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         what = "a checkpoint of this model"
         raise ValueError(expected(str(path), what, f"other weights: {error}")) from error
     return model, list(content["class_names"])
@@ -64,20 +63,24 @@ def _content(path: Path) -> dict[str, Any]:
         content = torch.load(path, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         raise
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # torch passes on whatever a broken file makes its readers raise
         what = "a checkpoint of `Trainer.save`"
         got = f"a file that does not load ({type(error).__name__})"
         raise ValueError(expected(str(path), what, got)) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    parts = {"architecture", "class_names", "state_dict"}
+    whole = isinstance(content, dict) and content.keys() >= parts
+    if not whole or content.get("format") != _FORMAT:
         what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
         remedy = "Load plain weights with `build_model(..., weights=PATH)`."
         raise ValueError(expected(str(path), what, "another content", remedy))
-    return content
+    return dict(content)
 
 
 def _rebuild(path: Path, architecture: dict[str, Any] | None) -> nn.Module:
-    if architecture is None:
+    if not isinstance(architecture, dict):
         what = "a checkpoint of a model that `build_model` built"
         remedy = "Build the module yourself and pass it as `model`."
         raise ValueError(expected(str(path), what, "one of another module", remedy))
-    return build_model(**architecture)
+    # The file tells the network alone: its `weights` could name any file or address
+    built: nn.Module = build_model(**{**architecture, "weights": None})
+    return built

@@ -25,16 +25,16 @@ PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 _ABOUT_ITSELF = (
-    # Advice on speed that dermolib's own documentation gives with figures
+    # Advice on speed, which is the caller's choice of `workers`
     r".*does not have many workers which may be a bottleneck",
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     # Training without validation is a documented choice
     r"You defined a `validation_step` but have no `val_dataloader`",
     # Fitting again into a folder of one's own is what the caller asked for
     r"Checkpoint directory .* exists and is not empty",
-    # Deprecations between Lightning and torch or torchmetrics, which no caller can mend
+    r"Experiment logs directory .* exists",
+    # A deprecation between Lightning and torch, which no caller can mend
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
-    r".*pkg_resources.*",
 )
 
 
@@ -53,7 +53,8 @@ def pick_precision(device: str, precision: str) -> str:
     if precision != "auto":
         return precision
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
     if device in ("auto", "cpu") and _cpu_has_bfloat16():
         return "bf16-mixed"
     return "32-true"
@@ -109,6 +110,7 @@ def make_engine(
         Lightning trainer.
     """
     import lightning
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
     loggers = []
@@ -120,6 +122,8 @@ def make_engine(
     return lightning.Trainer(
         accelerator="gpu" if device == "cuda" else device,
         devices=1,
+        # Else a SLURM allocation of several tasks would be taken for a distributed run
+        plugins=[LightningEnvironment()],
         precision=precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
         max_epochs=epochs,
         callbacks=callbacks,

@@ -32,11 +32,14 @@ def unpack(batch: Any) -> tuple[Tensor, Tensor | None]:
     else:
         what = "a dictionary with `image` and `label`, or a pair of them"
         raise TypeError(expected("batch", what, f"an object of type {type(batch).__name__}"))
-    if not isinstance(image, Tensor) or not image.is_floating_point():
-        got = getattr(image, "dtype", type(image).__name__)
-        remedy = "Give the dataset a transform that ends in one, such as `preset('evaluation')`."
+    if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
+        got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {tuple(image.shape)}"
+        remedy = (
+            "Give the dataset a transform that ends in one, such as "
+            "`preset('evaluation', image_size=224)`."
+        )
         raise TypeError(expected("image", "a float tensor (N, 3, H, W)", got, remedy))
-    return image, label
+    return image.float(), label
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -102,14 +105,19 @@ class ClassifierModule(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Stop a run whose loss is no number any more."""
         loss = self.trainer.callback_metrics.get("train_loss")
-        if loss is not None and not torch.isfinite(loss):
+        if loss is not None:
+            self._check_finite("train_loss", loss)
+
+    def _check_finite(self, name: str, values: Tensor) -> None:
+        if not bool(torch.isfinite(values).all()):
             remedy = "Lower `learning_rate`, or look for NaN in the images."
-            raise RuntimeError(expected("train_loss", "finite", float(loss), remedy))
+            raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Score a batch."""
         image, label = self._labelled(batch)
         logits = self(image)
+        self._check_finite("logits", logits)
         self.weighted_accuracy.update(logits, label)
         self.accuracy.update(logits, label)
         numbers: dict[str, Any] = {
@@ -124,6 +132,7 @@ class ClassifierModule(lightning.LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute probabilities (N, K), float32, on the CPU."""
         probabilities: Tensor = self(unpack(batch)[0]).softmax(dim=1)
+        self._check_finite("probabilities", probabilities)
         return probabilities.cpu()
 
     def configure_optimizers(self) -> Any:
@@ -144,17 +153,32 @@ class ClassifierModule(lightning.LightningModule):
         if self._schedule == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         else:
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, rate, total_steps=steps, cycle_momentum=False
+            )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
     def _labelled(self, batch: Any) -> tuple[Tensor, Tensor]:
-        image, label = unpack(batch)
+        image, found = unpack(batch)
+        label: Any = found
         if label is None:
             what = "a batch with `label`"
             raise ValueError(
                 expected("batch", what, "none", "Use `predict` for unlabelled images.")
             )
-        return image, label
+        what = f"classes (N,) in 0..{self.num_classes - 1}"
+        if not isinstance(label, Tensor) or label.is_floating_point() or label.ndim != 1:
+            got = f"{getattr(label, 'dtype', type(label).__name__)}"
+            raise TypeError(expected("label", what, got))
+        # On a GPU the first batch is looked at alone, since each look waits for the device
+        if label.device.type == "cpu" or self.global_step == 0:
+            self._check_range(label, what)
+        return image, label.long()
+
+    def _check_range(self, label: Tensor, what: str) -> None:
+        if int(label.min()) < 0 or int(label.max()) >= self.num_classes:
+            remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
+            raise ValueError(expected("label", what, sorted(set(label.tolist())), remedy))

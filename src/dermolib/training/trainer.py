@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 
 from dermolib._checks import check_choice, check_number, expected
-from dermolib._seeding import seed_transforms, seed_worker
+from dermolib._seeding import seed_transforms
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
+from dermolib.metrics import WeightedAccuracy
 from dermolib.metrics import class_weights as balanced_weights
 from dermolib.training.checkpoint import read_checkpoint, write_checkpoint
 from dermolib.training.engine import check_device, make_engine, pick_precision, quiet
 from dermolib.training.history import History
+from dermolib.training.loaders import labels_of, make_loader
 
 if TYPE_CHECKING:
     import lightning
@@ -64,7 +66,8 @@ class Trainer:
         workers: Processes that load images; 0 loads in this one.
         class_weights: Weights of the classes in the loss (K,), ``"balanced"`` for those that make
             all classes of the training set weigh the same, or None.
-        output: Folder for the best checkpoint and the CSV and TensorBoard logs; None keeps nothing.
+        output: Folder for ``best.pt``, which `load` reads, and the CSV and TensorBoard logs; those
+            of an earlier run there are replaced. None keeps nothing.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         precision: ``"auto"``, ``"32-true"``, ``"16-mixed"`` or ``"bf16-mixed"``.
         seed: Seed of the run, 0 or more.
@@ -72,7 +75,8 @@ class Trainer:
 
     Attributes:
         model: The model; after `fit` with validation it has the weights of the epoch with the
-            highest weighted accuracy (the first of equals).
+            highest weighted accuracy (the first of equals). It is left in training mode: call
+            ``model.eval()`` before using it outside of the Trainer.
         class_names: Names of the classes.
 
     Raises:
@@ -133,7 +137,7 @@ class Trainer:
         self._epochs = int(epochs)
         self._batch_size = int(batch_size)
         self._workers = int(workers)
-        self._class_weights = class_weights
+        self._class_weights = _checked_weights(class_weights, self.num_classes)
         self._output = None if output is None else Path(output)
         self._device = device
         self._precision = pick_precision(device, precision)
@@ -168,10 +172,17 @@ class Trainer:
             best = None if validation is None else best_checkpoint(folder)
             callbacks = [keep] if best is None else [keep, best]
             engine = self._engine(callbacks, epochs=self._epochs, output=self._output)
-            engine.fit(module, loader, scored)
+            try:
+                engine.fit(module, loader, scored)
+            except SystemExit:
+                # What Lightning makes of Ctrl-C
+                raise KeyboardInterrupt from None
             if best is not None:
                 stored = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
                 module.load_state_dict(stored["state_dict"])
+                Path(best.best_model_path).unlink()
+        if self._output is not None:
+            self.save(self._output / "best.pt")
         return History([{name: row[name] for name in _COLUMNS if name in row} for row in keep.rows])
 
     def evaluate(self, data: Any) -> dict[str, float]:
@@ -205,9 +216,13 @@ class Trainer:
 
         Raises:
             TypeError: A batch has another form.
-            ValueError: The set is empty.
+            ValueError: The set is empty, or its loader shuffles.
+            RuntimeError: A probability is not finite.
         """
         loader = self._loader(data, "data", shuffle=False)
+        if isinstance(loader.sampler, RandomSampler):
+            remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
+            raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
         with self._seeded(data), quiet():
             batches = self._engine([]).predict(self._module(None), loader)
         return torch.cat([torch.as_tensor(batch) for batch in batches or []])
@@ -307,30 +322,28 @@ class Trainer:
         )
 
     def _loader(self, data: Any, name: str, *, shuffle: bool) -> DataLoader[Any]:
-        if not hasattr(data, "__len__"):
-            what = "a dataset or loader with a length"
-            raise TypeError(expected(name, what, f"an object of type {type(data).__name__}"))
-        if not len(data):
-            raise ValueError(expected(name, "a set with at least one image", "an empty one"))
-        if isinstance(data, DataLoader):
-            return data
-        return DataLoader(
+        return make_loader(
             data,
+            name,
             batch_size=self._batch_size,
+            workers=self._workers,
+            seed=self._seed,
             shuffle=shuffle,
-            num_workers=self._workers,
-            worker_init_fn=seed_worker,
-            generator=torch.Generator().manual_seed(self._seed),
-            pin_memory=self._device in ("auto", "cuda") and torch.cuda.is_available(),
+            pin=self._on_gpu(),
         )
+
+    def _on_gpu(self) -> bool:
+        return self._device in ("auto", "cuda") and torch.cuda.is_available()
 
     @contextmanager
     def _seeded(self, data: Any) -> Iterator[None]:
         """Seed everything random about a run, and leave torch's generator as it was."""
-        # Named, since torch warns where it must guess among several GPUs; the run is on the first
-        devices = [0] if self._device in ("auto", "cuda") and torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self._seed)
+        # One device by its number: torch would warn where it has to choose, and reseed them all
+        gpu = self._on_gpu()
+        with torch.random.fork_rng(devices=[0] if gpu else []):
+            torch.default_generator.manual_seed(self._seed)
+            if gpu:
+                torch.cuda.manual_seed(self._seed)
             seed_transforms(data, self._seed)
             yield
 
@@ -343,23 +356,23 @@ class Trainer:
             yield Path(folder)
 
     def _loss_weights(self, train: Any) -> Tensor | None:
-        given = self._class_weights
-        if given is None:
-            return None
-        if not isinstance(given, str):
-            weights = torch.as_tensor(given, dtype=torch.float64)
-            if weights.shape != (self.num_classes,):
-                what = f"{self.num_classes} weights, one for each class"
-                raise ValueError(expected("class_weights", what, f"shape {tuple(weights.shape)}"))
-            return weights
-        check_choice(given, "class_weights", ("balanced",))
-        labels = getattr(getattr(train, "dataset", train), "labels", None)
+        if not isinstance(self._class_weights, str):
+            return self._class_weights
+        labels = labels_of(train)
         if labels is None:
             what = "a dataset with `labels` for balanced class weights"
             got = f"an object of type {type(train).__name__}"
             raise ValueError(expected("train", what, got, "Pass the weights as numbers."))
-        counts = np.bincount(np.asarray(labels), minlength=self.num_classes)
-        return balanced_weights(counts)
+        return balanced_weights(np.bincount(labels, minlength=self.num_classes))
+
+
+def _checked_weights(given: Any, num_classes: int) -> Tensor | str | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        check_choice(given, "class_weights", ("balanced",))
+        return given
+    return WeightedAccuracy(num_classes, given).class_weights
 
 
 def _names(class_names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
@@ -369,4 +382,4 @@ def _names(class_names: Sequence[str] | None, num_classes: int) -> tuple[str, ..
     if len(class_names) != num_classes:
         what = f"{num_classes} names, one for each class"
         raise ValueError(expected("class_names", what, f"{len(class_names)}"))
-    return tuple(class_names)
+    return tuple(map(str, class_names))
