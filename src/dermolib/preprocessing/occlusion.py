@@ -78,7 +78,8 @@ def occlusion_removal(
     dropped. Masked pixels take the colour of the closing, channel by channel, of the RGB image with
     the same disc. It finds hair that is darker than the skin and narrower than the disc; it misses
     light and faint hair, and takes dark narrow structures for hair: ruler marks, ink, the lines of
-    a coarse pigment network.
+    a coarse pigment network. Where hairs cross or lie closer than the disc is wide, the closing is
+    dark itself and leaves blotches.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
