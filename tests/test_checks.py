@@ -34,6 +34,7 @@ def test_many_values_are_listed_by_the_first_few_and_a_count() -> None:
     [
         (-3, {"low": 0, "high": 255}, "a number in 0..255"),
         (-1, {"low": 0}, "a number of 0 or more"),
+        (4, {"high": 3}, "a number of up to 3"),
         (0, {"above": 0}, "a number above 0"),
         (1.5, {"above": 0, "high": 1}, "a number above 0 and up to 1"),
         (float("nan"), {}, "a number"),

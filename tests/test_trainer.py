@@ -533,6 +533,18 @@ def test_unfit_options_are_refused(options: Any, kind: type[Exception], sentence
         trainer(**options)
 
 
+class Interrupted(Colours):
+    """Somebody presses Ctrl-C while an image is read."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        raise KeyboardInterrupt(index)
+
+
+def test_ctrl_c_stays_ctrl_c() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trainer().fit(Interrupted(8))
+
+
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(TypeError, match=r"`model` to be a torch module.* See `build_model`\."):
         Trainer("alexnet")  # type: ignore[arg-type]  # the wrong type under test

@@ -66,6 +66,8 @@ def _number_words(low: float, high: float, above: float | None, *, integer: bool
         return f"{kind} in {low:g}..{high:g}"
     if np.isfinite(low):
         return f"{kind} of {low:g} or more"
+    if np.isfinite(high):
+        return f"{kind} of up to {high:g}"
     return kind
 
 
