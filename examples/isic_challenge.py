@@ -316,7 +316,7 @@ def check_overfit(train: ISICDataset, output: Path, options: argparse.Namespace)
     rows = np.random.default_rng(options.seed).permutation(len(train))[:OVERFIT_IMAGES]
     images = train.subset(rows).with_transform(preset("evaluation", image_size=options.image_size))
     batch = default_collate([images[row] for row in range(len(images))])
-    epochs = 200 if options.data else 40
+    epochs = 200 if options.data else 80
     history = make_trainer(options).overfit_batch(batch, epochs=epochs)
     save_figure(plot_overfit(history.rows), output / "figures" / "overfit.png")
     last = history.rows[-1]

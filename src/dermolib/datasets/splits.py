@@ -39,9 +39,10 @@ def grouped_split(
 ) -> list[Indices]:
     """Split rows so that no lesion stands on two sides and each side has its share of each class.
 
-    Rows go by whole lesions; shares are met as nearly as that allows, to within a twentieth. Where
-    no class has as many rows as there are equal parts to deal out (5 for 80/20), classes are not
-    balanced any more, lesions still are. The result depends on the rows and the seed alone.
+    Rows go by whole lesions, so a share is met as nearly as the sizes of the lesions allow, and
+    fractions are rounded to parts of 1/20 or larger. Where no class has as many rows as there are
+    equal parts to deal out (5 for 80/20), classes are not balanced any more, lesions still are. The
+    result depends on the rows and the seed alone.
 
     Args:
         dataset_or_table: An `ISICDataset`, anything with ``labels`` and ``groups``, or a table with
