@@ -53,9 +53,11 @@ def test_what_is_no_whole_number_is_refused(value: Any) -> None:
         check_number(value, "n", integer=True)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
-    check_number(np.int64(3), "n", integer=True)
-    check_number(np.float32(0.5), "n", low=0, high=1)
+def test_numbers_of_numpy_are_numbers_and_keep_to_the_range() -> None:
+    with pytest.raises(ValueError, match="`n` to be an integer of 4 or more, but got"):
+        check_number(np.int64(3), "n", low=4, integer=True)
+    with pytest.raises(ValueError, match=r"`n` to be a number in 0\.\.1, but got"):
+        check_number(np.float32(1.5), "n", low=0, high=1)
 
 
 def test_an_unknown_name_lists_the_known_and_guesses() -> None:
