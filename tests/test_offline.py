@@ -510,10 +510,14 @@ def test_rows_that_are_not_for_training_are_refused(rows: Rows, tmp_path: Path, 
         run(replace(rows, split=split), tmp_path / "aug")
 
 
-def test_rows_without_classes_are_refused(rows: Rows, tmp_path: Path) -> None:
-    sentence = "Expected `dataset.table` to be a table with the column `label`, but got the columns"
+@pytest.mark.parametrize("column", ["label", "mask_path", "age"])
+def test_a_table_without_a_column_is_refused(rows: Rows, tmp_path: Path, column: str) -> None:
+    sentence = f"`dataset.table` to be a table with the column `{column}`, but got the columns"
     with pytest.raises(ValueError, match=sentence):
-        run(replace(rows, table=rows.table.drop(columns="label")), tmp_path / "aug")
+        run(replace(rows, table=rows.table.drop(columns=column)), tmp_path / "aug")
+
+
+def test_rows_without_classes_are_refused(rows: Rows, tmp_path: Path) -> None:
     sentence = (
         r"Expected `dataset` to be rows with a label in 0..7, but got 1 rows without one "
         r"\(IMG_1\). Leave these rows out with `subset`."

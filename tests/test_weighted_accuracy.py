@@ -172,6 +172,15 @@ def test_unfit_predictions_are_refused(
         weighted_accuracy(torch.tensor(preds), torch.tensor(target), num_classes=2)
 
 
+@pytest.mark.parametrize("name", ["preds", "target"])
+def test_what_is_no_tensor_is_told_how_to_become_one(name: str) -> None:
+    given_values: dict[str, Any] = {"preds": torch.tensor([0]), "target": torch.tensor([0])}
+    given_values[name] = np.array([0])
+
+    with pytest.raises(TypeError, match=rf"`{name}` to be .* type ndarray\. Use `torch\.as_tens"):
+        WeightedAccuracy(2).update(**given_values)
+
+
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [

@@ -31,6 +31,7 @@ from dermolib.diagnoses import DIAGNOSES, Diagnosis
 
 __all__ = ["Augmentable", "augment_offline", "plan_offline"]
 
+_READ = ("id", "label", "lesion", "age", "sex", "site", "image_path", "mask_path")
 _PACKAGES = ("dermolib", "albumentations", "numpy", "pillow")
 _BLOCK = 8  # tasks for each worker at a time, where a backend of joblib gives lists alone
 
@@ -231,9 +232,11 @@ def _training_rows(dataset: Augmentable) -> pd.DataFrame:
     if dataset.split != "train":
         remedy = "Split by lesion first, then augment the training side alone."
         raise ValueError(expected("dataset.split", "'train'", repr(dataset.split), remedy))
-    if "label" not in table.columns:
-        what = "a table with the column `label`"
-        raise ValueError(expected("dataset.table", what, f"the columns {listed(table.columns)}"))
+    for column in _READ:
+        if column not in table.columns:
+            what = f"a table with the column `{column}`"
+            got = f"the columns {listed(table.columns, most=len(_READ))}"
+            raise ValueError(expected("dataset.table", what, got))
     known = table["label"].isin([diagnosis.index for diagnosis in DIAGNOSES])
     _refuse(table, ~known, f"rows with a label in 0..{len(DIAGNOSES) - 1}", "without one")
     if "source" in table.columns:

@@ -195,7 +195,8 @@ def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     return numbers
 
 
-def _predicted(preds: Tensor, num_classes: int, ties: str) -> Tensor:
+def _predicted(preds: Any, num_classes: int, ties: str) -> Tensor:
+    _check_tensor(preds, "preds")
     if preds.ndim != 2:
         _check_classes(preds, "preds", num_classes)
         return preds
@@ -211,8 +212,15 @@ def _predicted(preds: Tensor, num_classes: int, ties: str) -> Tensor:
     return torch.where(best.sum(dim=1) > 1, -1, first) if ties == "wrong" else first
 
 
-def _check_classes(values: Tensor, name: str, num_classes: int) -> None:
+def _check_tensor(values: Any, name: str) -> None:
+    if not isinstance(values, Tensor):
+        got = f"an object of type {type(values).__name__}"
+        raise TypeError(expected(name, "a tensor", got, "Use `torch.as_tensor`."))
+
+
+def _check_classes(values: Any, name: str, num_classes: int) -> None:
     what = f"classes (N,) in 0..{num_classes - 1}"
+    _check_tensor(values, name)
     if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
         raise TypeError(expected(name, what, f"dtype {values.dtype}"))
     if values.ndim != 1:
