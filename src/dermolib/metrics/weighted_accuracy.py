@@ -199,7 +199,8 @@ def _predicted(preds: Any, num_classes: int, ties: str) -> Tensor:
     _check_tensor(preds, "preds")
     if preds.ndim != 2:
         _check_classes(preds, "preds", num_classes)
-        return preds
+        classes: Tensor = preds
+        return classes
     if preds.shape[1] != num_classes:
         what = f"scores (N, {num_classes})"
         raise ValueError(expected("preds", what, f"shape {tuple(preds.shape)}"))
