@@ -4,7 +4,7 @@ import csv
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -265,14 +265,11 @@ def _text(raw: pd.DataFrame, column: str) -> Texts:
     return text.where(~text.str.lower().isin(_MISSING), "").reset_index(drop=True)
 
 
-def _refuse(
-    bad: pd.Series, name: str, what: str, values: Texts, remedy: str | Callable[[], str]
-) -> None:
+def _refuse(bad: pd.Series, name: str, what: str, values: Texts, remedy: str) -> None:
     if not bad.any():
         return
     rows = [f"row {row + 2}: {values.iloc[row]!r}" for row in np.flatnonzero(bad.to_numpy())]
-    text = remedy if isinstance(remedy, str) else remedy()
-    raise ValueError(expected(name, what, f"{len(rows)} other ({listed(rows)})", text))
+    raise ValueError(expected(name, what, f"{len(rows)} other ({listed(rows)})", remedy))
 
 
 def _ids(raw: pd.DataFrame, name: str) -> Texts:

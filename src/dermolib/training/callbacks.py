@@ -29,10 +29,6 @@ class KeepRows(lightning.Callback):
         self._lines = lines
         self._stop_below = stop_below
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's signature
-        """Forget the rows of another run."""
-        self.rows = []
-
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's signature
         """Make the row of the epoch; validation has come before."""
         row: dict[str, float] = {

@@ -233,8 +233,8 @@ class Trainer:
         """Check that the model can learn one batch by heart: the paper's test before training.
 
         A copy of the model is trained on the batch alone with SGD and cross-entropy; the model
-        itself stays as it is. Every 10 epochs a line is written to standard error. It ends early
-        when the loss falls below 0.01.
+        itself stays as it is. Every 10 epochs a line is written to standard error, unless the
+        Trainer was made with ``progress=False``. It ends early when the loss falls below 0.01.
 
         Args:
             batch: A batch, ``{"image": (N, 3, H, W) float, "label": (N,)}``; the paper takes 64.
