@@ -45,6 +45,19 @@ _TONE_SHARES = (0.24, 0.22, 0.16, 0.12, 0.07, 0.07, 0.07, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
+class Photograph:
+    """A photograph (H, W, 3) and what is known of its hair: nothing, or where there is and is none.
+
+    `hair` and `taught` (H, W) are for photographs that a trained network has looked at; without
+    them there is no hair.
+    """
+
+    image: Image
+    hair: npt.NDArray[np.bool_] | None = None
+    taught: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """A scene and its truth: image (S, S, 3), hair (S, S) and what is taught (S, S)."""
 
@@ -70,32 +83,46 @@ class _Layer:
     bundle: float
 
 
-def draw_scene(photograph: Image, size: int, generator: np.random.Generator) -> Scene:
-    """Make one scene from a hair-free photograph (H, W, 3)."""
+def draw_scene(photograph: Photograph, size: int, generator: np.random.Generator) -> Scene:
+    """Make one scene from a photograph."""
     zoom = math.exp(generator.uniform(math.log(0.55), math.log(1.7)))
-    image = _recolor(_crop(photograph, size, zoom, generator), generator)
+    matrix = _place(photograph.image.shape[:2], size, zoom, generator)
+    image = _recolor(_crop(photograph.image, size, matrix), generator)
+    hair = _crop_plane(photograph.hair, size, matrix, otherwise=False)
+    taught = _crop_plane(photograph.taught, size, matrix, otherwise=True)
     under = generator.random() < 0.7
     if under:
-        image = _distract(image, zoom, generator)
-    hair = np.zeros((size, size), np.bool_)
-    taught = np.ones((size, size), np.bool_)
+        image, taught = _distract_over(image, hair, taught, zoom, generator)
     for layer in _layers(image, generator):
         before = image
         image, cover = _grow(image, layer, zoom, generator)
         covered = cover >= COVERED
         seen = cv2.absdiff(image, before).max(axis=2) >= UNSEEN
         hair |= covered
-        taught &= ~covered | seen
+        taught = np.where(covered, seen | (hair & taught), taught)
     if not under:
-        kept = image
-        image = _distract(image, zoom, generator)
-        # What hides hair leaves nothing to find
-        taught &= ~hair | (cv2.absdiff(image, kept).max(axis=2) < 2 * UNSEEN)
+        image, taught = _distract_over(image, hair, taught, zoom, generator)
     return Scene(_photograph(image, generator), hair, taught)
 
 
-def _crop(photograph: Image, size: int, zoom: float, generator: np.random.Generator) -> Image:
-    height, width = photograph.shape[:2]
+def _distract_over(
+    image: Image,
+    hair: npt.NDArray[np.bool_],
+    taught: npt.NDArray[np.bool_],
+    zoom: float,
+    generator: np.random.Generator,
+) -> tuple[Image, npt.NDArray[np.bool_]]:
+    """Draw what is not hair; hair that it hides is no longer taught."""
+    changed = _distract(image, zoom, generator)
+    kept = cv2.absdiff(changed, image).max(axis=2) < 2 * UNSEEN
+    return changed, taught & (~hair | kept)
+
+
+def _place(
+    shape: tuple[int, ...], size: int, zoom: float, generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Choose a matrix (2, 3) from the pixels of a photograph to those of a scene."""
+    height, width = shape[:2]
     scale = zoom * 512 / min(height, width)
     angle = generator.uniform(0, 2 * math.pi)
     flip = generator.choice([-1, 1])
@@ -105,17 +132,33 @@ def _crop(photograph: Image, size: int, zoom: float, generator: np.random.Genera
     # The scene may look a little beyond the photograph, which is mirrored there
     margin = 0.25 * size / scale
     centre = generator.uniform((margin, margin), (width - margin, height - margin))
-    offset = np.array([size / 2, size / 2]) - linear @ centre
-    matrix = np.column_stack([linear, offset])
-    flags = cv2.INTER_AREA if scale < 1 else generator.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])
+    return np.column_stack([linear, np.array([size / 2, size / 2]) - linear @ centre])
+
+
+def _crop(photograph: Image, size: int, matrix: npt.NDArray[np.float64]) -> Image:
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
     if scale < 0.9:
-        photograph = cv2.GaussianBlur(photograph, (0, 0), 0.4 / scale)
-    return np.asarray(
-        cv2.warpAffine(
-            photograph, matrix, (size, size), flags=int(flags), borderMode=cv2.BORDER_REFLECT_101
-        ),
-        np.uint8,
+        photograph = np.asarray(cv2.GaussianBlur(photograph, (0, 0), 0.4 / scale), np.uint8)
+    way = cv2.INTER_LINEAR if scale < 1 else cv2.INTER_CUBIC
+    crop = cv2.warpAffine(
+        photograph, matrix, (size, size), flags=way, borderMode=cv2.BORDER_REFLECT_101
     )
+    return np.asarray(crop, np.uint8)
+
+
+def _crop_plane(
+    plane: npt.NDArray[np.bool_] | None,
+    size: int,
+    matrix: npt.NDArray[np.float64],
+    *,
+    otherwise: bool,
+) -> npt.NDArray[np.bool_]:
+    if plane is None:
+        return np.full((size, size), otherwise)
+    crop = cv2.warpAffine(
+        plane.astype(np.uint8) * 255, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(crop >= 128, np.bool_)
 
 
 def _recolor(image: Image, generator: np.random.Generator) -> Image:
@@ -162,13 +205,13 @@ def _layer(kind: str, image: Image, generator: np.random.Generator) -> _Layer:
     )
 
 
-def _tone(
-    image: Image, generator: np.random.Generator, *, faint: bool
-) -> npt.NDArray[np.float64]:
+def _tone(image: Image, generator: np.random.Generator, *, faint: bool) -> npt.NDArray[np.float64]:
     """Choose a colour of hair: one that hair has, or that of the skin, darker or lighter."""
     if generator.random() < 0.6:
         tone = _TONES[generator.choice(len(_TONES), p=_TONE_SHARES)]
-        return np.clip(tone * math.exp(generator.normal(0, 0.25)) + generator.normal(0, 6, 3), 0, 255)
+        return np.clip(
+            tone * math.exp(generator.normal(0, 0.25)) + generator.normal(0, 6, 3), 0, 255
+        )
     skin = np.median(image.reshape(-1, 3)[::7], axis=0)
     darker = generator.random() < 0.8
     factor = generator.uniform(0.2, 0.75) if darker else generator.uniform(1.15, 1.6)
@@ -267,8 +310,8 @@ def _walk(
     along = np.linspace(0, 1, _STEPS)
     turn = layer.angle + layer.spread * generator.normal() + layer.bend * generator.normal() * along
     waves = generator.uniform(0.5, 2.5)
-    turn += layer.sway * generator.normal() * np.sin(
-        2 * math.pi * (waves * along + generator.random())
+    turn += (
+        layer.sway * generator.normal() * np.sin(2 * math.pi * (waves * along + generator.random()))
     )
     if generator.random() < 0.06:
         turn += generator.normal(0, 1) * (along > generator.uniform(0.2, 0.8))
@@ -293,6 +336,7 @@ def _distract(image: Image, zoom: float, generator: np.random.Generator) -> Imag
         (_dots, 0.12),
         (_patch, 0.05),
         (_corners, 0.12),
+        (_frame, 0.15),
     ):
         if generator.random() < share:
             image = draw(image, zoom, generator)
@@ -310,9 +354,7 @@ def _mix(image: Image, other: Image, alpha: Plane) -> Image:
     return np.asarray(cv2.blendLinear(image, other, 1 - alpha, alpha), np.uint8)
 
 
-def _stamp(
-    size: int, outlines: list[Points], soft: float
-) -> Plane:
+def _stamp(size: int, outlines: list[Points], soft: float) -> Plane:
     """Give the share of each pixel that outlines cover, blurred."""
     fine = np.zeros((size * 2, size * 2), np.uint8)
     for outline in outlines:
@@ -341,11 +383,15 @@ def _ruler(image: Image, zoom: float, generator: np.random.Generator) -> Image:
         line = np.array([[-number * gap, 0.0], [number * gap, 0.0]]) @ turn + centre
         outlines.append(ribbon(line, np.full(2, thick)))
     if generator.random() < 0.4:
-        beyond = np.array([[-2 * size, 0], [2 * size, 0], [2 * size, 2 * size], [-2 * size, 2 * size]])
+        beyond = np.array(
+            [[-2 * size, 0], [2 * size, 0], [2 * size, 2 * size], [-2 * size, 2 * size]]
+        )
         paper = _stamp(size, [beyond @ turn + centre], 0.5) * np.float32(generator.uniform(0.5, 1))
         image = _blend(image, paper, generator.uniform(190, 250, 3))
     color = generator.uniform(5, 90) + generator.normal(0, 8, 3)
-    alpha = _stamp(size, outlines, generator.uniform(0, 1.2)) * np.float32(generator.uniform(0.4, 1))
+    alpha = _stamp(size, outlines, generator.uniform(0, 1.2)) * np.float32(
+        generator.uniform(0.4, 1)
+    )
     image = _blend(image, alpha, color)
     if generator.random() < 0.5:
         x, y = (int(value) for value in generator.uniform(0, size, 2))
@@ -383,7 +429,9 @@ def _bubbles(image: Image, zoom: float, generator: np.random.Generator) -> Image
         centre = generator.uniform(0, size, 2)
         radius = math.exp(generator.uniform(math.log(3), math.log(60))) * zoom
         for layer in alpha:
-            turn = generator.uniform(0, 2 * math.pi) + np.linspace(0, generator.uniform(1.5, 6.3), 40)
+            turn = generator.uniform(0, 2 * math.pi) + np.linspace(
+                0, generator.uniform(1.5, 6.3), 40
+            )
             shrink = generator.uniform(0.85, 1.1)
             squash = generator.uniform(0.85, 1.15)
             ring = radius * shrink * np.column_stack([np.cos(turn), squash * np.sin(turn)])
@@ -428,7 +476,11 @@ def _dots(image: Image, zoom: float, generator: np.random.Generator) -> Image:
             np.column_stack([x * cos - y * sin, x * sin + y * cos]) + generator.uniform(0, size, 2)
         )
     alpha = _stamp(size, outlines, generator.uniform(0.5, 1.5) * zoom)
-    color = generator.uniform(230, 255, 3) if generator.random() < 0.3 else generator.uniform(10, 110, 3)
+    color = (
+        generator.uniform(230, 255, 3)
+        if generator.random() < 0.3
+        else generator.uniform(10, 110, 3)
+    )
     return _blend(image, alpha * np.float32(generator.uniform(0.15, 0.9)), color)
 
 
@@ -438,7 +490,9 @@ def _patch(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     turn = np.linspace(0, 2 * math.pi, 60)
     radius = generator.uniform(60, 300) * zoom
     disc = radius * np.column_stack([np.cos(turn), np.sin(turn)]) + generator.uniform(0, size, 2)
-    return _blend(image, _stamp(size, [disc], generator.uniform(0.4, 3)), generator.uniform(0, 255, 3))
+    return _blend(
+        image, _stamp(size, [disc], generator.uniform(0.4, 3)), generator.uniform(0, 255, 3)
+    )
 
 
 def _corners(image: Image, zoom: float, generator: np.random.Generator) -> Image:
@@ -452,7 +506,21 @@ def _corners(image: Image, zoom: float, generator: np.random.Generator) -> Image
     )
     disc = radius * np.column_stack([np.cos(turn), np.sin(turn)]) + middle
     outside = 1 - _stamp(size, [disc], math.exp(generator.uniform(-1, 3.2)) * zoom)
-    return _blend(image, outside * np.float32(generator.uniform(0.7, 1)), generator.uniform(0, 30, 3))
+    return _blend(
+        image, outside * np.float32(generator.uniform(0.7, 1)), generator.uniform(0, 30, 3)
+    )
+
+
+def _frame(image: Image, zoom: float, generator: np.random.Generator) -> Image:
+    """Leave a dark or light strip along some edges, as cameras and crops do."""
+    size = image.shape[0]
+    alpha = np.zeros((size, size), np.float32)
+    for edge in range(4):
+        if generator.random() < 0.5:
+            thick = max(1, round(math.exp(generator.uniform(0, 2.5)) * zoom))
+            np.rot90(alpha, edge)[:thick] = 1
+    level = generator.uniform(0, 110) if generator.random() < 0.85 else generator.uniform(200, 255)
+    return _blend(image, alpha * np.float32(generator.uniform(0.6, 1)), [level] * 3)
 
 
 def _photograph(image: Image, generator: np.random.Generator) -> Image:

@@ -6,11 +6,11 @@ from torch.nn import functional
 
 __all__ = ["HairUNet"]
 
-_CHANNELS = (16, 24, 32, 64)
+_CHANNELS = (16, 24, 32, 48)
 
 
 class HairUNet(nn.Module):
-    """U-Net of 104,980 parameters that says of each pixel whether hair covers it.
+    """U-Net of 104,348 parameters that says of each pixel whether hair covers it.
 
     The first layer halves the resolution and the last one gives four values for each of its
     pixels, so that no layer works at full size. Skip connections are added, as in LinkNet.
