@@ -1,9 +1,9 @@
-"""Train the hair network of `dermolib.preprocessing` on simulated hair, and on hair found by it.
+r"""Train the hair network of `dermolib.preprocessing` on simulated hair, and on hair found by it.
 
 Two rounds, from the root of the repository:
 
     python scripts/train_hair_unet.py --data DIR --output runs/first --seed 0
-    python scripts/train_hair_unet.py --data DIR --output runs/second --seed 1 \\
+    python scripts/train_hair_unet.py --data DIR --output runs/second --seed 1 \
         --teacher runs/first.safetensors
 
 DIR holds the ISIC 2018 Task 1 images (CC0) with hand-made flags of their artefacts. The first round

@@ -15,15 +15,16 @@ import numpy.typing as npt
 from dermolib._checks import check_number
 from dermolib._types import Image, Mask
 
-__all__ = ["find_hair", "working_size"]
+__all__ = ["STEPS_PER_LOGIT", "check_unet_options", "find_hair", "step_of", "working_size"]
 
 _MULTIPLE = 16
 _WORKING = 512
 _NATIVE_UP_TO = 640
 _STRIP = 1024
 _MARGIN = 128
-# Logits are kept in steps of 1/16, from -8 to 8: chances from 0.0003 to 0.9997
-_STEPS = 16
+STEPS_PER_LOGIT = 16
+"""Logits are kept in 256 steps, from -8 to 8: chances from 0.0003 to 0.9997."""
+
 _nets = threading.local()
 
 
@@ -43,9 +44,7 @@ def find_hair(image: Image, *, threshold: float, certain: float, min_area: float
         TypeError: An option is no number.
         ValueError: An option is out of range.
     """
-    check_number(threshold, "threshold", low=0.001, high=0.999)
-    check_number(certain, "certain", low=0.001, high=0.999)
-    check_number(min_area, "min_area", low=0)
+    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
     height, width = image.shape[:2]
     working = working_size((height, width))
     small = image
@@ -55,11 +54,18 @@ def find_hair(image: Image, *, threshold: float, certain: float, min_area: float
         small = np.asarray(cv2.resize(image, working[::-1], interpolation=way), np.uint8)
     steps = _logits(small)
     scale = min(working) / _WORKING
-    steps = _drop_pieces(steps, _step(threshold), _step(certain), min_area * scale**2)
+    steps = _drop_pieces(steps, step_of(threshold), step_of(certain), min_area * scale**2)
     if working != (height, width):
         steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_LINEAR))
-    mask: Mask = steps >= _step(threshold)
+    mask: Mask = steps >= step_of(threshold)
     return mask
+
+
+def check_unet_options(*, threshold: float, certain: float, min_area: float) -> None:
+    """Refuse options of `find_hair` that are no numbers or out of range."""
+    check_number(threshold, "threshold", low=0.001, high=0.999)
+    check_number(certain, "certain", low=0.001, high=0.999)
+    check_number(min_area, "min_area", low=0)
 
 
 def working_size(shape: tuple[int, int]) -> tuple[int, int]:
@@ -104,7 +110,7 @@ def _forward(image: Image) -> npt.NDArray[np.uint8]:
     net = _net()
     net.setInput(cv2.dnn.blobFromImage(whole, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
     quarters = net.forward()[0]
-    steps = np.clip(np.rint(quarters * _STEPS + 128), 0, 255).astype(np.uint8)
+    steps = np.clip(np.rint(quarters * STEPS_PER_LOGIT + 128), 0, 255).astype(np.uint8)
     rows, columns = steps.shape[1:]
     square = steps.reshape(2, 2, rows, columns).transpose(2, 0, 3, 1)
     return square.reshape(2 * rows, 2 * columns)[:height, :width]
@@ -120,8 +126,9 @@ def _net() -> cv2.dnn.Net:
     return net
 
 
-def _step(chance: float) -> int:
-    return round(_STEPS * math.log(chance / (1 - chance)) + 128)
+def step_of(chance: float) -> int:
+    """Give the step 0..255 at which a chance is kept."""
+    return round(STEPS_PER_LOGIT * math.log(chance / (1 - chance)) + 128)
 
 
 def _drop_pieces(

@@ -1,10 +1,21 @@
 """The hair network as a torch module: what is trained, and what runs on a GPU."""
 
+from importlib import resources
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["HairUNet"]
+from dermolib.preprocessing.luv_torch import keep_pieces
+from dermolib.preprocessing.unet import (
+    STEPS_PER_LOGIT,
+    check_unet_options,
+    step_of,
+    working_size,
+)
+
+__all__ = ["HairUNet", "load_network", "unet_masks"]
 
 _CHANNELS = (16, 24, 32, 48)
 
@@ -67,3 +78,68 @@ def _block(
         channels, filters, kernel, stride, padding, dilation=dilation, bias=False
     )
     return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True))
+
+
+def load_network() -> HairUNet:
+    """Build the network with the weights that lie beside this module, in evaluation mode."""
+    network = HairUNet()
+    file = resources.files("dermolib.preprocessing") / "hair_unet.safetensors"
+    with resources.as_file(file) as path:
+        weights = load_file(path)
+    # The counters of batches seen play no part in evaluation and are not stored
+    counters = {name: value for name, value in network.state_dict().items() if value.ndim == 0}
+    network.load_state_dict({**counters, **weights})
+    return network.eval()
+
+
+def unet_masks(
+    network: HairUNet,
+    images: torch.Tensor,
+    *,
+    threshold: float,
+    certain: float,
+    min_area: float,
+) -> torch.Tensor:
+    """Find hair in a batch at once, as `find_hair` does in one image.
+
+    Args:
+        network: The network, on the device of the images.
+        images: Images (N, 3, H, W), uint8 RGB.
+        threshold: See `find_hair`, as are the others.
+        certain: See `find_hair`.
+        min_area: See `find_hair`.
+
+    Returns:
+        Masks (N, H, W), bool.
+
+    Raises:
+        TypeError: An option is no number.
+        ValueError: An option is out of range.
+    """
+    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
+    size = tuple(images.shape[2:])
+    working = working_size((size[0], size[1]))
+    values = images.float()
+    if working[0] < size[0]:
+        values = functional.interpolate(values, working, mode="area").round()
+    elif working != size:
+        values = functional.interpolate(values, working, mode="bicubic").round().clamp(0, 255)
+    steps = _steps(network, values)
+    low, high = step_of(threshold), step_of(certain)
+    scale = min(working) / 512
+    found = steps >= low
+    kept = keep_pieces(found, steps >= high, min_area * scale**2)
+    steps = torch.where(found & ~kept, 0, steps)
+    if working != size:
+        steps = functional.interpolate(steps[:, None], size, mode="bilinear")[:, 0].round()
+    return steps >= low
+
+
+def _steps(network: HairUNet, images: torch.Tensor) -> torch.Tensor:
+    """Give the logits (N, H, W) in the steps of `find_hair`, as floating-point numbers."""
+    height, width = images.shape[2:]
+    below, right = -height % HairUNet.MULTIPLE, -width % HairUNet.MULTIPLE
+    values = functional.pad(images / 127.5 - 1, (0, right, 0, below), mode="replicate")
+    logits = network(values.contiguous(memory_format=torch.channels_last))
+    steps = logits[:, 0, :height, :width] * STEPS_PER_LOGIT + 128
+    return steps.round().clamp(0, 255)
