@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the annotations of sources, tests, examples and this file."""
+    """Check the annotations of sources, tests, examples, benchmarks, scripts and this file."""
     session.install("-e", ".", *group("tests"), *group("types"))
     session.run("mypy")
 

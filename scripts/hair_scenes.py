@@ -182,11 +182,11 @@ def _layers(image: Image, generator: np.random.Generator) -> list[_Layer]:
 
 def _layer(kind: str, image: Image, generator: np.random.Generator) -> _Layer:
     uniform = generator.uniform
-    stubble = generator.random() < 0.14
+    stubble = generator.random() < 0.18
     faint = kind == "faint"
     low, high = {"sparse": (2, 25), "dense": (30, 130), "faint": (4, 70)}[kind]
     width = math.exp(uniform(math.log(1.2), math.log(4.0 if faint else 7.0)))
-    length = uniform(8, 20) * width if stubble else math.exp(uniform(math.log(60), math.log(900)))
+    length = uniform(4, 20) * width if stubble else math.exp(uniform(math.log(60), math.log(900)))
     bend = generator.choice([0.05, 0.5, 1.2, 3.0], p=[0.25, 0.4, 0.27, 0.08])
     return _Layer(
         count=math.exp(uniform(math.log(low), math.log(high))) * (2.5 if stubble else 1),
@@ -200,7 +200,7 @@ def _layer(kind: str, image: Image, generator: np.random.Generator) -> _Layer:
         opacity=uniform(0.15, 0.6) if faint else min(1.0, uniform(0.5, 1.15)),
         focus=generator.choice([0.0, uniform(0.3, 1.0), uniform(1.0, 2.2)], p=[0.4, 0.42, 0.18]),
         gloss=generator.choice([0.0, uniform(10, 90)], p=[0.55, 0.45]),
-        shadow=generator.choice([0.0, uniform(0.05, 0.3)], p=[0.7, 0.3]),
+        shadow=generator.choice([0.0, uniform(0.05, 0.45)], p=[0.7, 0.3]),
         bundle=generator.choice([0.0, uniform(0.1, 0.6)], p=[0.6, 0.4]),
     )
 
@@ -249,7 +249,7 @@ def _shade(cover: Plane, zoom: float, generator: np.random.Generator) -> Plane:
     """Cast the shadow of hair: moved aside and soft."""
     x, y = generator.normal(0, 5 * zoom, 2)
     moved = cv2.warpAffine(cover, np.array([[1, 0, x], [0, 1, y]]), cover.shape[::-1])
-    return np.asarray(cv2.GaussianBlur(moved, (0, 0), generator.uniform(1.5, 4) * zoom), np.float32)
+    return np.asarray(cv2.GaussianBlur(moved, (0, 0), generator.uniform(0.6, 4) * zoom), np.float32)
 
 
 def _outline(points: Points, aside: Points, widths: npt.NDArray[np.float64]) -> Points:
@@ -468,7 +468,7 @@ def _dots(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     turn = np.linspace(0, 2 * math.pi, 14)
     for _ in range(int(generator.integers(5, 80))):
         radius = generator.uniform(1, 5) * zoom
-        x = radius * generator.uniform(1, 3) * np.cos(turn)
+        x = radius * generator.uniform(1, 2) * np.cos(turn)
         y = radius * np.sin(turn)
         lean = generator.uniform(0, math.pi)
         cos, sin = math.cos(lean), math.sin(lean)

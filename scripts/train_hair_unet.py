@@ -27,14 +27,14 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from hair_scenes import Photograph, draw_scene
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from dermolib.images import read_image, whole_file
-from dermolib.preprocessing.unet_torch import HairUNet
+from dermolib.preprocessing.unet_torch import HairUNet, load_network
 
 _SURE_HAIR = 0.8
 _SURE_NONE = 0.12
@@ -122,9 +122,7 @@ def read_photographs(arguments: argparse.Namespace) -> tuple[list[Photograph], l
     )
     if arguments.teacher is None:
         return [Photograph(image) for image in clean], []
-    teacher = HairUNet()
-    teacher.load_state_dict(load_file(arguments.teacher), strict=False)
-    teacher.eval().to(memory_format=torch.channels_last)
+    teacher = load_network(arguments.teacher).to(memory_format=torch.channels_last)
     looked = [look(teacher, image, bfloat16=arguments.bfloat16) for image in tqdm(hairy)]
     return [Photograph(image) for image in clean], looked
 
@@ -132,9 +130,7 @@ def read_photographs(arguments: argparse.Namespace) -> tuple[list[Photograph], l
 def train(arguments: argparse.Namespace) -> None:
     """Train to the last step, with a checkpoint beside the result on the way."""
     torch.manual_seed(arguments.seed)
-    model = HairUNet()
-    if arguments.teacher is not None:
-        model.load_state_dict(load_file(arguments.teacher), strict=False)
+    model = HairUNet() if arguments.teacher is None else load_network(arguments.teacher).train()
     model.to(memory_format=torch.channels_last)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-3)
@@ -169,9 +165,10 @@ def train(arguments: argparse.Namespace) -> None:
         average.update_parameters(model)
         recent = loss.item() if math.isnan(recent) else 0.98 * recent + 0.02 * loss.item()
         bar.set_postfix(loss=f"{recent:.4f}", refresh=False)
-        if step % _SAVE_EVERY == 0 or step == arguments.steps:
+        if step % _SAVE_EVERY == 0 or step in (arguments.steps, arguments.stop):
             save(arguments.output, step, parts)
-    export(average.module, arguments.output.with_suffix(".onnx"))
+        if step == arguments.stop:
+            break
 
 
 def resume(checkpoint: Path, parts: dict[str, Any]) -> int:
@@ -208,12 +205,10 @@ class _Quarters(torch.nn.Module):
         return self.network.quarters(images)
 
 
-def export(network: torch.nn.Module, path: Path) -> None:
-    """Write the network as ONNX, for any number and size of images."""
-    if not isinstance(network, HairUNet):
-        raise TypeError(f"Expected `network` to be a HairUNet, but got {type(network).__name__}.")
+def export(weights: Path, path: Path) -> None:
+    """Write trained weights as ONNX, for any number and size of images."""
     sizes = {0: "n", 2: "h", 3: "w"}
-    network = network.eval().to(memory_format=torch.contiguous_format)
+    network = load_network(weights)
     with whole_file(path) as temporary:
         torch.onnx.export(
             _Quarters(network).eval(),
@@ -240,13 +235,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="result, without its ending")
     parser.add_argument("--teacher", type=Path, help="network of the first round")
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--stop", type=int, help="stop here; the same command goes on later")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=256, help="side of a scene in pixels")
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--bfloat16", action="store_true", help="for processors that have it")
-    train(parser.parse_args())
+    arguments = parser.parse_args()
+    train(arguments)
+    export(arguments.output.with_suffix(".safetensors"), arguments.output.with_suffix(".onnx"))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The hair network as a torch module: what is trained, and what runs on a GPU."""
 
 from importlib import resources
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from dermolib.preprocessing.luv_torch import keep_pieces
+from dermolib.preprocessing.luv_torch import keep_components
 from dermolib.preprocessing.unet import (
     STEPS_PER_LOGIT,
     check_unet_options,
@@ -80,15 +81,22 @@ def _block(
     return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True))
 
 
-def load_network() -> HairUNet:
-    """Build the network with the weights that lie beside this module, in evaluation mode."""
+def load_network(weights: Path | None = None) -> HairUNet:
+    """Build the network in evaluation mode.
+
+    Args:
+        weights: File of safetensors; by default the one that lies beside this module.
+
+    Returns:
+        The network on the CPU.
+    """
     network = HairUNet()
     file = resources.files("dermolib.preprocessing") / "hair_unet.safetensors"
     with resources.as_file(file) as path:
-        weights = load_file(path)
+        values = load_file(weights or path)
     # The counters of batches seen play no part in evaluation and are not stored
     counters = {name: value for name, value in network.state_dict().items() if value.ndim == 0}
-    network.load_state_dict({**counters, **weights})
+    network.load_state_dict({**counters, **values})
     return network.eval()
 
 
@@ -128,7 +136,7 @@ def unet_masks(
     low, high = step_of(threshold), step_of(certain)
     scale = min(working) / 512
     found = steps >= low
-    kept = keep_pieces(found, steps >= high, min_area * scale**2)
+    kept = keep_components(found, steps >= high, min_area * scale**2)
     steps = torch.where(found & ~kept, 0, steps)
     if working != size:
         steps = functional.interpolate(steps[:, None], size, mode="bilinear")[:, 0].round()
