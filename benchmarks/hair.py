@@ -19,6 +19,10 @@ from typing import Any
 
 import cv2
 import numpy as np
+
+from dermolib._checks import DatasetNotFoundError
+from dermolib._types import Image, Mask
+from dermolib.images import whole_file
 from hair_parts.evaluation import Drawing, run_fills, run_lesions, run_removers
 from hair_parts.gallery import draw_gallery
 from hair_parts.images import PARTS, artefact_ids, default_data, hair_free_ids, spread
@@ -26,10 +30,6 @@ from hair_parts.removers import default_method, own_removers, removers
 from hair_parts.scripts import Remover
 from hair_parts.table import markdown, to_values
 from hair_parts.timing import Timing, time_removers
-
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Mask
-from dermolib.images import whole_file
 
 _LESIONS = 100
 _PACKAGES = ("dermolib", "opencv-python-headless", "numpy", "scikit-image")

@@ -17,10 +17,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from hair_parts.simulation import KINDS, simulate_hair
 
 from dermolib._types import Image
 from dermolib.images import whole_file
+from hair_parts.simulation import KINDS, simulate_hair
 
 _DIFFERENT = 24
 _WARM_UP = 3

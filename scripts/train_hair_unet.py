@@ -26,7 +26,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from hair_scenes import Photograph, draw_scene
 from safetensors.torch import save_file
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -35,6 +34,7 @@ from tqdm import tqdm
 
 from dermolib.images import read_image, whole_file
 from dermolib.preprocessing.unet_torch import HairUNet, load_network
+from hair_scenes import Photograph, draw_scene
 
 _SURE_HAIR = 0.8
 _SURE_NONE = 0.12

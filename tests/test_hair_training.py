@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hair_scenes import Photograph, draw_scene
 from safetensors.torch import load_file
-from train_hair_unet import Scenes, loss_of, photograph_ids, train
 
 from dermolib.images import write_image
 from dermolib.preprocessing import unet
 from drawing import noise_image
+from hair_scenes import Photograph, draw_scene
+from train_hair_unet import Scenes, loss_of, photograph_ids, train
 
 FLAGS = ["dark_corner", "hair", "gel_border", "gel_bubble", "ruler", "ink", "patches"]
 

@@ -75,10 +75,7 @@ def working_size(shape: tuple[int, int]) -> tuple[int, int]:
     ones twice the image's own up to 512.
     """
     side = min(shape)
-    if side > _NATIVE_UP_TO:
-        factor = _WORKING / side
-    else:
-        factor = max(1.0, min(2.0, _WORKING / side))
+    factor = _WORKING / side if side > _NATIVE_UP_TO else max(1.0, min(2.0, _WORKING / side))
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 

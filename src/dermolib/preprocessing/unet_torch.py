@@ -1,5 +1,6 @@
 """The hair network as a torch module: what is trained, and what runs on a GPU."""
 
+import itertools
 from importlib import resources
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class HairUNet(nn.Module):
     def __init__(self) -> None:
         """Build the network with random weights."""
         super().__init__()
-        pairs = list(zip(_CHANNELS[:-1], _CHANNELS[1:], strict=True))
+        pairs = list(itertools.pairwise(_CHANNELS))
         self.stem = _block(3, _CHANNELS[0], kernel=6, stride=2)
         self.down = nn.ModuleList(
             nn.Sequential(_block(fine, coarse, stride=2), _block(coarse, coarse))
