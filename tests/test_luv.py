@@ -46,9 +46,10 @@ def skin_image(height: int, width: int, seed: int) -> Image:
     """Draw blotchy skin with a little noise."""
     generator = np.random.default_rng(seed)
     small = generator.normal(0, 12, (height // 16 + 2, width // 16 + 2, 3))
-    skin = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    skin += np.array([205, 165, 145]) + generator.normal(0, 2, skin.shape)
-    return np.clip(skin, 0, 255).astype(np.uint8)
+    blotches = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    skin = blotches + np.array([205, 165, 145]) + generator.normal(0, 2, (height, width, 3))
+    image: Image = np.clip(skin, 0, 255).astype(np.uint8)
+    return image
 
 
 def hairy_image(height: int, width: int, seed: int) -> Image:
@@ -97,17 +98,18 @@ def test_odd_sizes_and_strips_give_the_mask_of_the_textbook(height: int, width: 
     pixels = scaled_radius(2, image.shape)
     expected = textbook(image, pixels, 8, 14, 120 * (side / 512) ** 2)
     np.testing.assert_array_equal(mask, expected)
-    assert mask.any() == (side > 3)
+    assert mask.any()
 
 
 @pytest.mark.data
 def test_real_hair_gives_the_mask_of_the_textbook(data_dir: Path) -> None:
     for path in sorted((data_dir / "hairy_native").glob("*.jpg"))[::5]:
-        image = cv2.resize(read_image(path), (480, 360), interpolation=cv2.INTER_AREA)
+        image = read_image(path)[::4, ::4]
 
         mask = find_luv(image, **DEFAULTS)
 
-        expected = textbook(image, scaled_radius(5, image.shape), 8, 14, 120 * (360 / 512) ** 2)
+        scale = min(image.shape[:2]) / 512
+        expected = textbook(image, scaled_radius(5, image.shape), 8, 14, 120 * scale**2)
         np.testing.assert_array_equal(mask, expected)
         assert mask.any()
 
@@ -275,7 +277,7 @@ def test_a_mask_or_radius_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("a mask (20, 30) of dtype bool, but got shape")):
         closing_fill(image, np.zeros((30, 20), np.bool_), 1)
     with pytest.raises(TypeError, match=re.escape("dtype uint8. Use `mask > 0`.")):
-        closing_fill(image, np.zeros((20, 30), np.uint8), 1)  # type: ignore[arg-type]  # under test
+        closing_fill(image, np.zeros((20, 30), np.uint8), 1)
     with pytest.raises(TypeError, match=re.escape("`radius` to be an integer of 1 or more")):
         closing_fill(image, np.zeros((20, 30), np.bool_), 1.5)  # type: ignore[arg-type]  # under test
     with pytest.raises(ValueError, match=re.escape("`radius` to be an integer of 1 or more")):
