@@ -36,7 +36,10 @@ def test_images_are_chosen_at_even_steps_from_the_most_masked_to_the_least() -> 
 
     assert spread_ranks(shares, count=3).tolist() == [1, 6, 0]
     assert spread_ranks(shares, count=99).tolist() == [1, 4, 6, 5, 2, 0]
-    assert spread_ranks([0.0, 0.0, 0.0], count=2).tolist() == [0, 2]
+    assert spread_ranks([0.0, 0.5] * 50, count=100).tolist() == [
+        *range(1, 100, 2),
+        *range(0, 100, 2),
+    ]
     assert spread_ranks([np.nan], count=2).tolist() == []
     assert spread_ranks([], count=2).tolist() == []
 
@@ -107,7 +110,7 @@ def test_pictures_keep_their_shape_and_are_never_enlarged() -> None:
 
 def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
     mask = np.zeros((2048, 2048), np.bool_)
-    mask[:, 1000:1002] = True
+    mask[:, 1003:1005] = True  # between the pixels that a thinned-out picture would keep
     image = plain(2048, 2048, BLUE)
 
     shown = SheetEntry.shrink("a.png", image, mask, image)

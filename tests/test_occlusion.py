@@ -4,6 +4,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color.colorconv import rgb2luv
@@ -12,7 +13,9 @@ from skimage.morphology import closing, disk
 
 from dermolib._types import Image, Mask
 from dermolib.preprocessing import (
+    list_fills,
     list_occlusion_methods,
+    method_options,
     occlusion_mask,
     occlusion_removal,
 )
@@ -100,7 +103,7 @@ def test_drawn_hair_is_found_and_gone() -> None:
 def test_an_image_of_one_colour_is_a_fixed_point(colour: int) -> None:
     image = np.full((40, 50, 3), colour, dtype=np.uint8)
 
-    clean, mask = occlusion_removal(image, return_mask=True)
+    clean, mask = occlusion_removal(image, method="luv", return_mask=True)
 
     assert not mask.any()
     np.testing.assert_array_equal(clean, image)
@@ -162,31 +165,120 @@ def test_faint_pixels_count_only_where_they_touch_dark_ones() -> None:
 def test_a_smaller_image_than_the_disc_is_refused() -> None:
     sentence = "at least 3 px on each side for a disc of radius 1 px, but got 2 x 9 px."
     with pytest.raises(ValueError, match=re.escape(f"Expected `image` to be {sentence}")):
-        occlusion_mask(np.zeros((2, 9, 3), dtype=np.uint8))
+        occlusion_mask(np.zeros((2, 9, 3), dtype=np.uint8), method="luv")
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "sentence"),
     [
-        ({"method": "lub"}, ValueError, "`method` to be one of 'luv', but got 'lub'."),
+        ({"method": "lub"}, ValueError, "but got 'lub'. Did you mean 'luv'?"),
         ({"radius": 0}, ValueError, "`radius` to be a number above 0 and up to 512, but got"),
         ({"low": 20}, ValueError, "`low` to be a number in 0..14, but got 20."),
         ({"high": 101}, ValueError, "`high` to be a number in 0..100, but got 101."),
         ({"min_area": -1}, ValueError, "`min_area` to be a number of 0 or more, but got -1."),
         ({"size": 3}, TypeError, "`size` to be one of the options of 'luv', radius, low, high"),
         ({"radius": "5"}, TypeError, "above 0 and up to 512, but got '5' of type str."),
+        ({"fill": "tela"}, ValueError, "but got 'tela'. Did you mean 'telea'?"),
     ],
 )
 def test_an_unfit_option_is_refused(options: Any, kind: type[Exception], sentence: str) -> None:
     with pytest.raises(kind, match=re.escape(sentence)):
-        occlusion_removal(noise_image(64, 64, 0), **options)
+        occlusion_removal(noise_image(64, 64, 0), **{"method": "luv", **options})
 
 
-def test_a_float_image_is_refused_with_a_remedy() -> None:
-    with pytest.raises(TypeError, match=re.escape("dtype float64. Scale values in [0, 1]")):
-        occlusion_removal(np.zeros((64, 64, 3)))  # type: ignore[arg-type]  # the wrong dtype under test
+@pytest.mark.parametrize("method", list_occlusion_methods())
+@pytest.mark.parametrize(
+    ("image", "kind", "sentence"),
+    [
+        (np.zeros((64, 64, 3)), TypeError, "dtype float64. Scale values in [0, 1]"),
+        (np.full((8, 8, 3), np.nan), TypeError, "dtype float64. Scale values in [0, 1]"),
+        (np.zeros((8, 8, 3), np.uint16), TypeError, "dtype uint16. Scale 16-bit values"),
+        (np.zeros((8, 8), np.uint8), ValueError, "shape (8, 8). Repeat a grey image"),
+        (np.zeros((8, 8, 4), np.uint8), ValueError, "shape (8, 8, 4). Drop the alpha channel"),
+        (np.zeros((3, 8, 8), np.uint8), ValueError, "shape (3, 8, 8). Move the channels last"),
+        (np.zeros((0, 8, 3), np.uint8), ValueError, "shape (0, 8, 3)."),
+        (torch.zeros(3, 8, 8), TypeError, "type Tensor. Convert it with `numpy.asarray`"),
+        ([[0]], TypeError, "an object of type list."),
+    ],
+)
+def test_what_is_no_rgb_image_is_refused_with_a_remedy(
+    method: str, image: Any, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        occlusion_removal(image, method=method)
+
+
+@pytest.mark.parametrize("method", list_occlusion_methods())
+@pytest.mark.parametrize("fill", [None, *list_fills()])
+def test_every_method_and_fill_keeps_what_is_outside_the_mask(
+    method: str, fill: str | None
+) -> None:
+    image = hairy_image(320, 4)
+    before = image.copy()
+    image.flags.writeable = False
+
+    clean, mask = occlusion_removal(image, method=method, fill=fill, return_mask=True)
+
+    np.testing.assert_array_equal(image, before)
+    np.testing.assert_array_equal(clean[~mask], image[~mask])
+    np.testing.assert_array_equal(mask, occlusion_mask(image, method=method))
+    assert mask.any()
+    assert (clean[mask] != image[mask]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.parametrize("method", list_occlusion_methods())
+def test_the_layout_in_memory_plays_no_part(method: str) -> None:
+    image = hairy_image(200, 1)
+    expected = occlusion_removal(image, method=method)
+
+    mirrored = occlusion_removal(image[:, ::-1].copy()[:, ::-1], method=method)
+    in_columns = occlusion_removal(np.asfortranarray(image), method=method)
+
+    np.testing.assert_array_equal(mirrored, expected)
+    np.testing.assert_array_equal(in_columns, expected)
+
+
+@pytest.mark.parametrize("method", ["line", "unet"])
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (2, 2), (150, 200)])
+def test_black_white_and_tiny_images_come_back_equal(
+    method: str, level: int, shape: tuple[int, int]
+) -> None:
+    image = np.full((*shape, 3), level, np.uint8)
+
+    clean, mask = occlusion_removal(image, method=method, return_mask=True)
+
+    assert not mask.any()
+    np.testing.assert_array_equal(clean, image)
+
+
+@pytest.mark.parametrize("method", ["line", "unet"])
+def test_hair_lighter_than_the_skin_is_found_too(method: str) -> None:
+    image = np.full((512, 512, 3), (120, 80, 65), np.uint8)
+    cv2.line(image, (40, 60), (470, 400), (190, 170, 150), 4, cv2.LINE_AA)
+    drawn = image[..., 0] > 150
+
+    mask = occlusion_mask(image, method=method)
+
+    assert 2 * (mask & drawn).sum() / (mask.sum() + drawn.sum()) > 0.75
+
+
+def test_options_are_completed_by_the_defaults() -> None:
+    assert method_options("unet", {"threshold": 0.4}) == {
+        "threshold": 0.4,
+        "certain": 0.85,
+        "min_area": 20,
+    }
 
 
 def test_methods_are_listed_by_name() -> None:
-    assert list_occlusion_methods() == sorted(list_occlusion_methods())
-    assert "luv" in list_occlusion_methods()
+    assert list_occlusion_methods() == ["line", "luv", "unet"]
+
+
+def test_the_default_is_the_best_of_the_benchmark() -> None:
+    image = hairy_image(128, 2)
+
+    np.testing.assert_array_equal(occlusion_mask(image), occlusion_mask(image, method="unet"))
+    np.testing.assert_array_equal(
+        occlusion_removal(image), occlusion_removal(image, method="unet", fill="pyramid")
+    )

@@ -1,17 +1,6 @@
 """Image to image, deterministic."""
 
-from dermolib.preprocessing.lightness import lightness
-from dermolib.preprocessing.occlusion import (
-    REFERENCE_SIZE,
-    list_occlusion_methods,
-    occlusion_mask,
-    occlusion_removal,
-)
+import lazy_loader
 
-__all__ = [
-    "REFERENCE_SIZE",
-    "lightness",
-    "list_occlusion_methods",
-    "occlusion_mask",
-    "occlusion_removal",
-]
+# The torch module among these names must not bring torch to those who clean files
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

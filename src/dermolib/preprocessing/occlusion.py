@@ -1,26 +1,36 @@
-"""Removal of hair and other thin dark occlusions.
+"""Removal of hair and other thin occlusions: a method finds them, a fill replaces them.
 
-Method ``"luv"`` is that of the paper: dark hair is what a morphological closing of the lightness
-fills by a large step. Sizes are given for an image whose shorter side has `REFERENCE_SIZE` pixels
-and scale with the shorter side of the image at hand: lengths in proportion, areas by its square.
+Sizes are given for an image whose shorter side has `REFERENCE_SIZE` pixels and scale with the
+shorter side of the image at hand: lengths in proportion, areas by its square.
 """
 
-import math
 from collections.abc import Callable
-from typing import Any, Literal, overload
+from dataclasses import dataclass
+from typing import Literal, overload
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from dermolib._checks import check_choice, check_image, check_number, expected
+from dermolib._checks import check_choice, check_image, expected
 from dermolib._types import Image, Mask
-from dermolib.preprocessing.lightness import STEPS_PER_UNIT, lightness
+from dermolib.preprocessing.fill import fill_mask
+from dermolib.preprocessing.luv import REFERENCE_SIZE, closing_fill, find_luv, scaled_radius
+from dermolib.preprocessing.unet import find_hair
 
-__all__ = ["REFERENCE_SIZE", "list_occlusion_methods", "occlusion_mask", "occlusion_removal"]
+__all__ = [
+    "DEFAULT_METHOD",
+    "REFERENCE_SIZE",
+    "list_occlusion_methods",
+    "method_options",
+    "occlusion_mask",
+    "occlusion_removal",
+]
 
-REFERENCE_SIZE = 512
-"""Shorter side in pixels for which the sizes of the methods are stated."""
+DEFAULT_METHOD = "unet"
+"""Method that `occlusion_removal` uses when none is named: the best in ``benchmarks/hair.py``."""
+
+
+# See the table of fills in benchmarks/README.md
+_BEST_FILL = "pyramid"
 
 
 def list_occlusion_methods() -> list[str]:
@@ -31,17 +41,44 @@ def list_occlusion_methods() -> list[str]:
 
     Examples:
         >>> list_occlusion_methods()
-        ['luv']
+        ['luv', 'unet']
     """
     return sorted(_METHODS)
 
 
-def occlusion_mask(image: Image, *, method: str = "luv", **options: float) -> Mask:
+def method_options(method: str, options: dict[str, float] | None = None) -> dict[str, float]:
+    """Give all parameters of a method: those in `options`, and the defaults of the others.
+
+    Args:
+        method: One of `list_occlusion_methods`.
+        options: Parameters that differ from the defaults.
+
+    Returns:
+        Value of each parameter by its name.
+
+    Raises:
+        TypeError: `method` has no such option.
+        ValueError: `method` is unknown.
+
+    Examples:
+        >>> method_options("luv", {"radius": 7})
+        {'radius': 7, 'low': 8, 'high': 14, 'min_area': 120}
+    """
+    check_choice(method, "method", list_occlusion_methods())
+    defaults = _METHODS[method].defaults
+    unknown = [name for name in options or {} if name not in defaults]
+    if unknown:
+        what = f"one of the options of {method!r}, {', '.join(defaults)}"
+        raise TypeError(expected(unknown[0], what, "another name"))
+    return {**defaults, **(options or {})}
+
+
+def occlusion_mask(image: Image, *, method: str = DEFAULT_METHOD, **options: float) -> Mask:
     """Find hair: True where a pixel is occluded. The image is not modified.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB. An image in BGR order cannot be told from
-            one in RGB order; its lightness, and so the mask, would be slightly off.
+            one in RGB order; the mask would be slightly off.
         method: One of `list_occlusion_methods`.
         options: Parameters of the method, see `occlusion_removal`.
 
@@ -50,58 +87,94 @@ def occlusion_mask(image: Image, *, method: str = "luv", **options: float) -> Ma
 
     Raises:
         TypeError: `image` is no uint8 array, or `method` has no such option.
-        ValueError: `image` is not RGB or smaller than the disc, or an option is out of range.
+        ValueError: `image` is not RGB, or an option is out of range; for ``"luv"``, the image is
+            smaller than the disc.
     """
-    return _run(image, method, options)[0]
+    options = method_options(method, options)
+    check_image(image)
+    return _METHODS[method].find(np.ascontiguousarray(image), **options)
 
 
 @overload
 def occlusion_removal(
-    image: Image, *, method: str = ..., return_mask: Literal[False] = ..., **options: float
+    image: Image,
+    *,
+    method: str = ...,
+    fill: str | None = ...,
+    return_mask: Literal[False] = ...,
+    **options: float,
 ) -> Image: ...
 
 
 @overload
 def occlusion_removal(
-    image: Image, *, method: str = ..., return_mask: Literal[True], **options: float
+    image: Image,
+    *,
+    method: str = ...,
+    fill: str | None = ...,
+    return_mask: Literal[True],
+    **options: float,
 ) -> tuple[Image, Mask]: ...
 
 
 def occlusion_removal(
-    image: Image, *, method: str = "luv", return_mask: bool = False, **options: float
+    image: Image,
+    *,
+    method: str = DEFAULT_METHOD,
+    fill: str | None = None,
+    return_mask: bool = False,
+    **options: float,
 ) -> Image | tuple[Image, Mask]:
     """Remove hair; pixels outside the mask stay bit-identical, and the input is not modified.
 
-    Method ``"luv"``: the lightness L* of CIE LUV is closed with a disc, and where the closing is
-    lighter than the image by more than `low`, connected (by sides and corners) to a pixel where
-    it is lighter by more than `high`, there is hair. Components of fewer than `min_area` pixels are
-    dropped. Masked pixels take the colour of the closing, channel by channel, of the RGB image with
-    the same disc. It finds hair that is darker than the skin and narrower than the disc; it misses
-    light and faint hair, and takes dark narrow structures for hair: ruler marks, ink, the lines of
-    a coarse pigment network. Where hairs cross or lie closer than the disc is wide, the closing is
-    dark itself and leaves blotches.
+    Method ``"unet"`` (the default): a small network, trained on simulated hair and on hair that it
+    found itself in real images (``scripts/train_hair_unet.py``). It finds dark, light and faint
+    hair and leaves most rulers, bubbles, vessels and pigment networks alone. It looks at the image
+    at about 512 pixels, so that hair much thinner than a pixel there is missed; bright fibres and
+    scratches, and now and then a ruler's fine marks, are taken for hair. It runs in OpenCV and
+    loads no torch.
+
+    Method ``"line"``: what is thin across and long along, darker or lighter than what lies beside
+    it, is hair; nothing is trained. See `dermolib.preprocessing.line`.
+
+    Method ``"luv"``, that of the paper: the lightness L* of CIE LUV is closed with a disc, and
+    where the closing is lighter than the image by more than `low`, connected (by sides and corners)
+    to a pixel where it is lighter by more than `high`, there is hair. Components of fewer than
+    `min_area` pixels are dropped. It finds hair that is darker than the skin and narrower than the
+    disc; it misses light and faint hair, and takes dark narrow structures for hair: ruler marks,
+    ink, the lines of a coarse pigment network. With its own fill, masked pixels take the colour of
+    the closing of the RGB image with the same disc; where hairs cross or lie closer than the disc
+    is wide, that is dark itself and leaves blotches.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
         method: One of `list_occlusion_methods`.
+        fill: What replaces masked pixels, one of `list_fills`; by default ``"closing"`` for
+            ``"luv"``, as in the paper, and ``"pyramid"`` for the others.
         return_mask: Whether to return the mask as well.
-        options: For ``"luv"``: `radius` of the disc in pixels at `REFERENCE_SIZE`, above 0 and up
-            to that (default 5; rounded up, so that hair of up to twice the radius is bridged in a
-            small image too); `low` and `high`, steps of L*, 0..100, `low` not above `high`
-            (defaults 8 and 14); `min_area` in pixels at `REFERENCE_SIZE`, 0 or more (default 120).
+        options: For ``"unet"``: `threshold`, the chance from which a pixel is hair, 0.001..0.999;
+            `certain`, the chance that one pixel of each piece must reach; `min_area` of a piece.
+            For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
+            (rounded up, so that hair of up to twice the radius is bridged in a small image too);
+            `low` and `high`, steps of L*, 0..100, `low` not above `high`; `min_area`. For
+            ``"line"``, see `dermolib.preprocessing.line`. Lengths and areas are in pixels at
+            `REFERENCE_SIZE`; `method_options` gives the defaults.
 
     Returns:
         Image of the same shape, or that image and its mask (H, W), bool.
 
     Raises:
         TypeError: `image` is no uint8 array, or `method` has no such option.
-        ValueError: `image` is not RGB or smaller than the disc, or an option is out of range.
+        ValueError: `image` is not RGB, `method` or `fill` is unknown, or an option is out of range;
+            for ``"luv"``, the image is smaller than the disc.
 
     References:
-        Lee et al., DullRazor: a software approach to hair removal from images, Computers in Biology
-        and Medicine 27(6), 1997, https://doi.org/10.1016/S0010-4825(97)00020-6, for closing and
-        replacing; Canny, IEEE PAMI 8(6), 1986, https://doi.org/10.1109/TPAMI.1986.4767851, for the
-        threshold with hysteresis.
+        For ``"luv"``: Lee et al., DullRazor: a software approach to hair removal from images,
+        Computers in Biology and Medicine 27(6), 1997,
+        https://doi.org/10.1016/S0010-4825(97)00020-6, for closing and replacing; Canny, IEEE PAMI
+        8(6), 1986, https://doi.org/10.1109/TPAMI.1986.4767851, for the threshold with hysteresis.
+        For ``"unet"``: Ronneberger et al., U-Net, MICCAI 2015,
+        https://doi.org/10.1007/978-3-319-24574-4_28.
 
     Examples:
         >>> image = np.full((64, 64, 3), 200, dtype=np.uint8)
@@ -110,76 +183,26 @@ def occlusion_removal(
         >>> bool(mask[:, 30].all()), int(mask.sum()), int(clean.min())
         (True, 64, 200)
     """
-    mask, radius = _run(image, method, options)
-    clean = _fill(image, mask, radius)
+    mask = occlusion_mask(image, method=method, **options)
+    fill = fill or _METHODS[method].fill
+    if method == "luv" and fill == "closing":
+        radius = method_options(method, options)["radius"]
+        clean = closing_fill(image, mask, scaled_radius(radius, image.shape))
+    else:
+        clean = fill_mask(image, mask, fill=fill)
     return (clean, mask) if return_mask else clean
 
 
-def _run(image: Image, method: str, options: dict[str, float]) -> tuple[Mask, int]:
-    check_choice(method, "method", list_occlusion_methods())
-    check_image(image)
-    find, defaults = _METHODS[method]
-    unknown = [name for name in options if name not in defaults]
-    if unknown:
-        what = f"one of the options of {method!r}, {', '.join(defaults)}"
-        raise TypeError(expected(unknown[0], what, "another name"))
-    return find(image, **{**defaults, **options})
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A method: what finds hair, with which parameters, and what fills it unless told otherwise."""
+
+    find: Callable[..., Mask]
+    defaults: dict[str, float]
+    fill: str
 
 
-def _luv(
-    image: Image, *, radius: float, low: float, high: float, min_area: float
-) -> tuple[Mask, int]:
-    check_number(radius, "radius", above=0, high=REFERENCE_SIZE)
-    check_number(high, "high", low=0, high=100)
-    check_number(low, "low", low=0, high=float(high))
-    check_number(min_area, "min_area", low=0)
-    scale = min(image.shape[:2]) / REFERENCE_SIZE
-    pixels = math.ceil(radius * scale)
-    if min(image.shape[:2]) < 2 * pixels + 1:
-        what = f"at least {2 * pixels + 1} px on each side for a disc of radius {pixels} px"
-        raise ValueError(expected("image", what, f"{image.shape[0]} x {image.shape[1]} px"))
-    light = lightness(image)
-    step = cv2.subtract(cv2.morphologyEx(light, cv2.MORPH_CLOSE, _disc(pixels)), light)
-    weak = (step > low * STEPS_PER_UNIT).astype(np.uint8)
-    strong: Mask = step > high * STEPS_PER_UNIT
-    return _components(weak, strong, min_area * scale**2), pixels
-
-
-def _components(weak: npt.NDArray[np.uint8], strong: Mask, min_area: float) -> Mask:
-    """Keep the components of `weak` that hold a pixel of `strong` and are large enough."""
-    count, component = cv2.connectedComponents(weak, connectivity=8, ltype=cv2.CV_32S)
-    kept = np.zeros(count, dtype=np.bool_)
-    kept[component[strong]] = True
-    kept &= np.bincount(component.ravel(), minlength=count) >= min_area
-    kept[0] = False
-    mask: Mask = kept[component]
-    return mask
-
-
-def _fill(image: Image, mask: Mask, radius: int) -> Image:
-    """Replace masked pixels by the closing, computed only around the mask."""
-    clean = image.copy()
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return clean
-    # A closing looks two radii far
-    margin = 2 * radius
-    top, bottom = max(0, rows[0] - margin), rows[-1] + margin + 1
-    left, right = max(0, columns[0] - margin), columns[-1] + margin + 1
-    window = np.ascontiguousarray(image[top:bottom, left:right])
-    closed = cv2.morphologyEx(window, cv2.MORPH_CLOSE, _disc(radius))
-    inside = mask[top:bottom, left:right]
-    clean[top:bottom, left:right][inside] = closed[inside]
-    return clean
-
-
-def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    """Make the pixels whose centre is within `radius` of the centre of the middle one."""
-    offset = np.arange(-radius, radius + 1)
-    return (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.uint8)
-
-
-_Method = Callable[..., tuple[Mask, int]]
-_METHODS: dict[str, tuple[_Method, dict[str, Any]]] = {
-    "luv": (_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}),
+_METHODS = {
+    "luv": _Method(find_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}, "closing"),
+    "unet": _Method(find_hair, {"threshold": 0.5, "certain": 0.85, "min_area": 20}, _BEST_FILL),
 }

@@ -1,0 +1,12 @@
+from .fill import fill_mask as fill_mask
+from .fill import list_fills as list_fills
+from .lightness import lightness as lightness
+from .occlusion import DEFAULT_METHOD as DEFAULT_METHOD
+from .occlusion import REFERENCE_SIZE as REFERENCE_SIZE
+from .occlusion import list_occlusion_methods as list_occlusion_methods
+from .occlusion import method_options as method_options
+from .occlusion import occlusion_mask as occlusion_mask
+from .occlusion import occlusion_removal as occlusion_removal
+from .occlusion_module import OcclusionRemoval as OcclusionRemoval
+
+__all__: list[str]
