@@ -73,7 +73,7 @@ def test_hair_is_removed_from_a_folder_and_summed_up(
     shown = capsys.readouterr()
     assert code == 0
     assert shown.out.splitlines() == [
-        "2 images: 1 cleaned, 1 without hair, 0 done before, 0 failed.",
+        "Images: 1 cleaned, 1 without hair, 0 done before, 0 failed.",
         "Masked: 0.78% of an image on average, 1.56% at most.",
         f"Table: {tmp_path / 'out' / 'hair.csv'}, contact sheet: {sheet}",
     ]
@@ -93,7 +93,7 @@ def test_images_that_fail_are_counted_and_make_the_exit_code_1(
     assert code == 1
     assert shown.out == ""
     table = tmp_path / "out" / "hair.csv"
-    assert shown.err == f"dermolib hair: 1 images failed; {table} names the reasons.\n"
+    assert shown.err == f"dermolib hair: 1 of 3 images failed; {table} names the reasons.\n"
 
 
 def test_a_mistake_is_one_sentence_and_the_exit_code_2(

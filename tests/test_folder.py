@@ -147,7 +147,7 @@ def test_a_clean_file_holds_what_removing_hair_from_the_image_gives(tmp_path: Pa
         image = draw_hair(skin, density=0.08, generator=generator)[0]
         write_image(tmp_path / "in" / f"{number}.png", image)
         write_image(tmp_path / "in" / f"{number}.jpg", image)
-    options = {"radius": 7, "low": 6.0}
+    options: dict[str, Any] = {"radius": 7, "low": 6.0}
 
     run(tmp_path / "in", tmp_path / "out", quality=80, **options)
     run(tmp_path / "in", tmp_path / "masked", exclude=["*.png"], masks=tmp_path / "m", **options)
@@ -743,10 +743,10 @@ def test_the_report_in_words_says_what_happened_in_a_few_lines() -> None:
     )
 
     assert str(report).splitlines() == [
-        "1,236 images: 1,200 cleaned, 30 without hair, 4 done before, 2 failed.",
+        "Images: 1,200 cleaned, 30 without hair, 4 done before, 2 failed.",
         "Masked: 1.23% of an image on average, 20.00% at most.",
         "Left out: 5 by their names, 6 that are no images.",
-        "Kept: 7 clean images whose source is gone.",
+        "Clean images whose source is gone: 7.",
         "Failed: a.jpg: Reason. (and 1 more in the table)",
         "Table: out/hair.csv, contact sheet: sheet.png",
     ]
@@ -755,7 +755,7 @@ def test_the_report_in_words_says_what_happened_in_a_few_lines() -> None:
     lost = replace(report, cleaned=0, unchanged=0, skipped=0, failed=1, failures=(("a", "B."),))
     assert str(lost).splitlines()[1:4] == [
         "Left out: 5 by their names, 6 that are no images.",
-        "Kept: 7 clean images whose source is gone.",
+        "Clean images whose source is gone: 7.",
         "Failed: a: B.",
     ]
 
@@ -928,7 +928,7 @@ def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "notes.txt").touch()
     sentence = (
         "Expected `source` to be a folder with images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, "
-        f".webp), but got {tmp_path / 'in'} with 1 excluded ones and 1 other files."
+        f".webp), but got {tmp_path / 'in'} with none (excluded: 1, other files: 1)."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         run(tmp_path / "in", tmp_path / "out")

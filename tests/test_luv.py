@@ -114,14 +114,16 @@ def test_real_hair_gives_the_mask_of_the_textbook(data_dir: Path) -> None:
         assert mask.any()
 
 
-@pytest.mark.parametrize("step", [8.0, 8.2, 8.236])
-def test_a_threshold_is_not_rounded(step: float) -> None:
+@pytest.mark.parametrize("high", [19.9, 20.0, 20.1])
+def test_only_a_step_above_the_threshold_counts(high: float) -> None:
     image = np.full((64, 64, 3), 200, dtype=np.uint8)
-    image[:, 30] = 177  # 22 steps of 2.55 in one unit darker, or 8.6 units
+    image[:, 30] = 147  # darker by 51 steps, of which 2.55 are one unit of L*, which is 20 units
+    image[:, 50] = 40
 
-    mask = find_luv(image, radius=5, low=step, high=step + 0.6, min_area=0)
-
-    np.testing.assert_array_equal(mask, textbook(image, 1, step, step + 0.6, 0))
+    for low in (0, high):
+        mask = find_luv(image, radius=5, low=low, high=high, min_area=0)
+        assert mask[:, 30].any() == (high < 20)
+        np.testing.assert_array_equal(mask, textbook(image, 1, low, high, 0))
 
 
 def test_drawn_hair_is_found() -> None:

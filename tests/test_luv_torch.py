@@ -89,6 +89,18 @@ def test_the_images_are_not_modified_and_pixels_outside_the_mask_are_bit_identic
     assert torch.equal(filled[outside], images[outside])
 
 
+@pytest.mark.parametrize("high", [19.9, 20.0, 20.1])
+def test_only_a_step_above_the_threshold_counts(high: float) -> None:
+    images = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)
+    images[..., 30] = 147  # darker by 51 steps, of which 2.55 are one unit of L*, which is 20 units
+    images[..., 50] = 40
+
+    for low in (0, high):
+        mask = luv_masks(images, radius=5, low=low, high=high, min_area=0)[0]
+        assert mask[:, 30].any() == (high < 20)
+        assert mask[:, 50].all()
+
+
 def test_no_images_give_no_masks() -> None:
     images = torch.zeros(0, 3, 40, 50, dtype=torch.uint8)
 

@@ -145,6 +145,7 @@ def _hair(given: argparse.Namespace) -> int:
     if not given.quiet:
         sys.stdout.write(f"{report}\n")
     if report.failed:
-        words = f"{report.failed:,} images failed; {report.csv} names the reasons."
+        total = report.done + report.skipped + report.failed
+        words = f"{report.failed:,} of {total:,} images failed; {report.csv} names the reasons."
         return _say(given, words, _FAILED)
     return 0

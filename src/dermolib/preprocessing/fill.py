@@ -27,10 +27,11 @@ FAR_SIGMA = 1.2  # of the wider neighbourhood, in cells of eight pixels
 FAR_TRUST = 0.003  # weight that the wider neighbourhood has within the near one
 FAR_LEAST = 0.001  # share of pixels of one kind from which their mean colour is used
 SOFT_SIGMA = 0.7  # of the smoothing before a pixel near hair is judged
-HALO_SHARE = 0.15  # share of the hair's contrast which a pixel near hair may show
+HALO_SHARE = 0.1  # share of the hair's contrast which a pixel near hair may show
 HALO_LEVELS = 16.0  # levels along the hair's contrast which it may show in any case
 HALO_SOFT = (0.5, 1.5)  # multiples of these limits between which trust falls from 1 to 0
-HALO_MOST = 0.5  # largest share of the hair's contrast that is taken out
+HALO_LEAST, HALO_MOST = -0.2, 0.5  # shares of the hair's contrast that are taken out
+HALO_JOINT = 0.02  # weight that all channels have in the share of one
 COARSEST = 8  # longer side of the scale that is a single colour
 
 _CLOSING_RADIUS = 5  # at the reference size
@@ -187,7 +188,7 @@ def _reduced(image: Image, marks: Any, factor: int) -> tuple[Any, Any]:
     share = cv2.copyMakeBorder(marks * np.uint8(255), *border)
     share = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(image, *border) if below or right else image
-    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA), cv2.min(share, 1)
+    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.minimum(share, 1)
 
 
 class _Ring(NamedTuple):
@@ -203,7 +204,8 @@ def _fill_small(image: Image, holes: Any) -> Image:
     shape = (holes.shape[0], holes.shape[1])
     near = cv2.dilate(holes, disc(2))
     at = positions((near - holes).reshape(-1).view(np.bool_))
-    ring = _Ring(at, cv2.dilate(holes, disc(1)).reshape(-1).take(at), shape)
+    touches: Any = cv2.dilate(holes, disc(1)).reshape(-1).take(at)
+    ring = _Ring(at, touches, shape)
     planes = list(cv2.split(image))
     colours, trust = _judged(planes, ring, _surroundings(planes, holes, near, ring))
     known = 1 - holes
@@ -260,26 +262,29 @@ def _surroundings(
 
 def _judged(
     planes: list[Any], ring: _Ring, surroundings: Iterator[tuple[_Plane, _Plane]]
-) -> tuple[list[_Plane], _Plane]:
+) -> tuple[_Plane, _Plane]:
     """Take the hair's mean share out of the pixels of the ring, and say how far to trust each."""
-    colours, contrasts = [], []
-    strength, shown, soft = (np.zeros(len(ring.at), np.float32) for _ in range(3))
-    for plane, (around, contrast) in zip(planes, surroundings, strict=True):
-        colour = plane.reshape(-1).take(ring.at).astype(np.float32)
-        smooth: Any = cv2.GaussianBlur(plane, (3, 3), SOFT_SIGMA)
-        strength += contrast * contrast
-        shown += contrast * (colour - around)
+    colour, shown, contrasts = (np.empty((3, len(ring.at)), np.float32) for _ in range(3))
+    soft = np.zeros(len(ring.at), np.float32)
+    for channel, (plane, (around, contrast)) in enumerate(zip(planes, surroundings, strict=True)):
+        colour[channel] = plane.reshape(-1).take(ring.at)
+        shown[channel] = contrast * (colour[channel] - around)
+        contrasts[channel] = contrast
+        smooth: Any = cv2.GaussianBlur(plane, (3, 3), SOFT_SIGMA, borderType=cv2.BORDER_REPLICATE)
         soft += contrast * (smooth.reshape(-1).take(ring.at) - around)
-        colours.append(colour)
-        contrasts.append(contrast)
-    limit = np.maximum(HALO_SHARE * strength, HALO_LEVELS * np.sqrt(strength))
+    strength = contrasts * contrasts
+    total = strength.sum(axis=0)
+    limit = np.maximum(HALO_SHARE * total, HALO_LEVELS * np.sqrt(total))
     low, high = HALO_SOFT
     trust = np.clip((high - soft / np.maximum(limit, 1e-6)) / (high - low), 0, 1)
-    taken = np.bincount(ring.touches, trust * shown, 2)
-    taken /= np.maximum(np.bincount(ring.touches, trust * strength, 2), 1e-6)
-    share = np.clip(taken, 0, HALO_MOST).astype(np.float32)[ring.touches]
-    pairs = zip(colours, contrasts, strict=True)
-    return [np.clip(colour - share * contrast, 0, 255) for colour, contrast in pairs], trust
+    # One share for those that touch the mask and one for the others, per channel, since the
+    # colour of a hair spreads further in a JPEG file than its lightness
+    member = np.stack([trust * (1 - ring.touches), trust * ring.touches], axis=1)
+    taken, power = shown @ member, strength @ member
+    taken += HALO_JOINT * taken.sum(axis=0)
+    power += HALO_JOINT * power.sum(axis=0)
+    share = np.clip(taken / np.maximum(power, 1e-6), HALO_LEAST, HALO_MOST)
+    return np.clip(colour - share[:, ring.touches] * contrasts, 0, 255), trust
 
 
 class _Scales:

@@ -251,7 +251,7 @@ def _can_write(folder: Path) -> bool:
 def _check_some(source: Path, listing: Listing) -> None:
     if not listing.files:
         what = f"a folder with images ({', '.join(SUFFIXES)})"
-        got = f"{source} with {listing.excluded} excluded ones and {listing.ignored} other files"
+        got = f"{source} with none (excluded: {listing.excluded}, other files: {listing.ignored})"
         raise ValueError(expected("source", what, got))
 
 

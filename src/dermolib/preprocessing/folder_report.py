@@ -51,9 +51,8 @@ class FolderReport:
 
     def __str__(self) -> str:
         """Sum up in two to six lines."""
-        total = self.done + self.skipped + self.failed
         lines = [
-            f"{total:,} images: {self.cleaned:,} cleaned, {self.unchanged:,} without hair, "
+            f"Images: {self.cleaned:,} cleaned, {self.unchanged:,} without hair, "
             f"{self.skipped:,} done before, {self.failed:,} failed.",
         ]
         if self.done or self.skipped:
@@ -63,7 +62,7 @@ class FolderReport:
             files = f"{self.excluded:,} by their names, {self.ignored:,} that are no images"
             lines.append(f"Left out: {files}.")
         if self.orphaned:
-            lines.append(f"Kept: {self.orphaned:,} clean images whose source is gone.")
+            lines.append(f"Clean images whose source is gone: {self.orphaned:,}.")
         if self.failed:
             more = f" (and {self.failed - 1:,} more in the table)" if self.failed > 1 else ""
             lines.append(f"Failed: {': '.join(self.failures[0])}{more}")
