@@ -15,6 +15,7 @@ _ALLOWED = {
     ("training", "metrics"),
     ("training", "models"),  # Trainer.load rebuilds the model that a checkpoint describes
     ("evaluation", "metrics"),
+    ("folders", "preprocessing"),  # a folder is cleaned image by image
 }
 _STAGES = sorted(path.name for path in _ROOT.iterdir() if (path / "__init__.py").exists())
 

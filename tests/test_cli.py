@@ -15,9 +15,9 @@ import pytest
 
 import dermolib
 from dermolib.cli import main
+from dermolib.folders import hair
+from dermolib.folders.report import FolderReport
 from dermolib.images import read_mask, write_image
-from dermolib.preprocessing import folder
-from dermolib.preprocessing.folder_report import FolderReport
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[Any,
             raise answer
         return answer
 
-    monkeypatch.setattr(folder, "remove_hair_from_folder", stand_in)
+    monkeypatch.setattr(hair, "remove_hair_from_folder", stand_in)
     return calls
 
 
@@ -157,7 +157,7 @@ def test_every_flag_reaches_the_function(
 
 
 def test_without_flags_the_function_has_its_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    parameters = inspect.signature(folder.remove_hair_from_folder).parameters
+    parameters = inspect.signature(hair.remove_hair_from_folder).parameters
     calls = answer_with(monkeypatch, report())
 
     main(["hair", "IN", "OUT"])

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib._types import Image
-from dermolib.images import read_image, write_image
-from dermolib.preprocessing.contact_sheet import (
+from dermolib.folders.contact_sheet import (
     SheetEntry,
     is_contact_sheet,
     spread_ranks,
     write_contact_sheet,
 )
+from dermolib.images import read_image, write_image
 
 BLUE, RED, GREY = (0, 0, 255), (255, 0, 0), (200, 200, 200)
 

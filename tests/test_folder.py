@@ -29,14 +29,14 @@ from PIL import Image as PillowImage
 from dermolib._checks import DatasetNotFoundError
 from dermolib._types import Image
 from dermolib.datasets import draw_hair
+from dermolib.folders import cleaning, listing
+from dermolib.folders.cleaning import FORMATS, Cleaning, one_thread
+from dermolib.folders.hair import remove_hair_from_folder
+from dermolib.folders.ledger import COLUMNS, Ledger, Record
+from dermolib.folders.listing import SUFFIXES, list_images
+from dermolib.folders.planning import check_names
+from dermolib.folders.report import FolderReport, Tally
 from dermolib.images import read_image, read_mask, write_image, write_mask
-from dermolib.preprocessing import folder_cleaning, folder_listing
-from dermolib.preprocessing.folder import remove_hair_from_folder
-from dermolib.preprocessing.folder_cleaning import FORMATS, Cleaning, one_thread
-from dermolib.preprocessing.folder_ledger import COLUMNS, Ledger, Record
-from dermolib.preprocessing.folder_listing import SUFFIXES, list_images
-from dermolib.preprocessing.folder_planning import check_names
-from dermolib.preprocessing.folder_report import FolderReport, Tally
 from dermolib.preprocessing.occlusion import occlusion_removal
 
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
@@ -256,7 +256,7 @@ def test_workers_leave_ctrl_c_to_the_process_that_runs_them(
     monkeypatch.setattr(multiprocessing, "current_process", LokyProcess)
     monkeypatch.setattr(signal, "signal", lambda *given: handlers.append(given))
 
-    folder_cleaning.clean_file("a.jpg", cleaning_into(tmp_path / "out", source=source))
+    cleaning.clean_file("a.jpg", cleaning_into(tmp_path / "out", source=source))
 
     assert handlers == [(signal.SIGINT, signal.SIG_IGN)]
 
@@ -364,7 +364,7 @@ def test_a_full_disk_ends_the_run_and_the_next_one_ends_with_the_same_bytes(
     out = tmp_path / "parts"
     run(source, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(folder_cleaning, "write_image", failing_after(files))
+        patch.setattr(cleaning, "write_image", failing_after(files))
         with pytest.raises(OSError, match="No space left on device"):
             run(source, out)
     before = snapshot(out)
@@ -384,8 +384,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from dermolib import images
-from dermolib.preprocessing import folder_cleaning
-from dermolib.preprocessing.folder import remove_hair_from_folder
+from dermolib.folders import cleaning
+from dermolib.folders.hair import remove_hair_from_folder
 left = int(sys.argv[3])
 def write(path, image, *, quality):
     global left
@@ -395,7 +395,7 @@ def write(path, image, *, quality):
             temporary.write_bytes(b"half")
             os.kill(os.getpid(), signal.SIGKILL)
     images.write_image(path, image, quality=quality)
-folder_cleaning.write_image = write
+cleaning.write_image = write
 out = Path(sys.argv[2])
 remove_hair_from_folder(sys.argv[1], out, method="luv", masks=out / "masks", progress=False)
 """
@@ -431,7 +431,7 @@ def test_a_journal_whose_last_line_was_cut_anywhere_is_continued(
         (out / "hair.jsonl").write_bytes(b"".join([*claims, *lines, last[:cut]]))
         (out / "hair.csv").unlink()
         with monkeypatch.context() as patch:
-            patch.setattr(folder_cleaning, "write_image", failing_after(0))
+            patch.setattr(cleaning, "write_image", failing_after(0))
             with pytest.raises(OSError, match="No space left"):
                 run(source, out)
 
@@ -536,7 +536,7 @@ def test_making_anew_is_continued_after_an_interruption_without_asking_again(
     out = tmp_path / "out"
     run(source, out)
     with monkeypatch.context() as patch:
-        patch.setattr(folder_cleaning, "write_image", failing_after(1))
+        patch.setattr(cleaning, "write_image", failing_after(1))
         with pytest.raises(OSError, match="No space"):
             run(source, out, overwrite=True, quality=70)
     assert not (out / "hair.csv").exists()
@@ -665,7 +665,7 @@ def test_an_image_that_needs_too_much_memory_is_recorded(
         return image, np.zeros(image.shape[:2], np.bool_)
 
     write_image(source / "large.png", np.full((7, 9, 3), 3, np.uint8))
-    monkeypatch.setattr(folder_cleaning, "remove", remove)
+    monkeypatch.setattr(cleaning, "remove", remove)
 
     report = run(source, tmp_path / "out")
 
@@ -792,7 +792,7 @@ def test_the_fill_is_passed_on_where_it_is_given(
         calls.append((method, options))
         return image, np.zeros(image.shape[:2], np.bool_)
 
-    monkeypatch.setattr(folder_cleaning, "occlusion_removal", removal)
+    monkeypatch.setattr(cleaning, "occlusion_removal", removal)
     run(source, tmp_path / "one", fill="closing", radius=3)
     run(source, tmp_path / "two", method=None)
 
@@ -1152,7 +1152,7 @@ def test_a_setting_that_is_unfit_is_refused_before_anything_is_written(
 
 
 def test_the_masks_of_the_challenges_are_what_is_left_out_by_default() -> None:
-    assert folder_listing.EXCLUDED == (
+    assert listing.EXCLUDED == (
         "*_seg.png",
         "*_segmentation.png",
         "*_superpixels.png",

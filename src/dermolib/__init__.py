@@ -4,6 +4,7 @@ The stages, in the order in which an image passes them:
 
 - `dermolib.datasets`: files to samples, splits by lesion, the synthetic challenge.
 - `dermolib.preprocessing`: occlusion removal; image to image, deterministic.
+- `dermolib.folders`: folders to folders, parallel and resumable; the command ``dermolib hair``.
 - `dermolib.augmentation`: presets and offline class balancing; image to image, random and seeded.
 - `dermolib.models`: a name to an `nn.Module`.
 - `dermolib.training`: a model and loaders to a fitted model.

@@ -120,7 +120,7 @@ def _option(text: str) -> tuple[str, float | str]:
 
 def _hair(given: argparse.Namespace) -> int:
     from dermolib._checks import expected
-    from dermolib.preprocessing.folder import remove_hair_from_folder
+    from dermolib.folders.hair import remove_hair_from_folder
 
     for name, _ in given.option:
         if name in inspect.signature(remove_hair_from_folder).parameters:

@@ -37,7 +37,6 @@ COARSEST = 8  # longer side of the scale that is a single colour
 _CLOSING_RADIUS = 5  # at the reference size
 _INPAINT_RADIUS = 3
 _STRIP_PIXELS = 1 << 17
-_FIXED_POINT = 16  # steps of a level in which 16-bit differences are smoothed
 
 _Plane = npt.NDArray[np.float32]
 
@@ -208,28 +207,23 @@ def _fill_small(image: Image, holes: Any) -> Image:
     ring = _Ring(at, touches, shape)
     planes = list(cv2.split(image))
     colours, trust = _judged(planes, ring, _surroundings(planes, holes, near, ring))
-    known = 1 - holes
-    weights: Any = known.astype(np.float32)
+    weights: Any = (1 - holes).astype(np.float32)
     weights.reshape(-1)[at] = trust
     scales = _Scales(_half(weights))
     where = positions(near.reshape(-1).view(np.bool_))
     share = 1 - weights.reshape(-1).take(where)
-    scale = _smooth(weights, SIGMA).reshape(-1).take(where) + np.float32(TRUST)
-    scale = np.float32(1 / _FIXED_POINT) / scale
-    kernel = cv2.getGaussianKernel(5, SIGMA, cv2.CV_32F) * math.sqrt(_FIXED_POINT)
-    difference: Any = np.zeros(shape, np.int16)
+    scale = 1 / (_smooth(weights, SIGMA).reshape(-1).take(where) + np.float32(TRUST))
+    work: Any = np.empty(shape, np.float32)
     for plane, colour in zip(planes, colours, strict=True):
-        source: Any = cv2.copyTo(plane, known)
-        source.reshape(-1)[at] = colour * trust + np.float32(0.5)
-        coarse = _enlarged(cv2.convertScaleAbs(scales.fill(_half(source))), shape, 2)
-        cv2.subtract(source, coarse, difference, known, cv2.CV_16S)
-        flat = coarse.reshape(-1)
-        difference.reshape(-1)[at] = (colour - flat.take(at)) * trust * np.float32(1)
-        detail = cv2.sepFilter2D(
-            difference, cv2.CV_16S, kernel, kernel, borderType=cv2.BORDER_CONSTANT
-        )
-        value = detail.reshape(-1).take(where) * scale
-        value = (value + flat.take(where)) * share + source.reshape(-1).take(where)
+        source: Any = plane.astype(np.float32)
+        source.reshape(-1)[at] = colour
+        cv2.multiply(source, weights, source)
+        coarse = _enlarged(scales.fill(_half(source)), shape, 2)
+        cv2.multiply(coarse, weights, work)
+        cv2.subtract(source, work, work)
+        value = _smooth(work, SIGMA).reshape(-1).take(where) * scale
+        value = (value + coarse.reshape(-1).take(where)) * share
+        value += source.reshape(-1).take(where)
         plane.reshape(-1)[where] = np.clip(value, 0, 255) + np.float32(0.5)
     return cv2.merge(planes)  # type: ignore[return-value] # uint8, as the planes are
 
@@ -253,9 +247,9 @@ def _surroundings(
         contrast = _far(_half_of(plane, holes)) * far_hole - background
         colour = _smooth(total, SIGMA)
         cv2.scaleAdd(_enlarged(background, colour.shape, 4), FAR_TRUST, colour, colour)
-        around = _enlarged(cv2.convertScaleAbs(colour * scale), ring.shape, 2)
+        around = _enlarged(cv2.multiply(colour, scale), ring.shape, 2)
         yield (
-            around.reshape(-1).take(ring.at).astype(np.float32),
+            around.reshape(-1).take(ring.at),
             _enlarged(contrast, quarter, 2).reshape(-1).take(cell),
         )
 

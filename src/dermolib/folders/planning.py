@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dermolib._checks import expected, listed
-from dermolib.preprocessing.contact_sheet import is_contact_sheet
-from dermolib.preprocessing.folder_cleaning import Cleaning
-from dermolib.preprocessing.folder_ledger import BOOKS, Ledger, Record
+from dermolib.folders.cleaning import Cleaning
+from dermolib.folders.contact_sheet import is_contact_sheet
+from dermolib.folders.ledger import BOOKS, Ledger, Record
 
 __all__ = ["Plan", "check_apart", "check_names", "check_sheet", "clear_halves", "plan"]
 

@@ -16,9 +16,7 @@ from tqdm import tqdm
 
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._types import PathLike
-from dermolib.images import read_image
-from dermolib.preprocessing.contact_sheet import SheetEntry, spread_ranks, write_contact_sheet
-from dermolib.preprocessing.folder_cleaning import (
+from dermolib.folders.cleaning import (
     FORMATS,
     Cleaning,
     clean_file,
@@ -26,22 +24,24 @@ from dermolib.preprocessing.folder_cleaning import (
     remove,
     try_out,
 )
-from dermolib.preprocessing.folder_ledger import Ledger, Record
-from dermolib.preprocessing.folder_listing import (
+from dermolib.folders.contact_sheet import SheetEntry, spread_ranks, write_contact_sheet
+from dermolib.folders.ledger import Ledger, Record
+from dermolib.folders.listing import (
     EXCLUDED,
     SUFFIXES,
     Listing,
     check_source,
     list_images,
 )
-from dermolib.preprocessing.folder_planning import (
+from dermolib.folders.planning import (
     check_apart,
     check_names,
     check_sheet,
     clear_halves,
     plan,
 )
-from dermolib.preprocessing.folder_report import FolderReport, Tally
+from dermolib.folders.report import FolderReport, Tally
+from dermolib.images import read_image
 from dermolib.preprocessing.occlusion import occlusion_removal
 
 __all__ = ["FolderReport", "remove_hair_from_folder"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dermolib.preprocessing.folder_ledger import Record
+from dermolib.folders.ledger import Record
 
 __all__ = ["FolderReport", "Tally"]
 

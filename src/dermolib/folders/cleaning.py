@@ -16,8 +16,8 @@ import numpy as np
 
 from dermolib._checks import expected
 from dermolib._types import Image, Mask
+from dermolib.folders.ledger import Record
 from dermolib.images import read_image, whole_file, write_image, write_mask
-from dermolib.preprocessing.folder_ledger import Record
 from dermolib.preprocessing.occlusion import REFERENCE_SIZE, occlusion_removal
 
 __all__ = ["FORMATS", "Cleaning", "clean_file", "one_thread", "remove", "try_out"]
