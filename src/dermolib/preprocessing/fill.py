@@ -22,7 +22,7 @@ __all__ = ["fill_mask", "list_fills"]
 # What `fill_torch` shares with this module. Lengths are in pixels of the reduced image.
 LARGEST_FACTOR = 16  # a cell of more pixels could lose a single masked one to rounding
 SIGMA = 1.0  # of the weights by which neighbours count, five by five pixels
-TRUST = 0.01  # weight of neighbours below which the coarser scale counts for more
+TRUST = 0.03  # weight of neighbours below which the coarser scale counts for more
 FAR_SIGMA = 1.2  # of the wider neighbourhood, in cells of eight pixels
 FAR_TRUST = 0.003  # weight that the wider neighbourhood has within the near one
 FAR_LEAST = 0.001  # share of pixels of one kind from which their mean colour is used

@@ -66,7 +66,7 @@ class OcclusionRemoval(nn.Module):
         self.options = method_options(method, options)
         self.device = _device(device)
         self.network = load_network() if method == "unet" else None
-        # Compose and DataLoader call modules in training mode
+        self.requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> "OcclusionRemoval":
