@@ -9,7 +9,7 @@ takes them to the pixels of the scene.
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -165,8 +165,8 @@ def _recolor(image: Image, generator: np.random.Generator) -> Image:
     """Change exposure, contrast, white balance and saturation."""
     gamma = math.exp(generator.normal(0, 0.18))
     gains = np.exp(generator.normal(0, 0.05, 3)) * math.exp(generator.normal(0, 0.09))
-    curve = 255 * (np.arange(256)[:, None] / 255) ** gamma * gains
-    curve = np.clip(np.rint(curve), 0, 255).astype(np.uint8).reshape(1, 256, 3)
+    values = 255 * (np.arange(256)[:, None] / 255) ** gamma * gains
+    curve = np.clip(np.rint(values), 0, 255).astype(np.uint8).reshape(1, 256, 3)
     saturation = 0.0 if generator.random() < 0.04 else generator.uniform(0.55, 1.3)
     mix = np.full((3, 3), (1 - saturation) / 3) + saturation * np.eye(3)
     return np.asarray(cv2.transform(cv2.LUT(image, curve), mix), np.uint8)
@@ -209,15 +209,14 @@ def _tone(image: Image, generator: np.random.Generator, *, faint: bool) -> npt.N
     """Choose a colour of hair: one that hair has, or that of the skin, darker or lighter."""
     if generator.random() < 0.6:
         tone = _TONES[generator.choice(len(_TONES), p=_TONE_SHARES)]
-        return np.clip(
-            tone * math.exp(generator.normal(0, 0.25)) + generator.normal(0, 6, 3), 0, 255
-        )
+        tone = tone * math.exp(generator.normal(0, 0.25)) + generator.normal(0, 6, 3)
+        return np.asarray(np.clip(tone, 0, 255), np.float64)
     skin = np.median(image.reshape(-1, 3)[::7], axis=0)
     darker = generator.random() < 0.8
     factor = generator.uniform(0.2, 0.75) if darker else generator.uniform(1.15, 1.6)
     if faint and darker:
         factor = generator.uniform(0.4, 0.85)
-    return np.clip(skin * factor + generator.normal(0, 6, 3), 0, 255)
+    return np.asarray(np.clip(skin * factor + generator.normal(0, 6, 3), 0, 255), np.float64)
 
 
 def _grow(
@@ -239,7 +238,7 @@ def _grow(
     if layer.shadow:
         shade = _shade(cover, zoom, generator) * np.float32(layer.shadow)
         image = _mix(image, np.zeros_like(image), shade)
-    alpha = cv2.GaussianBlur(cover, (0, 0), layer.focus) if layer.focus > 0.2 else cover
+    alpha: Any = cv2.GaussianBlur(cover, (0, 0), layer.focus) if layer.focus > 0.2 else cover
     alpha = alpha * (tints[..., 3].astype(np.float32) * np.float32(layer.opacity / 255))
     tones = np.ascontiguousarray(tints[..., :3])
     return _mix(image, tones, alpha), np.asarray(cover, np.float32)
@@ -523,9 +522,10 @@ def _frame(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     return _blend(image, alpha * np.float32(generator.uniform(0.6, 1)), [level] * 3)
 
 
-def _photograph(image: Image, generator: np.random.Generator) -> Image:
+def _photograph(scene: Image, generator: np.random.Generator) -> Image:
     """Take the picture: focus, resolution, sharpening, noise, JPEG."""
-    size = image.shape[0]
+    size = scene.shape[0]
+    image: Any = scene
     if generator.random() < 0.25:
         image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.3, 1.1))
     if generator.random() < 0.22:
@@ -537,7 +537,7 @@ def _photograph(image: Image, generator: np.random.Generator) -> Image:
         amount = generator.uniform(0.2, 1.2)
         image = cv2.addWeighted(image, 1 + amount, soft, -amount, 0)
     if generator.random() < 0.3:
-        grain = generator.standard_normal((size, size, 3), np.float32)
+        grain: Any = generator.standard_normal((size, size, 3), np.float32)
         if generator.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7)
         image = _to_bytes(image.astype(np.float32) + grain * np.float32(generator.uniform(1, 7)))

@@ -132,7 +132,8 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     model = HairUNet() if arguments.teacher is None else load_network(arguments.teacher).train()
     model.to(memory_format=torch.channels_last)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    follow = get_ema_multi_avg_fn(0.998)  # type: ignore[no-untyped-call] # torch has no annotation
+    average = AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, weight_decay=1e-3)
 
     def rate(step: int) -> float:
@@ -158,7 +159,7 @@ def train(arguments: argparse.Namespace) -> None:
             logits = model(scaled(images))
         loss = loss_of(logits, hair, taught)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch has no annotation
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader, default_collate
-from torchvision import tv_tensors
-from torchvision.transforms import v2
+from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotations published
+from torchvision.transforms import v2  # type: ignore[import-untyped] # no annotations published
 
 from dermolib._types import Image
 from dermolib.datasets.hair import draw_hair
@@ -155,7 +155,7 @@ class _Collate:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_it_works_in_the_collate_function_of_a_loader(workers: int) -> None:
     images = list(batch_of([hairy_image(64, 80, seed) for seed in range(4)]))
-    loader = DataLoader(
+    loader: DataLoader[torch.Tensor] = DataLoader(
         images,  # type: ignore[arg-type]  # a list is a data set for all that a loader does
         batch_size=2,
         num_workers=workers,

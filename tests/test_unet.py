@@ -25,7 +25,7 @@ def skin(height: int, width: int, seed: int = 0) -> Image:
     small = generator.normal(0, 8, (height // 32 + 2, width // 32 + 2, 3))
     blotches = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
     values = blotches + np.array([205, 165, 145]) + generator.normal(0, 2, blotches.shape)
-    return np.clip(values, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(values, 0, 255), np.uint8)
 
 
 def dice(found: Mask, true: Mask) -> float:

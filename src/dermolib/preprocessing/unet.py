@@ -107,7 +107,8 @@ def _forward(image: Image) -> npt.NDArray[np.uint8]:
     net = _net()
     net.setInput(cv2.dnn.blobFromImage(whole, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
     quarters = net.forward()[0]
-    steps = np.clip(np.rint(quarters * STEPS_PER_LOGIT + 128), 0, 255).astype(np.uint8)
+    values = np.clip(np.rint(quarters * STEPS_PER_LOGIT + 128), 0, 255)
+    steps: npt.NDArray[np.uint8] = values.astype(np.uint8)
     rows, columns = steps.shape[1:]
     square = steps.reshape(2, 2, rows, columns).transpose(2, 0, 3, 1)
     return square.reshape(2 * rows, 2 * columns)[:height, :width]

@@ -150,5 +150,5 @@ def _steps(network: HairUNet, images: torch.Tensor) -> torch.Tensor:
     below, right = -height % HairUNet.MULTIPLE, -width % HairUNet.MULTIPLE
     values = functional.pad(images / 127.5 - 1, (0, right, 0, below), mode="replicate")
     logits = network(values.contiguous(memory_format=torch.channels_last))
-    steps = logits[:, 0, :height, :width] * STEPS_PER_LOGIT + 128
+    steps: torch.Tensor = logits[:, 0, :height, :width] * STEPS_PER_LOGIT + 128
     return steps.round().clamp(0, 255)
