@@ -178,6 +178,7 @@ def test_a_smaller_image_than_the_disc_is_refused() -> None:
         ({"min_area": -1}, ValueError, "`min_area` to be a number of 0 or more, but got -1."),
         ({"size": 3}, TypeError, "`size` to be one of the options of 'luv', radius, low, high"),
         ({"radius": "5"}, TypeError, "above 0 and up to 512, but got '5' of type str."),
+        ({"margin": -1}, ValueError, "`margin` to be a number in 0..512, but got -1."),
         ({"fill": "tela"}, ValueError, "but got 'tela'. Did you mean 'telea'?"),
     ],
 )
@@ -261,6 +262,16 @@ def test_hair_lighter_than_the_skin_is_found_too(method: str) -> None:
     mask = occlusion_mask(image, method=method)
 
     assert 2 * (mask & drawn).sum() / (mask.sum() + drawn.sum()) > 0.75
+
+
+def test_a_margin_is_replaced_too_and_scales_with_the_image() -> None:
+    image = np.full((1024, 1024, 3), 200, np.uint8)
+    image[:, 500:508] = 40
+
+    clean, mask = occlusion_removal(image, method="luv", margin=1.5, return_mask=True)
+
+    assert mask.sum() == 1024 * (8 + 2 * 3)
+    np.testing.assert_array_equal(clean, 200)
 
 
 def test_options_are_completed_by_the_defaults() -> None:

@@ -73,6 +73,17 @@ def test_the_clean_images_are_those_of_the_function(method: str) -> None:
         assert (difference > 2).mean() < 2e-4
 
 
+@pytest.mark.parametrize("size", [512, 1024])
+def test_a_margin_widens_masks_as_in_the_function(size: int) -> None:
+    image = hairy_image(size, size, 1)
+
+    mask = OcclusionRemoval("luv", margin=1).masks(batch_of([image]))[0].numpy()
+
+    expected = occlusion_removal(image, method="luv", margin=1, return_mask=True)[1]
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.sum() > occlusion_mask(image, method="luv").sum()
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float16])
 def test_pixels_outside_the_mask_stay_bit_identical(method: str, dtype: torch.dtype) -> None:

@@ -192,21 +192,22 @@ def _enlarged(
 
 
 def _smooth(planes: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Smooth with five by five pixels; a convolution would round to 19 bits on some devices."""
-    end, side, middle = cv2.getGaussianKernel(5, sigma)[:3, 0].tolist()
-    for size, border in ((2, (0, 0, 2, 2)), (3, (2, 2, 0, 0))):
-        padded = functional.pad(planes, border)
-        a, b, c, d, e = (padded.narrow(size, k, planes.shape[size]) for k in range(5))
-        planes = middle * c + side * (b + d) + end * (a + e)
-    return planes
+    return _weighted(planes, cv2.getGaussianKernel(5, sigma)[:, 0].tolist(), "constant")
 
 
 def _soft(planes: torch.Tensor) -> torch.Tensor:
-    side, middle = cv2.getGaussianKernel(3, SOFT_SIGMA)[:2, 0].tolist()
-    for size, border in ((2, (0, 0, 1, 1)), (3, (1, 1, 0, 0))):
-        padded = functional.pad(planes, border, mode="replicate")
-        a, b, c = (padded.narrow(size, k, planes.shape[size]) for k in range(3))
-        planes = middle * b + side * (a + c)
+    return _weighted(planes, cv2.getGaussianKernel(3, SOFT_SIGMA)[:, 0].tolist(), "replicate")
+
+
+def _weighted(planes: torch.Tensor, weights: list[float], mode: str) -> torch.Tensor:
+    """Add up neighbours along both axes; a convolution would round to 19 bits on some devices."""
+    reach = len(weights) // 2
+    for dim, border in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
+        padded = functional.pad(planes, border, mode=mode)
+        planes = planes * weights[reach]
+        for start, weight in enumerate(weights):
+            if start != reach:
+                planes.add_(padded.narrow(dim, start, planes.shape[dim]), alpha=weight)
     return planes
 
 
@@ -216,8 +217,21 @@ def _far(planes: torch.Tensor) -> torch.Tensor:
 
 def _dilated(holes: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tensor:
     """Dilate with the union of boxes of the given odd sizes."""
-    parts = [
-        functional.max_pool2d(holes, size, stride=1, padding=(size[0] // 2, size[1] // 2))
-        for size in sizes
-    ]
-    return torch.stack(parts).amax(dim=0)
+    marks = holes > 0
+    union = marks.clone()
+    for size in sizes:
+        box = marks
+        for dim, length in zip((2, 3), size, strict=True):
+            box = _spread(box, dim, length // 2)
+        union |= box
+    return union.float()
+
+
+def _spread(marks: torch.Tensor, dim: int, reach: int) -> torch.Tensor:
+    """Spread marks along one axis."""
+    spread = marks.clone()
+    for step in range(1, min(reach, marks.shape[dim] - 1) + 1):
+        length = marks.shape[dim] - step
+        spread.narrow(dim, step, length).logical_or_(marks.narrow(dim, 0, length))
+        spread.narrow(dim, 0, length).logical_or_(marks.narrow(dim, step, length))
+    return spread

@@ -35,7 +35,6 @@ _Plane = npt.NDArray[np.uint8]
 _Morph = Callable[..., Any]
 
 _STRIP_BYTES = 1 << 19  # so that what lies between stays in the cache and memory stays flat
-_DENSE = 0.03  # share of masked pixels from which there is hardly a stretch without any
 
 
 def find_luv(image: Image, *, radius: float, low: float, high: float, min_area: float) -> Mask:
@@ -80,7 +79,7 @@ def find_luv(image: Image, *, radius: float, low: float, high: float, min_area: 
     # Zeros on the left and below, so that no run of pixels reaches from one row into the next
     steps = np.zeros((height + 1, width + 1), np.uint8)
     closing = _Closing(light, pixels)
-    for top, bottom in _strips(light, pixels, _STRIP_BYTES):
+    for top, bottom in _strips(light, pixels):
         closed = closing.window(top, bottom, 0, width)
         cv2.subtract(closed, light[top:bottom], dst=steps[top:bottom, 1:])
     lowest, highest = low * STEPS_PER_UNIT, high * STEPS_PER_UNIT
@@ -181,9 +180,7 @@ def closing_fill(image: Image, mask: Mask, radius: int) -> Image:
     clean = np.empty_like(image)
     marks = np.ascontiguousarray(mask).view(np.uint8)
     closing = _Closing(image, radius)
-    # Higher strips share more with each other, lower ones leave out more of what has no hair
-    size = _STRIP_BYTES if cv2.countNonZero(marks) < _DENSE * mask.size else 2 * _STRIP_BYTES
-    for top, bottom in _strips(image, radius, size):
+    for top, bottom in _strips(image, radius):
         clean[top:bottom] = image[top:bottom]
         strip = marks[top:bottom]
         for left, right in _occupied(strip, 4 * radius):
@@ -192,9 +189,9 @@ def closing_fill(image: Image, mask: Mask, radius: int) -> Image:
     return clean
 
 
-def _strips(image: npt.NDArray[np.uint8], radius: int, size: int) -> Iterator[tuple[int, int]]:
+def _strips(image: npt.NDArray[np.uint8], radius: int) -> Iterator[tuple[int, int]]:
     """Cut an image into strips, each at least as high as what it takes from its neighbours."""
-    rows = max(4 * radius, size // image[0].size)
+    rows = max(4 * radius, _STRIP_BYTES // image[0].size)
     for top in range(0, len(image), rows):
         yield top, min(top + rows, len(image))
 
@@ -216,13 +213,16 @@ def _components(steps: _Plane, low: float, high: float, min_area: float) -> Mask
 
     `steps` has a column of zeros on the left and a row of zeros below, which the mask lacks.
     """
-    weak = cv2.threshold(steps, math.floor(low), 1, cv2.THRESH_BINARY)[1]
-    count, component = cv2.connectedComponents(weak, connectivity=8, ltype=cv2.CV_32S)
+    # NumPy makes large arrays of large pages, which are several times as fast to touch at first
+    weak, component = np.empty_like(steps), np.empty(steps.shape, np.int32)
+    cv2.threshold(steps, math.floor(low), 1, cv2.THRESH_BINARY, dst=weak)
+    count, _ = cv2.connectedComponents(weak, component, connectivity=8, ltype=cv2.CV_32S)
     flat = weak.reshape(-1)
     edges = positions(flat[1:] != flat[:-1]) + 1
     starts, lengths = edges[::2], edges[1::2] - edges[::2]
     label = component.reshape(-1).take(starts)
-    strong = np.maximum.reduceat(steps.reshape(-1), edges)[::2] > high
+    # From one run up to the next: nothing between them is above `low`
+    strong = np.maximum.reduceat(steps.reshape(-1), starts) > high
     kept = np.bincount(label, weights=lengths, minlength=count) >= min_area
     holds_strong = np.zeros(count, np.bool_)
     holds_strong[label[strong]] = True

@@ -8,18 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, overload
 
+import cv2
 import numpy as np
 
-from dermolib._checks import check_choice, check_image, expected
+from dermolib._checks import check_choice, check_image, check_number, expected
 from dermolib._types import Image, Mask
 from dermolib.preprocessing.fill import fill_mask
-from dermolib.preprocessing.luv import REFERENCE_SIZE, closing_fill, find_luv, scaled_radius
+from dermolib.preprocessing.luv import REFERENCE_SIZE, closing_fill, disc, find_luv, scaled_radius
 from dermolib.preprocessing.unet import find_hair
 
 __all__ = [
     "DEFAULT_METHOD",
     "REFERENCE_SIZE",
     "list_occlusion_methods",
+    "margin_pixels",
     "method_options",
     "occlusion_mask",
     "occlusion_removal",
@@ -101,6 +103,7 @@ def occlusion_removal(
     *,
     method: str = ...,
     fill: str | None = ...,
+    margin: float = ...,
     return_mask: Literal[False] = ...,
     **options: float,
 ) -> Image: ...
@@ -112,6 +115,7 @@ def occlusion_removal(
     *,
     method: str = ...,
     fill: str | None = ...,
+    margin: float = ...,
     return_mask: Literal[True],
     **options: float,
 ) -> tuple[Image, Mask]: ...
@@ -122,6 +126,7 @@ def occlusion_removal(
     *,
     method: str = DEFAULT_METHOD,
     fill: str | None = None,
+    margin: float = 0,
     return_mask: bool = False,
     **options: float,
 ) -> Image | tuple[Image, Mask]:
@@ -151,7 +156,10 @@ def occlusion_removal(
         method: One of `list_occlusion_methods`.
         fill: What replaces masked pixels, one of `list_fills`; by default ``"closing"`` for
             ``"luv"``, as in the paper, and ``"pyramid"`` for the others.
-        return_mask: Whether to return the mask as well.
+        margin: Width in pixels at `REFERENCE_SIZE`, 0 or more, by which the mask is widened before
+            it is filled. 0 replaces what was found and no more; 1 takes the blurred edges of hair
+            along, which otherwise stay as a faint rim in large and sharp images.
+        return_mask: Whether to return the mask as well, with its margin.
         options: For ``"unet"``: `threshold`, the chance from which a pixel is hair, 0.001..0.999;
             `certain`, the chance that one pixel of each piece must reach; `min_area` of a piece.
             For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
@@ -183,7 +191,11 @@ def occlusion_removal(
         >>> bool(mask[:, 30].all()), int(mask.sum()), int(clean.min())
         (True, 64, 200)
     """
+    check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
     mask = occlusion_mask(image, method=method, **options)
+    wider = margin_pixels(margin, image.shape)
+    if wider and mask.any():
+        mask = cv2.dilate(mask.view(np.uint8), disc(wider)).view(np.bool_)
     fill = fill or _METHODS[method].fill
     if method == "luv" and fill == "closing":
         radius = method_options(method, options)["radius"]
@@ -191,6 +203,23 @@ def occlusion_removal(
     else:
         clean = fill_mask(image, mask, fill=fill)
     return (clean, mask) if return_mask else clean
+
+
+def margin_pixels(margin: float, shape: tuple[int, ...]) -> int:
+    """Scale a margin to an image of a shape that begins with height and width, rounded.
+
+    Args:
+        margin: Width in pixels at `REFERENCE_SIZE`.
+        shape: Height and width of the image, in pixels.
+
+    Returns:
+        Width in pixels of the image.
+
+    Examples:
+        >>> margin_pixels(1, (1024, 2048)), margin_pixels(1, (150, 200))
+        (2, 0)
+    """
+    return round(margin * min(shape[:2]) / REFERENCE_SIZE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,5 +233,5 @@ class _Method:
 
 _METHODS = {
     "luv": _Method(find_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}, "closing"),
-    "unet": _Method(find_hair, {"threshold": 0.5, "certain": 0.85, "min_area": 20}, _BEST_FILL),
+    "unet": _Method(find_hair, {"threshold": 0.4, "certain": 0.85, "min_area": 20}, _BEST_FILL),
 }

@@ -4,12 +4,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from dermolib._checks import check_choice, expected
+from dermolib._checks import check_choice, check_number, expected
 from dermolib.preprocessing.fill_torch import fill_batch
-from dermolib.preprocessing.luv import scaled_radius
+from dermolib.preprocessing.luv import REFERENCE_SIZE, disc, scaled_radius
 from dermolib.preprocessing.luv_torch import closing_fill_batch, luv_masks
-from dermolib.preprocessing.occlusion import DEFAULT_METHOD, method_options
+from dermolib.preprocessing.occlusion import DEFAULT_METHOD, margin_pixels, method_options
 from dermolib.preprocessing.unet_torch import load_network, unet_masks
 
 __all__ = ["OcclusionRemoval"]
@@ -32,6 +33,7 @@ class OcclusionRemoval(nn.Module):
 
     Args:
         method: ``"luv"`` or ``"unet"``; the default is that of `occlusion_removal`.
+        margin: Width by which masks are widened before they are filled, see `occlusion_removal`.
         device: Where to work, such as ``"cuda"``; the result returns to where the images came from.
             By default that is where the images are. Without a GPU, ``"cuda"`` is the CPU.
         options: Parameters of the method, see `occlusion_removal`.
@@ -56,6 +58,7 @@ class OcclusionRemoval(nn.Module):
         self,
         method: str = DEFAULT_METHOD,
         *,
+        margin: float = 0,
         device: torch.device | str | None = None,
         **options: float,
     ) -> None:
@@ -64,6 +67,8 @@ class OcclusionRemoval(nn.Module):
         check_choice(method, "method", _METHODS)
         self.method = method
         self.options = method_options(method, options)
+        check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
+        self.margin = margin
         self.device = _device(device)
         self.network = load_network() if method == "unet" else None
         self.requires_grad_(False)
@@ -90,7 +95,7 @@ class OcclusionRemoval(nn.Module):
 
     @torch.no_grad()
     def masks(self, images: torch.Tensor) -> torch.Tensor:
-        """Find hair.
+        """Find what is replaced: hair, and the margin around it.
 
         Args:
             images: Images, as for the module.
@@ -118,9 +123,10 @@ class OcclusionRemoval(nn.Module):
     def _find(self, batch: torch.Tensor) -> torch.Tensor:
         with torch.autocast(batch.device.type, enabled=False):
             if self.network is None:
-                return luv_masks(batch, **self.options)
-            network = self.network.to(batch.device)
-            return unet_masks(network, batch, **self.options)
+                masks = luv_masks(batch, **self.options)
+            else:
+                masks = unet_masks(self.network.to(batch.device), batch, **self.options)
+            return _widened(masks, margin_pixels(self.margin, tuple(batch.shape[2:])))
 
     def _fill(self, batch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         with torch.autocast(batch.device.type, enabled=False):
@@ -128,6 +134,13 @@ class OcclusionRemoval(nn.Module):
                 radius = scaled_radius(self.options["radius"], tuple(batch.shape[2:]))
                 return closing_fill_batch(batch, masks, radius)
             return fill_batch(batch, masks)
+
+
+def _widened(masks: torch.Tensor, pixels: int) -> torch.Tensor:
+    if not pixels:
+        return masks
+    kernel = torch.from_numpy(disc(pixels))[None, None].to(masks.device, torch.float32)
+    return functional.conv2d(masks[:, None].float(), kernel, padding=pixels)[:, 0] > 0.5
 
 
 def _device(device: torch.device | str | None) -> torch.device | None:
