@@ -74,6 +74,17 @@ def test_a_constant_colour_under_hair_is_restored_exactly(
     assert np.array_equal(filled, image)
 
 
+@pytest.mark.parametrize("column", [300, 301, 302, 303])
+def test_a_hair_of_one_pixel_is_filled_at_any_place_of_a_reduced_image(column: int) -> None:
+    image = np.full((1800, 1810, 3), SKIN, np.uint8)
+    mask = np.zeros((1800, 1810), np.bool_)
+    mask[:, column] = True
+
+    filled = fill_mask(hairy(image, mask), mask)
+
+    assert np.array_equal(filled, image)
+
+
 def test_telea_restores_a_constant_colour_within_four_levels() -> None:
     image = np.full((150, 200, 3), SKIN, np.uint8)
     mask = strands(150, 200)
@@ -122,19 +133,21 @@ def test_the_border_of_a_lesion_goes_on_under_a_hair_across_it() -> None:
     assert 44 <= int(steps.argmax()) <= 50
 
 
-def test_a_hair_that_shines_into_the_pixels_beside_the_mask_leaves_no_shade() -> None:
+@pytest.mark.parametrize(("color", "plain"), [((40, 30, 25), 10), ((140, 100, 90), 4)])
+def test_a_hair_that_shines_into_the_pixels_beside_the_mask_leaves_no_shade(
+    color: tuple[int, int, int], plain: float
+) -> None:
     image = skin_image(128, 128, 0)
     share = cv2.GaussianBlur(strands(128, 128).astype(np.float32), (0, 0), 0.8)
     mask = share > 0.3
-    changed = soft_hair(image, share, (40, 30, 25))
+    changed = soft_hair(image, share, color)
 
     filled = fill_mask(changed, mask)
-    plain = cv2.inpaint(changed, mask.view(np.uint8), 3, cv2.INPAINT_TELEA)
+    shaded = cv2.inpaint(changed, mask.view(np.uint8), 3, cv2.INPAINT_TELEA)
 
-    shade = float((image[mask].astype(float) - filled[mask]).mean())
-    plain_shade = float((image[mask].astype(float) - plain[mask]).mean())
-    assert abs(shade) < 1.5
-    assert plain_shade > 10
+    skin = image[mask].astype(float)
+    assert abs(float((skin - filled[mask]).mean())) < 0.5
+    assert float((skin - shaded[mask]).mean()) > plain
 
 
 def test_a_hair_lighter_than_the_skin_leaves_no_shine() -> None:

@@ -49,7 +49,8 @@ def lightness(image: Image) -> npt.NDArray[np.uint8]:
     """
     light = np.empty(image.shape[:2], np.uint8)
     colours = np.ascontiguousarray(image).reshape(-1, 3)
-    doubtful = _settle_pairs(colours, light.reshape(-1))
+    _settle_pairs(colours, light.reshape(-1))
+    doubtful = positions(light.reshape(-1) == _DOUBTFUL)
     for first in range(0, len(doubtful), 2 * _PAIRS):
         some = doubtful[first : first + 2 * _PAIRS]
         np.put(light, some, _exact_steps(colours.take(some, axis=0)))
@@ -78,10 +79,8 @@ def positions(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     )
 
 
-def _settle_pairs(
-    colours: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.intp]:
-    """Write the steps that 16 bits settle, and give the positions of the other pixels.
+def _settle_pairs(colours: npt.NDArray[np.uint8], light: npt.NDArray[np.uint8]) -> None:
+    """Write the steps that 16 bits settle, and `_DOUBTFUL` for the other pixels.
 
     The six bytes of two pixels are three words of two bytes. Three tables give the share of each
     word in the luminance of the two pixels, which are summed up side by side in 32 bits.
@@ -93,7 +92,7 @@ def _settle_pairs(
     # Made once, since memory that is new takes longer to touch than to fill
     channels = [np.empty((1, size), np.uint16) for _ in range(3)]
     units = [np.empty((1, size), np.int32) for _ in range(3)]
-    doubtful = [np.arange(2 * pairs, len(colours))]
+    light[2 * pairs :] = _DOUBTFUL
     for first in range(0, pairs, _PAIRS):
         count = min(size, pairs - first)
         split = [channel[:, :count] for channel in channels]
@@ -105,8 +104,6 @@ def _settle_pairs(
         np.add(total, shares[2], out=total)
         steps = light[2 * first : 2 * (first + count)]
         _look_up(tables.marked_step_of_units, total.view(np.uint16), steps[None])
-        doubtful.append(2 * first + positions(steps == _DOUBTFUL))
-    return np.concatenate(doubtful)
 
 
 def _look_up(table: npt.NDArray[Any], index: npt.NDArray[np.uint16], out: npt.NDArray[Any]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from dermolib._checks import check_choice, check_image, check_number, expected
 from dermolib._types import Image, Mask
 from dermolib.preprocessing.fill import fill_mask
+from dermolib.preprocessing.line import find_lines
 from dermolib.preprocessing.luv import REFERENCE_SIZE, closing_fill, disc, find_luv, scaled_radius
 from dermolib.preprocessing.unet import find_hair
 
@@ -43,7 +44,7 @@ def list_occlusion_methods() -> list[str]:
 
     Examples:
         >>> list_occlusion_methods()
-        ['luv', 'unet']
+        ['line', 'luv', 'unet']
     """
     return sorted(_METHODS)
 
@@ -140,7 +141,9 @@ def occlusion_removal(
     loads no torch.
 
     Method ``"line"``: what is thin across and long along, darker or lighter than what lies beside
-    it, is hair; nothing is trained. See `dermolib.preprocessing.line`.
+    it, is hair; nothing is trained. It misses tightly curled and very short hair and hair of the
+    colour beneath it, and takes a ruler's long line, pen strokes, straight vessels and the rim of
+    gel for hair.
 
     Method ``"luv"``, that of the paper: the lightness L* of CIE LUV is closed with a disc, and
     where the closing is lighter than the image by more than `low`, connected (by sides and corners)
@@ -165,8 +168,11 @@ def occlusion_removal(
             For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
             (rounded up, so that hair of up to twice the radius is bridged in a small image too);
             `low` and `high`, steps of L*, 0..100, `low` not above `high`; `min_area`. For
-            ``"line"``, see `dermolib.preprocessing.line`. Lengths and areas are in pixels at
-            `REFERENCE_SIZE`; `method_options` gives the defaults.
+            ``"line"``: `low` and `high`, scores of a path, where 0 is what texture does by itself;
+            `min_length` of a hair; `edge`, the share of its hair's contrast from which a pixel is
+            hair, 0.05..0.95; `light`, the weight of lines lighter than their surroundings, 0..2.
+            Lengths and areas are in pixels at `REFERENCE_SIZE`; `method_options` gives the
+            defaults.
 
     Returns:
         Image of the same shape, or that image and its mask (H, W), bool.
@@ -233,5 +239,10 @@ class _Method:
 
 _METHODS = {
     "luv": _Method(find_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}, "closing"),
+    "line": _Method(
+        find_lines,
+        {"low": 0.8, "high": 1.0, "min_length": 50, "edge": 0.36, "light": 1.0},
+        _BEST_FILL,
+    ),
     "unet": _Method(find_hair, {"threshold": 0.4, "certain": 0.85, "min_area": 20}, _BEST_FILL),
 }
