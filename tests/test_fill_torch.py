@@ -76,7 +76,7 @@ def test_it_equals_fill_mask_within_two_levels(height: int, width: int) -> None:
 
     apart = difference(filled, one_by_one(images, masks), masks)
     assert int(apart.max()) <= 2
-    assert float((apart > 0).float().mean()) < 0.2
+    assert float((apart > 0).float().mean()) < 0.25
 
 
 @settings(max_examples=40, deadline=None)

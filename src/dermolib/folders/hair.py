@@ -111,7 +111,7 @@ def remove_hair_from_folder(
         errors: ``"record"`` notes images that fail and goes on, ``"raise"`` stops at the first.
         workers: Number of parallel workers, 1 or more.
         progress: Whether a progress bar is shown.
-        options: Parameters of the method, see `occlusion_removal`.
+        options: `margin` and parameters of the method, see `occlusion_removal`.
 
     Returns:
         Counts, failures, and the path of the table.
@@ -196,7 +196,7 @@ def _arguments(
     """Gather what `occlusion_removal` gets; the default method by its name, for the books."""
     known = inspect.signature(occlusion_removal).parameters
     for name, value in options.items():
-        if name in known:
+        if name in known and name != "margin":
             raise TypeError(expected(name, "left to the run over the folder", repr(value)))
         if not isinstance(value, (int, float, str, np.number)):
             got = f"an object of type {type(value).__name__}"

@@ -67,7 +67,8 @@ def fill_mask(image: Image, mask: Mask, *, fill: str = "pyramid") -> Image:
       pixels of it, the share of the hair's contrast that they show on average is taken out of
       them, and a pixel that shows much more is no source. An image whose shorter side has 896
       pixels or more is filled at a size reduced by a whole factor, to 448..896 pixels: what it
-      puts into the mask is smooth, without pores or noise of the finest scale.
+      puts into the mask is smooth, without pores or noise of the finest scale. Coloured fringes
+      that a lens draws further than that around a hair tint the fill.
     - ``"telea"`` and ``"navier_stokes"``: the inpainting of OpenCV with a radius of 3 pixels, the
       pixels beside the mask left out as sources, one at 512 pixels and more in proportion.
       Streaks run from the edges of wide masks to their middle, and time grows with the mask.

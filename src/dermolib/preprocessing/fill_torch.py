@@ -34,8 +34,9 @@ def fill_batch(images: torch.Tensor, masks: torch.Tensor, *, fill: str = "pyrami
 
     Pixels outside the masks stay bit-identical, and the input is not modified. An image where
     nothing or everything is masked stays as it is. Masked pixels differ from those of `fill_mask`
-    by rounding: by one level of 255, rarely by two. It computes in 32 bits, under autocast as well,
-    and passes no gradient on.
+    by rounding: up to one in four by one level of 255, hardly any by two. It computes in 32 bits,
+    under autocast as well, and passes no gradient on. On a CPU, `fill_mask` image by image is
+    several times faster.
 
     Args:
         images: Images (N, 3, H, W) RGB, uint8 or floating point in [0, 1], on any device and in any
