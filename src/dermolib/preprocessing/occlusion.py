@@ -5,7 +5,7 @@ shorter side of the image at hand: lengths in proportion, areas by its square.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, overload
 
 import cv2
@@ -26,6 +26,7 @@ __all__ = [
     "method_options",
     "occlusion_mask",
     "occlusion_removal",
+    "removal_options",
 ]
 
 DEFAULT_METHOD = "unet"
@@ -74,6 +75,28 @@ def method_options(method: str, options: dict[str, float] | None = None) -> dict
         what = f"one of the options of {method!r}, {', '.join(defaults)}"
         raise TypeError(expected(unknown[0], what, "another name"))
     return {**defaults, **(options or {})}
+
+
+def removal_options(method: str, options: dict[str, float] | None = None) -> dict[str, float]:
+    """Give all parameters of a method when its mask is filled: edges of hair are taken along.
+
+    Args:
+        method: One of `list_occlusion_methods`.
+        options: Parameters that differ from the defaults.
+
+    Returns:
+        Value of each parameter by its name.
+
+    Raises:
+        TypeError: `method` has no such option.
+        ValueError: `method` is unknown.
+
+    Examples:
+        >>> method_options("unet")["threshold"], removal_options("unet")["threshold"]
+        (0.3, 0.1)
+    """
+    complete = method_options(method, options)
+    return {**complete, **_METHODS[method].when_filled, **(options or {})}
 
 
 def occlusion_mask(image: Image, *, method: str = DEFAULT_METHOD, **options: float) -> Mask:
@@ -162,7 +185,9 @@ def occlusion_removal(
         margin: Width in pixels at `REFERENCE_SIZE`, 0 or more, by which the mask is widened before
             it is filled. 0 replaces what was found and no more; 1 takes the blurred edges of hair
             along, which otherwise stay as a faint rim in large and sharp images.
-        return_mask: Whether to return the mask as well, with its margin.
+        return_mask: Whether to return the mask as well: all that was replaced. With ``"unet"`` it
+            is wider than that of `occlusion_mask`, since the edges of hair are taken along, from a
+            `threshold` of 0.1 on.
         options: For ``"unet"``: `threshold`, the chance from which a pixel is hair, 0.001..0.999;
             `certain`, the chance that one pixel of each piece must reach; `min_area` of a piece.
             For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
@@ -198,14 +223,14 @@ def occlusion_removal(
         (True, 64, 200)
     """
     check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
+    options = removal_options(method, options)
     mask = occlusion_mask(image, method=method, **options)
     wider = margin_pixels(margin, image.shape)
     if wider and mask.any():
         mask = cv2.dilate(mask.view(np.uint8), disc(wider)).view(np.bool_)
     fill = fill or _METHODS[method].fill
     if method == "luv" and fill == "closing":
-        radius = method_options(method, options)["radius"]
-        clean = closing_fill(image, mask, scaled_radius(radius, image.shape))
+        clean = closing_fill(image, mask, scaled_radius(options["radius"], image.shape))
     else:
         clean = fill_mask(image, mask, fill=fill)
     return (clean, mask) if return_mask else clean
@@ -235,6 +260,7 @@ class _Method:
     find: Callable[..., Mask]
     defaults: dict[str, float]
     fill: str
+    when_filled: dict[str, float] = field(default_factory=dict)
 
 
 _METHODS = {
@@ -244,5 +270,10 @@ _METHODS = {
         {"low": 0.8, "high": 1.0, "min_length": 50, "edge": 0.36, "light": 1.0},
         _BEST_FILL,
     ),
-    "unet": _Method(find_hair, {"threshold": 0.4, "certain": 0.85, "min_area": 20}, _BEST_FILL),
+    "unet": _Method(
+        find_hair,
+        {"threshold": 0.3, "certain": 0.85, "min_area": 20},
+        _BEST_FILL,
+        {"threshold": 0.1},
+    ),
 }

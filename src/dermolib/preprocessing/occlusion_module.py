@@ -10,7 +10,7 @@ from dermolib._checks import check_choice, check_number, expected
 from dermolib.preprocessing.fill_torch import fill_batch
 from dermolib.preprocessing.luv import REFERENCE_SIZE, disc, scaled_radius
 from dermolib.preprocessing.luv_torch import closing_fill_batch, luv_masks
-from dermolib.preprocessing.occlusion import DEFAULT_METHOD, margin_pixels, method_options
+from dermolib.preprocessing.occlusion import DEFAULT_METHOD, margin_pixels, removal_options
 from dermolib.preprocessing.unet_torch import load_network, unet_masks
 
 __all__ = ["OcclusionRemoval"]
@@ -21,11 +21,11 @@ _METHODS = ("luv", "unet")
 class OcclusionRemoval(nn.Module):
     """Remove hair from a batch at once, on the device where the batch is.
 
-    Pixels outside the mask stay bit-identical. The masks of ``"luv"`` equal those of
-    `occlusion_mask`; those of ``"unet"`` do up to rounding where the network looks at the image in
-    its own size, and nearly where the image is resized for it, since torch and OpenCV resize a
-    little differently. Gradients do not flow through, and autocast changes nothing: masks are
-    decisions, and the same ones everywhere.
+    Pixels outside the mask stay bit-identical. The masks of ``"luv"`` equal those that
+    `occlusion_removal` returns; those of ``"unet"`` do up to rounding where the network looks at
+    the image in its own size, and nearly where the image is resized for it, since torch and OpenCV
+    resize a little differently. Gradients do not flow through, and autocast changes nothing: masks
+    are decisions, and the same ones everywhere.
 
     It takes its place in a ``torchvision.transforms.v2.Compose``, in a collate function, or before
     a network. What comes after the images, such as labels, is handed on; of a dictionary the value
@@ -66,7 +66,7 @@ class OcclusionRemoval(nn.Module):
         super().__init__()
         check_choice(method, "method", _METHODS)
         self.method = method
-        self.options = method_options(method, options)
+        self.options = removal_options(method, options)
         check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
         self.margin = margin
         self.device = _device(device)
