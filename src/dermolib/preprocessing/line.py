@@ -8,9 +8,7 @@ and again, a blob, a pore or a line of the pigment network once. Where the sum i
 takes each pixel that has more than a part of its hair's contrast.
 """
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from dermolib._checks import check_image, check_number
 from dermolib._types import Image, Mask
+from dermolib.preprocessing.ridges import ANGLES, UNIT, Evidence, gather, offset, ridges
 
 __all__ = ["check_line_options", "find_lines"]
 
@@ -27,18 +26,9 @@ _Array = npt.NDArray[Any]
 _FRAME = 512  # shorter side of the frame that is searched; half of that for the paths
 _SMALLEST = 32  # shorter side below which a hair is thinner than a tenth of a pixel
 _LONGEST = 4  # longer side of a piece over the shorter one
-_ANGLES = 16
-_DOUBLINGS = (1, 2, 4)  # eight pixels along a line are summed in three additions
-_SCALES = ((0.4, 1.5), (0.5, 2.5))  # blur, and distance of the two sides, of fine and coarse hair
 _RED, _BLUE = 0, 2
 _CHANNELS = (_RED, _BLUE)  # pigment and vessels are faint in red, blond hair is plain in blue
 _TRUST = (0.8, 0.68)
-_FLOOR = 1.8  # levels of contrast that count as noise in a perfectly smooth place
-_BLOCK = 32
-_TEXTURE = 0.75  # of the noise, of what answers beyond a line's share
-_LINE_SHARE = 3.5  # answers of a line over all directions, in units of its largest
-_QUANTILE = 0.95
-_UNIT = 16  # steps of strength in a byte for a contrast as large as the noise
 _STRIDE = 4
 _STRIDES = 12
 _PLACES = 2 * _STRIDES + 1
@@ -51,18 +41,6 @@ _SPREAD = 3.3
 _NONE = 255
 _FAINTEST = 1.0  # level
 _MARGIN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """Answers at the halved frame: dark and light lines in both channels are four planes.
-
-    strength (4, 16, h, w): contrast over noise, in units of 1 / `_UNIT`, uint8.
-    contrast (4, h, w): the largest over all directions, in levels times 128, int16.
-    """
-
-    strength: _Array
-    contrast: _Array
 
 
 def find_lines(
@@ -177,8 +155,8 @@ def _find(
     channels = [np.ascontiguousarray(frame[..., channel]) for channel in _CHANNELS]
     halved = (frame.shape[1] // 2, frame.shape[0] // 2)
     halves = [cv2.resize(one, halved, interpolation=cv2.INTER_AREA) for one in channels]
-    evidence = _gather(
-        [_ridges(half, trust, light) for half, trust in zip(halves, _TRUST, strict=True)]
+    evidence = gather(
+        [ridges(half, trust, light) for half, trust in zip(halves, _TRUST, strict=True)]
     )
     score = _follow(evidence.strength.max(axis=0))
     middle = _middles(evidence.strength, score, low=low, high=high, min_length=min_length)
@@ -192,124 +170,6 @@ def _find(
     return mask
 
 
-def _ridges(image: _Array, trust: float, light: float) -> tuple[_Array, _Array]:
-    """Measure dark and light lines in one channel at the halved frame.
-
-    Returns:
-        Strength (2, 16, h, w) and contrast (2, h, w), see `_Evidence`.
-    """
-    height, width = image.shape
-    above = _light_beside_dark_filled(image)
-    strength = np.zeros((2, _ANGLES, height, width), np.uint8)
-    contrast = np.zeros((2, height, width), np.int16)
-    answers = np.empty_like(strength, np.int16)
-    levels = image.astype(np.int16) * np.int16(16)
-    for blur, distance in _SCALES:
-        smooth = cv2.GaussianBlur(levels, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
-        for angle, sums in enumerate(_along(smooth, math.ceil(distance))):
-            here, left, right = _across(sums, angle, distance, (height, width))
-            cv2.subtract(cv2.min(left, right), here, dst=answers[0, angle])
-            lighter = cv2.subtract(here, cv2.max(left, right))
-            cv2.min(lighter, above, dst=answers[1, angle])
-        for polarity, weight in enumerate((trust, trust * light)):
-            of_one = answers[polarity]
-            np.maximum(contrast[polarity], of_one.max(axis=0), out=contrast[polarity])
-            factor = np.float32(weight * _UNIT) / (_noise(of_one) + np.float32(_FLOOR * 128))
-            for target, answer in zip(strength[polarity], of_one, strict=True):
-                cv2.max(target, cv2.multiply(answer, factor, dtype=cv2.CV_8U), dst=target)
-    return strength, contrast
-
-
-def _light_beside_dark_filled(image: _Array) -> _Array:
-    """Bound the contrast of light lines: skin between two dark hairs is no light hair.
-
-    Returns:
-        What an opening takes away after a closing has filled what is dark, in levels times 90.
-    """
-    points = _disc(3)
-    filled = cv2.morphologyEx(image, cv2.MORPH_CLOSE, points)
-    above = cv2.subtract(filled, cv2.morphologyEx(filled, cv2.MORPH_OPEN, points))
-    return above.astype(np.int16) * np.int16(90)
-
-
-def _disc(radius: float) -> _Array:
-    offset = np.arange(-math.ceil(radius), math.ceil(radius) + 1)
-    return (offset[:, None] ** 2 + offset**2 <= radius**2 + 0.5).astype(np.uint8)
-
-
-def _offset(angle: int, distance: float) -> tuple[int, int]:
-    """Give whole steps to the right and down that lead closest to `distance` along an angle."""
-    turn = math.pi * angle / _ANGLES
-    return round(distance * math.cos(turn)), round(distance * math.sin(turn))
-
-
-def _along(levels: _Array, margin: int) -> Iterator[_Array]:
-    """Sum eight pixels along a line in each direction, with a margin around the image."""
-    height, width = levels.shape[0] + 2 * margin, levels.shape[1] + 2 * margin
-    far = margin + sum(_DOUBLINGS) + 1
-    padded = cv2.copyMakeBorder(levels, far, far, far, far, cv2.BORDER_REPLICATE)
-    for angle in range(_ANGLES):
-        sums, x, y = padded, far - margin, far - margin
-        reach_x = reach_y = 0
-        for doubling in _DOUBLINGS:
-            right, down = _offset(angle, doubling)
-            from_x, from_y = max(0, -right), max(0, -down)
-            rows, columns = sums.shape[0] - abs(down), sums.shape[1] - abs(right)
-            one = sums[from_y : from_y + rows, from_x : from_x + columns]
-            from_x, from_y = from_x + right, from_y + down
-            other = sums[from_y : from_y + rows, from_x : from_x + columns]
-            sums = cv2.add(one, other)
-            x, y = x - max(0, -right), y - max(0, -down)
-            reach_x, reach_y = reach_x + right, reach_y + down
-        x, y = x - round(reach_x / 2), y - round(reach_y / 2)
-        yield sums[y : y + height, x : x + width]
-
-
-def _across(
-    sums: _Array, angle: int, distance: float, shape: tuple[int, int]
-) -> tuple[_Array, _Array, _Array]:
-    """Give the line sums at each place and at both sides of it."""
-    margin = math.ceil(distance)
-    height, width = shape
-    down, left = _offset(angle, distance)
-
-    def window(y: int, x: int) -> _Array:
-        return sums[y : y + height, x : x + width]
-
-    return (
-        window(margin, margin),
-        window(margin - down, margin + left),
-        window(margin + down, margin - left),
-    )
-
-
-def _noise(answers: _Array) -> _Array:
-    """Measure texture around each place: answers in more directions than a line gives.
-
-    A line answers in few directions, so that the sum over all of them is a small multiple of the
-    largest; that multiple is taken away, and dense hair is no noise to itself.
-    """
-    few = np.maximum(answers[:, ::2, ::2], 0)
-    beyond = few.sum(axis=0, dtype=np.int32) - _LINE_SHARE * few.max(axis=0)
-    height, width = beyond.shape
-    block = _BLOCK // 2
-    down, right = max(1, round(height / block)), max(1, round(width / block))
-    rows, columns = height // down, width // right
-    blocks = beyond[: rows * down, : columns * right].reshape(down, rows, right, columns)
-    blocks = blocks.swapaxes(1, 2).reshape(down, right, -1)
-    rank = int(_QUANTILE * blocks.shape[2])
-    level = np.maximum(np.partition(blocks, rank, axis=2)[..., rank], 0).astype(np.float32)
-    level = cv2.GaussianBlur(level, (0, 0), 0.8, borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(level * np.float32(_TEXTURE), answers.shape[:0:-1])
-
-
-def _gather(channels: list[tuple[_Array, _Array]]) -> _Evidence:
-    """Stack planes: dark lines of each channel first, then light ones."""
-    strength = [one[polarity] for polarity in (0, 1) for one, _ in channels]
-    contrast = [one[polarity] for polarity in (0, 1) for _, one in channels]
-    return _Evidence(np.stack(strength), np.stack(contrast))
-
-
 def _follow(strength: _Array) -> _Array:
     """Add up what the best path through each place and direction meets.
 
@@ -320,26 +180,26 @@ def _follow(strength: _Array) -> _Array:
         Score (16, h, w): `_PLACES` times the mean along the path, in units of 1 / `_STEPS`.
     """
     height, width = strength.shape[1:]
-    found = np.rint(_STEPS * (np.arange(256) / _UNIT - _FREE)).clip(0, _MOST).astype(np.uint8)
+    found = np.rint(_STEPS * (np.arange(256) / UNIT - _FREE)).clip(0, _MOST).astype(np.uint8)
     here = cv2.LUT(strength.reshape(-1, width), found).reshape(strength.shape)
     margin = _STRIDE + 1
-    padded = np.zeros((2 * _ANGLES, height + 2 * margin, width + 2 * margin), np.uint8)
+    padded = np.zeros((2 * ANGLES, height + 2 * margin, width + 2 * margin), np.uint8)
     so_far = padded[:, margin:-margin, margin:-margin]
-    so_far[:_ANGLES] = so_far[_ANGLES:] = here
-    ahead = np.empty((2 * _ANGLES, height, width), np.uint8)
+    so_far[:ANGLES] = so_far[ANGLES:] = here
+    ahead = np.empty((2 * ANGLES, height, width), np.uint8)
     for stride in range(_STRIDES):
-        for angle in range(2 * _ANGLES):
-            right, down = _offset(angle, _STRIDE)
+        for angle in range(2 * ANGLES):
+            right, down = offset(angle, _STRIDE)
             window = (
                 slice(margin + down, margin + down + height),
                 slice(margin + right, margin + right + width),
             )
-            bent = cv2.max(padded[angle - 1][window], padded[(angle + 1) % (2 * _ANGLES)][window])
+            bent = cv2.max(padded[angle - 1][window], padded[(angle + 1) % (2 * ANGLES)][window])
             cv2.max(bent, padded[angle][window], dst=ahead[angle])
         if stride < _STRIDES - 1:
-            for angle in range(2 * _ANGLES):
-                cv2.add(ahead[angle], here[angle % _ANGLES], dst=so_far[angle])
-    both = cv2.add(ahead[:_ANGLES].reshape(-1, width), ahead[_ANGLES:].reshape(-1, width))
+            for angle in range(2 * ANGLES):
+                cv2.add(ahead[angle], here[angle % ANGLES], dst=so_far[angle])
+    both = cv2.add(ahead[:ANGLES].reshape(-1, width), ahead[ANGLES:].reshape(-1, width))
     return cv2.add(both, here.reshape(-1, width)).reshape(here.shape)
 
 
@@ -353,14 +213,14 @@ def _middles(
     """
     per_mean = _STEPS * _PLACES
     scores = np.arange(256)
-    need = np.ceil(_UNIT * (_FREE + _OWN * scores / per_mean))
+    need = np.ceil(UNIT * (_FREE + _OWN * scores / per_mean))
     need = np.where(scores > low * per_mean, need.clip(0, 255), 255).astype(np.uint8)
     middle = strength > cv2.LUT(score.reshape(-1, score.shape[2]), need).reshape(score.shape)
     dark, light = np.split(np.arange(len(strength)), 2)
     for one, other in zip(dark, light, strict=True):
-        rival = cv2.dilate(strength[other].max(axis=0), np.ones((7, 7), np.uint8))
-        middle[one] &= strength[one] >= cv2.multiply(rival, _RIVAL)
-    found = middle.any(axis=(0, 1))
+        rival: Any = cv2.dilate(strength[other].max(axis=0), np.ones((7, 7), np.uint8))
+        middle[one] &= strength[one] >= cv2.convertScaleAbs(rival, alpha=_RIVAL)
+    found: Any = middle.any(axis=(0, 1))
     count, part, stats, _ = cv2.connectedComponentsWithStats(found.view(np.uint8), connectivity=8)
     extent = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
     kept = np.zeros(count, np.bool_)
@@ -371,7 +231,7 @@ def _middles(
 
 
 def _draw(
-    channels: list[_Array], halves: list[_Array], evidence: _Evidence, middle: _Array, edge: float
+    channels: list[_Array], halves: list[_Array], evidence: Evidence, middle: _Array, edge: float
 ) -> _Array:
     """Give each pixel of the frame the certainty, 0..255, that it is hair: above 128 it is.
 
@@ -389,7 +249,7 @@ def _draw(
     for plane in np.flatnonzero(middle.any(axis=(1, 2, 3))):
         dark, channel = plane < len(channels), plane % len(channels)
         rows, columns = np.nonzero(middle[plane].any(axis=0))
-        code = nearest[rows, columns] % _ANGLES + _ANGLES * channel
+        code = nearest[rows, columns] % ANGLES + ANGLES * channel
         sign = np.int16(1 if dark else -1)
         contrast = evidence.contrast[plane][rows, columns] / np.float32(16)
         beside = sign * half.at(rows, columns, code) + contrast
@@ -404,7 +264,7 @@ def _draw(
         limit = _limit((rows, columns), contrast, beside, core, edge, nearest.shape)
         limit = cv2.resize(limit, (width, height))
         excess = limit - average if dark else limit + average
-        here = cv2.inRange(spread, int(plane) * _ANGLES, int(plane) * _ANGLES + _ANGLES - 1)
+        here = cv2.inRange(spread, int(plane) * ANGLES, int(plane) * ANGLES + ANGLES - 1)
         cv2.copyTo((128 + excess / 2).clip(0, 255).astype(np.uint8), here, certainty)
     return certainty
 
@@ -418,10 +278,10 @@ def _nearest(strength: _Array, middle: _Array) -> _Array:
     nearest = np.full_like(best, _NONE)
     around = np.ones((3, 3), np.uint8)
     for plane in np.flatnonzero(middle.any(axis=(1, 2, 3))):
-        for angle in range(_ANGLES):
+        for angle in range(ANGLES):
             alone = cv2.copyTo(strength[plane, angle], middle[plane, angle].view(np.uint8))
             grown = cv2.dilate(alone, around)
-            nearest[grown > best] = plane * _ANGLES + angle
+            nearest[grown > best] = plane * ANGLES + angle
             cv2.max(best, grown, dst=best)
     return nearest
 
@@ -436,8 +296,8 @@ class _Averages:
         ]
         self.pixels = np.concatenate([one.ravel() for one in padded])
         self.width = padded[0].shape[1]
-        self.codes = len(channels) * _ANGLES
-        turn = np.pi * np.arange(_ANGLES) / _ANGLES
+        self.codes = len(channels) * ANGLES
+        turn = np.pi * np.arange(ANGLES) / ANGLES
         distance = (np.arange(8) - 3.5)[:, None]
         steps = np.rint(np.sin(turn) * distance) * self.width + np.rint(np.cos(turn) * distance)
         starts = np.arange(len(channels)) * padded[0].size
@@ -465,10 +325,12 @@ def _limit(
     It is the mean of what is known nearby, where plain contrast counts more than faint.
     """
     weight = contrast**2
-    known = np.zeros((3, *shape), np.float32)
+    known: Any = np.zeros((3, *shape), np.float32)
     known[0] = 1e-6
     known[0][places] += weight
     known[1][places] = weight * beside
     known[2][places] = weight * np.maximum(beside - core, 0)
-    total, level, depth = (cv2.GaussianBlur(one, (0, 0), _SPREAD) for one in known)
-    return (level - np.maximum(edge * depth, 8 * _FAINTEST * total)) / total
+    planes: list[Any] = [cv2.GaussianBlur(one, (0, 0), _SPREAD) for one in known]
+    total, level, depth = planes
+    limit: _Array = (level - np.maximum(edge * depth, 8 * _FAINTEST * total)) / total
+    return limit

@@ -265,11 +265,7 @@ class _Method:
 
 _METHODS = {
     "luv": _Method(find_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}, "closing"),
-    "line": _Method(
-        find_lines,
-        {"low": 0.8, "high": 1.0, "min_length": 50, "edge": 0.36, "light": 1.0},
-        _BEST_FILL,
-    ),
+    "line": _Method(find_lines, dict(find_lines.__kwdefaults__ or {}), _BEST_FILL),
     "unet": _Method(
         find_hair,
         {"threshold": 0.3, "certain": 0.85, "min_area": 20},
