@@ -93,7 +93,7 @@ def removal_options(method: str, options: dict[str, float] | None = None) -> dic
 
     Examples:
         >>> method_options("unet")["threshold"], removal_options("unet")["threshold"]
-        (0.3, 0.1)
+        (0.3, 0.2)
     """
     complete = method_options(method, options)
     return {**complete, **_METHODS[method].when_filled, **(options or {})}
@@ -187,7 +187,7 @@ def occlusion_removal(
             along, which otherwise stay as a faint rim in large and sharp images.
         return_mask: Whether to return the mask as well: all that was replaced. With ``"unet"`` it
             is wider than that of `occlusion_mask`, since the edges of hair are taken along, from a
-            `threshold` of 0.1 on.
+            `threshold` of 0.2 on.
         options: For ``"unet"``: `threshold`, the chance from which a pixel is hair, 0.001..0.999;
             `certain`, the chance that one pixel of each piece must reach; `min_area` of a piece.
             For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
@@ -270,6 +270,6 @@ _METHODS = {
         find_hair,
         {"threshold": 0.3, "certain": 0.85, "min_area": 20},
         _BEST_FILL,
-        {"threshold": 0.1},
+        {"threshold": 0.2},
     ),
 }
