@@ -211,8 +211,11 @@ class _Quarters(torch.nn.Module):
 
 
 def export(weights: Path, path: Path) -> None:
-    """Write trained weights as ONNX, for any number and size of images."""
-    sizes = {0: "n", 2: "h", 3: "w"}
+    """Write trained weights as ONNX.
+
+    The size in the file is that of an example: OpenCV takes any other too, while versions before 5
+    do not read a file that leaves the size open.
+    """
     network = load_network(weights)
     with whole_file(path) as temporary:
         torch.onnx.export(
@@ -221,7 +224,6 @@ def export(weights: Path, path: Path) -> None:
             str(temporary),
             input_names=["images"],
             output_names=["quarters"],
-            dynamic_axes={"images": sizes, "quarters": sizes},
             dynamo=False,
         )
 
