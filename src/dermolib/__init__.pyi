@@ -30,6 +30,7 @@ from .preprocessing import list_fills as list_fills
 from .preprocessing import list_occlusion_methods as list_occlusion_methods
 from .preprocessing import occlusion_mask as occlusion_mask
 from .preprocessing import occlusion_removal as occlusion_removal
+from .preprocessing import shades_of_gray as shades_of_gray
 from .training import Trainer as Trainer
 
 __all__: list[str]

@@ -1,3 +1,6 @@
+from .color import correct as correct
+from .color import illuminant as illuminant
+from .color import shades_of_gray as shades_of_gray
 from .fill import fill_mask as fill_mask
 from .fill import list_fills as list_fills
 from .lightness import lightness as lightness
