@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from dermolib.images import write_image, write_mask
 from drawing import noise_image
+
+# How long an example takes says how busy the machine is
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _DATA = Path(os.environ.get("DERMOLIB_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

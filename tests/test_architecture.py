@@ -10,7 +10,7 @@ import pytest
 import dermolib
 
 _ROOT = Path(dermolib.__file__).parent
-_LEAVES = {"_checks", "_seeding", "_types", "diagnoses", "images"}
+_LEAVES = {"_checks", "_runs", "_seeding", "_types", "diagnoses", "images", "listing"}
 _ALLOWED = {
     ("training", "metrics"),
     ("training", "models"),  # Trainer.load rebuilds the model that a checkpoint describes

@@ -26,17 +26,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from dermolib import listing
 from dermolib._checks import DatasetNotFoundError
+from dermolib._runs import only_run
 from dermolib._types import Image
 from dermolib.datasets import draw_hair
-from dermolib.folders import cleaning, listing
-from dermolib.folders.cleaning import FORMATS, Cleaning, one_thread
+from dermolib.folders import cleaning
+from dermolib.folders.cleaning import FORMATS, Cleaning
 from dermolib.folders.hair import remove_hair_from_folder
 from dermolib.folders.ledger import COLUMNS, Ledger, Record
-from dermolib.folders.listing import SUFFIXES, list_images
 from dermolib.folders.planning import check_names
 from dermolib.folders.report import FolderReport, Tally
 from dermolib.images import read_image, read_mask, write_image, write_mask
+from dermolib.listing import SUFFIXES, list_images
 from dermolib.preprocessing.occlusion import occlusion_removal
 
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
@@ -261,18 +263,6 @@ def test_workers_leave_ctrl_c_to_the_process_that_runs_them(
     assert handlers == [(signal.SIGINT, signal.SIG_IGN)]
 
 
-def test_opencv_gets_its_threads_back() -> None:
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(2)
-    try:
-        with one_thread():
-            inside = cv2.getNumThreads()
-
-        assert (inside, cv2.getNumThreads()) == (1, 2)
-    finally:
-        cv2.setNumThreads(before)
-
-
 def test_a_second_call_finds_everything_done_and_touches_no_image(
     source: Path, tmp_path: Path
 ) -> None:
@@ -410,13 +400,41 @@ def test_a_killed_run_is_continued_and_its_halves_are_gone(
     command = [sys.executable, "-c", KILLED, str(source), str(out), str(files)]
     result = subprocess.run(command, check=False)  # noqa: S603 - this interpreter, our code
     assert result.returncode == -signal.SIGKILL
-    halves = [name for name in snapshot(out).data if "/." in f"/{name}"]
-    assert len(halves) == 1
+    hidden = [name for name in snapshot(out).data if "/." in f"/{name}"]
+    assert len(hidden) == 2  # half a file, and the lock, which a killed run cannot take away
+    assert ".lock" in hidden
     assert not (out / "hair.csv").exists()
 
     run(source, out, masks=out / "masks")
 
     assert snapshot(out).data == snapshot(tmp_path / "whole").data
+
+
+def test_masks_that_no_run_wrote_are_seen_from_a_destination_that_is_new(
+    source: Path, tmp_path: Path
+) -> None:
+    run(source, tmp_path / "out", masks=tmp_path / "masks")
+    before = snapshot(tmp_path / "masks")
+
+    with pytest.raises(ValueError, match="5 that no run wrote"):
+        run(source, tmp_path / "new", masks=tmp_path / "masks")
+
+    assert snapshot(tmp_path / "masks") == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_second_run_on_the_same_destination_is_told(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sentence = (
+        f"Expected `destination` to be a folder that no other run is working on, but got {out} of "
+        "one. Wait for that run to end, or stop it; then the same call continues its work."
+    )
+    with only_run(out):
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+            run(source, out)
+        assert sorted(snapshot(out).data) == [".lock"]
+
+    assert run(source, out).done == 5
 
 
 def test_a_journal_whose_last_line_was_cut_anywhere_is_continued(
@@ -501,7 +519,7 @@ def test_other_settings_are_refused_until_everything_is_made_anew(
 ) -> None:
     if "masks" in options:
         options = {"masks": tmp_path / "masks"}
-    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    out, fresh = tmp_path / "out", tmp_path / "new" / "fresh"
     run(source, out)
     before = snapshot(out)
     sentence = (
@@ -515,7 +533,11 @@ def test_other_settings_are_refused_until_everything_is_made_anew(
 
     report = run(source, out, overwrite=True, **options)
 
-    run(source, fresh, **options)
+    run(
+        source,
+        fresh,
+        **{**options, **({"masks": fresh.parent / "masks"} if "masks" in options else {})},
+    )
     assert (report.done, report.skipped) == (5, 0)
     assert snapshot(out).data == snapshot(fresh).data
 

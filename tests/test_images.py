@@ -2,14 +2,23 @@ import io
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from dermolib import images
-from dermolib.images import read_image, read_mask, whole_file, write_image, write_mask
+from dermolib.images import (
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+    whole_file,
+    write_image,
+    write_mask,
+)
 from drawing import noise_image
 
 
@@ -215,3 +224,101 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path
 
     assert target.read_text() == "old"
     assert list(target.parent.iterdir()) == [target]
+
+
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    quality=st.sampled_from([20, 75, 95]),
+    subsampling=st.integers(0, 2),
+    progressive=st.booleans(),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_jpeg_is_decoded_to_the_pixels_that_pillow_finds(
+    tmp_path: Path, height: int, width: int, quality: int, subsampling: int, progressive: bool
+) -> None:
+    picture = PillowImage.fromarray(noise_image(height, width, height * width))
+    picture.save(
+        tmp_path / "a.jpg", quality=quality, subsampling=subsampling, progressive=progressive
+    )
+
+    image = read_image(tmp_path / "a.jpg")
+
+    with PillowImage.open(tmp_path / "a.jpg") as opened:
+        assert (image == np.asarray(opened)).all()
+
+
+def test_what_follows_the_end_of_a_jpeg_is_no_harm(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", noise_image(20, 30, 0))
+    image = read_image(tmp_path / "a.jpg")
+
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"a camera's notes")
+
+    assert (read_image(tmp_path / "a.jpg") == image).all()
+
+
+def test_a_png_with_the_name_of_a_jpeg_is_read(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", noise_image(20, 30, 0))
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+
+    assert (read_image(tmp_path / "a.jpg") == noise_image(20, 30, 0)).all()
+
+
+def test_bytes_between_the_marks_of_a_jpeg_that_are_none_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8" + bytes(48) + b"\xff\xd9")
+
+    with pytest.raises(ValueError, match=r"52 bytes that no image decoder knows"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_whose_pixels_are_missing_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", noise_image(20, 30, 0))
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(data[: data.index(b"\xff\xda")] + b"\xff\xd9")
+
+    with pytest.raises(ValueError, match=r"^Expected `.*a\.jpg` to be a readable image file"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("size", [(100, 80), (224, 224), (300, 401)])
+def test_shrinking_is_nearly_the_average_by_area(size: tuple[int, int]) -> None:
+    image = np.asarray(cv2.GaussianBlur(noise_image(1024, 1024, 0), (0, 0), 4), np.uint8)
+
+    resized = resize_image(image, size)
+
+    area = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    distance = np.abs(resized.astype(int) - area)
+    assert resized.shape == (*size, 3)
+    assert distance.max() <= 2
+    assert distance.mean() < 0.5
+
+
+def test_an_image_of_one_colour_keeps_it_at_every_size() -> None:
+    image = np.full((96, 64, 3), (200, 30, 7), np.uint8)
+
+    sizes = [(1, 1), (5, 9), (24, 16), (96, 64), (200, 300), (200, 10)]
+
+    assert all((resize_image(image, size) == (200, 30, 7)).all() for size in sizes)
+
+
+def test_an_image_that_has_the_size_is_the_same_object() -> None:
+    image, mask = noise_image(8, 9, 0), np.zeros((8, 9), np.bool_)
+
+    assert resize_image(image, (8, 9)) is image
+    assert resize_mask(mask, (8, 9)) is mask
+
+
+def test_a_mask_is_resized_by_majority() -> None:
+    mask = np.zeros((8, 8), np.bool_)
+    mask[:, :3] = True
+
+    assert resize_mask(mask, (2, 2)).tolist() == [[True, False], [True, False]]
+    assert resize_mask(mask, (8, 8)).dtype == np.bool_
+
+
+def test_resizing_refuses_what_is_no_image() -> None:
+    with pytest.raises(TypeError, match=r"Expected `image` to be an RGB image \(H, W, 3\)"):
+        resize_image(np.zeros((4, 4, 3)), (2, 2))
+    with pytest.raises(TypeError, match=r"Expected `mask` to be a mask \(4, 4\) of dtype bool"):
+        resize_mask(np.zeros((4, 4), np.uint8), (2, 2))  # type: ignore[arg-type]  # the mistake

@@ -2,12 +2,12 @@
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dermolib._checks import expected, listed
+from dermolib._runs import TEMPORARY, differing
 from dermolib.images import whole_file
 
 __all__ = ["COLUMNS", "RunFolder"]
@@ -35,7 +35,6 @@ Row = dict[str, str]
 _SETTINGS = "run.json"
 _PROGRESS = "progress.jsonl"
 _MANIFEST = "manifest.csv"
-_TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")  # of `images.whole_file`
 
 
 class RunFolder:
@@ -117,11 +116,7 @@ class RunFolder:
         if found == wanted:
             return
         found = found if isinstance(found, dict) else {}
-        differ = [
-            f"{key} {found.get(key)!r} there, {wanted.get(key)!r} here"
-            for key in sorted({*found, *wanted})
-            if found.get(key) != wanted.get(key)
-        ]
+        differ = differing(found, wanted)
         what = "an empty folder or one of the same run"
         remedy = "Choose a new folder, delete this one, or call with its settings to continue it."
         got = f"{self.path} of another run ({listed(differ)})"
@@ -129,7 +124,7 @@ class RunFolder:
 
     def _clear(self, names: set[str]) -> None:
         for path in self.path.glob(".*"):
-            match = _TEMPORARY.fullmatch(path.name)
+            match = TEMPORARY.fullmatch(path.name)
             if match and f"{match['stem']}{match['suffix']}" in names:
                 path.unlink()
 

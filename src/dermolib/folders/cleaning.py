@@ -1,12 +1,8 @@
 """One image file to the same file without hair: the work of one task of a folder."""
 
-import multiprocessing
 import os
 import shutil
-import signal
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,12 +11,13 @@ import cv2
 import numpy as np
 
 from dermolib._checks import expected
+from dermolib._runs import settle
 from dermolib._types import Image, Mask
 from dermolib.folders.ledger import Record
 from dermolib.images import read_image, whole_file, write_image, write_mask
 from dermolib.preprocessing.occlusion import REFERENCE_SIZE, occlusion_removal
 
-__all__ = ["FORMATS", "Cleaning", "clean_file", "one_thread", "remove", "try_out"]
+__all__ = ["FORMATS", "Cleaning", "clean_file", "remove", "try_out"]
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 """Endings that can be written, and their formats; images of other endings become PNG."""
@@ -94,7 +91,7 @@ def clean_file(file: str, cleaning: Cleaning) -> Record:
     Returns:
         What was done.
     """
-    _settle()
+    settle()
     claim = Record(file, cleaning.run, cleaning.output(file), cleaning.mask(file))
     try:
         claim = _with_state(claim, cleaning.source / file)
@@ -120,29 +117,6 @@ def try_out(cleaning: Cleaning) -> None:
         ValueError: The method is unknown or an option is out of range.
     """
     remove(np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), 128, np.uint8), cleaning)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let OpenCV compute on one thread for the length of the block.
-
-    Workers are what a run is spread over: threads inside them would fight for the cores, and their
-    number could decide the last bit of a network's output. Joblib limits other libraries alone.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # also before workers fork: they would wait for threads that they lack
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def _settle() -> None:
-    """Make a worker process quiet: it knows nothing of what surrounds the run."""
-    cv2.setNumThreads(1)
-    if type(multiprocessing.current_process()).__name__ == "LokyProcess":
-        # Ctrl-C reaches every process; the one that runs the others ends them, without their words
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _with_state(record: Record, path: Path) -> Record:

@@ -2,10 +2,9 @@
 
 import inspect
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,17 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from dermolib._checks import check_choice, check_number, expected
+from dermolib._runs import explained, one_thread, only_run, run_tasks
 from dermolib._types import PathLike
 from dermolib.folders.cleaning import (
     FORMATS,
     Cleaning,
     clean_file,
-    one_thread,
     remove,
     try_out,
 )
 from dermolib.folders.contact_sheet import SheetEntry, spread_ranks, write_contact_sheet
 from dermolib.folders.ledger import Ledger, Record
-from dermolib.folders.listing import (
-    EXCLUDED,
-    SUFFIXES,
-    Listing,
-    check_source,
-    list_images,
-)
 from dermolib.folders.planning import (
     check_apart,
     check_names,
@@ -42,13 +34,19 @@ from dermolib.folders.planning import (
 )
 from dermolib.folders.report import FolderReport, Tally
 from dermolib.images import read_image
+from dermolib.listing import (
+    EXCLUDED,
+    SUFFIXES,
+    Listing,
+    check_source,
+    list_images,
+)
 from dermolib.preprocessing.occlusion import occlusion_removal
 
 __all__ = ["FolderReport", "remove_hair_from_folder"]
 
 _PACKAGES = ("dermolib", "numpy", "pillow")
 _SHOWN = 12  # images on a contact sheet
-_BLOCK = 8  # tasks for each worker at a time, where a backend of joblib gives lists alone
 
 
 def remove_hair_from_folder(
@@ -85,7 +83,8 @@ def remove_hair_from_folder(
     Files appear whole or not at all, and the same call continues an interrupted run. An image is
     done when the same settings have made it of a source of the same size and time of change; one
     that failed is tried again. ``hair.json`` and ``hair.jsonl`` beside the table are the books for
-    that. What no run wrote is never written over. One run at a time can work on a destination.
+    that. What no run wrote is never written over. A destination takes one run at a time; a second
+    one is refused.
 
     Clean images, masks and the table are the same bytes for any number of workers: each computes on
     one thread. Images run in parallel on the joblib backend that is active, worker processes by
@@ -120,10 +119,11 @@ def remove_hair_from_folder(
         TypeError: A number is not an integer, an option is neither a number nor a text or the
             method does not take it, or `exclude` is one text.
         FileNotFoundError: The source is not there.
-        ValueError: The source is a file or has no images; destination or masks lie in it or around
-            it; two images would become one file; the destination holds a run with other settings,
-            or something in the way; `contact_sheet` would harm a file; a setting is unknown or out
-            of range; or, with ``errors="raise"``, an image failed.
+        ValueError: The source is a file or has no images; another run works on the destination;
+            destination or masks lie in the source or around it; two images would become one file;
+            the destination holds a run with other settings, or something in the way;
+            `contact_sheet` would harm a file; a setting is unknown or out of range; or, with
+            ``errors="raise"``, an image failed.
         OSError: A folder cannot be read or written, or the disk is full.
 
     Examples:
@@ -155,15 +155,16 @@ def remove_hair_from_folder(
     listing = list_images(root, exclude=exclude)
     _check_some(root, listing)
     check_names(listing.files, cleaning, sheet)
-    with one_thread():
-        try_out(cleaning)
+    try_out(cleaning)
+    with only_run(target), explained(target), one_thread():
         ledger.load(overwrite=overwrite)
         todo = _claim(listing.files, cleaning, ledger, overwrite=overwrite)
         tally = Tally()
+        calls = ((file, cleaning) for file in todo)
         total, skipped = len(listing.files), len(listing.files) - len(todo)
         with (
             tqdm(total=total, initial=skipped, unit="image", disable=not progress) as bar,
-            closing(_run(todo, cleaning, workers)) as records,
+            closing(run_tasks(clean_file, calls, workers=workers)) as records,
         ):
             for record in records:
                 ledger.add(record)
@@ -265,22 +266,6 @@ def _claim(files: list[str], cleaning: Cleaning, ledger: Ledger, *, overwrite: b
         Record(file, cleaning.run, cleaning.output(file), cleaning.mask(file)) for file in work.todo
     )
     return work.todo
-
-
-def _run(files: list[str], cleaning: Cleaning, workers: int) -> Generator[Record, None, None]:
-    """Clean files on joblib; records come one by one and in order, so that memory stays flat."""
-    from joblib import Parallel, delayed  # half a second, which a single image need not wait for
-
-    calls = (delayed(clean_file)(file, cleaning) for file in files)
-    try:
-        pool = Parallel(n_jobs=workers, return_as="generator")
-    except ValueError:
-        # The backends of Ray and of multiprocessing give lists alone
-        pool = Parallel(n_jobs=workers)
-        while block := list(islice(calls, _BLOCK * workers)):
-            yield from pool(block)
-    else:
-        yield from pool(calls)
 
 
 def _draw_sheet(

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermolib._checks import expected, listed
+from dermolib._runs import differing
 from dermolib.images import whole_file
 
 __all__ = ["BOOKS", "COLUMNS", "Ledger", "Record"]
@@ -190,11 +191,7 @@ class Ledger:
 
     def _other_settings(self, found: Mapping[str, Any]) -> str:
         """Word which settings differ, and what to do."""
-        differ = [
-            f"{key} {found.get(key)!r} there, {self.settings.get(key)!r} here"
-            for key in sorted({*found, *self.settings})
-            if found.get(key) != self.settings.get(key)
-        ]
+        differ = differing({**found}, self.settings)
         what = "a new folder or one of the same settings"
         remedy = "Choose another folder, or `overwrite` to make everything in this one anew."
         return expected("destination", what, f"{self.folder} of others ({listed(differ)})", remedy)

@@ -1,7 +1,6 @@
 """What a run over a folder has to do, and what it must not touch."""
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +8,12 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from dermolib._checks import expected, listed
+from dermolib._runs import TEMPORARY
 from dermolib.folders.cleaning import Cleaning
 from dermolib.folders.contact_sheet import is_contact_sheet
 from dermolib.folders.ledger import BOOKS, Ledger, Record
 
 __all__ = ["Plan", "check_apart", "check_names", "check_sheet", "clear_halves", "plan"]
-
-_HALF = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")  # of `images.whole_file`
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,7 @@ def clear_halves(cleaning: Cleaning, files: Iterable[str]) -> None:
     halves: dict[str, list[Path]] = {}
     for folder in {cleaning.destination, cleaning.destination / (cleaning.masks or ".")}:
         for path in folder.rglob(".*-*"):
-            match = _HALF.fullmatch(path.name)
+            match = TEMPORARY.fullmatch(path.name)
             if match:
                 whole = path.with_name(f"{match['stem']}{match['suffix']}")
                 name = os.path.relpath(whole, cleaning.destination)
