@@ -4,6 +4,7 @@ from . import diagnoses as diagnoses
 from . import evaluation as evaluation
 from . import folders as folders
 from . import images as images
+from . import loaders as loaders
 from . import metrics as metrics
 from . import models as models
 from . import preprocessing as preprocessing
@@ -19,12 +20,14 @@ from .datasets import grouped_split as grouped_split
 from .datasets import make_synthetic_challenge as make_synthetic_challenge
 from .diagnoses import DIAGNOSES as DIAGNOSES
 from .folders import remove_hair_from_folder as remove_hair_from_folder
+from .loaders import make_loader as make_loader
 from .metrics import WeightedAccuracy as WeightedAccuracy
 from .metrics import class_weights as class_weights
 from .metrics import weighted_accuracy as weighted_accuracy
 from .models import build_model as build_model
 from .models import list_models as list_models
 from .preprocessing import OcclusionRemoval as OcclusionRemoval
+from .preprocessing import crop_border as crop_border
 from .preprocessing import fill_mask as fill_mask
 from .preprocessing import list_fills as list_fills
 from .preprocessing import list_occlusion_methods as list_occlusion_methods

@@ -1,3 +1,7 @@
+from .border import Box as Box
+from .border import border_mask as border_mask
+from .border import crop_border as crop_border
+from .border import field_of_view as field_of_view
 from .color import correct as correct
 from .color import illuminant as illuminant
 from .color import shades_of_gray as shades_of_gray

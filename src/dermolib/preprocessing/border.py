@@ -1,0 +1,330 @@
+"""The dark border of dermoscopes: the field of view is found, and the image cropped to it.
+
+The image is looked at as a grid of at most `_CELLS` x `_CELLS` cells. A field of view is convex,
+whether it is a circle, a circle cut off by the frame, or a rectangle. So the convex hull is drawn
+around all that is light, which takes in a dark lesion. What is left outside is border where it is
+black and where light begins along most of its edge. A dark lesion at the side or in the corner of
+an image without a border bulges inwards, so that the edge of the hull runs through it.
+"""
+
+from typing import Any, NamedTuple, Self, TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._checks import check_choice, check_image, check_number, expected
+from dermolib._types import Image, Mask
+
+__all__ = ["Box", "border_mask", "crop_border", "field_of_view"]
+
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
+
+_KINDS = ("bounding", "inscribed")
+_CELLS = 128  # per side; a border thinner than half a cell is not seen
+_SAMPLES = 2 * _CELLS  # per side, of which each cell takes the mean of 2 x 2
+_BRIGHT = 0.9  # share of cells that are darker than what stands for the light of the image
+_DIMMEST = 20  # brightness under which an image is black as a whole
+_PIECE = 0.02  # share of the grid that a light piece needs, so that writing on the border is none
+_FEWEST = 4  # cells in a piece of border
+_BLACK = 0.8  # of the threshold: what the mean of a piece of border stays under
+_LIT_EDGE = 0.6  # share of the cells along a piece of border that are light
+_LIT_LINE = 0.1  # share of a line of pixels that is light where the field of view begins
+_LEAST = 0.4  # of the bounding box, which an inscribed rectangle keeps
+_SQUARE = np.ones((3, 3), np.uint8)
+_WIDE_SQUARE = np.ones((5, 5), np.uint8)
+
+
+class Box(NamedTuple):
+    """A part of an image in whole pixels: rows top..bottom, columns left..right, ends excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @classmethod
+    def full(cls, shape: tuple[int, ...]) -> Self:
+        """Make the box that holds a whole image of this shape."""
+        return cls(0, shape[0], 0, shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.bottom - self.top, self.right - self.left
+
+    def crop(self, array: _Array) -> _Array:
+        """Cut the box out of an image, a mask, or any other array (H, W, ...).
+
+        Args:
+            array: Array (H, W, ...) that holds the box.
+
+        Returns:
+            View of the array; copy it if the array is to be changed or let go.
+
+        Raises:
+            ValueError: The box reaches beyond the array.
+
+        Examples:
+            >>> Box(top=1, bottom=3, left=0, right=1).crop(np.arange(9).reshape(3, 3)).tolist()
+            [[3], [6]]
+        """
+        if array.ndim < 2 or array.shape[0] < self.bottom or array.shape[1] < self.right:
+            what = f"an array of at least {self.bottom} x {self.right}"
+            raise ValueError(expected("array", what, f"shape {array.shape}"))
+        part: _Array = array[self.top : self.bottom, self.left : self.right]  # type: ignore[assignment] # a slice keeps the type
+        return part
+
+
+def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
+    """Crop an image to the field of view of the dermoscope: `field_of_view`, cut out.
+
+    An image in which no border is found comes back equal. The input is not modified.
+
+    Args:
+        image: Dermoscopic image (H, W, 3), uint8 RGB.
+        kind: ``"bounding"`` or ``"inscribed"``, see `field_of_view`.
+        threshold: Share of the light of the image, see `field_of_view`.
+
+    Returns:
+        Image (h, w, 3), uint8, a new array.
+
+    Raises:
+        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        ValueError: `image` is not RGB, `kind` is unknown, or `threshold` is out of range.
+
+    References:
+        Gessert et al.: Skin lesion classification using ensembles of multi-resolution
+        EfficientNets with meta data. MethodsX 7, 2020. https://doi.org/10.1016/j.mex.2020.100864
+
+    Examples:
+        >>> image = np.full((60, 80, 3), 200, np.uint8)
+        >>> image[:10] = 0
+        >>> crop_border(image).shape
+        (50, 80, 3)
+    """
+    return field_of_view(image, kind=kind, threshold=threshold).crop(image).copy()
+
+
+def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Box:
+    """Find the part of an image that shows skin and not the dark border of the dermoscope.
+
+    Kind ``"bounding"``: the bounding box of the field of view. Of a circle that the frame of the
+    image cuts on all sides it is the whole image; dark corners stay.
+
+    Kind ``"inscribed"``: the largest rectangle within the field of view, so that no dark corner is
+    left. It cuts skin away, and of a large lesion its rim. Where it would be smaller than 0.4 of
+    the bounding box, the bounding box is returned.
+
+    Args:
+        image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified. One that is black as a
+            whole has no field of view and is left as it is.
+        kind: ``"bounding"`` or ``"inscribed"``.
+        threshold: A pixel is dark where its largest channel is below this share of the light of
+            the image, which is the 90th percentile of that channel; above 0 and up to 1. Higher
+            values also take the shade towards the rim of the field for border.
+
+    Returns:
+        Box of at least one pixel; the whole image where no border is found.
+
+    Raises:
+        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        ValueError: `image` is not RGB, `kind` is unknown, or `threshold` is out of range.
+
+    Examples:
+        >>> rows, columns = np.mgrid[:100, :100]
+        >>> circle = (rows - 50) ** 2 + (columns - 50) ** 2 < 40**2
+        >>> image = np.where(circle, 200, 5).astype(np.uint8)[..., None].repeat(3, axis=2)
+        >>> field_of_view(image)
+        Box(top=11, bottom=90, left=11, right=90)
+        >>> field_of_view(image, kind="inscribed").crop(circle).mean().item()
+        1.0
+    """
+    check_choice(kind, "kind", _KINDS)
+    found = _find(image, threshold)
+    if found is None:
+        return Box.full(image.shape)
+    inside, level = found
+    bounding = _bounding(inside)
+    if kind == "inscribed":
+        inscribed = _inscribed(inside)
+        if np.prod(inscribed.shape) >= _LEAST * np.prod(bounding.shape):
+            return _in_pixels(inscribed, image.shape, inside.shape)
+    return _refined(image, bounding, inside.shape, level)
+
+
+def border_mask(image: Image, *, threshold: float = 0.3) -> Mask:
+    """Find the dark border itself: True outside the field of view. The image is not modified.
+
+    Args:
+        image: Dermoscopic image (H, W, 3), uint8 RGB.
+        threshold: Share of the light of the image, see `field_of_view`.
+
+    Returns:
+        Mask (H, W), bool; False everywhere where no border is found. Its edge is as exact as the
+        grid on which it is found, about a 128th of the side.
+
+    Raises:
+        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        ValueError: `image` is not RGB, or `threshold` is out of range.
+
+    Examples:
+        >>> image = np.full((60, 80, 3), 200, np.uint8)
+        >>> image[:10] = 0
+        >>> int(border_mask(image).sum())
+        800
+    """
+    found = _find(image, threshold)
+    if found is None:
+        return np.zeros(image.shape[:2], np.bool_)
+    inside, _ = found
+    height, width = image.shape[:2]
+    smooth = cv2.resize(inside * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
+    outside: Mask = smooth < 128
+    return outside
+
+
+def _find(image: Image, threshold: float) -> tuple[npt.NDArray[np.uint8], float] | None:
+    """Find the cells inside the field of view, and the brightness under which a cell is dark."""
+    check_image(image)
+    check_number(threshold, "threshold", above=0, high=1)
+    brightness = _brightness(image)
+    counts = np.bincount(brightness.ravel(), minlength=256)
+    light = int(np.searchsorted(counts.cumsum(), _BRIGHT * brightness.size))
+    if light < _DIMMEST:
+        return None
+    level = threshold * light
+    lit = (brightness >= level).astype(np.uint8)
+    hull = _hull(lit)
+    if hull is None or hull.all():
+        return None
+    inside = 1 - _border(brightness, lit, hull, level)
+    return None if inside.all() else (inside, level)
+
+
+def _brightness(image: Image) -> npt.NDArray[np.uint8]:
+    """Compute the largest channel of each cell.
+
+    Taking a few pixels of each cell is many times faster than the mean of all, and a hull does not
+    depend on single ones.
+    """
+    height, width = image.shape[:2]
+    samples = cv2.resize(
+        _contiguous(image),
+        (min(width, _SAMPLES), min(height, _SAMPLES)),
+        interpolation=cv2.INTER_NEAREST,
+    )
+    cells = cv2.resize(
+        samples, (min(width, _CELLS), min(height, _CELLS)), interpolation=cv2.INTER_AREA
+    )
+    red, green, blue = cv2.split(cells)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+
+
+def _contiguous(image: Image) -> Image:
+    """Thin out what is not contiguous before it is copied, so that a view costs no more."""
+    if image.flags.c_contiguous:
+        return image
+    rows, columns = (max(1, size // (2 * _SAMPLES)) for size in image.shape[:2])
+    return np.ascontiguousarray(image[::rows, ::columns])
+
+
+def _hull(lit: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8] | None:
+    """Draw the convex hull of the large light pieces, or nothing where there are none."""
+    opened = cv2.morphologyEx(lit, cv2.MORPH_OPEN, _SQUARE)
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    large = statistics[:, cv2.CC_STAT_AREA] >= _PIECE * lit.size
+    large[0] = False
+    if not large.any():
+        return None
+    pieces = large.astype(np.uint8)[labels]
+    outlines, _ = cv2.findContours(pieces, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = np.zeros_like(lit)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outlines)), 1)
+    return hull
+
+
+def _border(
+    brightness: npt.NDArray[np.uint8],
+    lit: npt.NDArray[np.uint8],
+    hull: npt.NDArray[np.uint8],
+    level: float,
+) -> npt.NDArray[np.uint8]:
+    """Take the pieces outside the hull that are black and have light along their edge."""
+    count, labels, statistics, _ = cv2.connectedComponentsWithStats(1 - hull, connectivity=8)
+    border = np.zeros_like(hull)
+    for label in range(1, count):
+        if statistics[label, cv2.CC_STAT_AREA] < _FEWEST:
+            continue
+        piece = (labels == label).astype(np.uint8)
+        edge = cv2.bitwise_and(cv2.dilate(piece, _WIDE_SQUARE), hull)
+        black = cv2.mean(brightness, piece)[0] <= _BLACK * level
+        if black and cv2.mean(lit, edge)[0] >= _LIT_EDGE:
+            border |= piece
+    return border
+
+
+def _bounding(inside: npt.NDArray[np.uint8]) -> Box:
+    left, top, width, height = cv2.boundingRect(inside)
+    return Box(top, top + height, left, left + width)
+
+
+def _inscribed(inside: npt.NDArray[np.uint8]) -> Box:
+    """Find the largest rectangle of cells inside, where each row of these is one run."""
+    rows, columns = inside.shape
+    left = np.where(inside.any(axis=1), inside.argmax(axis=1), columns)  # an empty row has no run
+    right = columns - inside[:, ::-1].argmax(axis=1)
+    first, last = np.mgrid[:rows, :rows]
+    # Entry (a, b) is the run that all of the rows a..b share
+    shared_left = np.maximum.accumulate(np.where(last >= first, left, 0), axis=1)
+    shared_right = np.minimum.accumulate(np.where(last >= first, right, columns), axis=1)
+    area = np.where(last >= first, (shared_right - shared_left) * (last - first + 1), 0)
+    top, bottom = divmod(int(area.argmax()), rows)
+    return Box(top, bottom + 1, int(shared_left[top, bottom]), int(shared_right[top, bottom]))
+
+
+def _in_pixels(box: Box, shape: tuple[int, ...], grid: tuple[int, ...]) -> Box:
+    """Turn cells into pixels, without the cells at a cut side, which may hold some border."""
+    top, bottom = _shrunk(box.top, box.bottom, shape[0], grid[0])
+    left, right = _shrunk(box.left, box.right, shape[1], grid[1])
+    return Box(top, bottom, left, right)
+
+
+def _shrunk(first: int, last: int, size: int, cells: int) -> tuple[int, int]:
+    if size > cells and last - first > 2:
+        first += first > 0
+        last -= last < cells
+    return -(-first * size // cells), last * size // cells
+
+
+def _refined(image: Image, box: Box, grid: tuple[int, ...], level: float) -> Box:
+    """Turn cells into pixels: each cut side moves to where light begins, by a cell at most."""
+    height, width = image.shape[:2]
+    rows = slice(box.top * height // grid[0], -(-box.bottom * height // grid[0]))
+    columns = slice(box.left * width // grid[1], -(-box.right * width // grid[1]))
+    lines, turned = image[:, columns], image.swapaxes(0, 1)[:, rows]
+    cell = [-(-size // cells) for size, cells in zip(image.shape, grid, strict=False)]
+    return Box(
+        _light_line(lines, rows, cell[0], level),
+        height - _light_line(lines[::-1], _mirrored(rows, height), cell[0], level),
+        _light_line(turned, columns, cell[1], level),
+        width - _light_line(turned[::-1], _mirrored(columns, width), cell[1], level),
+    )
+
+
+def _mirrored(span: slice, size: int) -> slice:
+    return slice(size - span.stop, size - span.start)
+
+
+def _light_line(lines: Image, span: slice, cell: int, level: float) -> int:
+    """Find the first line with light within a cell of where a span begins, if that is cut."""
+    if span.start == 0:
+        return 0
+    first = max(0, span.start - cell)
+    # Not beyond the middle, so that the other side cannot cross this one
+    beyond = span.start + min(cell, (span.stop - span.start - 1) // 2) + 1
+    step = max(1, lines.shape[1] // _SAMPLES)
+    brightness = lines[first:beyond, ::step].max(axis=2)
+    shares = (brightness >= level).mean(axis=1)
+    begun = np.flatnonzero(shares >= _LIT_LINE)
+    return first + int(begun[0]) if begun.size else int(span.start)
