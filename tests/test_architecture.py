@@ -10,12 +10,23 @@ import pytest
 import dermolib
 
 _ROOT = Path(dermolib.__file__).parent
-_LEAVES = {"_checks", "_runs", "_seeding", "_types", "diagnoses", "images", "listing"}
+_LEAVES = {
+    "_checks",
+    "_runs",
+    "_seeding",
+    "_types",
+    "diagnoses",
+    "images",
+    "listing",
+    "loaders",
+    "store",
+}
 _ALLOWED = {
     ("training", "metrics"),
     ("training", "models"),  # Trainer.load rebuilds the model that a checkpoint describes
     ("evaluation", "metrics"),
     ("folders", "preprocessing"),  # a folder is cleaned image by image
+    ("augmentation", "preprocessing"),  # the cast of the light is removed by a random share
 }
 _STAGES = sorted(path.name for path in _ROOT.iterdir() if (path / "__init__.py").exists())
 

@@ -319,6 +319,6 @@ def test_a_mask_is_resized_by_majority() -> None:
 
 def test_resizing_refuses_what_is_no_image() -> None:
     with pytest.raises(TypeError, match=r"Expected `image` to be an RGB image \(H, W, 3\)"):
-        resize_image(np.zeros((4, 4, 3)), (2, 2))
+        resize_image(np.zeros((4, 4, 3)), (2, 2))  # type: ignore[arg-type]  # the mistake
     with pytest.raises(TypeError, match=r"Expected `mask` to be a mask \(4, 4\) of dtype bool"):
-        resize_mask(np.zeros((4, 4), np.uint8), (2, 2))  # type: ignore[arg-type]  # the mistake
+        resize_mask(np.zeros((4, 4), np.uint8), (2, 2))

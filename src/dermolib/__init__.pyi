@@ -10,6 +10,7 @@ from . import models as models
 from . import preprocessing as preprocessing
 from . import reporting as reporting
 from . import training as training
+from .augmentation import BatchAugmentation as BatchAugmentation
 from .augmentation import augment_offline as augment_offline
 from .augmentation import list_presets as list_presets
 from .augmentation import plan_offline as plan_offline

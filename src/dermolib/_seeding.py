@@ -6,14 +6,17 @@ the generators of albumentations or of a `dermolib.augmentation.Preset`; `seed_w
 """
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dermolib._checks import expected
+from dermolib._types import Indices
 
-__all__ = ["seed_transforms", "seed_worker"]
+__all__ = ["draw_seeds", "seed_transforms", "seed_worker", "seeded_sample"]
 
 _PLACES = ("datasets", "transform", "transforms", "target_transform")
 _CONTAINERS = (list, tuple, Mapping)
@@ -68,10 +71,92 @@ def seed_transforms(dataset: object, *entropy: int) -> None:
         dataset: Dataset, searched as `seed_worker` describes.
         entropy: Whole numbers to seed from.
     """
-    for place, transform in enumerate(_random_transforms(dataset)):
+    _seed_all(_search(dataset)[0], *entropy)
+
+
+def _seed_all(transforms: list[Any], *entropy: int) -> None:
+    for place, transform in enumerate(transforms):
+        if getattr(transform, "random", True) is False:
+            continue
         own = getattr(transform, "seed", None)
         numbers = (*entropy, place, own if isinstance(own, (int, np.integer)) else 0)
         _seed(transform, np.random.SeedSequence([abs(int(number)) for number in numbers]))
+
+
+def draw_seeds(seed: int, epoch: int, rows: Indices) -> npt.NDArray[np.int64]:
+    """Derive the seed of each row's draw in an epoch, from these three numbers and nothing else.
+
+    Args:
+        seed: Seed of the run, 0 or more.
+        epoch: Number of the epoch, 0 or more.
+        rows: Row numbers (N,).
+
+    Returns:
+        Seeds (N,), 0..2**63 - 1.
+
+    References:
+        Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
+        https://doi.org/10.1145/2660193.2660195, for the mixing of the bits.
+
+    Examples:
+        >>> draw_seeds(0, 0, np.arange(3)).tolist() == draw_seeds(0, 1, np.arange(3)).tolist()
+        False
+    """
+    start = np.array([seed % 2**64], np.uint64)
+    mixed = _mixed(_mixed(start) + np.uint64(epoch))
+    return (_mixed(mixed + rows.astype(np.uint64)) >> np.uint64(1)).astype(np.int64)
+
+
+def _mixed(state: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Mix bits as SplitMix64 does; unsigned integers of arrays wrap around silently."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+@contextmanager
+def seeded_sample(dataset: object, seed: int) -> Iterator[None]:
+    """Seed everything random of a dataset for one sample.
+
+    Transforms that can be seeded are. Where there are others, or none that can be found, the global
+    generators are seeded too; in the main process they are put back after the block.
+
+    Args:
+        dataset: Dataset, searched as `seed_worker` describes.
+        seed: Seed of the sample.
+    """
+    seedable, all_known = _search(dataset)
+    _seed_all(seedable, seed)
+    if all_known:
+        yield
+        return
+    restore = _seed_globals(seed)
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _seed_globals(seed: int) -> Callable[[], None]:
+    """Seed the global generators; give back what returns them to where they were."""
+    import torch
+    from torch.utils.data import get_worker_info
+
+    states = None
+    if get_worker_info() is None:
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - of others
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - for transforms of others, which draw from it
+    torch.default_generator.manual_seed(seed)
+
+    def restore() -> None:
+        if states is not None:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002 - of others
+            torch.set_rng_state(states[2])
+
+    return restore
 
 
 def _seed(transform: Any, sequence: np.random.SeedSequence) -> None:
@@ -85,8 +170,13 @@ def _seed(transform: Any, sequence: np.random.SeedSequence) -> None:
         transform.set_random_seed(state)
 
 
-def _random_transforms(root: object) -> Iterator[Any]:
-    """Find what can be seeded, each object once and always in the same order."""
+def _search(root: object) -> tuple[list[Any], bool]:
+    """Find what can be seeded, each object once and in the same order, and whether that is all.
+
+    It is not all where something is reached that says neither how to seed it nor what is inside it.
+    """
+    found: list[Any] = []
+    all_known = True
     seen: dict[int, object] = {}  # the objects too: an id may come again once its object is gone
     waiting = [] if isinstance(root, _CONTAINERS) else [root]
     while waiting:
@@ -95,9 +185,19 @@ def _random_transforms(root: object) -> Iterator[Any]:
             continue
         seen[id(item)] = item
         if callable(getattr(item, "set_random_seed", None)):
-            yield item
-        else:
-            waiting.extend(reversed(_inside(item)))
+            found.append(item)
+            continue
+        inside = _inside(item)
+        waiting.extend(reversed(inside))
+        all_known = all_known and (bool(inside) or _holds_nothing(item))
+    return found, all_known
+
+
+def _holds_nothing(item: object) -> bool:
+    """Tell an object without transforms from one of which it is not known."""
+    return isinstance(item, _CONTAINERS) or any(
+        hasattr(item, place) for place in ("dataset", *_PLACES)
+    )
 
 
 def _inside(item: object) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader
 
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._seeding import seed_transforms
@@ -21,7 +21,7 @@ from dermolib.metrics import class_weights as balanced_weights
 from dermolib.training.checkpoint import read_checkpoint, write_checkpoint
 from dermolib.training.engine import check_device, make_engine, pick_precision, quiet
 from dermolib.training.history import History
-from dermolib.training.loaders import labels_of, make_loader
+from dermolib.training.loaders import as_loader, labels_of, shuffles
 
 if TYPE_CHECKING:
     import lightning
@@ -220,7 +220,7 @@ class Trainer:
             RuntimeError: A probability is not finite.
         """
         loader = self._loader(data, "data", shuffle=False)
-        if isinstance(loader.sampler, RandomSampler):
+        if shuffles(loader):
             remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
             raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
         with self._seeded(data), quiet():
@@ -321,8 +321,8 @@ class Trainer:
             output=output,
         )
 
-    def _loader(self, data: Any, name: str, *, shuffle: bool) -> DataLoader[Any]:
-        return make_loader(
+    def _loader(self, data: Any, name: str, *, shuffle: bool) -> Any:
+        return as_loader(
             data,
             name,
             batch_size=self._batch_size,

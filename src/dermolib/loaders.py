@@ -1,0 +1,266 @@
+"""Datasets to batches: order and draws follow from seed, epoch and row alone.
+
+However many workers or processes load, and wherever a run is taken up again, a row is drawn in an
+epoch as it would have been anyway. `make_loader` is the `torch.utils.data.DataLoader` for that.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from dermolib._checks import check_number, expected, listed
+from dermolib._seeding import draw_seeds, seeded_sample
+from dermolib._types import Indices
+
+__all__ = ["EpochSampler", "SeededDataset", "make_loader"]
+
+Draw: TypeAlias = tuple[int, int]
+"""Row number, and the seed of what is drawn for it."""
+
+_OWN = ("sampler", "batch_sampler", "generator", "worker_init_fn")
+_CHUNK = 1 << 16  # rows whose numbers are Python integers at a time
+
+
+def make_loader(
+    dataset: Any,
+    *,
+    batch_size: int | None = 64,
+    workers: int = 0,
+    seed: int = 0,
+    shuffle: bool = False,
+    draw_seeds: bool = False,
+    num_replicas: int | None = None,
+    rank: int | None = None,
+    **options: Any,
+) -> DataLoader[Any]:
+    """Put a dataset into batches that are the same for any number of workers.
+
+    What a random transform draws for a sample follows from `seed`, the epoch and the row: two rows
+    differ, two epochs differ, and the same seed repeats exactly with 0, 1 or many workers,
+    persistent or not. Each pass through the loader is the next epoch;
+    ``loader.sampler.set_epoch(3)`` goes to one, and ``set_epoch(3, skip=640)`` into one, past what
+    has been seen. Transforms are found as `dermolib.augmentation.seed_worker` finds them. Where
+    there is one that it cannot seed, or none, the global generators of Python, NumPy and torch are
+    seeded for each sample too, and put back afterwards where samples are made in this process.
+
+    Under `torch.distributed` each process gets its own rows, found when an epoch starts. With
+    `shuffle`, a few rows come twice where they do not divide evenly, so that all processes make the
+    same number of steps; without it, each row comes once.
+
+    Args:
+        dataset: Map-style dataset of N samples.
+        batch_size: Samples in a batch, 1 or more, or None for samples one by one.
+        workers: Processes that load samples; 0 loads in this one.
+        seed: Seed of order and draws, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+        draw_seeds: Whether samples, which must be dictionaries, get the seed of their draw under
+            ``"draw_seed"``, by which `dermolib.augmentation.BatchAugmentation` draws.
+        num_replicas: Number of processes that share the rows; that of `torch.distributed` where it
+            runs, else 1.
+        rank: Number of this process, 0..num_replicas - 1.
+        options: Further options of `torch.utils.data.DataLoader`, such as ``pin_memory``.
+
+    Returns:
+        Loader whose ``dataset`` is a `SeededDataset` and whose ``sampler`` an `EpochSampler`.
+
+    Raises:
+        TypeError: The dataset has no length, a number is not an integer, or an option decides what
+            the loader decides here.
+        ValueError: The dataset is empty, or a number is out of range.
+
+    Examples:
+        >>> from dermolib.augmentation import preset
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> image[8:20, 8:16] = 200
+        >>> class Lesions(Dataset):
+        ...     transform = preset("paper", image_size=32)
+        ...     def __len__(self):
+        ...         return 4
+        ...     def __getitem__(self, index):
+        ...         return self.transform(image=image)
+        >>> loaders = [make_loader(Lesions(), batch_size=4, workers=n) for n in (0, 1)]
+        >>> first, again = (next(iter(loader))["image"] for loader in loaders)
+        >>> bool((first == again).all()), bool((first[0] == first[1]).all())
+        (True, False)
+    """
+    _check(dataset, options)
+    if batch_size is not None:
+        check_number(batch_size, "batch_size", low=1, integer=True)
+    check_number(workers, "workers", low=0, integer=True)
+    sampler = EpochSampler(
+        len(dataset), seed=seed, shuffle=shuffle, num_replicas=num_replicas, rank=rank
+    )
+    return DataLoader(
+        SeededDataset(dataset, draw_seeds=draw_seeds),
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        # Whoever draws outside of what is seeded here still gets another stream in each worker,
+        # and the loader leaves torch's global generator alone
+        generator=torch.Generator().manual_seed(seed),
+        **options,
+    )
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """Rows of an epoch in its order, each with the seed of its draw.
+
+    It is a `torch.utils.data.DistributedSampler`, so that engines which would put one in its place
+    leave it alone; but it asks for the process group when an epoch starts, not before there is one.
+
+    Args:
+        length: Number of rows, 1 or more.
+        seed: Seed of order and draws, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+        num_replicas: Number of processes that share the rows, see `make_loader`.
+        rank: Number of this process.
+
+    Attributes:
+        epoch: Epoch of the next pass, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+
+    Raises:
+        TypeError: A number is not an integer.
+        ValueError: A number is out of range.
+
+    Examples:
+        >>> sampler = EpochSampler(4, seed=1)
+        >>> [row for row, _ in sampler], [row for row, _ in sampler], sampler.epoch
+        ([0, 1, 2, 3], [2, 0, 1, 3], 2)
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        """Start before epoch 0."""
+        # Not that of DistributedSampler, which refuses to be made before the process group
+        check_number(length, "length", low=1, integer=True)
+        check_number(seed, "seed", low=0, integer=True)
+        if num_replicas is not None:
+            check_number(num_replicas, "num_replicas", low=1, integer=True)
+        if rank is not None:
+            check_number(rank, "rank", low=0, high=(num_replicas or 1) - 1, integer=True)
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self._length = length
+        self._skip = 0
+        self._share = None if num_replicas is None else (num_replicas, rank or 0)
+
+    def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
+        """Choose the epoch of the next pass.
+
+        Args:
+            epoch: Number of the epoch, counted from 0.
+            skip: Rows of this process to leave out at its beginning, since they have been seen.
+
+        Raises:
+            TypeError: A number is not an integer.
+            ValueError: A number is negative.
+        """
+        check_number(epoch, "epoch", low=0, integer=True)
+        check_number(skip, "skip", low=0, integer=True)
+        self.epoch = epoch
+        self._skip = skip
+
+    def __len__(self) -> int:
+        """Return the number of rows of the next pass of this process."""
+        replicas, rank = self._place()
+        rows = self._length - rank
+        if self.shuffle:
+            rows += -self._length % replicas + rank
+        return max(0, -(-rows // replicas) - self._skip)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Go through the rows of the epoch, and on to the next one."""
+        epoch, skip = self.epoch, self._skip
+        self.set_epoch(epoch + 1)
+        return self._draws(epoch, skip)
+
+    def rows(self, epoch: int) -> Indices:
+        """List the rows of an epoch of this process, in its order."""
+        replicas, rank = self._place()
+        if not self.shuffle:
+            return np.arange(rank, self._length, replicas)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self._length)
+        return np.resize(order, len(order) + -len(order) % replicas)[rank::replicas]
+
+    def _draws(self, epoch: int, skip: int) -> Iterator[Draw]:
+        rows = self.rows(epoch)
+        for first in range(skip, len(rows), _CHUNK):
+            some = rows[first : first + _CHUNK]
+            seeds = draw_seeds(self.seed, epoch, some)
+            yield from zip(some.tolist(), seeds.tolist(), strict=True)
+
+    def _place(self) -> tuple[int, int]:
+        """Find the number of processes and that of this one."""
+        if self._share is not None:
+            return self._share
+        if distributed.is_available() and distributed.is_initialized():
+            return distributed.get_world_size(), distributed.get_rank()
+        return 1, 0
+
+
+class SeededDataset(Dataset[Any]):
+    """A dataset whose samples are asked for by row and seed, and drawn by that seed alone.
+
+    Args:
+        dataset: Map-style dataset.
+        draw_seeds: Whether samples, which must be dictionaries, get the seed under ``"draw_seed"``.
+
+    Attributes:
+        dataset: The dataset.
+    """
+
+    def __init__(self, dataset: Any, *, draw_seeds: bool = False) -> None:
+        """Keep the dataset."""
+        self.dataset = dataset
+        self._draw_seeds = draw_seeds
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, draw: Draw) -> Any:
+        """Make a sample.
+
+        Args:
+            draw: Row number and seed.
+
+        Returns:
+            Sample of the dataset.
+
+        Raises:
+            TypeError: The sample is to get its seed and is no dictionary.
+        """
+        index, seed = draw
+        with seeded_sample(self.dataset, seed):
+            sample = self.dataset[index]
+        if not self._draw_seeds:
+            return sample
+        if not isinstance(sample, dict):
+            what = "a dataset of dictionaries, which can take a `draw_seed`"
+            raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}"))
+        return {**sample, "draw_seed": seed}
+
+
+def _check(dataset: Any, options: dict[str, Any]) -> None:
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        what = "a map-style dataset, with a length and rows by number"
+        raise TypeError(expected("dataset", what, f"an object of type {type(dataset).__name__}"))
+    if not len(dataset):
+        raise ValueError(expected("dataset", "a set with at least one sample", "an empty one"))
+    decided = sorted(set(options) & set(_OWN))
+    if decided:
+        what = "options that leave order and seeds to `make_loader`"
+        raise TypeError(expected("options", what, listed(map("`{}`".format, decided))))
