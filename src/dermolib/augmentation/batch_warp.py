@@ -1,0 +1,148 @@
+"""Geometry of whole batches: all warps of a draw composed into one map, sampled once.
+
+Positions run from -1 to 1 between the centres of the outermost pixels, x before y. A map says for
+each position of the result where in the image its colour comes from. Maps are composed on a lattice
+of 61 x 61 positions, which costs little, and interpolated between them: affine maps stay exact.
+"""
+
+import math
+
+import torch
+from torch.nn import functional
+
+from dermolib.augmentation.batch_draws import NODES, Draws
+
+__all__ = ["resize", "sample", "spline_weights", "warp"]
+
+LATTICE = 61  # a side; a multiple of the five steps of the grid distortion, and one more
+_REFERENCE = 224  # px, at which lengths in pixels are given
+_ELASTIC = 1.8  # px, standard deviation of the displacement at the reference
+_NODE_DEVIATION = 151 / 315  # standard deviation of a cubic spline whose nodes have one of 1
+
+
+def spline_weights() -> torch.Tensor:
+    """Weights of the nodes of a cubic B-spline at the positions of the lattice.
+
+    The nodes are 14 px apart at 224 px; smoothing white noise with this spline is smoothing it with
+    a Gaussian of 8 px.
+
+    Returns:
+        Weights (LATTICE, NODES), float32; each row sums to 1.
+    """
+    position = torch.linspace(1, NODES - 2, LATTICE)[:, None]
+    distance = (position - torch.arange(NODES)).abs()
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    far = (2 - distance).clamp(min=0) ** 3 / 6
+    return torch.where(distance < 1, near, far)
+
+
+def warp(draws: Draws, spline: torch.Tensor, side: int) -> torch.Tensor:
+    """Compose the maps of each draw.
+
+    Args:
+        draws: Draws with the symmetry, and with all other warps or none of them.
+        spline: Weights of the nodes of the elastic warp, `spline_weights`.
+        side: Height and width of images and result in px.
+
+    Returns:
+        Map (N, S, S, 2).
+    """
+    axis = torch.linspace(-1, 1, LATTICE, device=spline.device)
+    x, y = axis[None, None, :], axis[None, :, None]
+    if "elastic" in draws:
+        x, y = _distortion(draws, *_affine(draws, x, y, side), side)
+        # At places of the result: noise alike in all directions knows no rotation
+        field = spline @ draws["elastic"] @ spline.T
+        field = field * (2 * _ELASTIC / _REFERENCE / _NODE_DEVIATION)
+        x, y = x + field[:, 0], y + field[:, 1]
+    coarse = torch.stack(_symmetry(draws, x, y), dim=1)
+    # Not under autocast: a position needs more than the 8 bits of bfloat16
+    fine = functional.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=True)
+    return fine.permute(0, 2, 3, 1)
+
+
+def sample(images: torch.Tensor, grid: torch.Tensor, *, mode: str = "bilinear") -> torch.Tensor:
+    """Look colours up where the map says, reflecting at the border.
+
+    Args:
+        images: Images (N, C, S, S), float32.
+        grid: Map (N, S, S, 2).
+        mode: ``"bilinear"`` or ``"nearest"``.
+
+    Returns:
+        Images of the same shape.
+    """
+    return functional.grid_sample(
+        images, grid, mode=mode, padding_mode="reflection", align_corners=True
+    )
+
+
+def resize(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Bring images to `side` px: by area where a side shrinks, linearly where it grows.
+
+    Args:
+        images: Images (N, C, H, W), float32.
+        side: Height and width of the result.
+
+    Returns:
+        Images (N, C, S, S).
+    """
+    rows, columns = (_resizing(size, side, images.device) for size in images.shape[-2:])
+    return rows @ (images @ columns.T)
+
+
+def _resizing(size: int, side: int, device: torch.device) -> torch.Tensor:
+    """Weights (side, size) of the pixels along one axis."""
+    pixel = torch.arange(size, device=device)
+    step = size / side
+    start = torch.arange(side, device=device)[:, None] * step
+    if side < size:
+        covered = torch.minimum(start + step, pixel + 1) - torch.maximum(start, pixel)
+        return covered.clamp(min=0) / step
+    centre = (start + step / 2 - 0.5).clamp(0, size - 1)
+    return (1 - (centre - pixel).abs()).clamp(min=0)
+
+
+def _affine(
+    draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Undo the shift, then the scaling, then both rotations."""
+    angle = _per_sample(draws["rotate"] + draws["tilt"], 3) * (math.pi / 180)
+    along, across = angle.cos(), angle.sin()
+    scale = _per_sample(draws["scale"], 3)
+    # A share of the side, which is `side` px long, while -1 to 1 are `side` - 1 px
+    share = 2 * side / (side - 1)
+    x = (x - _per_sample(draws["shift_x"], 3) * share) / scale
+    y = (y - _per_sample(draws["shift_y"], 3) * share) / scale
+    return along * x - across * y, across * x + along * y
+
+
+def _distortion(
+    draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Follow the distortion of a lens, or of a grid; at most one of them is drawn."""
+    half = ((side - 1) / side / 2) ** 2
+    # Beyond the corners the lens stays as it is there, or the image would fold over
+    square = ((x * x + y * y) * half).clamp(max=0.5)
+    bend = 1 + _per_sample(draws["optical"], 3) * (square + square * square)
+    return _stretched(draws, "x", x * bend), _stretched(draws, "y", y * bend)
+
+
+def _stretched(draws: Draws, axis: str, position: torch.Tensor) -> torch.Tensor:
+    """Move along one axis by steps of their own in place of five equal ones."""
+    steps = torch.stack([draws[f"{axis}_step_{number}"] for number in range(5)], dim=1)
+    excess = steps * (5 / steps.sum(dim=1, keepdim=True)) - 1
+    walked = ((position[..., None] + 1) * 2.5 - torch.arange(5, device=steps.device)).clamp(0, 1)
+    return position + 0.4 * (walked * excess[:, None, None]).sum(dim=-1)
+
+
+def _symmetry(draws: Draws, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Undo the flips, then the transposition."""
+    x = x * (1 - 2 * _per_sample(draws["flip_columns"], 3))
+    y = y * (1 - 2 * _per_sample(draws["flip_rows"], 3))
+    swap = _per_sample(draws["transpose"], 3) > 0
+    return torch.where(swap, y, x), torch.where(swap, x, y)
+
+
+def _per_sample(values: torch.Tensor, dimensions: int) -> torch.Tensor:
+    return values.view(-1, *[1] * (dimensions - 1))
