@@ -68,7 +68,10 @@ def test_one_black_band_is_cut_off_to_the_pixel(side: str, height: int, width: i
     field = np.zeros((height, width), np.bool_)
     box.crop(field)[:] = True
 
-    assert field_of_view(framed(skin(height, width), field)) == box
+    image = framed(skin(height, width), field)
+
+    assert field_of_view(image) == box
+    assert field_of_view(image, kind="inscribed").crop(field).all()
 
 
 def test_a_frame_on_all_sides_is_cut_off_and_the_rest_is_bit_identical() -> None:
@@ -200,6 +203,15 @@ def test_an_image_without_a_border_comes_back_equal_and_new(image: Image) -> Non
         assert not np.shares_memory(cropped, image)
 
 
+def test_an_image_that_is_black_as_a_whole_has_no_field_of_view() -> None:
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[20:] = 19
+
+    assert untouched(image)
+    image[20:] = 20
+    assert field_of_view(image) == Box(20, 100, 0, 100)
+
+
 @pytest.mark.parametrize("middle", [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0.5), (0.5, 1)])
 @pytest.mark.parametrize("radius", [0.15, 0.4, 0.6])
 def test_a_dark_lesion_in_a_corner_or_at_a_side_is_no_border(
@@ -258,6 +270,21 @@ def test_writing_on_the_border_is_no_part_of_the_field() -> None:
     cv2.putText(image, "12:03", (290, 395), cv2.FONT_HERSHEY_SIMPLEX, 1, (250, 40, 40), 3)
 
     assert field_of_view(image) == field_of_view(framed(skin(400, 400), field))
+
+
+def test_a_light_line_across_the_border_is_no_part_of_the_field() -> None:
+    field = ellipse(400, 400, (0.5, 0.5), (0.4, 0.4))
+    image = framed(skin(400, 400), field)
+    cv2.line(image, (200, 200), (399, 399), SKIN, 3)
+
+    assert field_of_view(image) == field_of_view(framed(skin(400, 400), field))
+
+
+def test_a_border_of_whole_cells_has_an_exact_mask() -> None:
+    image = skin(512, 512)
+    image[:40] = 0
+
+    np.testing.assert_array_equal(border_mask(image), np.arange(512)[:, None] < np.full(512, 40))
 
 
 def test_light_specks_alone_are_no_field() -> None:

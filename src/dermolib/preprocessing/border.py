@@ -318,10 +318,8 @@ def _light_line(lines: Image, span: slice, cell: int, level: float) -> int:
     if span.start == 0:
         return 0
     first = max(0, span.start - cell)
-    # Not beyond the middle, so that the other side cannot cross this one
-    beyond = span.start + min(cell, (span.stop - span.start - 1) // 2) + 1
     step = max(1, lines.shape[1] // _SAMPLES)
-    brightness = lines[first:beyond, ::step].max(axis=2)
+    brightness = lines[first : span.start + cell + 1, ::step].max(axis=2)
     shares = (brightness >= level).mean(axis=1)
     begun = np.flatnonzero(shares >= _LIT_LINE)
     return first + int(begun[0]) if begun.size else int(span.start)

@@ -125,8 +125,8 @@ def _norm(counts: npt.NDArray[np.float64], p: float) -> float:
     """Compute the p-norm of values that occur so often, in units in which the largest is 1."""
     present = np.flatnonzero(counts)
     largest = present[-1]
-    if largest == 0 or math.isinf(p):
-        return float(largest)
+    if largest == 0:
+        return 0.0
     shares = counts[present] / counts.sum()
     mean = (shares * (present / largest) ** p).sum()
     return float(largest * mean ** (1 / p))
