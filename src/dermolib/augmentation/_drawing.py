@@ -1,0 +1,213 @@
+"""Draws of a recipe: its transforms in turn, what is left of the lesion, and draws made again."""
+
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._types import Image, Mask
+from dermolib.augmentation.recipes import keeps_every_pixel
+
+ATTEMPTS = 6
+"""Draws that are made where the lesion must be kept; the last one can lose nothing."""
+
+Generators: TypeAlias = tuple[np.random.Generator, random.Random]
+"""The two generators that all transforms of a recipe share."""
+
+_Pixels: TypeAlias = npt.NDArray[np.uint8]
+_Records: TypeAlias = list[tuple[str, dict[str, Any]]]
+_LESION = np.uint32(1 << 31)
+_GAP = np.ones((3, 3), np.uint8)  # a warp that shrinks skips single pixels of its source
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What one draw gave.
+
+    Attributes:
+        image: Image (H, W, 3), uint8 RGB.
+        mask: Lesion (H, W), bool, where there was a mask.
+        applied: Names of the random transforms that were applied, in their order.
+        kept: Share of the lesion that is still seen, 0..1; None without a lesion.
+        attempts: Number of draws that it took.
+    """
+
+    image: Image
+    mask: Mask | None
+    applied: tuple[str, ...]
+    kept: float | None
+    attempts: int = 1
+
+
+def make_generators(seed: int | Sequence[int] | None) -> Generators:
+    """Make the two generators that all transforms of a recipe share.
+
+    Seeded through `Compose.set_random_seed`, each transform of albumentations 2.0.8 gets a
+    generator of its own from the same seed: transpose and both flips then always fall together,
+    and two of the eight symmetries are all that ever comes out.
+    """
+    array = np.random.default_rng(seed)
+    state = int.from_bytes(array.bytes(16), "little")
+    return array, random.Random(state)  # noqa: S311 - draws, not secrets
+
+
+class Pipeline:
+    """The transforms of one recipe, and the size that they bring an image to.
+
+    Args:
+        steps: Random transforms; crops come first.
+        image_size: Height and width of the result, or None where each image keeps its size.
+    """
+
+    def __init__(self, steps: list[Any], image_size: int | None) -> None:
+        """Sort the transforms, and find all that draw."""
+        self._size = None if image_size is None else (image_size, image_size)
+        self._crops = [step for step in steps if isinstance(step, A.CropAndPad)]
+        self._steps = [step for step in steps if not isinstance(step, A.CropAndPad)]
+        self._careful = [step for step in steps if keeps_every_pixel(step)]
+        self._drawing = list(_tree(steps))
+        self._harmless = {_name(step) for step in self._drawing if keeps_every_pixel(step)}
+
+    def draw(
+        self, image: Image, mask: Mask | None, generators: Generators, *, min_kept: float
+    ) -> Drawn:
+        """Draw until enough of the lesion is left; the last attempt can lose nothing.
+
+        A draw that is made again takes its numbers from generators that branch off after the first
+        one, so that the given ones stand where one draw leaves them.
+
+        Args:
+            image: Image (H, W, 3), uint8 RGB, contiguous; it is not modified.
+            mask: Lesion (H, W), bool, or None.
+            generators: Source of the draws.
+            min_kept: Share of the lesion that must be left.
+
+        Returns:
+            The draw.
+        """
+        self._seed(generators)
+        drawn = self._draw(image, mask, careful=False)
+        while drawn.kept is not None and drawn.kept < min_kept:
+            if drawn.attempts == 1:
+                branch = copy.deepcopy(generators[0])
+                self._seed(make_generators(int(branch.integers(2**63))))
+            attempts = drawn.attempts + 1
+            drawn = self._draw(image, mask, careful=attempts == ATTEMPTS)
+            drawn.attempts = attempts
+        return drawn
+
+    @property
+    def random(self) -> bool:
+        """Whether two draws can differ."""
+        return bool(self._drawing)
+
+    def _seed(self, generators: Generators) -> None:
+        # `A.Compose` draws one number for itself: from the same generators both draw alike
+        generators[1].random()
+        for step in self._drawing:
+            step.random_generator, step.py_random = generators
+
+    def _draw(self, image: Image, mask: Mask | None, *, careful: bool) -> Drawn:
+        crops, steps = ([], self._careful) if careful else (self._crops, self._steps)
+        records: _Records = []
+        if mask is None:
+            image = self._resized(_run(crops, image, None, records)[0])
+            return Drawn(_run(steps, image, None, records)[0], None, _names(records), None)
+        # of 0 and 255, so that shrinking by area is a majority vote
+        image, marks = _run(crops, image, mask.view(np.uint8) * np.uint8(255), records)
+        image, lesion = self._resized(image), self._resized(marks, mask=True) >= 128
+        image, places = _run(steps, image, _numbered(lesion), records)
+        numbers = places.view(np.uint32)[..., 0]
+        drawn = numbers >= _LESION
+        kept = self._kept(mask, lesion, numbers, records) if mask.any() else None
+        return Drawn(image, drawn, _names(records), kept)
+
+    def _kept(
+        self, mask: Mask, lesion: Mask, numbers: npt.NDArray[np.uint32], records: _Records
+    ) -> float:
+        if self._harmless.issuperset(_names(records)):
+            return 1.0
+        return _uncropped(mask, records) * _seen(lesion, numbers, records)
+
+    def _resized(self, pixels: _Pixels, *, mask: bool = False) -> _Pixels:
+        """Bring an image or a mask of 0 and 255 to the size, bit for bit as `A.Resize` does."""
+        if self._size is None or pixels.shape[:2] == self._size:
+            return pixels
+        shrinks = self._size[0] < pixels.shape[0] or self._size[1] < pixels.shape[1]
+        grows = cv2.INTER_NEAREST if mask else cv2.INTER_LINEAR
+        way = cv2.INTER_AREA if shrinks else grows
+        return cv2.resize(pixels, self._size[::-1], interpolation=way).astype(np.uint8, copy=False)
+
+
+def _run(
+    steps: list[Any], image: Image, mask: _Pixels | None, records: _Records
+) -> tuple[Image, Any]:
+    """Apply transforms, and note the name and the parameters of each that was applied."""
+    data: dict[str, Any] = {"image": image, "mask": mask, "applied_transforms": records}
+    for step in steps:
+        data = step(**data)
+        # one of several notes itself
+        if getattr(step, "params", None):
+            records.append((_name(step), step.params))
+    return data["image"], data["mask"]
+
+
+def _name(step: Any) -> str:
+    return type(step).__name__
+
+
+def _names(records: _Records) -> tuple[str, ...]:
+    return tuple(name for name, _ in records)
+
+
+def _numbered(lesion: Mask) -> _Pixels:
+    """Number the pixels: what a warp makes of the numbers says where each pixel comes from.
+
+    The highest bit says that it is lesion. Four bytes of one number are four channels, a form of
+    image that every warp takes.
+    """
+    numbers = np.arange(lesion.size, dtype=np.uint32).reshape(lesion.shape)
+    numbers |= lesion.astype(np.uint32) << np.uint32(31)
+    return numbers.view(np.uint8).reshape(*lesion.shape, 4)
+
+
+def _uncropped(mask: Mask, records: _Records) -> float:
+    """Compute the share of the lesion that lies inside the crop."""
+    crops = [params["crop_params"] for _, params in records if params.get("crop_params")]
+    whole = np.count_nonzero(mask)
+    if not crops or not whole:
+        return 1.0
+    left, top, right, bottom = crops[0]
+    return np.count_nonzero(mask[top:bottom, left:right]) / whole
+
+
+def _seen(lesion: Mask, numbers: npt.NDArray[np.uint32], records: _Records) -> float:
+    """Compute the share of the lesion that a draw shows: in the frame and not under a hole.
+
+    Pixels of the lesion are counted where they come from, so that a reflected copy, or one that is
+    enlarged, counts once.
+    """
+    marks = lesion.view(np.uint8)
+    whole = cv2.countNonZero(marks)
+    if not whole:
+        return 1.0
+    shown = numbers >= _LESION
+    for _, params in records:
+        for left, top, right, bottom in params.get("holes", ()):
+            shown[top:bottom, left:right] = False
+    seen = np.zeros(lesion.shape, np.uint8)
+    seen.reshape(-1)[(numbers[shown] & ~_LESION).astype(np.intp)] = 1
+    closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _GAP)
+    return cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole
+
+
+def _tree(steps: list[Any]) -> Iterator[Any]:
+    for step in steps:
+        yield step
+        yield from _tree(getattr(step, "transforms", []))

@@ -1,0 +1,280 @@
+"""Recipes of the presets: which transforms in which order, with which ranges and chances.
+
+Preset ``"strong"``, what the winners of ISIC challenges use, with ranges in which the lesion stays:
+
+============================== ==== ==============================================================
+Transform                      p    Range
+============================== ==== ==============================================================
+CropAndPad (a resized crop)    0.7  each side loses 0..10 %: 64..100 % of the area is left
+Transpose                      0.5  with the two flips: all eight symmetries alike
+HorizontalFlip                 0.5
+VerticalFlip                   0.5
+one of three distortions       0.6
+  OpticalDistortion                 coefficient -0.5..0.5
+  GridDistortion                    5 steps, each stretched by -40..40 %
+  ElasticTransform                  sigma 8 px, about 2.5 px of displacement (standard deviation)
+Affine                         0.85 -180..180 degrees, 80..120 %, shifted by -10..10 % of the side,
+                                    sheared by -10..10 degrees
+RandomShadesOfGray             0.5  0..1 of the light's cast is removed, Minkowski norm 6
+RandomBrightnessContrast       0.75 brightness -25..10 % of the mean, contrast -25..20 %
+CLAHE                          0.5  clip limit 1..4, 8 x 8 tiles
+HueSaturationValue             0.7  -10..10 (of 180), -35..35, -12..12 (of 255)
+one of five                    0.7
+  MotionBlur                        3..9 px
+  MedianBlur                        3..5 px
+  GaussianBlur                      sigma 0.5..2 px
+  GaussNoise                        standard deviation 1..4 % of 255
+  ImageCompression                  JPEG quality 50..90
+CoarseDropout (cutout)         0.7  1..2 holes of 10..25 % of the side, filled with ImageNet's mean
+============================== ==== ==============================================================
+
+Preset ``"paper"``, the list of the AlexNet paper:
+
+============================== ==== ==============================================================
+Transform                      p    Range
+============================== ==== ==============================================================
+Transpose                      0.5  with the two flips: all eight symmetries alike
+HorizontalFlip                 0.5
+VerticalFlip                   0.5
+one of three distortions       0.5
+  OpticalDistortion                 coefficient -0.4..0.4
+  GridDistortion                    5 steps, each stretched by -30..30 %
+  ElasticTransform                  sigma 8 px, about 1.8 px of displacement (standard deviation)
+Rotate                         0.5  -45..45 degrees
+Affine (shift, scale, rotate)  0.7  -10..10 % of the side, 90..110 %, -15..15 degrees
+RandomBrightnessContrast       0.7  brightness -20..10 % of the mean, contrast -20..15 %
+CLAHE                          0.4  clip limit 1..3, 8 x 8 tiles
+HueSaturationValue             0.5  -8..8 (of 180), -20..20, -10..10 (of 255)
+one of four                    0.5
+  MotionBlur                        3..7 px
+  MedianBlur                        3..5 px
+  GaussianBlur                      sigma 0.5..1.5 px
+  GaussNoise                        standard deviation 1..2.5 % of 255
+CoarseDropout (cutout)         0.5  1..3 holes of 8..18 % of the side, filled with ImageNet's mean
+============================== ==== ==============================================================
+
+Preset ``"light"``, what costs little: one warp instead of three, tables instead of filters:
+
+============================== ==== ==============================================================
+Transform                      p    Range
+============================== ==== ==============================================================
+Transpose                      0.5  with the two flips: all eight symmetries alike
+HorizontalFlip                 0.5
+VerticalFlip                   0.5
+Affine                         0.5  -45..45 degrees, 90..110 %, shifted by -5..5 % of the side,
+                                    sheared by -5..5 degrees
+RandomBrightnessContrast       0.5  brightness -10..10 % of 255, contrast -10..10 %
+MultiplicativeNoise (a cast)   0.5  one factor of 0.93..1.07 for each channel
+============================== ==== ==============================================================
+
+Preset ``"evaluation"``: nothing random.
+
+Lengths in pixels hold at 224 px and go with the image from 56 to 1024 px.
+
+References:
+    The list of `paper` is that of the SIIM-ISIC 2020 winners, Ha et al., Identifying melanoma
+    images using EfficientNet ensemble, 2020, https://doi.org/10.48550/arXiv.2010.05351; the second
+    place of ISIC 2024 took it over, https://github.com/uchiyama33/isic-2024-2nd-place. Their ranges
+    are wider (distortions up to 1.0, one hole of up to 37.5 % of the side, probabilities up to
+    0.85). `strong` adds what the winners of ISIC 2019 did, Gessert et al., 2020,
+    https://doi.org/10.1016/j.mex.2020.100864 (colour constancy, full rotation, 80..120 %, a shear
+    of 10 degrees, random resized crops), and JPEG as the fourth place of ISIC 2024 did,
+    https://github.com/dungnb1333/ISIC-2024.
+
+    Buslaev et al., Albumentations, Information 11(2), 2020, https://doi.org/10.3390/info11020125;
+    DeVries and Taylor, Cutout, 2017, https://doi.org/10.48550/arXiv.1708.04552.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import cv2
+
+from dermolib._types import Image
+from dermolib.augmentation.color_constancy import RandomShadesOfGray
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet, red, green, blue, in [0, 1]."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet, red, green, blue, in [0, 1]."""
+
+REFERENCE_SIZE = 224
+"""Side in px at which the lengths in the tables hold."""
+
+SCALED_SIZES = (56, 1024)
+"""Sides between which lengths go with the image: below, kernels vanish; above, time does."""
+
+_BORDER = cv2.BORDER_REFLECT_101
+_FILL = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
+_Recipe: TypeAlias = Callable[[int, bool], list[Any]]
+
+
+class Transpose(A.Transpose):  # type: ignore[misc] # albumentations has no types
+    """Swap rows and columns, bit for bit as albumentations does, in a twentieth of its time."""
+
+    def apply(self, img: Image, **_params: Any) -> Image:
+        """Swap the rows and columns of an image or mask."""
+        return cv2.transpose(img).astype(img.dtype, copy=False)
+
+
+def keeps_every_pixel(step: Any) -> bool:
+    """Tell whether a transform leaves all of the image visible, each pixel once."""
+    if isinstance(step, A.OneOf):
+        return all(map(keeps_every_pixel, step.transforms))
+    symmetries = (A.Transpose, A.HorizontalFlip, A.VerticalFlip)
+    return isinstance(step, (A.ImageOnlyTransform, *symmetries))
+
+
+def _paper(side: int, _keep_size: bool) -> list[Any]:
+    r = _ratio(side)
+    return [
+        *_symmetries(),
+        A.OneOf(
+            [
+                A.OpticalDistortion(distort_limit=(-0.4, 0.4), border_mode=_BORDER),
+                A.GridDistortion(num_steps=5, distort_limit=(-0.3, 0.3), border_mode=_BORDER),
+                A.ElasticTransform(alpha=220 * r * r, sigma=8 * r, border_mode=_BORDER),
+            ],
+            p=0.5,
+        ),
+        A.Rotate(limit=(-45, 45), border_mode=_BORDER, p=0.5),
+        A.Affine(
+            scale=(0.9, 1.1),
+            translate_percent=(-0.1, 0.1),
+            rotate=(-15, 15),
+            keep_ratio=True,
+            border_mode=_BORDER,
+            p=0.7,
+        ),
+        A.RandomBrightnessContrast(
+            brightness_limit=(-0.2, 0.1),
+            contrast_limit=(-0.2, 0.15),
+            brightness_by_max=False,
+            p=0.7,
+        ),
+        A.CLAHE(clip_limit=(1, 3), tile_grid_size=(8, 8), p=0.4),
+        A.HueSaturationValue(
+            hue_shift_limit=(-8, 8), sat_shift_limit=(-20, 20), val_shift_limit=(-10, 10), p=0.5
+        ),
+        A.OneOf(
+            [
+                A.MotionBlur(blur_limit=(3, _odd(7 * r))),
+                A.MedianBlur(blur_limit=(3, _odd(5 * r))),
+                A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 1.5 * r)),
+                A.GaussNoise(std_range=(0.01, 0.025)),
+            ],
+            p=0.5,
+        ),
+        A.CoarseDropout(
+            num_holes_range=(1, 3),
+            hole_height_range=(0.08, 0.18),
+            hole_width_range=(0.08, 0.18),
+            fill=_FILL,
+            p=0.5,
+        ),
+    ]
+
+
+def _strong(side: int, keep_size: bool) -> list[Any]:
+    r = _ratio(side)
+    return [
+        A.CropAndPad(percent=(-0.1, 0.0), keep_size=keep_size, p=0.7),
+        *_symmetries(),
+        A.OneOf(
+            [
+                A.OpticalDistortion(distort_limit=(-0.5, 0.5), border_mode=_BORDER),
+                A.GridDistortion(num_steps=5, distort_limit=(-0.4, 0.4), border_mode=_BORDER),
+                A.ElasticTransform(alpha=300 * r * r, sigma=8 * r, border_mode=_BORDER),
+            ],
+            p=0.6,
+        ),
+        A.Affine(
+            scale=(0.8, 1.2),
+            translate_percent=(-0.1, 0.1),
+            rotate=(-180, 180),
+            shear=(-10, 10),
+            keep_ratio=True,
+            border_mode=_BORDER,
+            p=0.85,
+        ),
+        RandomShadesOfGray(strength=(0.0, 1.0), norm=6, p=0.5),
+        A.RandomBrightnessContrast(
+            brightness_limit=(-0.25, 0.1),
+            contrast_limit=(-0.25, 0.2),
+            brightness_by_max=False,
+            p=0.75,
+        ),
+        A.CLAHE(clip_limit=(1, 4), tile_grid_size=(8, 8), p=0.5),
+        A.HueSaturationValue(
+            hue_shift_limit=(-10, 10), sat_shift_limit=(-35, 35), val_shift_limit=(-12, 12), p=0.7
+        ),
+        A.OneOf(
+            [
+                A.MotionBlur(blur_limit=(3, _odd(9 * r))),
+                A.MedianBlur(blur_limit=(3, _odd(5 * r))),
+                A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 2 * r)),
+                A.GaussNoise(std_range=(0.01, 0.04)),
+                A.ImageCompression(quality_range=(50, 90)),
+            ],
+            p=0.7,
+        ),
+        A.CoarseDropout(
+            num_holes_range=(1, 2),
+            hole_height_range=(0.1, 0.25),
+            hole_width_range=(0.1, 0.25),
+            fill=_FILL,
+            p=0.7,
+        ),
+    ]
+
+
+def _light(_side: int, _keep_size: bool) -> list[Any]:
+    return [
+        *_symmetries(),
+        A.Affine(
+            scale=(0.9, 1.1),
+            translate_percent=(-0.05, 0.05),
+            rotate=(-45, 45),
+            shear=(-5, 5),
+            keep_ratio=True,
+            border_mode=_BORDER,
+            p=0.5,
+        ),
+        A.RandomBrightnessContrast(brightness_limit=(-0.1, 0.1), contrast_limit=(-0.1, 0.1), p=0.5),
+        A.MultiplicativeNoise(multiplier=(0.93, 1.07), per_channel=True, p=0.5),
+    ]
+
+
+def _evaluation(_side: int, _keep_size: bool) -> list[Any]:
+    return []
+
+
+RECIPES: dict[str, _Recipe] = {
+    "strong": _strong,
+    "paper": _paper,
+    "light": _light,
+    "evaluation": _evaluation,
+}
+"""Name of a preset to its recipe, strongest first.
+
+A recipe takes the side in px that lengths go with and whether each image keeps its size, and gives
+the random transforms in their order; crops come first, holes last.
+"""
+
+
+def _symmetries() -> list[Any]:
+    """Make all eight symmetries alike."""
+    return [Transpose(p=0.5), A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
+
+
+def _ratio(side: int) -> float:
+    low, high = SCALED_SIZES
+    return min(max(side, low), high) / REFERENCE_SIZE
+
+
+def _odd(length: float) -> int:
+    return max(3, 2 * round((length - 1) / 2) + 1)
