@@ -9,6 +9,7 @@ from . import metrics as metrics
 from . import models as models
 from . import preprocessing as preprocessing
 from . import reporting as reporting
+from . import store as store
 from . import training as training
 from .augmentation import BatchAugmentation as BatchAugmentation
 from .augmentation import augment_offline as augment_offline
@@ -34,7 +35,9 @@ from .preprocessing import list_fills as list_fills
 from .preprocessing import list_occlusion_methods as list_occlusion_methods
 from .preprocessing import occlusion_mask as occlusion_mask
 from .preprocessing import occlusion_removal as occlusion_removal
+from .preprocessing import prepare as prepare
 from .preprocessing import shades_of_gray as shades_of_gray
+from .store import PreparedStore as PreparedStore
 from .training import Trainer as Trainer
 
 __all__: list[str]

@@ -1,8 +1,6 @@
 """Images, masks and metadata of the challenge as a dataset of samples."""
 
 import copy
-import os
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from torch.utils.data import Dataset
 
 from dermolib._checks import DatasetNotFoundError, check_choice, expected, listed
 from dermolib._types import PathLike
+from dermolib.datasets.files import MAKE_FILES, find_files, present
 from dermolib.datasets.tables import (
     group_names,
     metadata_vectors,
@@ -21,16 +20,13 @@ from dermolib.datasets.tables import (
     read_table,
 )
 from dermolib.diagnoses import DIAGNOSES
-from dermolib.images import read_image, read_mask
+from dermolib.store import PreparedStore, load_image, load_mask
 
 __all__ = ["ISICDataset", "Transform"]
 
 Transform = Callable[..., dict[str, Any]]
 """Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
 
-_LEAVE_OUT = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
-_MAKE = "Make these files, named as the ids of the rows."
-_ENDINGS = (".jpg", ".jpeg", ".png")
 _SPLITS = ("train", "validation", "test")
 
 
@@ -46,7 +42,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
         table: CSV file or data frame with the challenge's columns, see
             `dermolib.datasets.read_table`.
         image_dir: Folder with a file ``ID.jpg``, ``ID.jpeg`` or ``ID.png`` (in any letter case, in
-            this order of preference) for each row.
+            this order of preference) for each row; or a store of `dermolib.preprocessing.prepare`,
+            whose masks are then those of the samples.
         transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
             every albumentations pipeline has this form.
@@ -75,7 +72,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         table: PathLike | pd.DataFrame,
-        image_dir: PathLike,
+        image_dir: PathLike | PreparedStore,
         *,
         transform: Transform | None = None,
         missing: str = "error",
@@ -88,10 +85,9 @@ class ISICDataset(Dataset[dict[str, Any]]):
         check_choice(missing, "missing", ("error", "drop"))
         check_choice(split, "split", _SPLITS)
         rows = read_table(table)
-        rows["image_path"] = _paths(rows, Path(image_dir), "", _ENDINGS)
-        mask_dir = image_dir if mask_dir is None else mask_dir
-        rows["mask_path"] = _paths(rows, Path(mask_dir), "_seg", (".png",))
-        kept = _drop_missing(rows, Path(image_dir), missing=missing, masks=masks)
+        found = find_files(rows, image_dir, mask_dir, masks=masks)
+        rows["image_path"], rows["mask_path"] = found.images, found.masks
+        kept = present(rows, found.place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
         self.transform = transform
@@ -109,7 +105,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
         missing: str = "error",
         masks: bool = False,
         metadata: bool = False,
-        image_dir: PathLike | None = None,
+        image_dir: PathLike | PreparedStore | None = None,
     ) -> "ISICDataset":
         """Open the folder of the challenge, real or synthetic.
 
@@ -122,7 +118,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
             masks: See the class.
             metadata: See the class.
             image_dir: Folder of the images where it is not the one in `root`, for example one of
-                cleaned images; the masks stay those in `root`.
+                cleaned images, in which case the masks stay those in `root`; or a store.
 
         Returns:
             Dataset of the rows of one side.
@@ -219,22 +215,27 @@ class ISICDataset(Dataset[dict[str, Any]]):
         other.transform = transform
         return other
 
-    def with_images(self, folder: PathLike) -> "ISICDataset":
-        """Return the same rows with their images from another folder, such as one of cleaned ones.
+    def with_images(self, folder: PathLike | PreparedStore) -> "ISICDataset":
+        """Return the same rows with their images from elsewhere, such as cleaned or prepared ones.
 
         Args:
-            folder: Folder with an image for each row, named as in the class.
+            folder: Folder with an image for each row, named as in the class, or a store of
+                `dermolib.preprocessing.prepare`.
 
         Returns:
-            Dataset of these rows; the masks stay where they are.
+            Dataset of these rows; the masks stay where they are, but those of a store come along.
 
         Raises:
             DatasetNotFoundError: There is no such folder.
             FileNotFoundError: A row has no image there.
+            ValueError: A store is not done, or lacks the masks that samples carry.
         """
         rows = self.table.copy()
-        rows["image_path"] = _paths(rows, Path(folder), "", _ENDINGS)
-        _drop_missing(rows, Path(folder), missing="error", masks=False, remedy=_MAKE)
+        found = find_files(rows, folder, masks=self._with_masks)
+        rows["image_path"] = found.images
+        if found.stored:
+            rows["mask_path"] = found.masks
+        present(rows, found.place, missing="error", masks=False, remedy=MAKE_FILES)
         other = self._copy(split=None)
         other._take(rows)
         return other
@@ -310,11 +311,11 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """
         if not -len(self) <= index < len(self):
             raise IndexError(expected("index", f"a row number below {len(self)}", index))
-        image = read_image(self._image_paths[index])
+        image = load_image(self._image_paths[index])
         parts: dict[str, Any] = {"image": image}
         if self._with_masks:
             height, width = image.shape[:2]
-            parts["mask"] = read_mask(self._mask_paths[index], shape=(height, width))
+            parts["mask"] = load_mask(self._mask_paths[index], shape=(height, width))
         if self.transform is not None:
             parts = _transformed(self.transform, parts)
         sample = {**parts, "id": str(self._ids[index])}
@@ -356,38 +357,3 @@ def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
         remedy = "Wrap it: `lambda image: {'image': transform(image)}`."
         raise TypeError(expected("transform", what, got, remedy))
     return made
-
-
-def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]) -> pd.Series:
-    """Find the file of each row; empty where there is none."""
-    if not folder.is_dir():
-        raise DatasetNotFoundError(folder, f"a folder with ID{tail}{endings[0]} for each row")
-    found: dict[str, tuple[int, str]] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem, ending = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
-            if ending.lower() in endings and entry.is_file():
-                rank = (endings.index(ending.lower()), entry.name)
-                found[stem] = min(rank, found.get(stem, rank))
-    nothing = (0, "")
-    names = (found.get(f"{name}{tail}", nothing)[1] for name in rows["id"])
-    return pd.Series([str(folder / name) if name else "" for name in names], dtype=str)
-
-
-def _drop_missing(
-    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool, remedy: str = _LEAVE_OUT
-) -> npt.NDArray[np.bool_]:
-    kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
-    kind = "an image"
-    if masks:
-        kept = kept & (rows["mask_path"].to_numpy(str) != "")
-        kind = "an image and a mask"
-    lacking = listed(rows["id"][~kept])
-    if kept.all():
-        return kept
-    count = f"{int((~kept).sum())} of {len(rows)} lack it ({lacking})"
-    if missing == "error":
-        sentence = expected(str(folder), f"a folder with {kind} for each row", count, remedy)
-        raise FileNotFoundError(sentence)
-    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=4)
-    return kept

@@ -15,5 +15,6 @@ from .occlusion import method_options as method_options
 from .occlusion import occlusion_mask as occlusion_mask
 from .occlusion import occlusion_removal as occlusion_removal
 from .occlusion_module import OcclusionRemoval as OcclusionRemoval
+from .preparation import prepare as prepare
 
 __all__: list[str]

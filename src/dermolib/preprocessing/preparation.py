@@ -1,0 +1,338 @@
+"""A folder of images to one packed store: decoded, cleaned and resized once, read many times."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from dermolib._checks import check_choice, check_number, expected, listed
+from dermolib._runs import TEMPORARY, differing, explained, one_thread, only_run, run_tasks
+from dermolib._types import PathLike
+from dermolib.images import whole_file
+from dermolib.listing import EXCLUDED, SUFFIXES, check_source, list_images
+from dermolib.preprocessing.packing import RECORDS, Packing
+from dermolib.preprocessing.preparing import (
+    Failure,
+    Preparing,
+    noted_states,
+    prepare_block,
+    state,
+    states,
+)
+from dermolib.preprocessing.steps import Pipeline, Step
+from dermolib.store import FORMAT, IMAGES, INDEX, MASKS, SETTINGS, PreparedStore, settings_key
+
+__all__ = ["prepare"]
+
+_RUN, _FAILED = "run.json", "failed.csv"
+_FILES = (IMAGES, MASKS, RECORDS, INDEX, SETTINGS, _RUN, _FAILED)
+_PACKAGES = ("dermolib", "numpy", "pillow")
+_BLOCK = 16  # images of a task, so that sending it costs little
+_TASKS = 8  # for each worker at least, so that none waits long for the others
+
+
+def prepare(
+    source: PathLike,
+    destination: PathLike,
+    *,
+    steps: Iterable[Step],
+    image_size: int | tuple[int, int],
+    masks: PathLike | None = None,
+    exclude: Sequence[str] = EXCLUDED,
+    errors: str = "raise",
+    overwrite: bool = False,
+    workers: int = 1,
+    progress: bool = True,
+) -> PreparedStore:
+    """Prepare all images of a folder and its subfolders, in one store that opens by memory map.
+
+    Each image is decoded, taken through `steps`, resized (`dermolib.images.resize_image`) and
+    written in its row. A `dermolib.datasets.ISICDataset` takes the store in place of the folder of
+    images and gives the samples that it would have made of them. The layout is that of
+    `dermolib.store`, in files of NumPy that others can open as well.
+
+    The store is the same bytes for any number of workers: each computes on one thread. Images run
+    in parallel on the joblib backend that is active, worker processes by default, which write into
+    the store themselves; on a cluster, all machines must see both folders under the same paths.
+    Memory holds the names of the images, not what became of them.
+
+    The same call continues an interrupted run, also one that was killed or ran out of disk, and
+    does not do again what is done; of a finished store it returns that store, at once. A store
+    made with other steps, sizes or versions, or whose source has changed, is never mixed or written
+    over: the call says what differs. A destination takes one run at a time; a second is refused.
+
+    Args:
+        source: Folder of images: JPEG, PNG, TIFF, BMP, GIF and WebP, told by their endings in any
+            case. Files and folders with names that begin with a dot are ignored.
+        destination: Folder of the store: new, empty, or that of the same run.
+        steps: What is done to each image before it is resized, in this order: ``"crop_border"``,
+            ``"occlusion_removal"`` or ``"shades_of_gray"`` by name, functions from image to image,
+            and partial functions with options: the paper's is
+            ``partial(occlusion_removal, method="luv")``. A function of yours must lie in a module;
+            its code is part of what tells stores apart.
+        image_size: Height and width in px, or one number for both; an image of other proportions is
+            squeezed.
+        masks: Folder of the lesion masks, ``ID_seg.png``, ``ID_segmentation.png`` or ``ID.png`` in
+            it or in the subfolder of the image, which are cut and resized like their images.
+        exclude: Patterns with ``*`` and ``?``, in any case, of the names or relative paths of
+            images to leave out. The default leaves out the masks that the challenges keep beside
+            images.
+        errors: ``"raise"`` refuses to finish a store of which images failed, after all others are
+            done, and lists the failed ones in ``failed.csv`` (file, error); ``"skip"`` finishes it
+            without them, with the same list.
+        overwrite: Whether a store, or a run that has not ended, may be replaced by one of other
+            settings or another source.
+        workers: Number of parallel workers, 1 or more.
+        progress: Whether a progress bar is shown.
+
+    Returns:
+        The store.
+
+    Raises:
+        TypeError: A number is not an integer, or a step is none.
+        FileNotFoundError: The source or the folder of masks is not there.
+        ValueError: The source is a file or has no images; two images have one id; the destination
+            holds something else, or a store or run of other settings or of another source; another
+            run works on it; images failed and `errors` is ``"raise"``; or an argument is unfit.
+        OSError: A folder cannot be read or written, or the disk is full.
+
+    References:
+        Memory maps of the .npy format, https://numpy.org/doc/stable/reference/generated/
+        numpy.lib.format.html.
+
+    Examples:
+        >>> from functools import partial
+        >>> from tempfile import TemporaryDirectory
+        >>> import numpy as np
+        >>> from dermolib.images import write_image
+        >>> from dermolib.preprocessing import occlusion_removal
+        >>> image = np.full((64, 64, 3), 200, dtype=np.uint8)
+        >>> image[:, 30] = 40
+        >>> steps = [partial(occlusion_removal, method="luv"), "shades_of_gray"]
+        >>> with TemporaryDirectory() as folder:
+        ...     write_image(f"{folder}/in/a.png", image)
+        ...     store = prepare(
+        ...         f"{folder}/in", f"{folder}/out", steps=steps, image_size=32, progress=False
+        ...     )
+        ...     clean = store["a"]
+        >>> clean.shape, int(clean.min()), float(store.column("share_masked")[0])
+        ((32, 32, 3), 200, 0.015625)
+    """
+    check_number(workers, "workers", low=1, integer=True)
+    check_choice(errors, "errors", ("raise", "skip"))
+    size = _size(image_size)
+    root, target = check_source(source), Path(destination).absolute()
+    mask_root = None if masks is None else check_source(masks)
+    with one_thread():
+        pipeline = Pipeline(steps)
+    files = _files(root, exclude)
+    ids = _ids(files, root)
+    settings = {
+        "steps": pipeline.settings(),
+        "image_size": list(size),
+        "masks": mask_root is not None,
+        "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
+    }
+    run = {"format": FORMAT, **settings, "source_files": _digest(files), "count": len(files)}
+    packing = Packing(target, len(files), size, mask_root is not None)
+    preparing = Preparing(root, mask_root, pipeline, packing)
+    with only_run(target), explained(target), one_thread():
+        _claim(target, run, overwrite=overwrite)
+        if (target / SETTINGS).exists():
+            return _finished(preparing, errors)
+        todo = _remaining(files, preparing)
+        with tqdm(
+            total=len(files), initial=len(files) - len(todo), unit="image", disable=not progress
+        ) as bar:
+            failures = _work(files, todo, preparing, workers, bar)
+        _report(target, files, failures, errors)
+        packing.write_index(ids, files)
+        content = {
+            "format": FORMAT,
+            "key": settings_key(settings),
+            "settings": settings,
+            "run": run,
+        }
+        _write_json(target / SETTINGS, content)
+        for name in (RECORDS, _RUN):
+            (target / name).unlink()
+    return PreparedStore(target)
+
+
+def _size(image_size: Any) -> tuple[int, int]:
+    pair = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(pair) != 2:
+        what = "a number of px, or height and width"
+        raise ValueError(expected("image_size", what, repr(image_size)))
+    for side in pair:
+        check_number(side, "image_size", low=1, integer=True)
+    return int(pair[0]), int(pair[1])
+
+
+def _files(root: Path, exclude: Sequence[str]) -> list[str]:
+    listing = list_images(root, exclude=exclude)
+    if not listing.files:
+        what = f"a folder with images ({', '.join(SUFFIXES)})"
+        got = f"{root} with none (excluded: {listing.excluded}, other files: {listing.ignored})"
+        raise ValueError(expected("source", what, got))
+    return listing.files
+
+
+def _ids(files: list[str], root: Path) -> list[str]:
+    ids = [PurePosixPath(file).stem for file in files]
+    known: dict[str, str] = {}
+    for name, file in zip(ids, files, strict=True):
+        if known.setdefault(name, file) != file:
+            what = "a folder whose images have different names"
+            got = f"{known[name]} and {file} in {root}, which both have the id {name}"
+            remedy = "Rename one of them, or exclude it."
+            raise ValueError(expected("source", what, got, remedy))
+    return ids
+
+
+def _digest(files: list[str]) -> str:
+    text = "\n".join(files).encode("utf-8", errors="surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def _claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
+    """Make the folder that of this run, or find that it is; refuse what is in the way."""
+    _check_foreign(folder)
+    found = _found_run(folder)
+    if found is not None and found != run:
+        if not overwrite:
+            what = "a new folder or that of the same run"
+            got = f"{folder} of another one ({listed(differing(found, run), most=8)})"
+            remedy = "Choose another folder, or `overwrite` to make this one anew."
+            raise ValueError(expected("destination", what, got, remedy))
+        found = None
+    if found is None:
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+        _write_json(folder / _RUN, run)
+
+
+def _check_foreign(folder: Path) -> None:
+    others = []
+    for path in folder.iterdir():
+        half = TEMPORARY.fullmatch(path.name)
+        if half and f"{half['stem']}{half['suffix']}" in _FILES:
+            path.unlink()
+        elif path.name not in _FILES and not path.name.startswith("."):
+            others.append(path.name)
+    present = [name for name in _FILES if (folder / name).exists()]
+    if present and _found_run(folder) is None:
+        others += present
+    if others:
+        what = "an empty folder or that of a store"
+        got = f"{folder} with {len(others)} other files ({listed(sorted(others))})"
+        remedy = "Choose a new folder: nothing that exists is written over."
+        raise ValueError(expected("destination", what, got, remedy))
+
+
+def _found_run(folder: Path) -> dict[str, Any] | None:
+    """Read which run made the store or has begun it; None where there is neither."""
+    for name in (SETTINGS, _RUN):
+        try:
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            found = content["run"] if name == SETTINGS else content
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            return None
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with whole_file(path) as temporary:
+        text = json.dumps(content, indent=2, sort_keys=True)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _finished(preparing: Preparing, errors: str) -> PreparedStore:
+    """Open a finished store, unless its source has changed or images lack that must be there."""
+    folder = preparing.packing.folder
+    store = PreparedStore(folder)
+    noted = zip(store.files, store.column("size"), store.column("modified"), strict=True)
+    changed = [file for file, *was in noted if state(preparing.source / file) != tuple(was)]
+    if changed:
+        what = "the store of a source that has not changed"
+        got = f"{folder}, since when {len(changed)} images did ({listed(changed)})"
+        remedy = "Pass `overwrite` to make it anew."
+        raise ValueError(expected("destination", what, got, remedy))
+    if errors == "raise" and (folder / _FAILED).exists():
+        report = folder / _FAILED
+        with report.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            _, *failed = csv.reader(file)
+        remedy = 'Mend these files and `overwrite`, or pass `errors="skip"` to do without.'
+        raise ValueError(_failed_words(folder, failed, remedy))
+    return store
+
+
+def _remaining(files: list[str], preparing: Preparing) -> list[int]:
+    """List the rows that are not done, or whose files have changed since."""
+    records = preparing.packing.records()
+    if records is None:
+        preparing.packing.create()
+        return list(range(len(files)))
+    return [
+        row
+        for row, file in enumerate(files)
+        if not records["done"][row] or states(file, preparing) != noted_states(records[row])
+    ]
+
+
+def _work(
+    files: list[str], todo: list[int], preparing: Preparing, workers: int, bar: Any
+) -> list[Failure]:
+    size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
+    failures: list[Failure] = []
+    blocks = _blocks(files, todo, size, preparing)
+    with closing(run_tasks(prepare_block, blocks, workers=workers)) as results:
+        for count, failed in results:
+            failures += failed
+            bar.update(count)
+    return failures
+
+
+def _blocks(
+    files: list[str], todo: list[int], size: int, preparing: Preparing
+) -> Iterator[tuple[Any, ...]]:
+    for first in range(0, len(todo), size):
+        rows = todo[first : first + size]
+        yield [(row, files[row]) for row in rows], preparing
+
+
+def _report(folder: Path, files: list[str], failures: list[Failure], errors: str) -> None:
+    """List the images that failed, and stop unless the user does without them."""
+    (folder / _FAILED).unlink(missing_ok=True)
+    if not failures:
+        return
+    rows = [(files[row], reason) for row, reason in sorted(failures)]
+    with (
+        whole_file(folder / _FAILED) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("file", "error"))
+        table.writerows(rows)
+    if errors == "raise":
+        remedy = 'Mend these files and call again, or pass `errors="skip"` to do without.'
+        raise ValueError(_failed_words(folder, rows, remedy))
+    if len(failures) == len(files):
+        raise ValueError(_failed_words(folder, rows, "There is nothing to prepare."))
+
+
+def _failed_words(folder: Path, failed: Sequence[Sequence[str]], remedy: str) -> str:
+    shown = "; ".join(f"{file}: {reason}" for file, reason in failed[:3])
+    more = f"; {folder / _FAILED} names all" if len(failed) > 3 else ""
+    got = f"{len(failed)} that cannot be prepared ({shown}{more})"
+    return expected("source", "a folder of images that can be prepared", got, remedy)

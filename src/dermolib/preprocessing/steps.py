@@ -1,0 +1,186 @@
+"""Steps of a preparation: what they are called, what decides their result, and how they run."""
+
+import functools
+import hashlib
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dermolib._checks import check_choice, check_image, expected
+from dermolib._types import Image, Mask
+from dermolib.preprocessing.border import Box, crop_border, field_of_view
+from dermolib.preprocessing.color import shades_of_gray
+from dermolib.preprocessing.occlusion import occlusion_removal, removal_options
+
+__all__ = ["STEPS", "Pipeline", "Prepared", "Step"]
+
+Step: TypeAlias = str | Callable[..., Image]
+"""A name of `STEPS`, or a function from image to image, or a `functools.partial` of one."""
+
+STEPS: dict[str, Callable[..., Image]] = {
+    "crop_border": crop_border,
+    "occlusion_removal": occlusion_removal,
+    "shades_of_gray": shades_of_gray,
+}
+"""Functions that a step can be named by."""
+
+_TRIED = 64  # px a side of the image that steps are tried out on
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image after its steps, and what they did.
+
+    Attributes:
+        image: Image (H, W, 3), uint8 RGB.
+        mask: Lesion mask (H, W), bool, or None where there is none.
+        box: Part of the image that is left, in pixels of the file.
+        share_masked: Share of pixels that hair removal replaced, 0..1.
+    """
+
+    image: Image
+    mask: Mask | None
+    box: Box
+    share_masked: float
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A step with its name, and the options that were given for it."""
+
+    name: str
+    function: Callable[..., Image]
+    options: tuple[tuple[str, Any], ...]
+
+
+class Pipeline:
+    """Steps in their order.
+
+    Args:
+        steps: Names, functions, or partial functions.
+
+    Raises:
+        TypeError: A step is none of these, or has options that are not plain values.
+        ValueError: A name is unknown, or an option is out of range.
+    """
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        """Look the steps up, and try them out."""
+        if isinstance(steps, str) or not hasattr(steps, "__iter__"):
+            got = repr(steps) if isinstance(steps, str) else f"an object of {type(steps).__name__}"
+            raise TypeError(expected("steps", "a list of steps", got, f"Write `[{steps!r}]`."))
+        self._steps = [_named(step, f"steps[{place}]") for place, step in enumerate(steps)]
+        self.run(np.full((_TRIED, _TRIED, 3), 128, np.uint8), None)
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Gather what decides the result of each step, as JSON values."""
+        return [_settings(step) for step in self._steps]
+
+    def run(self, image: Image, mask: Mask | None) -> Prepared:
+        """Take an image through all steps; it is not modified.
+
+        Args:
+            image: Image (H, W, 3), uint8 RGB.
+            mask: Lesion mask (H, W), bool, cut where the image is cut; or None.
+
+        Returns:
+            The image after the last step.
+
+        Raises:
+            TypeError: A step returns something else than an image.
+            ValueError: A step other than ``crop_border`` changes the size while there is a mask.
+        """
+        box, share = Box.full(image.shape), 0.0
+        for step in self._steps:
+            if step.function is crop_border:
+                part = field_of_view(image, **dict(step.options))
+                image = part.crop(image)
+                mask = None if mask is None else part.crop(mask)
+                box = _within(box, part)
+            elif step.function is occlusion_removal:
+                image, hair = occlusion_removal(image, return_mask=True, **dict(step.options))
+                share = float(hair.mean())
+            else:
+                image = _own(step, image, mask)
+        return Prepared(image, mask, box, share)
+
+
+def _named(step: Any, place: str) -> _Named:
+    function, options = step, {}
+    if isinstance(step, functools.partial):
+        function, options = step.func, dict(step.keywords)
+        if step.args:
+            what = "a partial function with keywords alone"
+            raise TypeError(expected(place, what, f"one with {len(step.args)} positional ones"))
+    if isinstance(function, str):
+        check_choice(function, place, STEPS)
+        function = STEPS[function]
+    what = "a name, a function with a name of its own, or a `functools.partial` of one"
+    if not inspect.isfunction(function):
+        raise TypeError(expected(place, what, f"an object of type {type(function).__name__}"))
+    if "<" in function.__qualname__:
+        remedy = "Define it with `def` at the top of a module: its name tells stores apart."
+        raise TypeError(expected(place, what, function.__qualname__, remedy))
+    for name, value in options.items():
+        plain = value is None or isinstance(value, (str, bool, int, float))
+        if not plain or name == "return_mask":
+            what = "a number, a text, True, False or None"
+            got = f"an object of type {type(value).__name__}"
+            raise TypeError(expected(f"{place}.{name}", what, got))
+    names = {known: name for name, known in STEPS.items()}
+    name = names.get(function, f"{function.__module__}:{function.__qualname__}")
+    return _Named(name, function, tuple(sorted(options.items())))
+
+
+def _settings(step: _Named) -> dict[str, Any]:
+    """Note all options, defaults too: other defaults in another version are other settings."""
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(step.function).parameters.values()
+        if parameter.default is not inspect.Parameter.empty and parameter.name != "return_mask"
+    }
+    options = {**defaults, **dict(step.options)}
+    if step.function is occlusion_removal:
+        given = {name: value for name, value in step.options if name not in defaults}
+        options |= removal_options(options["method"], given)
+    plain = {name: _plain(value) for name, value in sorted(options.items())}
+    noted: dict[str, Any] = {"step": step.name, "options": plain}
+    if step.function not in STEPS.values():
+        noted["source"] = _source_digest(step.function)
+    return noted
+
+
+def _plain(value: Any) -> Any:
+    """Make numbers that are equal look equal, and infinity a text that JSON has."""
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    return float(value) if math.isfinite(value) else str(value)
+
+
+def _source_digest(function: Callable[..., Any]) -> str:
+    """Digest the code of a function of others, empty where there is none to be read."""
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+    except OSError:
+        return ""
+
+
+def _within(box: Box, part: Box) -> Box:
+    """Say where a part of a box lies in what the box lies in."""
+    return Box(
+        box.top + part.top, box.top + part.bottom, box.left + part.left, box.left + part.right
+    )
+
+
+def _own(step: _Named, image: Image, mask: Mask | None) -> Image:
+    """Run a step of which nothing is known."""
+    made = check_image(step.function(image, **dict(step.options)), step.name)
+    if mask is not None and made.shape != image.shape:
+        what = f"a step that keeps the size {image.shape[:2]}, since there is a mask"
+        remedy = "Of the steps that cut, `crop_border` alone can cut a mask as well."
+        raise ValueError(expected(step.name, what, f"{made.shape[:2]}", remedy))
+    return made

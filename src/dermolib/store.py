@@ -1,0 +1,376 @@
+"""Prepared images in one file that opens by memory map: written by `prepare`, read by datasets.
+
+A store is a folder. ``images.npy`` holds all images (N, H, W, 3), uint8 RGB, and ``masks.npy``,
+where there are lesion masks, all of them (N, H, W), bool: files of NumPy that anyone can open with
+``numpy.load(..., mmap_mode="r")``. ``index.csv`` says which row is which image, and ``store.json``
+how they were made. It is written last: a folder without it is no store, or one that is not done.
+"""
+
+import csv
+import functools
+import hashlib
+import json
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._runs import differing
+from dermolib._types import Image, Indices, Mask, PathLike
+from dermolib.images import read_image, read_mask
+
+__all__ = [
+    "FORMAT",
+    "INDEX_COLUMNS",
+    "PreparedStore",
+    "content_digest",
+    "is_store",
+    "load_image",
+    "load_mask",
+]
+
+FORMAT = "dermolib-store-1"
+"""Name of the layout; a store of another one is refused."""
+
+INDEX_COLUMNS = (
+    "row",
+    "id",
+    "file",
+    "height",
+    "width",
+    "top",
+    "bottom",
+    "left",
+    "right",
+    "share_masked",
+    "size",
+    "modified",
+)
+"""Columns of the index, in their order."""
+
+IMAGES, MASKS, INDEX, SETTINGS = "images.npy", "masks.npy", "index.csv", "store.json"
+
+_LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
+_ROW = re.compile(r"(?P<file>.*[/\\](?:images|masks)\.npy)#(?P<row>\d+)")
+
+
+class PreparedStore:
+    """Prepared images of one size, opened by memory map: nothing is read before it is asked for.
+
+    It pickles as its path. Images come out as copies, which may be written to.
+
+    Args:
+        path: Folder of the store.
+        expect: Settings that the store must have been made with, by their names in `settings`; the
+            others may be anything.
+
+    Attributes:
+        path: Folder of the store, absolute.
+        settings: How the images were made: ``steps``, ``image_size``, ``masks``, ``versions``.
+        key: Digest of the settings: two stores with the same key were made alike.
+        ids: Ids (N,): names of the files without folder and ending, in the order of the files.
+        files: Files (N,), relative to the folder that was prepared, with slashes.
+        row_numbers: Row of each image in ``images.npy`` (N,).
+
+    Raises:
+        DatasetNotFoundError: There is no store, or one that is not done.
+        ValueError: The store has another format or other settings than expected, or a file of it is
+            damaged.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dermolib.images import write_image
+        >>> from dermolib.preprocessing import prepare
+        >>> with TemporaryDirectory() as folder:
+        ...     write_image(f"{folder}/in/a.png", np.full((64, 48, 3), 200, np.uint8))
+        ...     store = prepare(
+        ...         f"{folder}/in", f"{folder}/store", steps=[], image_size=32, progress=False
+        ...     )
+        ...     image = store["a"]
+        >>> len(store), image.shape, int(image.max())
+        (1, (32, 32, 3), 200)
+    """
+
+    def __init__(self, path: PathLike, *, expect: Mapping[str, Any] | None = None) -> None:
+        """Open the index; the images are mapped."""
+        self.path = Path(path).absolute()
+        content = _read_settings(self.path)
+        self.settings: dict[str, Any] = content["settings"]
+        self.key: str = content["key"]
+        self._check_expected({} if expect is None else dict(expect))
+        self._rows = _read_index(self.path)
+        self.row_numbers: Indices = self._rows["row"]
+        self.ids: npt.NDArray[np.object_] = self._rows["id"]
+        self.files: npt.NDArray[np.object_] = self._rows["file"]
+        self._place = {name: place for place, name in enumerate(self.ids)}
+        self._images = _mapped(self.path / IMAGES)
+        self._masks = _mapped(self.path / MASKS) if self.has_masks else None
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images, in px."""
+        height, width = self.settings["image_size"]
+        return height, width
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the store has lesion masks."""
+        return bool(self.settings["masks"])
+
+    @property
+    def images(self) -> npt.NDArray[np.uint8]:
+        """All rows of ``images.npy`` (R, H, W, 3), read-only; `row_numbers` are those in use."""
+        return self._images
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column of the index.
+
+        Args:
+            name: ``"height"`` and ``"width"`` of the file in px; ``"top"``, ``"bottom"``,
+                ``"left"`` and ``"right"`` of the part that was kept; ``"share_masked"`` by hair
+                removal, 0..1; or another of `INDEX_COLUMNS`.
+
+        Returns:
+            Values (N,).
+        """
+        return self._rows[name]
+
+    def find(self, ids: Iterable[str]) -> Indices:
+        """Look up images.
+
+        Args:
+            ids: Ids.
+
+        Returns:
+            Number of each image, 0..N-1, and -1 where the store has none.
+        """
+        return np.array([self._place.get(name, -1) for name in ids], dtype=np.intp)
+
+    def image(self, number: int) -> Image:
+        """Copy an image out of the map.
+
+        Args:
+            number: Number of the image, 0..N-1.
+
+        Returns:
+            Image (H, W, 3), uint8 RGB.
+        """
+        image: Image = self._images[self.row_numbers[number]].copy()
+        return image
+
+    def mask(self, number: int) -> Mask:
+        """Copy a lesion mask out of the map.
+
+        Args:
+            number: Number of the image, 0..N-1.
+
+        Returns:
+            Mask (H, W), bool.
+
+        Raises:
+            RuntimeError: The store has no masks.
+        """
+        if self._masks is None:
+            remedy = "Prepare the folder with `masks=`."
+            raise RuntimeError(expected("store", "one with masks", str(self.path), remedy))
+        mask: Mask = self._masks[self.row_numbers[number]].copy()
+        return mask
+
+    def image_path(self, number: int) -> str:
+        """Name an image so that `load_image` finds it, in this and in other processes."""
+        return f"{self.path / IMAGES}#{self.row_numbers[number]}"
+
+    def mask_path(self, number: int) -> str:
+        """Name a mask so that `load_mask` finds it; empty where the store has none."""
+        return f"{self.path / MASKS}#{self.row_numbers[number]}" if self.has_masks else ""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.ids)
+
+    def __getitem__(self, name: str) -> Image:
+        """Copy an image out of the map by its id.
+
+        Raises:
+            KeyError: There is no image of that id.
+        """
+        return self.image(self._place[name])
+
+    def __repr__(self) -> str:
+        """Say how many images of which size, made by which steps, and where they are."""
+        height, width = self.image_size
+        steps = ", ".join(step["step"] for step in self.settings["steps"]) or "no steps"
+        return f"PreparedStore({len(self)} images of {height} x {width} px, {steps}, {self.path})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path: a map cannot travel, and what it shows lies there."""
+        return type(self), (self.path,)
+
+    def _check_expected(self, expect: dict[str, Any]) -> None:
+        found = {name: self.settings.get(name) for name in expect}
+        wanted = json.loads(json.dumps(expect))
+        if found != wanted:
+            what = "a store made with the expected settings"
+            got = f"one of others ({listed(differing(found, wanted))})"
+            raise ValueError(expected(str(self.path), what, got, "Prepare the folder anew."))
+
+
+def is_store(path: PathLike) -> bool:
+    """Tell whether a folder is a store, done or not."""
+    return (Path(path) / SETTINGS).is_file() or (Path(path) / IMAGES).is_file()
+
+
+def load_image(path: str) -> Image:
+    """Read an image: a file, or a row of a store as `PreparedStore.image_path` names it.
+
+    Args:
+        path: Path of a file, or of ``images.npy`` with ``#`` and the number of a row.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read as an image, or the store is damaged.
+    """
+    row = _row_of(path)
+    return read_image(path) if row is None else np.array(row)
+
+
+def load_mask(path: str, *, shape: tuple[int, int]) -> Mask:
+    """Read a mask: a file, or a row of a store as `PreparedStore.mask_path` names it.
+
+    Args:
+        path: Path of a file, or of ``masks.npy`` with ``#`` and the number of a row.
+        shape: Height and width that it must have, in px.
+
+    Returns:
+        Mask (H, W), bool.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read as a mask, or its size is not `shape`.
+    """
+    row = _row_of(path)
+    return read_mask(path, shape=shape) if row is None else np.array(row)
+
+
+def content_digest(path: str) -> bytes:
+    """Digest what a path of `load_image` or `load_mask` holds.
+
+    Args:
+        path: Path of a file, or a row of a store.
+
+    Returns:
+        SHA-256 of the bytes of the file or row.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read.
+    """
+    row = _row_of(path)
+    if row is not None:
+        return hashlib.sha256(np.ascontiguousarray(row).data).digest()
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(expected(str(path), "a readable file", error)) from error
+
+
+def settings_key(settings: Mapping[str, Any]) -> str:
+    """Digest settings into the key of a store."""
+    text = json.dumps([FORMAT, settings], sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def _row_of(path: str) -> npt.NDArray[Any] | None:
+    """Look up a row of a store; None for a path of a file."""
+    match = _ROW.fullmatch(path)
+    if match is None:
+        return None
+    file = match["file"]
+    try:
+        state = Path(file).stat()
+    except FileNotFoundError:
+        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
+    # A store that is made anew is another file under the same name
+    rows: npt.NDArray[Any] = _mapped_once(file, state.st_ino, state.st_mtime_ns)
+    return rows[int(match["row"])]  # type: ignore[no-any-return]  # a row is an array again
+
+
+@functools.lru_cache(maxsize=8)
+def _mapped_once(file: str, _inode: int, _modified: int) -> npt.NDArray[Any]:
+    return _mapped(Path(file))
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Map a file of NumPy; as a plain array, since each look into a `numpy.memmap` costs more."""
+    try:
+        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped.view(np.ndarray)
+    except FileNotFoundError:
+        raise DatasetNotFoundError(path, _LAYOUT) from None
+    except (ValueError, EOFError) as error:
+        remedy = "Prepare the folder anew."
+        raise ValueError(expected(str(path), "an array of a store", error, remedy)) from error
+
+
+_TEXTS = ("id", "file")
+_CODES = {"share_masked": "d"}  # of `array.array`; the other numbers are whole
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        if not (path / IMAGES).exists():
+            raise DatasetNotFoundError(path / SETTINGS, _LAYOUT) from None
+        what = "a store that is done"
+        remedy = "Call `prepare` again with the settings of that run: it continues."
+        raise ValueError(expected(str(path), what, "one that is not", remedy)) from None
+    except ValueError:
+        content = None
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT or not {"settings", "key"} <= content.keys():
+        what = f"a store of the format {FORMAT!r}"
+        remedy = "Prepare the folder anew with this version."
+        raise ValueError(expected(str(path), what, f"{found!r}", remedy))
+    return dict(content)
+
+
+def _read_index(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with (path / INDEX).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return _columns(csv.reader(file))
+    except FileNotFoundError:
+        raise DatasetNotFoundError(path / INDEX, _LAYOUT) from None
+    except ValueError as error:
+        what = "the index of a store"
+        remedy = "Prepare the folder anew."
+        raise ValueError(expected(str(path / INDEX), what, error, remedy)) from error
+
+
+def _columns(rows: Iterator[list[str]]) -> dict[str, npt.NDArray[Any]]:
+    """Read columns row by row, into compact arrays: half a million rows are common."""
+    header = tuple(next(rows, ()))
+    if header != INDEX_COLUMNS:
+        raise ValueError(f"the columns {listed(header, most=len(INDEX_COLUMNS))}")
+    columns: list[Any] = [
+        [] if name in _TEXTS else array(_CODES.get(name, "q")) for name in INDEX_COLUMNS
+    ]
+    readers = [str if name in _TEXTS else float if name in _CODES else int for name in header]
+    for fields in rows:
+        for column, read, text in zip(columns, readers, fields, strict=True):
+            column.append(read(text))
+    return {
+        name: np.array(column, dtype=object if name in _TEXTS else None)
+        for name, column in zip(header, columns, strict=True)
+    }
