@@ -248,16 +248,18 @@ def _border(
     outlines, _ = cv2.findContours(outside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     border = np.zeros_like(hull)
     for outline in outlines:
+        left, top, width, height = cv2.boundingRect(outline)
+        around = np.s_[max(0, top - 2) : top + height + 2, max(0, left - 2) : left + width + 2]
+        filled = cv2.drawContours(np.zeros_like(hull), [outline], 0, 1, cv2.FILLED)[around]
         # A piece may go round the hull, which its outline holds as well
-        filled = cv2.drawContours(np.zeros_like(hull), [outline], 0, 1, cv2.FILLED)
-        piece = cv2.bitwise_and(filled, outside)
-        edge = cv2.bitwise_and(cv2.dilate(piece, _WIDE_SQUARE), hull)
+        piece = cv2.bitwise_and(filled, outside[around])
+        edge = cv2.bitwise_and(cv2.dilate(piece, _WIDE_SQUARE), hull[around])
         if (
             cv2.countNonZero(piece) >= _FEWEST
-            and cv2.mean(brightness, piece)[0] <= _BLACK * level
-            and cv2.mean(lit, edge)[0] >= _LIT_EDGE
+            and cv2.mean(brightness[around], piece)[0] <= _BLACK * level
+            and cv2.mean(lit[around], edge)[0] >= _LIT_EDGE
         ):
-            border[piece > 0] = 1
+            border[around] |= piece > 0
     return border
 
 
@@ -319,7 +321,8 @@ def _light_line(lines: Image, span: slice, cell: int, level: float) -> int:
         return 0
     first = max(0, span.start - cell)
     step = max(1, lines.shape[1] // _SAMPLES)
-    brightness = lines[first : span.start + cell + 1, ::step].max(axis=2)
+    some = lines[first : span.start + cell + 1, ::step]
+    brightness = np.maximum(np.maximum(some[..., 0], some[..., 1]), some[..., 2])
     shares = (brightness >= level).mean(axis=1)
     begun = np.flatnonzero(shares >= _LIT_LINE)
     return first + int(begun[0]) if begun.size else int(span.start)
