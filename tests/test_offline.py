@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from dermolib._runs import only_run
 from dermolib.augmentation import augment_offline, copies, is_blank, plan_offline, preset
 from dermolib.augmentation.journal import COLUMNS
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import read_image, read_mask, write_image, write_mask
+from dermolib.preprocessing import prepare
 
 CHALLENGE = (3391, 9657, 2492, 650, 1968, 179, 190, 471)
 FACTORS = {3: 3, 5: 7, 6: 6, 7: 3}
@@ -381,6 +383,70 @@ def test_an_interrupted_run_continues_with_the_same_bytes_and_keeps_what_was_fin
     assert all(after.written[name] == before.written[name] for name in finished)
 
 
+def test_a_second_run_on_the_same_destination_is_told(rows: Rows, tmp_path: Path) -> None:
+    folder = tmp_path / "aug"
+    sentence = f"Expected `destination` to be a folder that no other run is working on, but got {folder} of one."
+    with only_run(folder), pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        run(rows, folder)
+
+    assert len(run(rows, folder)) == 5
+
+
+def test_a_refused_folder_is_left_as_it_was(rows: Rows, tmp_path: Path) -> None:
+    folder = tmp_path / "aug"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+
+    with pytest.raises(ValueError, match=r"1 other files \(notes\.txt\)"):
+        run(rows, folder)
+
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_is_told_and_the_next_call_continues(
+    rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "aug"
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "write_image", failing_after(2))
+        with pytest.raises(OSError, match="what is finished is kept"):
+            run(rows, folder)
+
+    assert len(run(rows, folder)) == 5
+    assert snapshot(folder).data == snapshot_of_whole_run(rows, tmp_path)
+
+
+def snapshot_of_whole_run(rows: Rows, tmp_path: Path) -> dict[str, bytes]:
+    run(rows, tmp_path / "whole")
+    return snapshot(tmp_path / "whole").data
+
+
+def test_rows_of_a_store_are_augmented_like_its_images_as_files(rows: Rows, tmp_path: Path) -> None:
+    source = tmp_path / "images"
+    no_mask = rows.table["mask_path"] == ""
+    write_mask(source / f"{rows.table['id'][no_mask].iloc[0]}_seg.png", np.zeros((40, 56), bool))
+    store = prepare(
+        source, tmp_path / "store", steps=[], image_size=32, masks=source, progress=False
+    )
+    stored, files = rows.table.copy(), rows.table.copy()
+    numbers = store.find(rows.table["id"])
+    stored["image_path"] = [store.image_path(number) for number in numbers]
+    stored["mask_path"] = [store.mask_path(number) for number in numbers]
+    for number, name in zip(numbers, rows.table["id"], strict=True):
+        write_image(tmp_path / "files" / f"{name}.png", store.image(number))
+        write_mask(tmp_path / "files" / f"{name}_seg.png", store.mask(number))
+    files["image_path"] = [str(tmp_path / "files" / f"{name}.png") for name in files["id"]]
+    files["mask_path"] = [str(tmp_path / "files" / f"{name}_seg.png") for name in files["id"]]
+
+    manifest = run(replace(rows, table=stored), tmp_path / "a")
+
+    assert manifest == run(replace(rows, table=files), tmp_path / "b")
+    made, expected = snapshot(tmp_path / "a").data, snapshot(tmp_path / "b").data
+    assert {name: data for name, data in made.items() if name != "run.json"} == {
+        name: data for name, data in expected.items() if name != "run.json"
+    }
+
+
 def test_halves_that_a_killed_run_left_are_cleared_away(rows: Rows, tmp_path: Path) -> None:
     run(rows, tmp_path / "whole")
     folder = tmp_path / "parts"
@@ -502,10 +568,10 @@ def test_a_missing_image_is_named(rows: Rows, tmp_path: Path) -> None:
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_rows_that_are_not_for_training_are_refused(rows: Rows, tmp_path: Path, split: str) -> None:
     sentence = (
-        f"Expected `dataset.split` to be 'train', but got '{split}'. "
-        "Split by lesion first, then augment the training side alone."
+        f"Expected `dataset.split` to be 'train', but got '{split}' (5 rows: IMG_0, IMG_1, IMG_2, "
+        "IMG_3, IMG_4). Split by lesion first, then augment the training side alone."
     )
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         run(replace(rows, split=split), tmp_path / "aug")
 
 
@@ -588,7 +654,9 @@ def test_a_preset_that_draws_nothing_is_refused(rows: Rows, tmp_path: Path) -> N
     )
     with pytest.raises(ValueError, match=sentence):
         run(rows, tmp_path / "aug", preset="evaluation")
-    with pytest.raises(ValueError, match="Expected `preset` to be one of 'paper', 'light'"):
+    with pytest.raises(
+        ValueError, match="Expected `preset` to be one of 'strong', 'paper', 'light'"
+    ):
         run(rows, tmp_path / "aug", preset="heavy")
 
 
