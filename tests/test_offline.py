@@ -385,7 +385,10 @@ def test_an_interrupted_run_continues_with_the_same_bytes_and_keeps_what_was_fin
 
 def test_a_second_run_on_the_same_destination_is_told(rows: Rows, tmp_path: Path) -> None:
     folder = tmp_path / "aug"
-    sentence = f"Expected `destination` to be a folder that no other run is working on, but got {folder} of one."
+    sentence = (
+        "Expected `destination` to be a folder that no other run is working on, but got "
+        f"{folder} of one. Wait for that run to end"
+    )
     with only_run(folder), pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         run(rows, folder)
 

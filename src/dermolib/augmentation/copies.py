@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from dermolib._checks import check_image, check_number, expected
+from dermolib._runs import settle
 from dermolib._types import Image, Mask
 from dermolib.augmentation.presets import SMALLEST, Preset
-from dermolib.images import read_image, read_mask, write_image, write_mask
+from dermolib.images import write_image, write_mask
+from dermolib.store import load_image, load_mask
 
 __all__ = ["CopyTask", "Drawing", "draw_seed", "is_blank", "make_copies"]
 
@@ -129,9 +131,10 @@ def make_copies(task: CopyTask, drawing: Drawing) -> list[dict[str, str]]:
         ValueError: A file cannot be read, the mask has another size, the source is blank or too
             small for a draw at its own size, or none of 20 draws showed anything.
     """
-    image = read_image(task.image_path)
+    settle()
+    image = load_image(task.image_path)
     height, width = image.shape[:2]
-    mask = read_mask(task.mask_path, shape=(height, width)) if task.mask_path else None
+    mask = load_mask(task.mask_path, shape=(height, width)) if task.mask_path else None
     if drawing.image_size is None and min(height, width) < SMALLEST:
         what = f"an image of {SMALLEST} px or more a side where its size is kept"
         remedy = "Give an `image_size`, or leave its row out of the table."

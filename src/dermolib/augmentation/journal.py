@@ -50,6 +50,19 @@ class RunFolder:
         self.path = path
         self.settings = dict(settings)
 
+    def check(self) -> None:
+        """Refuse a folder that holds something else; nothing is written.
+
+        Raises:
+            ValueError: It is a file, or holds something else or a run with other settings.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ValueError(expected("destination", "a folder", f"the file {self.path}"))
+        if (self.path / _SETTINGS).exists():
+            self._compare()
+        else:
+            self._check_empty()
+
     def open(self, names: Iterable[str]) -> dict[str, Row]:
         """Claim the folder for this run, or find what the same run finished before.
 
@@ -63,11 +76,8 @@ class RunFolder:
             ValueError: The folder holds something else, a run with other settings, or notes of its
                 progress that cannot be read.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(expected("destination", "a folder", f"the file {self.path}"))
-        if (self.path / _SETTINGS).exists():
-            self._compare()
-        else:
+        self.check()
+        if not (self.path / _SETTINGS).exists():
             self._claim()
         self._clear({*names, _SETTINGS, _PROGRESS, _MANIFEST})
         rows = {row["ID"]: row for row in self._recorded() if self._is_there(row)}
@@ -95,7 +105,7 @@ class RunFolder:
         (self.path / _PROGRESS).unlink()
         return self.path / _MANIFEST
 
-    def _claim(self) -> None:
+    def _check_empty(self) -> None:
         present = sorted(self.path.iterdir()) if self.path.exists() else []
         others = [path.name for path in present if not path.name.startswith(".")]
         if others:
@@ -103,6 +113,8 @@ class RunFolder:
             got = f"{self.path} with {len(others)} other files ({listed(others)})"
             remedy = "Choose a new folder: nothing that exists is written over."
             raise ValueError(expected("destination", what, got, remedy))
+
+    def _claim(self) -> None:
         with whole_file(self.path / _SETTINGS) as temporary:
             text = json.dumps(self.settings, indent=2, sort_keys=True)
             temporary.write_text(f"{text}\n", encoding="utf-8")

@@ -7,9 +7,9 @@ the images of other classes lack.
 """
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,21 +19,21 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from dermolib._checks import check_choice, check_number, expected, listed
+from dermolib._runs import explained, one_thread, only_run, run_tasks
 from dermolib._types import PathLike
 from dermolib.augmentation.copies import CopyTask, Drawing, make_copies
 from dermolib.augmentation.journal import RunFolder
 from dermolib.augmentation.presets import Preset, list_presets
 from dermolib.diagnoses import DIAGNOSES, Diagnosis
+from dermolib.store import content_digest
 
 __all__ = ["Augmentable", "augment_offline", "plan_offline"]
 
 _READ = ("id", "label", "lesion", "age", "sex", "site", "image_path", "mask_path")
 _PACKAGES = ("dermolib", "albumentations", "numpy", "pillow")
-_BLOCK = 8  # tasks for each worker at a time, where a backend of joblib gives lists alone
 
 
 class Augmentable(Protocol):
@@ -118,9 +118,11 @@ def augment_offline(
     The bytes of a file depend on its source, the settings and the versions of the libraries alone,
     not on the number of workers or on other rows. Files appear whole or not at all, and the same
     call continues an interrupted run without making a finished file again and ends with the same
-    bytes; ``run.json`` in the folder tells it that the run is the same: by its settings, its rows
+    bytes. ``run.json`` in the folder tells it that the run is the same: by its settings, its rows
     and the content of its source files, which every call reads for that, but not by where they lie.
-    Sources run in parallel on the joblib backend that is active, worker processes by default.
+    A destination takes one run at a time; a second one is refused. Sources run in parallel on the
+    joblib backend that is active, worker processes by default; on a cluster, all machines must see
+    the sources and the destination under the same paths.
 
     Args:
         dataset: Training images, for example a `dermolib.datasets.ISICDataset`.
@@ -146,7 +148,8 @@ def augment_offline(
             has no table of rows.
         FileNotFoundError: An image or a mask is not there.
         ValueError: The rows are not for training, have no class or no image, or are augmented
-            already; they share an image or a lesion with `held_out`; an id of a copy exists; the
+            already; they share an image or a lesion with `held_out`; another run works on the
+            destination; an id of a copy exists; the
             preset draws nothing at random; the destination holds something else, another run, or
             notes that cannot be read; a source is blank, cannot be read, or is too small to be
             drawn at its own size; or a factor, class or number is unfit.
@@ -172,16 +175,22 @@ def augment_offline(
         "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
     }
     folder = RunFolder(Path(destination), settings)
-    names = (name for task in tasks for copy in task.copies for name in task.files(copy))
-    rows = folder.open(names)
+    names = [name for task in tasks for copy in task.copies for name in task.files(copy)]
     drawing = Drawing(folder.path.absolute(), preset, image_size, int(seed))
-    total = sum(len(task.copies) for task in tasks)
-    with tqdm(total=total, initial=len(rows), unit="image", disable=not progress) as bar:
-        for made in _run(list(_remaining(tasks, rows)), drawing, workers):
-            folder.add(made)
-            rows.update((row["ID"], row) for row in made)
-            bar.update(len(made))
-    return folder.finish(rows[task.name(copy)] for task in tasks for copy in task.copies)
+    copies = [task.name(copy) for task in tasks for copy in task.copies]
+    folder.check()
+    with only_run(folder.path), explained(folder.path), one_thread():
+        rows = folder.open(names)
+        calls = ((task, drawing) for task in _remaining(tasks, rows))
+        with (
+            tqdm(total=len(copies), initial=len(rows), unit="image", disable=not progress) as bar,
+            closing(run_tasks(make_copies, calls, workers=workers, ordered=False)) as results,
+        ):
+            for made in results:
+                folder.add(made)
+                bar.update(len(made))
+                rows.update((row["ID"], row) for row in made)
+        return folder.finish(rows[name] for name in copies)
 
 
 def _factors(factors: Mapping[Any, int], labels: list[Any]) -> dict[Any, int]:
@@ -231,7 +240,8 @@ def _training_rows(dataset: Augmentable) -> pd.DataFrame:
     table = _table(dataset, "dataset")
     if dataset.split != "train":
         remedy = "Split by lesion first, then augment the training side alone."
-        raise ValueError(expected("dataset.split", "'train'", repr(dataset.split), remedy))
+        rows = f"{dataset.split!r} ({len(table)} rows: {listed(table['id'])})"
+        raise ValueError(expected("dataset.split", "'train'", rows, remedy))
     for column in _READ:
         if column not in table.columns:
             what = f"a table with the column `{column}`"
@@ -304,18 +314,8 @@ def _digest_files(tasks: list[CopyTask]) -> str:
     digest = hashlib.sha256()
     for task in tasks:
         for path in (task.image_path, task.mask_path):
-            digest.update(_digest_file(path) if path else bytes(digest.digest_size))
+            digest.update(content_digest(path) if path else bytes(digest.digest_size))
     return digest.hexdigest()
-
-
-def _digest_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(expected(str(path), "a readable file", error)) from error
 
 
 def _remaining(tasks: list[CopyTask], rows: Mapping[str, Any]) -> Iterator[CopyTask]:
@@ -323,17 +323,3 @@ def _remaining(tasks: list[CopyTask], rows: Mapping[str, Any]) -> Iterator[CopyT
         copies = tuple(copy for copy in task.copies if task.name(copy) not in rows)
         if copies:
             yield replace(task, copies=copies)
-
-
-def _run(tasks: list[CopyTask], drawing: Drawing, workers: int) -> Iterator[list[dict[str, str]]]:
-    """Run the tasks on joblib; results come as they are ready, so that memory stays flat."""
-    calls = (delayed(make_copies)(task, drawing) for task in tasks)
-    try:
-        pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-    except ValueError:
-        # The backends of Ray and of multiprocessing give lists alone.
-        pool = Parallel(n_jobs=workers)
-        while block := list(itertools.islice(calls, _BLOCK * workers)):
-            yield from pool(block)
-    else:
-        yield from pool(calls)

@@ -16,5 +16,7 @@ from .occlusion import occlusion_mask as occlusion_mask
 from .occlusion import occlusion_removal as occlusion_removal
 from .occlusion_module import OcclusionRemoval as OcclusionRemoval
 from .preparation import prepare as prepare
+from .steps import STEPS as STEPS
+from .steps import Step as Step
 
 __all__: list[str]
