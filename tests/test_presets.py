@@ -5,6 +5,7 @@ import pickle
 import random
 from collections import Counter
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
@@ -16,27 +17,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets, preset
+from dermolib.augmentation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preset,
+    is_blank,
+    list_presets,
+    preset,
+)
+from dermolib.augmentation._drawing import make_generators
+from dermolib.augmentation.recipes import RECIPES
+from dermolib.datasets import ISICDataset
+from dermolib.images import read_image, read_mask
 
 NAMES = list_presets()
-PAPER = {
-    "Transpose",
-    "HorizontalFlip",
-    "VerticalFlip",
-    "Rotate",
-    "RandomBrightnessContrast",
-    "MotionBlur",
-    "MedianBlur",
-    "GaussianBlur",
-    "GaussNoise",
-    "OpticalDistortion",
-    "GridDistortion",
-    "ElasticTransform",
-    "CLAHE",
-    "HueSaturationValue",
-    "Affine",
-    "CoarseDropout",
-}
+RANDOM = [name for name in NAMES if name != "evaluation"]
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 SEEDS = st.integers(0, 2**40)
 
@@ -51,14 +46,15 @@ def lesion(height: int = 60, width: int = 80) -> tuple[npt.NDArray[Any], npt.NDA
     return image, mask
 
 
-def leaves(transforms: list[Any]) -> list[Any]:
-    """Flatten transforms that are nested in choices."""
-    nested = [leaves(getattr(step, "transforms", [])) or [step] for step in transforms]
-    return [step for inner in nested for step in inner]
-
-
-def names(transform: Preset) -> list[str]:
-    return [type(step).__name__ for step in leaves(transform.transforms)]
+def corner(place: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Draw a small lesion into one of the four corners, and its mask."""
+    image, mask = lesion(90, 120)
+    rows, columns = 80 * place[0], 106 * place[1]
+    image[mask] = image[0, 0]
+    mask = np.zeros((90, 120), bool)
+    mask[rows : rows + 10, columns : columns + 14] = True
+    image[mask] = 60
+    return image, mask
 
 
 def stream(transform: Preset, draws: int = 6) -> list[bytes]:
@@ -66,37 +62,8 @@ def stream(transform: Preset, draws: int = 6) -> list[bytes]:
     return [np.asarray(transform(image=image)["image"]).tobytes() for _ in range(draws)]
 
 
-def test_the_paper_preset_has_every_transform_of_the_paper() -> None:
-    found = names(preset("paper", image_size=224))
-
-    assert set(found) == PAPER | {"Resize", "Normalize", "ToTensorV2"}
-    assert found[0] == "Resize"
-
-
-def test_every_transform_of_the_paper_preset_is_applied_at_times() -> None:
-    image, _ = lesion()
-    transform = preset("paper", image_size=32, seed=0, normalize=False)
-    applied = Counter[str]()
-
-    for _ in range(300):
-        transform(image=image)
-        applied.update(transform.applied)
-
-    assert set(applied) == PAPER
-
-
-def test_the_light_preset_flips_turns_and_changes_brightness_alone() -> None:
-    assert names(preset("light", image_size=64, normalize=False)) == [
-        "Resize",
-        "HorizontalFlip",
-        "VerticalFlip",
-        "RandomRotate90",
-        "RandomBrightnessContrast",
-    ]
-
-
 def test_only_the_evaluation_preset_draws_nothing_at_random() -> None:
-    assert [preset(name, image_size=64).random for name in NAMES] == [True, True, False]
+    assert [preset(name, image_size=64).random for name in NAMES] == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,12 +135,12 @@ def test_set_random_seed_starts_the_stream_anew() -> None:
 def test_a_draw_seed_repeats_its_draw_and_leaves_the_stream_where_it_is(
     seed: int, size: tuple[int, int]
 ) -> None:
-    image, mask = lesion(*size)
+    image, _ = lesion(*size)
     transform = preset("paper", image_size=24, seed=5, normalize=False)
     undisturbed = stream(preset("paper", image_size=24, seed=5, normalize=False), 2)
 
     before = stream(transform, 1)
-    one = transform(image=image, mask=mask, draw_seed=(seed, 1))
+    one = transform(image=image, draw_seed=(seed, 1))
     two = preset("paper", image_size=24, normalize=False)(image=image, draw_seed=[seed, 1])
 
     assert [*before, *stream(transform, 1)] == undisturbed
@@ -207,31 +174,21 @@ def test_global_generators_are_neither_read_nor_moved() -> None:
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
-def test_light_draws_all_eight_symmetries_equally_often() -> None:
-    image = np.full((16, 16, 3), 180, np.uint8)
-    mask = np.zeros((16, 16), bool)
-    mask[:4, 1:7] = True
-    transform = preset("light", image_size=16, seed=0, normalize=False)
-
-    draws = Counter(transform(image=image, mask=mask)["mask"].tobytes() for _ in range(800))
-
-    assert len(draws) == 8
-    assert min(draws.values()) > 60
-
-
-def test_paper_draws_transposition_and_both_flips_independently() -> None:
+@pytest.mark.parametrize("name", RANDOM)
+def test_all_eight_symmetries_are_drawn_equally_often(name: str) -> None:
     image, _ = lesion()
-    transform = preset("paper", image_size=16, seed=0, normalize=False)
-    combinations = set()
+    transform = preset(name, image_size=16, seed=0, normalize=False)
+    symmetries = Counter[tuple[bool, ...]]()
 
-    for _ in range(100):
+    for _ in range(400):
         transform(image=image)
         applied = transform.applied
-        combinations.add(
-            tuple(name in applied for name in ("Transpose", "HorizontalFlip", "VerticalFlip"))
-        )
+        symmetries[
+            tuple(flip in applied for flip in ("Transpose", "HorizontalFlip", "VerticalFlip"))
+        ] += 1
 
-    assert combinations == set(product([False, True], repeat=3))
+    assert set(symmetries) == set(product([False, True], repeat=3))
+    assert min(symmetries.values()) > 25
 
 
 def test_seeding_albumentations_directly_gives_two_of_eight_symmetries() -> None:
@@ -334,19 +291,187 @@ def test_the_mask_moves_with_the_image(name: str, seed: int) -> None:
     assert agree > 0.95
 
 
-@given(seed=SEEDS)
-@settings(max_examples=60, deadline=None)  # the time of a draw depends on what is drawn
-def test_the_lesion_survives_every_draw_of_the_paper_preset(seed: int) -> None:
-    image, mask = lesion(150, 200)
-    transform = preset("paper", image_size=64, normalize=False)
-    share = mask.mean()
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("size", [(60, 80), (20, 90), (48, 48)])
+def test_the_bits_are_those_of_albumentations_from_the_same_generators(
+    name: str, normalize: bool, size: tuple[int, int]
+) -> None:
+    image, mask = lesion(*size)
+    transform = preset(name, image_size=48, normalize=normalize, min_kept=0)
+    reference = A.Compose(transform.transforms)
+
+    for seed in range(30):
+        reference.set_random_state(*make_generators(seed))
+        expected = reference(image=image, mask=mask.astype(np.uint8) * np.uint8(255))
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        np.testing.assert_array_equal(sample["image"], expected["image"])
+        np.testing.assert_array_equal(sample["mask"], expected["mask"] >= 128)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_size_the_bits_are_those_of_albumentations_too(name: str) -> None:
+    image, mask = lesion(60, 80)
+    transform = preset(name, image_size=None, normalize=False, min_kept=0)
+    # 60 px are nearest to the size from which on lengths go with the image
+    reference = A.Compose(RECIPES[name](56, True))
+
+    for seed in range(15):
+        reference.set_random_state(*make_generators(seed))
+        expected = reference(image=image, mask=mask.astype(np.uint8) * np.uint8(255))
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        np.testing.assert_array_equal(sample["image"], expected["image"])
+        np.testing.assert_array_equal(sample["mask"], expected["mask"] >= 128)
+
+
+def test_an_image_that_has_the_size_is_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = lesion(32, 32)
+    transform = preset("evaluation", image_size=32, normalize=False)
+    monkeypatch.delattr(cv2, "resize")
+
+    sample = transform(image=image, mask=mask)
+
+    np.testing.assert_array_equal(sample["image"], image)
+    np.testing.assert_array_equal(sample["mask"], mask)
+
+
+@given(name=st.sampled_from(RANDOM), seed=SEEDS, place=st.tuples(*[st.integers(0, 1)] * 2))
+def test_half_of_a_lesion_in_the_corner_stays_visible_in_every_draw(
+    name: str, seed: int, place: tuple[int, int]
+) -> None:
+    image, mask = corner(place)
+    transform = preset(name, image_size=64, normalize=False)
 
     sample = transform(image=image, mask=mask, draw_seed=seed)
 
-    visible = sample["mask"] & ~(sample["image"] == [124, 116, 104]).all(axis=2)
-    assert visible.mean() > 0.3 * share
-    assert sample["image"].mean() > 40
-    assert sample["image"].std() > 8
+    again = transform(image=image, mask=mask, draw_seed=seed)
+    assert transform.kept is not None
+    assert transform.kept >= 0.5
+    assert 1 <= transform.attempts <= 6
+    assert sample["mask"].any()
+    assert not is_blank(sample["image"])
+    np.testing.assert_array_equal(again["image"], sample["image"])
+    np.testing.assert_array_equal(again["mask"], sample["mask"])
+
+
+def test_draws_that_lose_the_lesion_are_made_again_and_only_those() -> None:
+    image, mask = corner((0, 0))
+    transform = preset("strong", image_size=64, normalize=False)
+    once = preset("strong", image_size=64, normalize=False, min_kept=0)
+    attempts = Counter[int]()
+
+    for seed in range(150):
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        first = once(image=image, mask=mask, draw_seed=seed)
+        attempts[transform.attempts] += 1
+        assert once.kept is not None
+        assert (transform.attempts == 1) == (once.kept >= 0.5)
+        assert once.attempts == 1
+        if transform.attempts == 1:
+            np.testing.assert_array_equal(sample["image"], first["image"])
+
+    assert set(attempts) == set(range(1, 7))
+
+
+def test_a_draw_made_again_leaves_the_stream_where_one_draw_leaves_it() -> None:
+    image, mask = corner((1, 0))
+    masked = preset("strong", image_size=64, seed=1, normalize=False)
+    plain = preset("strong", image_size=64, seed=1, normalize=False)
+    again = 0
+
+    for _ in range(60):
+        with_mask, without = masked(image=image, mask=mask), plain(image=image)
+        again += masked.attempts > 1
+        if masked.attempts == 1:
+            np.testing.assert_array_equal(with_mask["image"], without["image"])
+
+    assert again > 3
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_where_all_of_the_lesion_must_stay_nothing_is_lost(name: str) -> None:
+    image, mask = corner((0, 1))
+    transform = preset(name, image_size=64, normalize=False, min_kept=1)
+
+    for seed in range(30):
+        transform(image=image, mask=mask, draw_seed=seed)
+        assert transform.kept == 1
+
+
+def test_without_a_lesion_nothing_is_kept_or_drawn_again() -> None:
+    image, _ = lesion()
+    transform = preset("strong", image_size=32, normalize=False)
+
+    for seed in range(20):
+        transform(image=image, draw_seed=seed)
+        assert (transform.kept, transform.attempts) == (None, 1)
+        sample = transform(image=image, mask=np.zeros((60, 80), bool), draw_seed=seed)
+        assert (transform.kept, transform.attempts) == (None, 1)
+        assert not sample["mask"].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_sample_is_taken_and_all_but_image_and_mask_handed_on(name: str) -> None:
+    image, mask = lesion()
+    others: Any = {"label": object(), "id": "A", "metadata": object()}
+    sample = {"image": image, "mask": mask, **others}
+    transform = preset(name, image_size=32)
+
+    drawn = transform(**sample, draw_seed=3)
+
+    plain = transform(image=image, mask=mask, draw_seed=3)
+    assert set(drawn) == set(sample)
+    assert all(drawn[key] is others[key] for key in others)
+    assert torch.equal(drawn["image"], plain["image"])
+    assert torch.equal(drawn["mask"], plain["mask"])
+
+
+def test_the_samples_of_a_dataset_go_through_as_they_are(challenge: Path) -> None:
+    dataset = ISICDataset.from_challenge(challenge, masks=True, metadata=True)
+    transform = preset("paper", image_size=16, seed=0)
+
+    samples = [(sample, transform(**sample)) for sample in map(dataset.__getitem__, range(6))]
+
+    for before, after in samples:
+        assert set(after) == set(before)
+        assert (after["id"], after["label"]) == (before["id"], before["label"])
+        assert after["metadata"] is before["metadata"]
+        assert after["mask"].shape == (16, 16)
+
+
+@pytest.mark.data
+def test_no_draw_of_a_real_image_is_blank_or_loses_its_lesion(data_dir: Path) -> None:
+    folder = data_dir / "isic_challenge" / "Train"
+    transforms = [preset(name, image_size=64, normalize=False) for name in ("strong", "paper")]
+
+    for number, path in enumerate(sorted(folder.glob("*.jpg"))[::60]):
+        image, mask = read_image(path), read_mask(path.with_name(f"{path.stem}_seg.png"))
+        for transform in transforms:
+            sample = transform(image=image, mask=mask, draw_seed=number)
+            assert transform.kept is not None
+            assert transform.kept >= 0.5
+            assert not is_blank(sample["image"])
+
+
+def test_where_each_image_keeps_its_size_no_transform_resizes() -> None:
+    transforms = preset("strong", image_size=None, normalize=False).transforms
+
+    found = [type(step).__name__ for step in transforms]
+
+    assert found[0] == "CropAndPad"
+    assert transforms[0].keep_size
+    assert "Resize" not in found
+
+
+def test_changes_to_the_transforms_that_are_shown_change_nothing() -> None:
+    transform = preset("paper", image_size=32, seed=0)
+    before = stream(transform)
+
+    for step in transform.transforms:
+        step.p = 0
+    transform.set_random_seed(0)
+
+    assert stream(transform) == before
 
 
 def test_a_mask_of_bytes_counts_whatever_is_above_zero() -> None:
@@ -360,16 +485,6 @@ def test_a_mask_of_bytes_counts_whatever_is_above_zero() -> None:
     np.testing.assert_array_equal(full, mask)
 
 
-def test_lengths_in_pixels_go_with_the_image_from_56_to_1024_px() -> None:
-    def sigma(image_size: int) -> float:
-        steps = leaves(preset("paper", image_size=image_size).transforms)
-        return float(next(step.sigma for step in steps if hasattr(step, "sigma")))
-
-    assert (sigma(224), sigma(448)) == (8, 16)
-    assert (sigma(16), sigma(56)) == (2, 2)
-    assert sigma(1024) == sigma(2048)
-
-
 def test_without_a_mask_there_is_none_in_the_result() -> None:
     image, _ = lesion()
 
@@ -381,12 +496,14 @@ def test_the_text_of_a_preset_names_its_options_and_its_transforms() -> None:
     text = repr(preset("light", image_size=64, seed=3))
 
     assert text.splitlines() == [
-        "preset('light', image_size=64, seed=3, normalize=True):",
+        "preset('light', image_size=64, seed=3, normalize=True, min_kept=0.5):",
         "    Resize(p=1)",
+        "    Transpose(p=0.5)",
         "    HorizontalFlip(p=0.5)",
         "    VerticalFlip(p=0.5)",
-        "    RandomRotate90(p=1)",
+        "    Affine(p=0.5)",
         "    RandomBrightnessContrast(p=0.5)",
+        "    MultiplicativeNoise(p=0.5)",
         "    Normalize(p=1)",
         "    ToTensorV2(p=1)",
     ]
@@ -402,7 +519,7 @@ def test_importing_the_presets_keeps_albumentations_from_asking_the_network() ->
 
 def test_an_unknown_preset_is_refused_with_the_known_names() -> None:
     sentence = (
-        "Expected `name` to be one of 'paper', 'light', 'evaluation', but got 'papers'. "
+        "Expected `name` to be one of 'strong', 'paper', 'light', 'evaluation', but got 'papers'. "
         "Did you mean 'paper'?"
     )
     with pytest.raises(ValueError, match=sentence):
@@ -427,6 +544,15 @@ def test_a_seed_below_zero_is_refused() -> None:
     sentence = "Expected `seed` to be an integer of 0 or more, but got 1.5 of type float."
     with pytest.raises(TypeError, match=sentence):
         preset("paper", image_size=32).set_random_seed(1.5)  # type: ignore[arg-type]
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    sentence = "Expected `min_kept` to be a number in 0..1, but got 1.5."
+    with pytest.raises(ValueError, match=sentence):
+        preset("paper", image_size=32, min_kept=1.5)
+    sentence = "Expected `min_kept` to be a number in 0..1, but got 'half' of type str."
+    with pytest.raises(TypeError, match=sentence):
+        preset("paper", image_size=32, min_kept="half")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", [-1, (0, -1)])
@@ -455,12 +581,12 @@ def test_an_image_below_16_px_cannot_keep_its_size() -> None:
 def test_further_targets_are_refused_in_one_sentence() -> None:
     image, _ = lesion()
     sentence = (
-        "Expected `targets` to be `image` and, where wanted, `mask` and `draw_seed`, "
-        "but got `bboxes`, `keypoints`. "
+        "Expected `targets` to be `image` and, where wanted, `mask`, `label`, `id`, `metadata` and "
+        "`draw_seed`, but got `bboxes`, `keypoints`. "
         "Boxes, keypoints and further images are not transformed by a preset."
     )
     with pytest.raises(TypeError, match=sentence):
-        preset("light", image_size=32)(image=image, bboxes=[], keypoints=[])
+        preset("light", image_size=32)(image=image, id="A", bboxes=[], keypoints=[])
 
 
 def test_a_mask_of_another_kind_or_size_is_refused() -> None:
