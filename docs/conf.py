@@ -1,13 +1,18 @@
 """Configuration of the documentation."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 import dermolib
+from dermolib.augmentation import list_presets, preset
+from dermolib.datasets import draw_sample
+from dermolib.reporting.plots import plot_samples, save_figure
 
 project = "dermolib"
 author = "The dermolib authors"
@@ -16,7 +21,7 @@ release = dermolib.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 default_role = "py:obj"
 
 autodoc_member_order = "bysource"
@@ -66,6 +71,18 @@ def find_by_last_name(
     return content if node["reftype"] == "obj" and "." not in target else None
 
 
+def draw_presets(app: Sphinx) -> None:
+    """Draw sixteen draws of each random preset, of a lesion that is drawn itself."""
+    lesion = draw_sample(0, image_size=(300, 400), generator=np.random.default_rng(0))
+    for name in list_presets():
+        transform = preset(name, image_size=224, seed=0, normalize=False)
+        number = 16 if transform.random else 1
+        draws = [transform(image=lesion.image)["image"] for _ in range(number)]
+        target = Path(app.srcdir) / "_generated" / f"preset_{name}.png"
+        save_figure(plot_samples(draws), target, dpi=90)
+
+
 def setup(app: Sphinx) -> None:
     """Register what the pages need."""
+    app.connect("builder-inited", draw_presets)
     app.connect("missing-reference", find_by_last_name)
