@@ -11,10 +11,10 @@ from torch import nn
 from dermolib._checks import check_choice, check_number, expected
 from dermolib.augmentation.batch_color import (
     Channels,
-    find_holes,
     finish,
     shift_hsv,
     shift_light,
+    visible,
 )
 from dermolib.augmentation.batch_draws import TABLES, Draws, DrawTable
 from dermolib.augmentation.batch_warp import resize, sample, spline_weights, warp
@@ -208,7 +208,7 @@ class BatchAugmentation(nn.Module):
         if self.image_size is not None and tuple(images.shape[2:]) != (self.image_size,) * 2:
             work = resize(work, self.image_size)
             marks = marks if marks is None else (resize(marks, self.image_size) >= 0.5).float()
-        holes = None
+        shown = None
         channels: Channels = work.unbind(dim=1)
         if seeds is not None and self.table.names:
             side = work.shape[-1]
@@ -219,10 +219,10 @@ class BatchAugmentation(nn.Module):
             marks = marks if marks is None else sample(marks, grid, mode="nearest")
             if "hue" in draws:
                 channels = shift_hsv(channels, draws)
-                holes = find_holes(draws, side)
+                shown = visible(draws, side)
         done = finish(
             channels,
-            holes,
+            shown,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
             normalize=self.normalize,

@@ -1,7 +1,8 @@
 """Colour of whole batches: light, hue and saturation, holes, and the form of the result.
 
-Values are float32 in 0..255 and are not rounded between two steps. Channels are treated one by one
-where that lets a compiler make one pass of many steps.
+Values are float32 in 0..255 and are not rounded between two steps. Channels are treated one by one,
+so that a compiler makes one pass of many steps, and by arithmetic instead of choices, each of which
+takes a CPU as long as twenty other steps.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import torch
 
 from dermolib.augmentation.batch_draws import Draws
 
-__all__ = ["Channels", "find_holes", "finish", "shift_hsv", "shift_light"]
+__all__ = ["Channels", "finish", "shift_hsv", "shift_light", "visible"]
 
 Channels: TypeAlias = Sequence[torch.Tensor]
 """Red, green and blue, each (N, S, S)."""
@@ -29,7 +30,7 @@ def shift_light(images: torch.Tensor, draws: Draws, means: torch.Tensor) -> torc
         Images of the same shape in 0..255.
     """
     added = (draws["brightness"] * means).view(-1, 1, 1, 1)
-    return torch.addcmul(added, images, draws["contrast"].view(-1, 1, 1, 1)).clamp(0, 255)
+    return (images * draws["contrast"].view(-1, 1, 1, 1)).add_(added).clamp_(0, 255)
 
 
 def shift_hsv(channels: Channels, draws: Draws) -> Channels:
@@ -45,22 +46,28 @@ def shift_hsv(channels: Channels, draws: Draws) -> Channels:
         Channels in 0..255.
     """
     red, green, blue = channels
-    top = torch.maximum(torch.maximum(red, green), blue)
-    span = top - torch.minimum(torch.minimum(red, green), blue)
-    hue = _sextant(channels, top, span) + _per_sample(draws["hue"]) / 30
+    high, low = torch.maximum(green, blue), torch.minimum(green, blue)
+    top, bottom = torch.maximum(red, high), torch.minimum(red, low)
+    span = top - bottom
+    # Nearness to red in sextants: 2 at red, 1 at yellow, 0 at green, -1 at cyan, and so on back
+    near = (red - bottom) + (red - high).clamp_(min=0) - (low - red).clamp_(min=0)
+    hue = torch.copysign(2 - near / span.clamp(min=1e-3), green - blue)
+    hue += _per_sample(draws["hue"] / 30)
     saturation = span * (255 / top.clamp(min=1e-3))
-    shifted = (saturation + _per_sample(draws["saturation"])).clamp(0, 255)
-    saturation = torch.where(saturation < 0.5, saturation, shifted)
-    top = (top + _per_sample(draws["value"])).clamp(0, 255)
-    span = top * saturation / 255
-    # Distance in sextants from red, green and blue, each the short way round
-    from_red = torch.minimum(hue.abs(), 6 - hue)
-    from_blue = torch.minimum((hue - 4).abs(), hue + 2)
-    return [top - span * (away - 1).clamp(0, 1) for away in (from_red, (hue - 2).abs(), from_blue)]
+    colored = (2 * saturation).clamp_(max=1).floor_()
+    saturation += colored * _per_sample(draws["saturation"])
+    top = (top + _per_sample(draws["value"])).clamp_(0, 255)
+    span = saturation.clamp_(0, 255).mul_(top).mul_(1 / 255)
+    moved = []
+    for place in (0, 2, -2):  # of red, green and blue
+        away = (hue - place).abs_()
+        away = torch.minimum(away, 6 - away)
+        moved.append(top - away.sub_(1).clamp_(0, 1).mul_(span))
+    return moved
 
 
-def find_holes(draws: Draws, side: int) -> torch.Tensor:
-    """Find the pixels whose centres lie in one of up to three holes.
+def visible(draws: Draws, side: int) -> torch.Tensor:
+    """Find the pixels whose centres lie in none of up to three holes.
 
     Args:
         draws: Draws with the holes: their sizes, as shares of the side, and their places, as shares
@@ -68,19 +75,20 @@ def find_holes(draws: Draws, side: int) -> torch.Tensor:
         side: Height and width of the images.
 
     Returns:
-        Masks (N, S, S), bool.
+        Flags (N, S, S), float32, 0 in a hole and 1 elsewhere.
     """
     first, second, third = (
-        _within(draws, number, "top", "height", side)[:, :, None]
-        & _within(draws, number, "left", "width", side)[:, None, :]
+        1
+        - _within(draws, number, "top", "height", side)[:, :, None]
+        * _within(draws, number, "left", "width", side)[:, None, :]
         for number in range(3)
     )
-    return first | second | third
+    return first.mul_(second).mul_(third)
 
 
 def finish(
     channels: Channels,
-    holes: torch.Tensor | None,
+    shown: torch.Tensor | None,
     *,
     mean: Sequence[float],
     std: Sequence[float],
@@ -91,7 +99,7 @@ def finish(
 
     Args:
         channels: Channels in 0..255.
-        holes: Masks (N, S, S), bool, of what is filled with the mean.
+        shown: Flags (N, S, S), 0 where the mean as a whole number takes the place of the image.
         mean: Mean of each channel in [0, 1].
         std: Standard deviation of each channel in [0, 1].
         normalize: Whether to take mean and standard deviation out, or to round.
@@ -102,29 +110,22 @@ def finish(
     """
     done = []
     for channel, middle, spread in zip(channels, mean, std, strict=True):
-        if holes is not None:
-            channel = torch.where(holes, float(round(255 * middle)), channel)
+        if shown is not None:
+            fill = round(255 * middle)
+            channel = (channel - fill).mul_(shown).add_(fill)
         if normalize:
-            done.append((channel - 255 * middle) * (1 / (255 * spread)))
+            done.append((channel - 255 * middle).mul_(1 / (255 * spread)))
         else:
             done.append(channel.round().to(torch.uint8))
     return torch.stack(done, dim=-1).movedim(-1, 1) if channels_last else torch.stack(done, dim=1)
 
 
-def _sextant(channels: Channels, top: torch.Tensor, span: torch.Tensor) -> torch.Tensor:
-    """Hue in sextants, -1..5."""
-    red, green, blue = channels
-    inverse = 1 / span.clamp(min=1e-3)
-    from_green = torch.where(green == top, 2 + (blue - red) * inverse, 4 + (red - green) * inverse)
-    return torch.where(red == top, (green - blue) * inverse, from_green)
-
-
 def _within(draws: Draws, number: int, start: str, length: str, side: int) -> torch.Tensor:
-    """Tell which pixels along one axis lie in a hole (N, S)."""
+    """Tell which pixels along one axis lie in a hole: flags (N, S)."""
     long = draws[f"hole_{number}_{length}"][:, None]
     first = draws[f"hole_{number}_{start}"][:, None] * (1 - long)
     centre = (torch.arange(side, device=long.device) + 0.5) / side
-    return (centre >= first) & (centre < first + long)
+    return ((centre >= first) & (centre < first + long)).to(torch.float32)
 
 
 def _per_sample(values: torch.Tensor) -> torch.Tensor:
