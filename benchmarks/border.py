@@ -86,14 +86,10 @@ def _real_table(samples: Sequence[Sample], found: Sequence[Found]) -> str:
     ]:
         changed = (np.array([one.changed(kind) for one in found]) for kind in KINDS)
         rows.append([name, *(_percent(hit[chosen]) for hit in (masked, *changed))])
-    rows.append(["precision for the flag", *_precisions(flagged, masked, found)])
-    head = ["share of images, %", "border found", *(f"cropped, {kind}" for kind in KINDS)]
-    return _table(head, rows) + _loss_table(found)
-
-
-def _precisions(flagged: Mask, masked: Mask, found: Sequence[Found]) -> list[str]:
     hits = [masked, *(np.array([one.changed(kind) for one in found]) for kind in KINDS)]
-    return [_percent(flagged[hit]) for hit in hits]
+    rows.append(["of these flagged", *(_percent(flagged[hit]) for hit in hits)])
+    head = ["share of images, %", "border found", *(f"cropped, {kind}" for kind in KINDS)]
+    return _table(head, rows) + "\n" + _loss_table(found)
 
 
 def _loss_table(found: Sequence[Found]) -> str:
@@ -140,7 +136,7 @@ def _threshold_table(samples: Sequence[Sample]) -> str:
 
 def _challenge_table(found: Sequence[Found]) -> str:
     masked = sum(one.share > 0 for one in found)
-    title = f"isic_challenge/Train: {len(found)} images, a border found in {masked}.\n"
+    title = f"isic_challenge/Train: {len(found)} images, a border found in {masked}.\n\n"
     return title + _loss_table(found)
 
 

@@ -14,6 +14,7 @@ from dermolib.preprocessing import border_mask
 __all__ = ["draw_gallery"]
 
 _EACH = 12
+_COLUMNS = 6
 _TILE = 240
 _FIELD, _BOUNDING, _INSCRIBED = (0, 255, 0), (0, 90, 255), (255, 40, 40)
 
@@ -33,15 +34,22 @@ def draw_gallery(data: Path, path: Path) -> None:
     samples = challenge_samples(data)
     shares = np.array([find(sample).share for sample in samples])
     order = np.argsort(-shares, kind="stable")[: (shares > 0).sum()]
-    most = list(order[:_EACH])
-    others = list(rng.choice(order[_EACH:], min(_EACH, len(order[_EACH:])), replace=False))
+    others = order[_EACH:]
+    most = [samples[i] for i in order[:_EACH]]
+    random = [samples[i] for i in rng.choice(others, min(_EACH, len(others)), replace=False)]
     flagged = [sample for sample in flagged_samples(data, "reporting") if sample.flagged]
     missed = [sample for sample in flagged if find(sample).share == 0]
-    chosen = [missed[i] for i in np.linspace(0, len(missed) - 1, _EACH).astype(int)]
-    shown = [*(samples[i] for i in most + others), *chosen]
-    tiles = [_tile(sample, find(sample)) for sample in shown]
-    rows = [np.hstack(tiles[i : i + 6]) for i in range(0, len(tiles), 6)]
-    write_image(path, np.vstack(rows), quality=90)
+    spread = missed[:: max(1, len(missed) // _EACH)][:_EACH]
+    groups = [most, random, spread]
+    write_image(path, np.vstack([_rows(group) for group in groups if group]), quality=90)
+
+
+def _rows(samples: list[Sample]) -> Image:
+    """Put the tiles of a group into rows, the last of which may end in white."""
+    tiles = [_tile(sample, find(sample)) for sample in samples]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
+    return np.vstack(rows)
 
 
 def _tile(sample: Sample, found: Found) -> Image:
