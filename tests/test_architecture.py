@@ -19,6 +19,7 @@ _LEAVES = {
     "images",
     "listing",
     "loaders",
+    "resident",
     "store",
 }
 _ALLOWED = {

@@ -9,6 +9,7 @@ from . import metrics as metrics
 from . import models as models
 from . import preprocessing as preprocessing
 from . import reporting as reporting
+from . import resident as resident
 from . import store as store
 from . import training as training
 from .augmentation import BatchAugmentation as BatchAugmentation
@@ -37,6 +38,7 @@ from .preprocessing import occlusion_mask as occlusion_mask
 from .preprocessing import occlusion_removal as occlusion_removal
 from .preprocessing import prepare as prepare
 from .preprocessing import shades_of_gray as shades_of_gray
+from .resident import ResidentLoader as ResidentLoader
 from .store import PreparedStore as PreparedStore
 from .training import Trainer as Trainer
 

@@ -183,9 +183,17 @@ class EpochSampler(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[Draw]:
         """Go through the rows of the epoch, and on to the next one."""
-        epoch, skip = self.epoch, self._skip
+        return self._draws(*self.start())
+
+    def start(self) -> tuple[int, Indices]:
+        """Begin the next pass.
+
+        Returns:
+            Number of its epoch, and the rows of this process in their order.
+        """
+        epoch, rows = self.epoch, self.rows(self.epoch)[self._skip :]
         self.set_epoch(epoch + 1)
-        return self._draws(epoch, skip)
+        return epoch, rows
 
     def rows(self, epoch: int) -> Indices:
         """List the rows of an epoch of this process, in its order."""
@@ -195,9 +203,8 @@ class EpochSampler(DistributedSampler[Any]):
         order = np.random.default_rng([self.seed, epoch]).permutation(self._length)
         return np.resize(order, len(order) + -len(order) % replicas)[rank::replicas]
 
-    def _draws(self, epoch: int, skip: int) -> Iterator[Draw]:
-        rows = self.rows(epoch)
-        for first in range(skip, len(rows), _CHUNK):
+    def _draws(self, epoch: int, rows: Indices) -> Iterator[Draw]:
+        for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
             seeds = draw_seeds(self.seed, epoch, some)
             yield from zip(some.tolist(), seeds.tolist(), strict=True)
