@@ -93,7 +93,7 @@ class Pipeline:
         """
         self._seed(generators)
         drawn = self._draw(image, mask, careful=False)
-        while drawn.kept is not None and drawn.kept < min_kept:
+        while drawn.kept is not None and drawn.kept < min_kept and drawn.attempts < ATTEMPTS:
             if drawn.attempts == 1:
                 branch = copy.deepcopy(generators[0])
                 self._seed(make_generators(int(branch.integers(2**63))))

@@ -1,0 +1,205 @@
+"""What a preset costs: beside bare albumentations, beside the plainest evaluation, and in parts."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import cv2
+import numpy as np
+import torch
+
+from dermolib._types import Image, Mask
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets
+from dermolib.augmentation._drawing import make_generators
+from dermolib.datasets import draw_sample
+
+__all__ = ["COST_SIZES", "SOURCES", "Cost", "Timing", "time_parts", "time_presets"]
+
+SOURCES = ((150, 200), (450, 600))
+"""Height and width of the images that are timed, as the challenge and as HAM10000 have them."""
+
+COST_SIZES = (224, 512)
+"""Sides at which single transforms are timed, in px."""
+
+_SIZE = 224
+_MEAN, _STD = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
+_Call: TypeAlias = Callable[[], Any]
+_Way: TypeAlias = Callable[[int], _Call]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians over draws of one preset on images of one size.
+
+    Attributes:
+        preset: Name of the preset.
+        source: Height and width of the images, in px.
+        bare: Milliseconds of `A.Compose` of the same transforms, its generators set beforehand.
+        ratios: Name of a way to call the preset to its time over that of `bare`: median over draws
+            of the ratio, and ratio of the sums.
+        milliseconds: The same ways to their time, median over draws.
+    """
+
+    preset: str
+    source: tuple[int, int]
+    bare: float
+    ratios: dict[str, tuple[float, float]]
+    milliseconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One transform of a preset.
+
+    Attributes:
+        preset: Name of the preset.
+        transform: Name of the transform.
+        chance: Probability that a draw applies it.
+        milliseconds: Time where it is applied, median, for each of `COST_SIZES`.
+    """
+
+    preset: str
+    transform: str
+    chance: float
+    milliseconds: tuple[float, ...]
+
+
+def time_presets(draws: int) -> list[Timing]:
+    """Time every preset on drawn images, beside albumentations with the same draws.
+
+    Each draw is made by all ways in turn, in an order that rotates, from the same generators, and
+    gives the same bits; the time is that of the processor, in one thread.
+
+    Args:
+        draws: Number of draws of each preset and size.
+
+    Returns:
+        One timing for each preset and size of image.
+    """
+    _use_one_thread()
+    return [
+        _time_preset(name, source, draws=draws) for name in list_presets() for source in SOURCES
+    ]
+
+
+def _time_preset(name: str, source: tuple[int, int], *, draws: int) -> Timing:
+    ways = _ways(name, *sample(source))
+    rows = [_in_turn(ways, seed) for seed in range(draws + 1)]
+    return _summary(name, source, rows[1:])  # the first draw warms up
+
+
+def _ways(name: str, image: Image, mask: Mask) -> dict[str, _Way]:
+    """Make what gives the call of a way for a seed; what it costs to make is not timed."""
+    preset = Preset(name, image_size=_SIZE)
+    masked = Preset(name, image_size=_SIZE, min_kept=0)
+    bare = A.Compose(preset.transforms)
+    marks = mask.view(np.uint8) * np.uint8(255)
+
+    def seeded_bare(seed: int, **data: Any) -> _Call:
+        bare.set_random_state(*make_generators(seed))
+        return partial(bare, **data)
+
+    def stream(seed: int) -> _Call:
+        preset._stream = make_generators(seed)  # so that the stream draws what the others draw
+        return partial(preset, image=image)
+
+    ways: dict[str, _Way] = {
+        "bare": partial(seeded_bare, image=image),
+        "draw_seed": lambda seed: partial(preset, image=image, draw_seed=seed),
+        "stream": stream,
+        "bare mask": partial(seeded_bare, image=image, mask=marks),
+        "mask": lambda seed: partial(masked, image=image, mask=mask, draw_seed=seed),
+    }
+    if name == "evaluation":
+        ways["plain"] = lambda _: partial(_plain, image)
+    return ways
+
+
+def _in_turn(ways: dict[str, _Way], seed: int) -> dict[str, float]:
+    """Call each way once, in an order that rotates, and check that all gave the same image."""
+    names = list(ways)
+    start = seed % len(names)
+    taken, images = {}, {}
+    for way in names[start:] + names[:start]:
+        taken[way], result = _clocked(ways[way](seed))
+        images[way] = result["image"]
+    for way, drawn in images.items():
+        if not torch.allclose(drawn, images["bare"], rtol=0, atol=1e-6):
+            raise RuntimeError(f"{way} draws another image than albumentations for seed {seed}.")
+    return taken
+
+
+def _summary(name: str, source: tuple[int, int], rows: list[dict[str, float]]) -> Timing:
+    seconds = {way: np.array([row[way] for row in rows]) for way in rows[0]}
+    pairs = {way: "bare mask" if way == "mask" else "bare" for way in seconds if "bare" not in way}
+    ratios = {
+        way: (
+            float(np.median(seconds[way] / seconds[base])),
+            float(seconds[way].sum() / seconds[base].sum()),
+        )
+        for way, base in pairs.items()
+    }
+    milliseconds = {way: 1e3 * float(np.median(values)) for way, values in seconds.items()}
+    return Timing(name, source, milliseconds["bare"], ratios, milliseconds)
+
+
+def time_parts(rounds: int) -> list[Cost]:
+    """Time each transform of each preset alone, where it is applied.
+
+    Args:
+        rounds: Number of draws of each, of which the median counts.
+
+    Returns:
+        One cost for each transform, in the order of the presets.
+    """
+    _use_one_thread()
+    columns: list[list[float]] = []
+    for side in COST_SIZES:
+        image, _ = sample((side, side))
+        columns.append([_median(step, image, rounds) for _, step, _ in _parts(side)])
+    return [
+        Cost(name, type(step).__name__, chance, tuple(times))
+        for (name, step, chance), *times in zip(_parts(_SIZE), *columns, strict=True)
+    ]
+
+
+def _parts(side: int) -> Iterator[tuple[str, Any, float]]:
+    for name in list_presets():
+        for step in Preset(name, image_size=side).transforms:
+            inner = getattr(step, "transforms", None)
+            for part in inner or [step]:
+                yield name, part, step.p / len(inner) if inner else step.p
+
+
+def _median(step: Any, image: Image, rounds: int) -> float:
+    pixels: Any = image.astype(np.float32) if isinstance(step, A.ToTensorV2) else image
+    call = partial(step, force_apply=True, image=pixels)
+    seconds = [_clocked(call)[0] for _ in range(rounds + 1)]
+    return 1e3 * float(np.median(seconds[1:]))
+
+
+def sample(shape: tuple[int, int]) -> tuple[Image, Mask]:
+    """Draw the image, and the mask of its lesion, that everything is timed on."""
+    drawn = draw_sample(0, image_size=shape, generator=np.random.default_rng(0))
+    return drawn.image, drawn.mask
+
+
+def _plain(image: Image) -> dict[str, torch.Tensor]:
+    """Resize and normalise as a script without any library of transforms does."""
+    way = cv2.INTER_AREA if image.shape[0] > _SIZE else cv2.INTER_LINEAR
+    small = cv2.resize(image, (_SIZE, _SIZE), interpolation=way).astype(np.float32) / 255
+    return {"image": torch.from_numpy(((small - _MEAN) / _STD).transpose(2, 0, 1))}
+
+
+def _clocked(call: _Call) -> tuple[float, Any]:
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def _use_one_thread() -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
