@@ -1,4 +1,4 @@
-"""Image to image, deterministic."""
+"""Image to image, deterministic: hair removed, the cast of the light, the dark border."""
 
 import lazy_loader
 

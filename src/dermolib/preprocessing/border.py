@@ -7,7 +7,7 @@ black and where light begins along most of its edge. A dark lesion at the side o
 an image without a border bulges inwards, so that the edge of the hull runs through it.
 """
 
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -17,8 +17,6 @@ from dermolib._checks import check_choice, check_image, check_number, expected
 from dermolib._types import Image, Mask
 
 __all__ = ["Box", "border_mask", "crop_border", "field_of_view"]
-
-_Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
 _KINDS = ("bounding", "inscribed")
 _CELLS = 128  # per side; a border thinner than half a cell is not seen
@@ -53,7 +51,7 @@ class Box(NamedTuple):
         """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
-    def crop(self, array: _Array) -> _Array:
+    def crop(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Cut the box out of an image, a mask, or any other array (H, W, ...).
 
         Args:
@@ -72,8 +70,7 @@ class Box(NamedTuple):
         if array.ndim < 2 or array.shape[0] < self.bottom or array.shape[1] < self.right:
             what = f"an array of at least {self.bottom} x {self.right}"
             raise ValueError(expected("array", what, f"shape {array.shape}"))
-        part: _Array = array[self.top : self.bottom, self.left : self.right]  # type: ignore[assignment] # a slice keeps the type
-        return part
+        return array[self.top : self.bottom, self.left : self.right]
 
 
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:

@@ -26,7 +26,7 @@ def shades_of_gray(image: Image, *, p: float = 6) -> Image:
 
     Args:
         image: Image (H, W, 3), uint8 RGB.
-        p: Minkowski norm, 1 or more. 1 takes the mean for neutral ("grey world"), `math.inf` the
+        p: Minkowski norm, 1 or more. 1 takes the mean for neutral ("grey world"), ``math.inf`` the
             brightest value of each channel ("white patch"), 6 is what the reference recommends.
 
     Returns:
@@ -59,7 +59,7 @@ def illuminant(image: Image, *, p: float = 6) -> npt.NDArray[np.float64]:
 
     Args:
         image: Image (H, W, 3), uint8 RGB; it is not modified.
-        p: Minkowski norm, 1 or more, `math.inf` allowed; see `shades_of_gray`.
+        p: Minkowski norm, 1 or more, ``math.inf`` allowed; see `shades_of_gray`.
 
     Returns:
         Light (3,), float64, of length sqrt(3), so that neutral light is (1, 1, 1); that is also
