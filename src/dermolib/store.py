@@ -14,12 +14,13 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError  # NumPy reads the header of a file as Python
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._checks import DatasetNotFoundError, check_choice, check_mask, expected, listed
 from dermolib._runs import differing
 from dermolib._types import Image, Indices, Mask, PathLike
 from dermolib.images import read_image, read_mask
@@ -38,25 +39,18 @@ FORMAT = "dermolib-store-1"
 """Name of the layout; a store of another one is refused."""
 
 INDEX_COLUMNS = (
-    "row",
-    "id",
-    "file",
-    "height",
-    "width",
-    "top",
-    "bottom",
-    "left",
-    "right",
-    "share_masked",
-    "size",
-    "modified",
-)
+    "row", "id", "file", "height", "width", "top", "bottom", "left", "right", "share_masked",
+    "size", "modified", "mask_size", "mask_modified",
+)  # fmt: skip
 """Columns of the index, in their order."""
 
 IMAGES, MASKS, INDEX, SETTINGS = "images.npy", "masks.npy", "index.csv", "store.json"
+RUN = "run.json"  # in the place of the settings until the store is done
 
 _LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
-_ROW = re.compile(r"(?P<file>.*[/\\](?:images|masks)\.npy)#(?P<row>\d+)")
+_FORMS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
+_ROW = re.compile(r"(?P<file>.*[/\\](?:images|masks)\.npy)#(?P<row>\d+)", re.DOTALL)
+_ANEW = "Prepare the folder anew."
 
 
 class PreparedStore:
@@ -103,13 +97,13 @@ class PreparedStore:
         self.settings: dict[str, Any] = content["settings"]
         self.key: str = content["key"]
         self._check_expected({} if expect is None else dict(expect))
-        self._rows = _read_index(self.path)
+        self._rows = _read_index(self.path, content.get("images"))
         self.row_numbers: Indices = self._rows["row"]
         self.ids: npt.NDArray[np.object_] = self._rows["id"]
         self.files: npt.NDArray[np.object_] = self._rows["file"]
         self._place = {name: place for place, name in enumerate(self.ids)}
-        self._images = _mapped(self.path / IMAGES)
-        self._masks = _mapped(self.path / MASKS) if self.has_masks else None
+        self._images = self._opened(IMAGES)
+        self._masks = self._opened(MASKS) if self.has_masks else None
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -132,12 +126,17 @@ class PreparedStore:
 
         Args:
             name: ``"height"`` and ``"width"`` of the file in px; ``"top"``, ``"bottom"``,
-                ``"left"`` and ``"right"`` of the part that was kept; ``"share_masked"`` by hair
-                removal, 0..1; or another of `INDEX_COLUMNS`.
+                ``"left"`` and ``"right"`` of the part that ``crop_border`` kept, in px of the file
+                unless a step of yours changed the size before; ``"share_masked"`` by hair removal,
+                0..1; or another of `INDEX_COLUMNS`.
 
         Returns:
             Values (N,).
+
+        Raises:
+            ValueError: There is no such column.
         """
+        check_choice(name, "name", INDEX_COLUMNS)
         return self._rows[name]
 
     def find(self, ids: Iterable[str]) -> Indices:
@@ -159,8 +158,11 @@ class PreparedStore:
 
         Returns:
             Image (H, W, 3), uint8 RGB.
+
+        Raises:
+            IndexError: There is no such image.
         """
-        image: Image = self._images[self.row_numbers[number]].copy()
+        image: Image = self._images[self._row(number)].copy()
         return image
 
     def mask(self, number: int) -> Mask:
@@ -173,21 +175,22 @@ class PreparedStore:
             Mask (H, W), bool.
 
         Raises:
+            IndexError: There is no such image.
             RuntimeError: The store has no masks.
         """
         if self._masks is None:
             remedy = "Prepare the folder with `masks=`."
             raise RuntimeError(expected("store", "one with masks", str(self.path), remedy))
-        mask: Mask = self._masks[self.row_numbers[number]].copy()
+        mask: Mask = self._masks[self._row(number)].copy()
         return mask
 
     def image_path(self, number: int) -> str:
-        """Name an image so that `load_image` finds it, in this and in other processes."""
-        return f"{self.path / IMAGES}#{self.row_numbers[number]}"
+        """Name an image so that `load_image` finds it, until the store is made anew."""
+        return f"{self.path / IMAGES}#{self._row(number)}"
 
     def mask_path(self, number: int) -> str:
         """Name a mask so that `load_mask` finds it; empty where the store has none."""
-        return f"{self.path / MASKS}#{self.row_numbers[number]}" if self.has_masks else ""
+        return f"{self.path / MASKS}#{self._row(number)}" if self.has_masks else ""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -212,20 +215,35 @@ class PreparedStore:
         return type(self), (self.path,)
 
     def _check_expected(self, expect: dict[str, Any]) -> None:
-        found = {name: self.settings.get(name) for name in expect}
-        wanted = json.loads(json.dumps(expect))
-        if found != wanted:
+        for name in expect:
+            check_choice(name, "expect", self.settings)
+        wanted = json.loads(json.dumps(expect, default=np.generic.item))
+        if others := differing({name: self.settings[name] for name in expect}, wanted):
             what = "a store made with the expected settings"
-            got = f"one of others ({listed(differing(found, wanted))})"
-            raise ValueError(expected(str(self.path), what, got, "Prepare the folder anew."))
+            got = f"one of others ({listed(others)})"
+            raise ValueError(expected(str(self.path), what, got, _ANEW))
+
+    def _opened(self, name: str) -> npt.NDArray[Any]:
+        """Map a file, and check that it holds the rows of the index."""
+        rows, last = _mapped(self.path / name), self.row_numbers.max()
+        if rows.shape[1:3] != self.image_size or len(rows) <= last:
+            what = f"the row {last} and those before it of {self.image_size} px"
+            raise ValueError(expected(str(self.path / name), what, f"shape {rows.shape}", _ANEW))
+        return rows
+
+    def _row(self, number: int) -> int:
+        if not 0 <= number < len(self):
+            raise IndexError(expected("number", f"an image in 0..{len(self) - 1}", number))
+        return int(self.row_numbers[number])
 
 
 def is_store(path: PathLike) -> bool:
     """Tell whether a folder is a store, done or not."""
-    return (Path(path) / SETTINGS).is_file() or (Path(path) / IMAGES).is_file()
+    path = Path(path)
+    return (path / SETTINGS).is_file() or all((path / name).is_file() for name in (RUN, IMAGES))
 
 
-def load_image(path: str) -> Image:
+def load_image(path: PathLike) -> Image:
     """Read an image: a file, or a row of a store as `PreparedStore.image_path` names it.
 
     Args:
@@ -242,7 +260,7 @@ def load_image(path: str) -> Image:
     return read_image(path) if row is None else np.array(row)
 
 
-def load_mask(path: str, *, shape: tuple[int, int]) -> Mask:
+def load_mask(path: PathLike, *, shape: tuple[int, int]) -> Mask:
     """Read a mask: a file, or a row of a store as `PreparedStore.mask_path` names it.
 
     Args:
@@ -257,10 +275,12 @@ def load_mask(path: str, *, shape: tuple[int, int]) -> Mask:
         ValueError: The file cannot be read as a mask, or its size is not `shape`.
     """
     row = _row_of(path)
-    return read_mask(path, shape=shape) if row is None else np.array(row)
+    if row is None:
+        return read_mask(path, shape=shape)
+    return check_mask(np.array(row), (shape[0], shape[1]), str(path))
 
 
-def content_digest(path: str) -> bytes:
+def content_digest(path: PathLike) -> bytes:
     """Digest what a path of `load_image` or `load_mask` holds.
 
     Args:
@@ -285,25 +305,28 @@ def content_digest(path: str) -> bytes:
         raise ValueError(expected(str(path), "a readable file", error)) from error
 
 
-def settings_key(settings: Mapping[str, Any]) -> str:
+def settings_key(settings: Any) -> str:
     """Digest settings into the key of a store."""
     text = json.dumps([FORMAT, settings], sort_keys=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
-def _row_of(path: str) -> npt.NDArray[Any] | None:
+def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
     """Look up a row of a store; None for a path of a file."""
-    match = _ROW.fullmatch(path)
+    match = _ROW.fullmatch(str(path))
     if match is None:
         return None
-    file = match["file"]
+    file, number = match["file"], int(match["row"])
     try:
         state = Path(file).stat()
     except FileNotFoundError:
         raise DatasetNotFoundError(Path(file), _LAYOUT) from None
     # A store that is made anew is another file under the same name
     rows: npt.NDArray[Any] = _mapped_once(file, state.st_ino, state.st_mtime_ns)
-    return rows[int(match["row"])]  # type: ignore[no-any-return]  # a row is an array again
+    if number >= len(rows):
+        remedy = "Open the store again: it was made anew."
+        raise ValueError(expected(str(path), f"one of {len(rows)} rows", "one beyond", remedy))
+    return rows[number]  # type: ignore[no-any-return]  # a row is an array again
 
 
 @functools.lru_cache(maxsize=8)
@@ -314,13 +337,14 @@ def _mapped_once(file: str, _inode: int, _modified: int) -> npt.NDArray[Any]:
 def _mapped(path: Path) -> npt.NDArray[Any]:
     """Map a file of NumPy; as a plain array, since each look into a `numpy.memmap` costs more."""
     try:
-        mapped: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return mapped.view(np.ndarray)
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DatasetNotFoundError(path, _LAYOUT) from None
-    except (ValueError, EOFError) as error:
-        remedy = "Prepare the folder anew."
-        raise ValueError(expected(str(path), "an array of a store", error, remedy)) from error
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
+        raise ValueError(expected(str(path), "an array of a store", error, _ANEW)) from error
+    if not isinstance(mapped, np.memmap) or (mapped.dtype, mapped.ndim) != _FORMS[path.name]:
+        raise ValueError(expected(str(path), "an array of a store", "another one", _ANEW))
+    return mapped.view(np.ndarray)
 
 
 _TEXTS = ("id", "file")
@@ -329,33 +353,35 @@ _CODES = {"share_masked": "d"}  # of `array.array`; the other numbers are whole
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
+        content = dict(json.loads((path / SETTINGS).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
-        if not (path / IMAGES).exists():
+        if not is_store(path):
             raise DatasetNotFoundError(path / SETTINGS, _LAYOUT) from None
         what = "a store that is done"
         remedy = "Call `prepare` again with the settings of that run: it continues."
         raise ValueError(expected(str(path), what, "one that is not", remedy)) from None
-    except ValueError:
-        content = None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT or not {"settings", "key"} <= content.keys():
-        what = f"a store of the format {FORMAT!r}"
-        remedy = "Prepare the folder anew with this version."
-        raise ValueError(expected(str(path), what, f"{found!r}", remedy))
-    return dict(content)
+    except (ValueError, TypeError):
+        content = {}
+    found = content.get("format")
+    if found != FORMAT or content.get("key") != settings_key(content.get("settings")):
+        what = f"the settings of a store of the format {FORMAT!r}"
+        got = "something else" if found in (FORMAT, None) else f"those of {found!r}"
+        raise ValueError(expected(str(path / SETTINGS), what, got, _ANEW))
+    return content
 
 
-def _read_index(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_index(path: Path, count: object) -> dict[str, npt.NDArray[Any]]:
     try:
         with (path / INDEX).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return _columns(csv.reader(file))
+            columns = _columns(csv.reader(file))
+        if len(columns["row"]) != count:
+            raise ValueError(f"{len(columns['row'])} rows in place of {count}")
     except FileNotFoundError:
         raise DatasetNotFoundError(path / INDEX, _LAYOUT) from None
-    except ValueError as error:
+    except (ValueError, OverflowError, csv.Error) as error:
         what = "the index of a store"
-        remedy = "Prepare the folder anew."
-        raise ValueError(expected(str(path / INDEX), what, error, remedy)) from error
+        raise ValueError(expected(str(path / INDEX), what, error, _ANEW)) from error
+    return columns
 
 
 def _columns(rows: Iterator[list[str]]) -> dict[str, npt.NDArray[Any]]:
@@ -363,9 +389,7 @@ def _columns(rows: Iterator[list[str]]) -> dict[str, npt.NDArray[Any]]:
     header = tuple(next(rows, ()))
     if header != INDEX_COLUMNS:
         raise ValueError(f"the columns {listed(header, most=len(INDEX_COLUMNS))}")
-    columns: list[Any] = [
-        [] if name in _TEXTS else array(_CODES.get(name, "q")) for name in INDEX_COLUMNS
-    ]
+    columns: list[Any] = [[] if key in _TEXTS else array(_CODES.get(key, "q")) for key in header]
     readers = [str if name in _TEXTS else float if name in _CODES else int for name in header]
     for fields in rows:
         for column, read, text in zip(columns, readers, fields, strict=True):

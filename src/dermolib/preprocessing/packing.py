@@ -1,10 +1,12 @@
 """The files of a store while it is made: rows of fixed size, each written in its place."""
 
 import csv
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,7 @@ from dermolib._types import Image, Mask
 from dermolib.images import whole_file
 from dermolib.store import IMAGES, INDEX, INDEX_COLUMNS, MASKS
 
-__all__ = ["RECORD", "RECORDS", "Packing", "RowWriter"]
+__all__ = ["RECORD", "RECORDS", "Packing", "RowWriter", "write_table"]
 
 RECORDS = "records.npy"
 """File with a record of each row that is done; it goes when the store is done."""
@@ -38,6 +40,8 @@ RECORD = np.dtype(
 )
 """What is noted of a row: written after its pixels, so that a row noted as done is."""
 
+_CANNOT = (errno.EOPNOTSUPP, errno.EINVAL)  # of a file system that reserves nothing
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -56,15 +60,12 @@ class Packing:
     masks: bool
 
     @property
-    def arrays(self) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    def arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
         """Dtype and shape of each file, by its name."""
-        arrays: dict[str, tuple[Any, tuple[int, ...]]] = {
-            IMAGES: (np.uint8, (self.count, *self.image_size, 3)),
-            RECORDS: (RECORD, (self.count,)),
-        }
-        if self.masks:
-            arrays[MASKS] = (np.bool_, (self.count, *self.image_size))
-        return arrays
+        images = {IMAGES: (np.dtype(np.uint8), (self.count, *self.image_size, 3))}
+        masks = {MASKS: (np.dtype(np.bool_), (self.count, *self.image_size))}
+        # The records are made last: where they are, the others are
+        return images | (masks if self.masks else {}) | {RECORDS: (RECORD, (self.count,))}
 
     def records(self) -> npt.NDArray[Any] | None:
         """Read what is noted of the rows; None where the files are not there, or others."""
@@ -82,19 +83,31 @@ class Packing:
         """Make the files, without a row, and reserve their space: a disk too small is found now.
 
         Raises:
-            OSError: The disk is too small.
+            OSError: The disk is too small; what was made of the files is gone.
         """
-        for name, (dtype, shape) in self.arrays.items():
-            path = self.folder / name
-            path.unlink(missing_ok=True)
-            try:
-                np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape).flush()
-                if hasattr(os, "posix_fallocate"):
-                    with path.open("r+b") as file:
-                        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            except OSError:
-                path.unlink(missing_ok=True)
-                raise
+        self._delete()
+        try:
+            for name, (dtype, shape) in self.arrays.items():
+                with (self.folder / name).open("xb") as file:
+                    _write_header(file, dtype, shape)
+                    _reserve(file, file.tell() + dtype.itemsize * prod(shape))
+        except OSError:
+            self._delete()
+            raise
+
+    def _delete(self) -> None:
+        for name in self.arrays:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def forget(self, rows: Iterable[int]) -> None:
+        """Note that rows are not done any more, before anything is written in their places.
+
+        Args:
+            rows: Numbers of the rows.
+        """
+        with self.writer() as writer:
+            for row in rows:
+                writer.note(row, np.zeros(1, RECORD))
 
     @contextmanager
     def writer(self) -> Iterator["RowWriter"]:
@@ -106,26 +119,26 @@ class Packing:
             }
             yield RowWriter(files)
 
-    def write_index(self, ids: Sequence[str], files: Sequence[str]) -> None:
+    def write_index(self, ids: Sequence[str], files: Sequence[str]) -> int:
         """Write the index of the rows that are done, whole.
 
         Args:
             ids: Id of each row (N,).
             files: File of each row (N,).
+
+        Returns:
+            Number of rows that are done.
         """
         records = np.load(self.folder / RECORDS, mmap_mode="r", allow_pickle=False)
-        with (
-            whole_file(self.folder / INDEX) as temporary,
-            temporary.open(
-                "w", encoding="utf-8", newline="", errors="surrogateescape"
-            ) as file,  # a file name may hold bytes that are no text
-        ):
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(INDEX_COLUMNS)
-            for row in np.flatnonzero(records["done"]).tolist():
-                noted = records[row]
-                values = [noted[name].item() for name in INDEX_COLUMNS[3:]]
-                table.writerow([row, ids[row], files[row], *values])
+        done = np.flatnonzero(records["done"]).tolist()
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for row in done:
+                noted = [records[row][name].item() for name in INDEX_COLUMNS[3:]]
+                yield row, ids[row], files[row], *noted
+
+        write_table(self.folder / INDEX, INDEX_COLUMNS, rows())
+        return len(done)
 
 
 class RowWriter:
@@ -152,6 +165,15 @@ class RowWriter:
         self._put(IMAGES, row, image)
         if mask is not None:
             self._put(MASKS, row, mask)
+        self.note(row, record)
+
+    def note(self, row: int, record: npt.NDArray[Any]) -> None:
+        """Write what is known of a row.
+
+        Args:
+            row: Number of the row.
+            record: Record (1,) of the dtype `RECORD`.
+        """
         self._put(RECORDS, row, record)
 
     def _put(self, name: str, row: int, values: npt.NDArray[Any]) -> None:
@@ -161,6 +183,42 @@ class RowWriter:
         data = np.ascontiguousarray(values).view(np.uint8).reshape(-1).data
         while data:
             data = data[file.write(data) :]
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file whole, whatever bytes the names of files in it are made of.
+
+    Args:
+        path: Target.
+        header: Names of the columns.
+        rows: Values of each row.
+    """
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file,
+    ):
+        # Left to itself, the writer leaves a carriage return in a name without quotes
+        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        table.writerow(header)
+        table.writerows(rows)
+
+
+def _write_header(file: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    """Write the header of a file of NumPy."""
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Make a file as long as it will be, of zeros that have their place on the disk."""
+    file.truncate(size)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
 
 
 def _start(file: IO[bytes]) -> int:

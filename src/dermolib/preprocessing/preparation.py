@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
@@ -10,29 +11,39 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
-from dermolib._checks import check_choice, check_number, expected, listed
+from dermolib._checks import (
+    DatasetNotFoundError,
+    check_choice,
+    check_number,
+    expected,
+    listed,
+)
 from dermolib._runs import TEMPORARY, differing, explained, one_thread, only_run, run_tasks
 from dermolib._types import PathLike
-from dermolib.images import whole_file
+from dermolib.images import MAX_PIXELS, whole_file
 from dermolib.listing import EXCLUDED, SUFFIXES, check_source, list_images
-from dermolib.preprocessing.packing import RECORDS, Packing
-from dermolib.preprocessing.preparing import (
-    Failure,
-    Preparing,
-    noted_states,
-    prepare_block,
-    state,
-    states,
-)
+from dermolib.preprocessing.packing import RECORDS, Packing, write_table
+from dermolib.preprocessing.preparing import STATES, Failure, Preparing, prepare_block, states
 from dermolib.preprocessing.steps import Pipeline, Step
-from dermolib.store import FORMAT, IMAGES, INDEX, MASKS, SETTINGS, PreparedStore, settings_key
+from dermolib.store import (
+    FORMAT,
+    IMAGES,
+    INDEX,
+    MASKS,
+    RUN,
+    SETTINGS,
+    PreparedStore,
+    settings_key,
+)
 
 __all__ = ["prepare"]
 
-_RUN, _FAILED = "run.json", "failed.csv"
-_FILES = (IMAGES, MASKS, RECORDS, INDEX, SETTINGS, _RUN, _FAILED)
+_FAILED = "failed.csv"
+_FILES = (IMAGES, MASKS, RECORDS, INDEX, SETTINGS, RUN, _FAILED)
+_OURS = "dermolib-store-"
 _PACKAGES = ("dermolib", "numpy", "pillow")
 _BLOCK = 16  # images of a task, so that sending it costs little
 _TASKS = 8  # for each worker at least, so that none waits long for the others
@@ -66,7 +77,8 @@ def prepare(
     The same call continues an interrupted run, also one that was killed or ran out of disk, and
     does not do again what is done; of a finished store it returns that store, at once. A store
     made with other steps, sizes or versions, or whose source has changed, is never mixed or written
-    over: the call says what differs. A destination takes one run at a time; a second is refused.
+    over: the call says what differs. That a file has changed is told by its size and time of
+    change. A destination takes one run at a time; a second is refused.
 
     Args:
         source: Folder of images: JPEG, PNG, TIFF, BMP, GIF and WebP, told by their endings in any
@@ -86,9 +98,10 @@ def prepare(
             images.
         errors: ``"raise"`` refuses to finish a store of which images failed, after all others are
             done, and lists the failed ones in ``failed.csv`` (file, error); ``"skip"`` finishes it
-            without them, with the same list.
-        overwrite: Whether a store, or a run that has not ended, may be replaced by one of other
-            settings or another source.
+            without them, with the same list, and returns that store from then on.
+        overwrite: Whether a store, or a run that has not ended, may be replaced where it is one of
+            other settings or another source, or cannot be returned: its source has changed, a file
+            of it is damaged, or images failed.
         workers: Number of parallel workers, 1 or more.
         progress: Whether a progress bar is shown.
 
@@ -100,7 +113,8 @@ def prepare(
         FileNotFoundError: The source or the folder of masks is not there.
         ValueError: The source is a file or has no images; two images have one id; the destination
             holds something else, or a store or run of other settings or of another source; another
-            run works on it; images failed and `errors` is ``"raise"``; or an argument is unfit.
+            run works on it; images failed and `errors` is ``"raise"``, or all failed; or an
+            argument is unfit.
         OSError: A folder cannot be read or written, or the disk is full.
 
     References:
@@ -129,9 +143,10 @@ def prepare(
     check_choice(errors, "errors", ("raise", "skip"))
     size = _size(image_size)
     root, target = check_source(source), Path(destination).absolute()
-    mask_root = None if masks is None else check_source(masks)
+    mask_root = None if masks is None else _mask_folder(Path(masks))
+    _check_target(target)
     with one_thread():
-        pipeline = Pipeline(steps)
+        pipeline = Pipeline(steps, masks=mask_root is not None)
     files = _files(root, exclude)
     ids = _ids(files, root)
     settings = {
@@ -140,40 +155,69 @@ def prepare(
         "masks": mask_root is not None,
         "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
     }
-    run = {"format": FORMAT, **settings, "source_files": _digest(files), "count": len(files)}
+    run = {"format": FORMAT, **settings, "images": len(files), "names": _digest(files)}
     packing = Packing(target, len(files), size, mask_root is not None)
     preparing = Preparing(root, mask_root, pipeline, packing)
     with only_run(target), explained(target), one_thread():
         _claim(target, run, overwrite=overwrite)
         if (target / SETTINGS).exists():
-            return _finished(preparing, errors)
+            try:
+                return _finished(preparing, errors)
+            except (ValueError, FileNotFoundError):
+                if not overwrite:
+                    raise
+                _begin(target, run)
         todo = _remaining(files, preparing)
         with tqdm(
             total=len(files), initial=len(files) - len(todo), unit="image", disable=not progress
         ) as bar:
             failures = _work(files, todo, preparing, workers, bar)
         _report(target, files, failures, errors)
-        packing.write_index(ids, files)
         content = {
             "format": FORMAT,
+            "images": packing.write_index(ids, files),
             "key": settings_key(settings),
             "settings": settings,
             "run": run,
         }
         _write_json(target / SETTINGS, content)
-        for name in (RECORDS, _RUN):
-            (target / name).unlink()
-    return PreparedStore(target)
+        return _tidied(PreparedStore(target))
 
 
 def _size(image_size: Any) -> tuple[int, int]:
-    pair = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    several = isinstance(image_size, Sequence) and not isinstance(image_size, (str, bytes))
+    pair = image_size if several else (image_size, image_size)
     if len(pair) != 2:
         what = "a number of px, or height and width"
         raise ValueError(expected("image_size", what, repr(image_size)))
     for side in pair:
         check_number(side, "image_size", low=1, integer=True)
-    return int(pair[0]), int(pair[1])
+    height, width = int(pair[0]), int(pair[1])
+    if height * width > MAX_PIXELS:
+        what = f"at most {MAX_PIXELS:,} pixels"
+        raise ValueError(expected("image_size", what, f"{height} x {width}"))
+    return height, width
+
+
+def _mask_folder(folder: Path) -> Path:
+    if not folder.exists():
+        raise DatasetNotFoundError(folder, "a folder with a mask ID_seg.png for each image")
+    if not folder.is_dir():
+        raise ValueError(expected("masks", "a folder of lesion masks", f"the file {folder}"))
+    return folder.resolve()
+
+
+def _check_target(folder: Path) -> None:
+    """Refuse a place where no folder can be made, or no file in it."""
+    place = next(path for path in (folder, *folder.parents) if path.exists())
+    if not place.is_dir():
+        raise ValueError(expected("destination", "a folder", f"the file {place}"))
+    if not os.access(place, os.W_OK):
+        what = "in a folder that can be written"
+        remedy = (
+            "A finished store is opened with `dermolib.PreparedStore`, for which reading is enough."
+        )
+        raise PermissionError(expected("destination", what, str(folder), remedy))
 
 
 def _files(root: Path, exclude: Sequence[str]) -> list[str]:
@@ -204,50 +248,57 @@ def _digest(files: list[str]) -> str:
 
 def _claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
     """Make the folder that of this run, or find that it is; refuse what is in the way."""
-    _check_foreign(folder)
     found = _found_run(folder)
-    if found is not None and found != run:
-        if not overwrite:
-            what = "a new folder or that of the same run"
-            got = f"{folder} of another one ({listed(differing(found, run), most=8)})"
-            remedy = "Choose another folder, or `overwrite` to make this one anew."
-            raise ValueError(expected("destination", what, got, remedy))
-        found = None
-    if found is None:
-        for name in _FILES:
-            (folder / name).unlink(missing_ok=True)
-        _write_json(folder / _RUN, run)
+    _clear(folder, ours=found is not None)
+    if found is not None and found != run and not overwrite:
+        what = "a new folder or that of the same run"
+        got = f"{folder} of another one ({listed(differing(found, run), most=8)})"
+        remedy = "Choose another folder, or `overwrite` to make this one anew."
+        raise ValueError(expected("destination", what, got, remedy))
+    if found != run:
+        _begin(folder, run)
 
 
-def _check_foreign(folder: Path) -> None:
-    others = []
+def _begin(folder: Path, run: dict[str, Any]) -> None:
+    """Leave nothing of another run, in an order that a kill between any two may interrupt."""
+    # Records first, or they would be taken for those of this run; while a store has no other
+    # settings than its own, its other files are its own too
+    (folder / RECORDS).unlink(missing_ok=True)
+    _write_json(folder / RUN, run)
+    for name in (SETTINGS, IMAGES, MASKS, INDEX, _FAILED):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _clear(folder: Path, *, ours: bool) -> None:
+    """Refuse a folder with files of others, and delete what a killed run left half written."""
+    others, halves = [], []
     for path in folder.iterdir():
         half = TEMPORARY.fullmatch(path.name)
         if half and f"{half['stem']}{half['suffix']}" in _FILES:
-            path.unlink()
-        elif path.name not in _FILES and not path.name.startswith("."):
+            halves.append(path)
+        elif not (ours and path.name in _FILES) and not path.name.startswith("."):
             others.append(path.name)
-    present = [name for name in _FILES if (folder / name).exists()]
-    if present and _found_run(folder) is None:
-        others += present
     if others:
         what = "an empty folder or that of a store"
-        got = f"{folder} with {len(others)} other files ({listed(sorted(others))})"
+        got = f"{folder} with other files ({listed(sorted(others))})"
         remedy = "Choose a new folder: nothing that exists is written over."
         raise ValueError(expected("destination", what, got, remedy))
+    for path in halves:
+        path.unlink()
 
 
 def _found_run(folder: Path) -> dict[str, Any] | None:
     """Read which run made the store or has begun it; None where there is neither."""
-    for name in (SETTINGS, _RUN):
+    for name in (SETTINGS, RUN):
         try:
             content = json.loads((folder / name).read_text(encoding="utf-8"))
-            found = content["run"] if name == SETTINGS else content
+            found = dict(content["run"] if name == SETTINGS else content)
         except FileNotFoundError:
             continue
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
-        return found if isinstance(found, dict) else None
+        # Other tools have files of these names as well
+        return found if str(found.get("format")).startswith(_OURS) else None
     return None
 
 
@@ -261,11 +312,11 @@ def _finished(preparing: Preparing, errors: str) -> PreparedStore:
     """Open a finished store, unless its source has changed or images lack that must be there."""
     folder = preparing.packing.folder
     store = PreparedStore(folder)
-    noted = zip(store.files, store.column("size"), store.column("modified"), strict=True)
-    changed = [file for file, *was in noted if state(preparing.source / file) != tuple(was)]
+    noted = zip(store.files, *(store.column(name) for name in STATES), strict=True)
+    changed = [file for file, *was in noted if list(states(file, preparing)) != was]
     if changed:
         what = "the store of a source that has not changed"
-        got = f"{folder}, since when {len(changed)} images did ({listed(changed)})"
+        got = f"{folder}, since when {len(changed)} images or masks did ({listed(changed)})"
         remedy = "Pass `overwrite` to make it anew."
         raise ValueError(expected("destination", what, got, remedy))
     if errors == "raise" and (folder / _FAILED).exists():
@@ -274,6 +325,13 @@ def _finished(preparing: Preparing, errors: str) -> PreparedStore:
             _, *failed = csv.reader(file)
         remedy = 'Mend these files and `overwrite`, or pass `errors="skip"` to do without.'
         raise ValueError(_failed_words(folder, failed, remedy))
+    return _tidied(store)
+
+
+def _tidied(store: PreparedStore) -> PreparedStore:
+    """Delete what was needed until the store was done."""
+    for name in (RECORDS, RUN):
+        (store.path / name).unlink(missing_ok=True)
     return store
 
 
@@ -283,11 +341,14 @@ def _remaining(files: list[str], preparing: Preparing) -> list[int]:
     if records is None:
         preparing.packing.create()
         return list(range(len(files)))
-    return [
+    changed = [
         row
-        for row, file in enumerate(files)
-        if not records["done"][row] or states(file, preparing) != noted_states(records[row])
+        for row in np.flatnonzero(records["done"]).tolist()
+        if states(files[row], preparing) != tuple(records[list(STATES)][row])
     ]
+    preparing.packing.forget(changed)
+    records["done"][changed] = False
+    return np.flatnonzero(~records["done"]).tolist()
 
 
 def _work(
@@ -317,13 +378,7 @@ def _report(folder: Path, files: list[str], failures: list[Failure], errors: str
     if not failures:
         return
     rows = [(files[row], reason) for row, reason in sorted(failures)]
-    with (
-        whole_file(folder / _FAILED) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("file", "error"))
-        table.writerows(rows)
+    write_table(folder / _FAILED, ("file", "error"), rows)
     if errors == "raise":
         remedy = 'Mend these files and call again, or pass `errors="skip"` to do without.'
         raise ValueError(_failed_words(folder, rows, remedy))

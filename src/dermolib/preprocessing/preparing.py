@@ -9,21 +9,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import expected
+from dermolib._checks import expected, listed
 from dermolib._runs import settle
 from dermolib._types import Image, Mask
 from dermolib.images import read_image, read_mask, resize_image, resize_mask
 from dermolib.preprocessing.packing import RECORD, Packing
 from dermolib.preprocessing.steps import Pipeline
 
-__all__ = ["Failure", "Preparing", "noted_states", "prepare_block", "state", "states"]
+__all__ = ["STATES", "Failure", "Preparing", "prepare_block", "states"]
 
 Failure: TypeAlias = tuple[int, str]
 """Number of a row, and why there is none."""
 
+STATES = ("size", "modified", "mask_size", "mask_modified")
+"""What tells one version of an image and of its mask from another, by its names in a record."""
+
 _MASK_TAILS = ("_seg.png", "_segmentation.png", ".png")
-_NOT_PREPARED = (ValueError, TypeError, OSError, MemoryError, cv2.error)
-_STATES = ("size", "modified", "mask_size", "mask_modified")
+_WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def prepare_block(block: list[tuple[int, str]], preparing: Preparing) -> tuple[i
             record = np.zeros(1, RECORD)
             try:
                 image, mask = _prepare_file(file, preparing, record)
-            except _NOT_PREPARED as error:
+            except Exception as error:  # no image may end the run of the others
                 failures.append((row, _reason(error, preparing)))
             else:
                 writer.write(row, image, mask, record)
@@ -72,16 +74,18 @@ def _prepare_file(
 ) -> tuple[Image, Mask | None]:
     path = preparing.source / file
     noted = record[0]
-    for name, value in zip(_STATES, states(file, preparing), strict=True):
+    for name, value in zip(STATES, states(file, preparing), strict=True):
         noted[name] = value  # taken before the file is read
     image = read_image(path)
     noted["height"], noted["width"] = image.shape[:2]
     mask = None
     if preparing.masks is not None:
-        found = _mask_of(file, preparing.masks)
+        found = _mask_of(file, preparing)
         if found is None:
             what = f"a folder with the mask of {file}"
-            raise FileNotFoundError(expected("masks", what, "none"))
+            names = (f"{PurePosixPath(file).stem}{tail}" for tail in _MASK_TAILS)
+            remedy = f"Name it one of {listed(names)}."
+            raise FileNotFoundError(expected("masks", what, "none", remedy))
         mask = read_mask(found, shape=(image.shape[0], image.shape[1]))
     done = preparing.pipeline.run(image, mask)
     for name in ("top", "bottom", "left", "right"):
@@ -93,36 +97,35 @@ def _prepare_file(
 
 
 def states(file: str, preparing: Preparing) -> tuple[int, int, int, int]:
-    """Tell one version of an image, and of its mask, from another."""
-    found = None if preparing.masks is None else _mask_of(file, preparing.masks)
-    mask = (0, 0) if found is None else state(found)
-    return (*state(preparing.source / file), *mask)
+    """Give size and time of change of an image and its mask: -1 where there is none, 0 unasked."""
+    if preparing.masks is None:
+        return (*_state(preparing.source / file), 0, 0)
+    return (*_state(preparing.source / file), *_state(_mask_of(file, preparing)))
 
 
-def noted_states(noted: Any) -> tuple[int, ...]:
-    """Read the states that a record holds, in the form of `states`."""
-    return tuple(int(noted[name]) for name in _STATES)
-
-
-def state(path: Path) -> tuple[int, int]:
-    """Give size and time of change of a file, -1 and -1 where there is none."""
+def _state(path: Path | None) -> tuple[int, int]:
     try:
-        found = path.stat()
+        found = path.stat() if path else None
     except FileNotFoundError:
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
+        found = None
+    return (found.st_size, found.st_mtime_ns) if found else (-1, -1)
 
 
-def _mask_of(file: str, folder: Path) -> Path | None:
+def _mask_of(file: str, preparing: Preparing) -> Path | None:
+    """Find the mask of an image, which is never the image itself."""
     path = PurePosixPath(file)
+    image, folder = preparing.source / file, preparing.masks or preparing.source
     for place in dict.fromkeys((folder / path.parent, folder)):
         for tail in _MASK_TAILS:
-            if (place / f"{path.stem}{tail}").is_file():
-                return place / f"{path.stem}{tail}"
+            mask = place / f"{path.stem}{tail}"
+            if mask != image and mask.is_file():
+                return mask
     return None
 
 
 def _reason(error: BaseException, preparing: Preparing) -> str:
     """Word why an image failed: on one line, and the same wherever the source lies."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(str(error).split())
+    if not text or not isinstance(error, _WORDED):
+        text = ": ".join(filter(None, (type(error).__name__, text)))
     return text.replace(f"{preparing.source}{os.sep}", "")
