@@ -31,6 +31,7 @@ MAX_PIXELS = 89_478_485
 
 # Others hand a file to programs outside (PostScript) or have decoders that few people check
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # OpenCV 4.10 gives BGR alone
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -88,8 +89,8 @@ def resize_image(image: Image, size: tuple[int, int]) -> Image:
 
     What shrinks is averaged by area, first over whole squares of 2 x 2 pixels while that leaves
     twice the size or more, then over the rest. That takes a third of the time of one step and is
-    under half a level from it on average, up to ten where a large image is sharp. What grows is interpolated linearly. An image that has the size
-    already is returned as it is, the same object.
+    under half a level from it on average, up to ten where a large image is sharp. What grows is
+    interpolated linearly. An image that has the size already is returned as it is, the same object.
 
     Args:
         image: Image (H, W, 3), uint8 RGB; it is not modified.
@@ -227,11 +228,12 @@ def _decode_jpeg(path: Path) -> Image | None:
         return None
     if not known:
         return None
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+    if _AS_RGB == cv2.IMREAD_COLOR:
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    return np.asarray(pixels, np.uint8)
 
 
 def _decode(path: Path) -> PillowImage.Image:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from dermolib._checks import check_image, check_mask, check_number, expected
 from dermolib._types import Image, Mask
-from dermolib.preprocessing.lightness import STEPS_PER_UNIT, lightness, positions
+from dermolib.preprocessing.components import components_above
+from dermolib.preprocessing.lightness import STEPS_PER_UNIT, lightness
 
 __all__ = [
     "REFERENCE_SIZE",
@@ -86,7 +87,7 @@ def find_luv(image: Image, *, radius: float, low: float, high: float, min_area: 
     if steps.max() <= highest:
         return np.zeros((height, width), np.bool_)
     area = min_area * (min(height, width) / REFERENCE_SIZE) ** 2
-    return _components(steps, lowest, highest, area)
+    return components_above(steps, lowest, highest, area)
 
 
 def check_luv_options(*, radius: float, low: float, high: float, min_area: float) -> None:
@@ -206,36 +207,6 @@ def _occupied(marks: _Plane, gap: int) -> Iterator[tuple[int, int]]:
     rights = [*columns[wide], columns[-1]]
     for left, right in zip(lefts, rights, strict=True):
         yield int(left), int(right) + 1
-
-
-def _components(steps: _Plane, low: float, high: float, min_area: float) -> Mask:
-    """Keep the components above `low` that hold a step above `high` and are large enough.
-
-    `steps` has a column of zeros on the left and a row of zeros below, which the mask lacks.
-    """
-    # NumPy makes large arrays of large pages, which are several times as fast to touch at first
-    weak, component = np.empty_like(steps), np.empty(steps.shape, np.int32)
-    cv2.threshold(steps, math.floor(low), 1, cv2.THRESH_BINARY, dst=weak)
-    count, _ = cv2.connectedComponents(weak, component, connectivity=8, ltype=cv2.CV_32S)
-    flat = weak.reshape(-1)
-    edges = positions(flat[1:] != flat[:-1]) + 1
-    starts, lengths = edges[::2], edges[1::2] - edges[::2]
-    label = component.reshape(-1).take(starts)
-    # From one run up to the next: nothing between them is above `low`
-    strong = np.maximum.reduceat(steps.reshape(-1), starts) > high
-    kept = np.bincount(label, weights=lengths, minlength=count) >= min_area
-    holds_strong = np.zeros(count, np.bool_)
-    holds_strong[label[strong]] = True
-    dropped = ~(kept & holds_strong)[label]
-    flat[_positions(starts[dropped], lengths[dropped])] = 0
-    mask: Mask = np.ascontiguousarray(weak[:-1, 1:]).view(np.bool_)
-    return mask
-
-
-def _positions(starts: npt.NDArray[np.intp], lengths: npt.NDArray[np.intp]) -> Any:
-    """List the positions within runs."""
-    first = np.cumsum(lengths) - lengths
-    return np.repeat(starts - first, lengths) + np.arange(lengths.sum())
 
 
 class _Closing:
