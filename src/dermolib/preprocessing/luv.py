@@ -181,13 +181,30 @@ def closing_fill(image: Image, mask: Mask, radius: int) -> Image:
     clean = np.empty_like(image)
     marks = np.ascontiguousarray(mask).view(np.uint8)
     closing = _Closing(image, radius)
-    for top, bottom in _strips(image, radius):
-        clean[top:bottom] = image[top:bottom]
-        strip = marks[top:bottom]
-        for left, right in _occupied(strip, 4 * radius):
-            closed = closing.window(top, bottom, left, right)
-            cv2.copyTo(closed, strip[:, left:right], clean[top:bottom, left:right])
+    np.copyto(clean, image)
+    for top, bottom, left, right in _windows(image, marks, radius):
+        closed = closing.window(top, bottom, left, right)
+        cv2.copyTo(closed, marks[top:bottom, left:right], clean[top:bottom, left:right])
     return clean
+
+
+def _windows(image: Image, marks: _Plane, radius: int) -> list[tuple[int, int, int, int]]:
+    """Cover all marks with windows: low ones where few places have marks, else high ones.
+
+    A closing looks two radii beyond its window, so that low windows cost more for their size.
+    """
+    ways = []
+    for rows in (4 * radius, max(4 * radius, _STRIP_BYTES // image[0].size)):
+        strips = [(top, min(top + rows, len(marks))) for top in range(0, len(marks), rows)]
+        windows = [
+            (top, bottom, left, right)
+            for top, bottom in strips
+            for left, right in _occupied(marks[top:bottom], 4 * radius)
+        ]
+        far = 4 * radius
+        cost = sum((low - top + far) * (right - left + far) for top, low, left, right in windows)
+        ways.append((cost, windows))
+    return min(ways)[1]
 
 
 def _strips(image: npt.NDArray[np.uint8], radius: int) -> Iterator[tuple[int, int]]:
