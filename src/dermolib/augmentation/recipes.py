@@ -12,7 +12,7 @@ VerticalFlip                   0.5
 one of three distortions       0.6
   OpticalDistortion                 coefficient -0.5..0.5
   GridDistortion                    5 steps, each stretched by -40..40 %
-  ElasticTransform                  sigma 8 px, about 2.5 px of displacement (standard deviation)
+  ElasticTransform                  sigma 8 px, 2.5 px of displacement (standard deviation)
 Affine                         0.85 -180..180 degrees, 80..120 %, shifted by -10..10 % of the side,
                                     sheared by -10..10 degrees
 RandomShadesOfGray             0.5  0..1 of the light's cast is removed, Minkowski norm 6
@@ -39,7 +39,7 @@ VerticalFlip                   0.5
 one of three distortions       0.5
   OpticalDistortion                 coefficient -0.4..0.4
   GridDistortion                    5 steps, each stretched by -30..30 %
-  ElasticTransform                  sigma 8 px, about 1.8 px of displacement (standard deviation)
+  ElasticTransform                  sigma 8 px, 1.8 px of displacement (standard deviation)
 Rotate                         0.5  -45..45 degrees
 Affine (shift, scale, rotate)  0.7  -10..10 % of the side, 90..110 %, -15..15 degrees
 RandomBrightnessContrast       0.7  brightness -20..10 % of the mean, contrast -20..15 %
@@ -90,6 +90,7 @@ from typing import Any, TypeAlias
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
+import numpy as np
 
 from dermolib._types import Image
 from dermolib.augmentation.color_constancy import RandomShadesOfGray
@@ -109,16 +110,56 @@ SCALED_SIZES = (56, 1024)
 """Sides between which lengths go with the image: below, kernels vanish; above, time does."""
 
 _BORDER = cv2.BORDER_REFLECT_101
+_NODES = 2  # of an elastic field for each sigma: a Gaussian hides what lies between
 _FILL = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 _Recipe: TypeAlias = Callable[[int, bool], list[Any]]
 
 
 class Transpose(A.Transpose):  # type: ignore[misc] # albumentations has no types
-    """Swap rows and columns, bit for bit as albumentations does, in a twentieth of its time."""
+    """Swap rows and columns, bit for bit as albumentations does, without its slow copy."""
 
     def apply(self, img: Image, **_params: Any) -> Image:
         """Swap the rows and columns of an image or mask."""
         return cv2.transpose(img).astype(img.dtype, copy=False)
+
+
+class ElasticTransform(A.ElasticTransform):  # type: ignore[misc] # albumentations has no types
+    """Displace pixels smoothly, as albumentations does, in a quarter of its time or less.
+
+    A field that is smooth over `sigma` px is drawn at a few nodes for each `sigma` and interpolated
+    between them. The displacement is set by its standard deviation itself, so that it depends
+    neither on the size of the image nor on the largest number drawn.
+
+    Args:
+        displacement: Standard deviation of the displacement along each axis, px.
+        sigma: Standard deviation of the Gaussian that smooths the field, px.
+    """
+
+    def __init__(self, *, displacement: float, sigma: float) -> None:
+        """Take both lengths."""
+        super().__init__(sigma=sigma, border_mode=_BORDER)
+        self.displacement = displacement
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draw where each pixel comes from."""
+        del data
+        height, width = params["shape"][:2]
+        cell = max(self.sigma / _NODES, 1.0)
+        sigma = self.sigma / cell
+        rows, columns = round(height / cell) + 1, round(width / cell) + 1
+        margin = round(3 * sigma)  # beyond it, the border would count for more than the inside
+        shape = (rows + 2 * margin, columns + 2 * margin, 2)
+        noise = self.random_generator.standard_normal(shape, dtype=np.float32)
+        smooth = cv2.GaussianBlur(noise, (0, 0), sigma)[margin:-margin, margin:-margin]
+        # A Gaussian leaves this share of the standard deviation of white noise
+        smooth *= self.displacement * 2 * sigma * np.sqrt(np.pi)
+        field = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_CUBIC)
+        map_x, map_y = cv2.split(field)
+        map_x += np.arange(width, dtype=np.float32)
+        map_y += np.arange(height, dtype=np.float32)[:, None]
+        return {"map_x": map_x, "map_y": map_y}
 
 
 def keeps_every_pixel(step: Any) -> bool:
@@ -137,7 +178,7 @@ def _paper(side: int, _keep_size: bool) -> list[Any]:
             [
                 A.OpticalDistortion(distort_limit=(-0.4, 0.4), border_mode=_BORDER),
                 A.GridDistortion(num_steps=5, distort_limit=(-0.3, 0.3), border_mode=_BORDER),
-                A.ElasticTransform(alpha=220 * r * r, sigma=8 * r, border_mode=_BORDER),
+                ElasticTransform(displacement=1.8 * r, sigma=8 * r),
             ],
             p=0.5,
         ),
@@ -188,7 +229,7 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
             [
                 A.OpticalDistortion(distort_limit=(-0.5, 0.5), border_mode=_BORDER),
                 A.GridDistortion(num_steps=5, distort_limit=(-0.4, 0.4), border_mode=_BORDER),
-                A.ElasticTransform(alpha=300 * r * r, sigma=8 * r, border_mode=_BORDER),
+                ElasticTransform(displacement=2.5 * r, sigma=8 * r),
             ],
             p=0.6,
         ),
