@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermolib.augmentation import _drawing
 from dermolib.augmentation._drawing import ATTEMPTS, Drawn, Pipeline, make_generators
 from dermolib.augmentation.recipes import RECIPES
 
@@ -130,6 +131,20 @@ def test_a_lesion_too_small_for_a_pixel_of_the_result_counts_by_its_crop_alone()
     assert drawn.kept == 1
     assert drawn.mask is not None
     assert not drawn.mask.any()
+
+
+def test_where_neighbours_share_a_number_the_mask_is_the_same_and_the_share_about_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, mask = scene((61, 67), slice(10, 45), slice(40, 67))
+    exact = draw([shifted(13)], image, mask)
+
+    monkeypatch.setattr(_drawing, "_COUNTABLE", 1000)
+    shared = draw([shifted(13)], image, mask)
+
+    assert exact.kept == pytest.approx(14 / 27, abs=0.001)
+    assert shared.kept == pytest.approx(exact.kept, abs=0.15)
+    np.testing.assert_array_equal(shared.mask, exact.mask)
 
 
 def test_where_every_draw_loses_the_lesion_the_last_attempt_keeps_all_of_it() -> None:

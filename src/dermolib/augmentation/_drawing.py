@@ -21,8 +21,9 @@ Generators: TypeAlias = tuple[np.random.Generator, random.Random]
 """The two generators that all transforms of a recipe share."""
 
 _Pixels: TypeAlias = npt.NDArray[np.uint8]
+_Numbers: TypeAlias = npt.NDArray[np.float32]
 _Records: TypeAlias = list[tuple[str, dict[str, Any]]]
-_LESION = np.uint32(1 << 31)
+_COUNTABLE = 1 << 24  # whole numbers up to it are exact in 32-bit floats
 _GAP = np.ones((3, 3), np.uint8)  # a warp that shrinks skips single pixels of its source
 
 
@@ -121,15 +122,11 @@ class Pipeline:
         # of 0 and 255, so that shrinking by area is a majority vote
         image, marks = _run(crops, image, mask.view(np.uint8) * np.uint8(255), records)
         image, lesion = self._resized(image), self._resized(marks, mask=True) >= 128
-        image, places = _run(steps, image, _numbered(lesion), records)
-        numbers = places.view(np.uint32)[..., 0]
-        drawn = numbers >= _LESION
+        image, numbers = _run(steps, image, _numbered(lesion), records)
         kept = self._kept(mask, lesion, numbers, records) if mask.any() else None
-        return Drawn(image, drawn, _names(records), kept)
+        return Drawn(image, numbers > 0, _names(records), kept)
 
-    def _kept(
-        self, mask: Mask, lesion: Mask, numbers: npt.NDArray[np.uint32], records: _Records
-    ) -> float:
+    def _kept(self, mask: Mask, lesion: Mask, numbers: _Numbers, records: _Records) -> float:
         if self._harmless.issuperset(_names(records)):
             return 1.0
         return _uncropped(mask, records) * _seen(lesion, numbers, records)
@@ -145,7 +142,7 @@ class Pipeline:
 
 
 def _run(
-    steps: list[Any], image: Image, mask: _Pixels | None, records: _Records
+    steps: list[Any], image: Image, mask: _Pixels | _Numbers | None, records: _Records
 ) -> tuple[Image, Any]:
     """Apply transforms, and note the name and the parameters of each that was applied."""
     data: dict[str, Any] = {"image": image, "mask": mask, "applied_transforms": records}
@@ -165,15 +162,24 @@ def _names(records: _Records) -> tuple[str, ...]:
     return tuple(name for name, _ in records)
 
 
-def _numbered(lesion: Mask) -> _Pixels:
-    """Number the pixels: what a warp makes of the numbers says where each pixel comes from.
+def _numbered(lesion: Mask) -> _Numbers:
+    """Number the pixels of the lesion from 1 on, all others 0.
 
-    The highest bit says that it is lesion. Four bytes of one number are four channels, a form of
-    image that every warp takes.
+    What a warp makes of the numbers says where each pixel comes from. Floats of 32 bits are the
+    fastest to warp; where there are more pixels than they can count, neighbours share a number.
     """
-    numbers = np.arange(lesion.size, dtype=np.uint32).reshape(lesion.shape)
-    numbers |= lesion.astype(np.uint32) << np.uint32(31)
-    return numbers.view(np.uint8).reshape(*lesion.shape, 4)
+    shared = _shared(lesion.size)
+    if shared == 1:
+        numbers = np.arange(1, lesion.size + 1, dtype=np.float32)
+    else:
+        numbers = (np.arange(lesion.size) // shared + 1).astype(np.float32)
+    placed: _Numbers = numbers.reshape(lesion.shape)
+    placed *= lesion.astype(np.float32)
+    return placed
+
+
+def _shared(size: int) -> int:
+    return 1 + size // _COUNTABLE
 
 
 def _uncropped(mask: Mask, records: _Records) -> float:
@@ -186,7 +192,7 @@ def _uncropped(mask: Mask, records: _Records) -> float:
     return np.count_nonzero(mask[top:bottom, left:right]) / whole
 
 
-def _seen(lesion: Mask, numbers: npt.NDArray[np.uint32], records: _Records) -> float:
+def _seen(lesion: Mask, numbers: _Numbers, records: _Records) -> float:
     """Compute the share of the lesion that a draw shows: in the frame and not under a hole.
 
     Pixels of the lesion are counted where they come from, so that a reflected copy, or one that is
@@ -196,13 +202,16 @@ def _seen(lesion: Mask, numbers: npt.NDArray[np.uint32], records: _Records) -> f
     whole = cv2.countNonZero(marks)
     if not whole:
         return 1.0
-    shown = numbers >= _LESION
+    shown = numbers > 0
     for _, params in records:
         for left, top, right, bottom in params.get("holes", ()):
             shown[top:bottom, left:right] = False
-    seen = np.zeros(lesion.shape, np.uint8)
-    seen.reshape(-1)[(numbers[shown] & ~_LESION).astype(np.intp)] = 1
-    closed = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, _GAP)
+    shared = _shared(lesion.size)
+    seen = np.zeros(lesion.size // shared + 2, np.uint8)
+    seen[numbers[shown].astype(np.intp)] = 1
+    seen = seen[1:] if shared == 1 else np.repeat(seen[1:], shared)
+    pixels = seen[: lesion.size].reshape(lesion.shape)
+    closed = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _GAP)
     return cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole
 
 
