@@ -2,11 +2,15 @@
 
     python benchmarks/batch_augmentation.py
     python benchmarks/batch_augmentation.py --device cuda --batch 512 --compile
+    python benchmarks/batch_augmentation.py --lesions DIR
 
 Each candidate does what `dermolib.augmentation.BatchAugmentation("paper")` does, as nearly as it
 can, on the same random images that already lie on the device, and ends with float32 images that
 are normalised. They take turns, so that a busy machine slows all of them; times are medians over
 rounds, ratios are medians of the ratios within a round. kornia is left out where it is missing.
+
+With ``--lesions`` nothing is timed: real images with a lesion mask (``isic_challenge/Train`` in
+DIR) are drawn once each, and what is left of their lesions is counted.
 """
 
 import argparse
@@ -14,16 +18,26 @@ import importlib
 import importlib.util
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, BatchAugmentation, preset
-from dermolib.images import whole_file
+from dermolib._checks import DatasetNotFoundError
+from dermolib.augmentation import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BatchAugmentation,
+    is_blank,
+    preset,
+)
+from dermolib.augmentation.batch_color import visible
+from dermolib.augmentation.batch_warp import warp
+from dermolib.images import read_image, read_mask, whole_file
 
 Candidate: TypeAlias = Callable[[torch.Tensor], Any]
 """What is timed: images (N, 3, S, S), uint8, in, and a batch out."""
@@ -42,16 +56,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds timed (default 9)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     parser.add_argument("--compile", action="store_true", help="time the compiled module too")
+    parser.add_argument("--lesions", type=Path, help="count what is left of lesions in this folder")
+    parser.add_argument("--pairs", type=int, default=2000, help="images counted (default 2000)")
     parser.add_argument("--output", type=Path, help="Markdown file for the table")
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device was found, so nothing was measured.")
     if given.threads is not None:
         torch.set_num_threads(given.threads)
-    images = torch.randint(0, 256, (given.batch, 3, given.size, given.size), dtype=torch.uint8)
-    found = candidates(given.device, compiled=given.compile)
-    seconds = take_turns(found, images.to(given.device), given.rounds)
-    lines = [_setting(given), "", *table(seconds, given.batch)]
+    if given.lesions is not None:
+        lines = [*survival(given.lesions, given.pairs, given.size)]
+    else:
+        images = torch.randint(0, 256, (given.batch, 3, given.size, given.size), dtype=torch.uint8)
+        found = candidates(given.device, compiled=given.compile)
+        seconds = take_turns(found, images.to(given.device), given.rounds)
+        lines = [_setting(given), "", *table(seconds, given.batch)]
     print("\n".join(lines))
     if given.output is not None:
         with whole_file(given.output) as temporary:
@@ -217,6 +236,63 @@ def table(seconds: dict[str, list[float]], batch: int) -> list[str]:
         digits = max(0, 2 - math.floor(math.log10(1000 * each)))
         lines.append(f"| {name} | {1000 * each:.{digits}f} | {1 / each:,.0f} | {ratio:.2f} |")
     return lines
+
+
+def survival(data: Path, count: int, size: int) -> Iterator[str]:
+    """Draw real images once each, and count what is left of their lesions.
+
+    Args:
+        data: Folder of the data.
+        count: Most images, taken evenly from all.
+        size: Side of the images in px.
+
+    Yields:
+        Lines of a Markdown table.
+
+    Raises:
+        DatasetNotFoundError: There are no images with masks.
+    """
+    folder = data / "isic_challenge" / "Train"
+    paths = sorted(folder.glob("*_seg.png"))
+    if not paths:
+        raise DatasetNotFoundError(folder, "isic_challenge/Train/ID.jpg and ID_seg.png")
+    chosen = [paths[number * len(paths) // count] for number in range(min(count, len(paths)))]
+    yield "| | images | smallest | 1 % below | mean | below 0.5 | blank |"
+    yield "| --- " * 7 + "|"
+    augment = BatchAugmentation("paper", normalize=False)
+    load = preset("evaluation", image_size=size, normalize=False)
+    areas, seen, blank = [], [], 0
+    for number, path in enumerate(chosen):
+        mask = read_mask(path)
+        image = read_image(path.with_name(path.name.replace("_seg.png", ".jpg")))
+        small = load(image=image, mask=mask)
+        lesion = torch.from_numpy(small["mask"])
+        batch = torch.from_numpy(small["image"]).movedim(-1, 0)[None]
+        drawn, marked = augment(batch, lesion[None], draw_seeds=[number])
+        areas.append(float(marked.sum() / lesion.sum()))
+        seen.append(_seen(augment, lesion, number))
+        blank += is_blank(drawn[0].movedim(0, -1).numpy())
+    for name, values in (("area of the mask", areas), ("lesion still seen", seen)):
+        share = np.array(values)
+        yield (
+            f"| {name} | {len(share)} | {share.min():.2f} | {np.percentile(share, 1):.2f} "
+            f"| {share.mean():.3f} | {(share < 0.5).sum()} | {blank} |"
+        )
+
+
+def _seen(augment: BatchAugmentation, lesion: torch.Tensor, seed: int) -> float:
+    """Tell what share of a lesion is seen: of blocks of 4 x 4 px, those that some pixel shows."""
+    side = len(lesion)
+    draws = augment.draws([seed])
+    place = torch.stack(warp(draws, augment.spline, side)).view(2, -1)
+    place = ((place + 1) / 2 * (side - 1)).round().long() % (2 * side - 2)
+    column, row = torch.minimum(place, 2 * side - 2 - place)
+    shown = visible(draws, side).flatten() > 0
+    blocks = -(-side // 4)
+    met = torch.zeros(blocks * blocks, dtype=torch.bool)
+    met[(row // 4 * blocks + column // 4)[shown]] = True
+    every = met.view(blocks, blocks).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    return float(lesion[every[:side, :side]].sum() / lesion.sum())
 
 
 def _setting(given: argparse.Namespace) -> str:

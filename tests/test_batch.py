@@ -25,6 +25,7 @@ from dermolib._types import Image, Mask
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, BatchAugmentation, is_blank, preset
 from dermolib.augmentation import batch as batch_module
 from dermolib.augmentation.batch_draws import NODES, TABLES, Draws
+from dermolib.augmentation.batch_warp import gathered, sample
 from dermolib.images import read_image, read_mask
 from drawing import noise_image
 
@@ -129,8 +130,8 @@ def test_draws_are_those_of_whole_numbers_in_python(name: str, seed: int) -> Non
 
 
 @pytest.mark.parametrize("name", RANDOM)
-@given(seeds=st.lists(SEEDS, min_size=1, max_size=9), data=st.data())
-@settings(deadline=None)  # the first call in a process is slow
+@given(seeds=st.lists(SEEDS, min_size=1, max_size=6), data=st.data())
+@settings(max_examples=25, deadline=None)  # the first call in a process is slow
 def test_a_draw_depends_on_its_seed_alone(name: str, seeds: list[int], data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(seeds))))
     augment = BatchAugmentation(name)
@@ -226,7 +227,7 @@ def test_the_table_is_that_of_the_paper_preset() -> None:
 
     assert found("optical") == optical.distort_limit
     assert found("x_step_0") == found("y_step_4") == tuple(1 + x for x in grid.distort_limit)
-    assert (grid.num_steps, elastic.sigma) == (5, 8)
+    assert (grid.num_steps, elastic.sigma, elastic.displacement) == (5, 8, 1.8)
     assert found("rotate") == steps["Rotate"].limit
     assert found("tilt") == affine.rotate
     assert found("scale") == affine.scale["x"]
@@ -595,13 +596,13 @@ def test_places_and_sizes_of_lesions_are_distributed_as_with_the_paper_preset() 
         return np.array(
             [
                 [
-                    sample["mask"].mean(),
-                    rows[sample["mask"]].mean(),
-                    columns[sample["mask"]].mean(),
-                    sample["image"].mean(),
-                    (sample["image"] == FILL).all(axis=2).mean(),
+                    one["mask"].mean(),
+                    rows[one["mask"]].mean(),
+                    columns[one["mask"]].mean(),
+                    one["image"].mean(),
+                    (one["image"] == FILL).all(axis=2).mean(),
                 ]
-                for sample in samples
+                for one in samples
             ]
         )
 
@@ -686,20 +687,20 @@ def test_of_a_dictionary_image_and_mask_are_drawn_and_the_rest_is_handed_on() ->
     seeds = torch.tensor([4, 7])
     augment = BatchAugmentation("paper")
     drawn, marked = augment(images, masks, draw_seeds=seeds)
-    sample = {"image": images, "mask": masks, "label": torch.tensor([1, 2]), "id": ["a", "b"]}
+    batch = {"image": images, "mask": masks, "label": torch.tensor([1, 2]), "id": ["a", "b"]}
 
-    given_seeds = augment(sample, draw_seeds=seeds)
-    own_seeds = augment({**sample, "draw_seed": seeds})
+    given_seeds = augment(batch, draw_seeds=seeds)
+    own_seeds = augment({**batch, "draw_seed": seeds})
     without = augment({"image": images, "mask": None}, draw_seeds=seeds)
 
     assert torch.equal(given_seeds["image"], drawn)
     assert torch.equal(given_seeds["mask"], marked)
-    assert given_seeds["label"] is sample["label"]
-    assert given_seeds["id"] is sample["id"]
+    assert given_seeds["label"] is batch["label"]
+    assert given_seeds["id"] is batch["id"]
     assert torch.equal(own_seeds["image"], drawn)
     assert torch.equal(without["image"], drawn)
     assert without["mask"] is None
-    assert sample["image"] is images
+    assert batch["image"] is images
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -754,8 +755,20 @@ def test_a_compiler_sees_one_graph_that_no_data_decides(name: str) -> None:
     drawn, marked = compiled(images, masks, draw_seeds=seeds)
 
     reference = augment(images, masks, draw_seeds=seeds)
-    assert torch.equal(drawn, reference[0])
+    assert (drawn - reference[0]).abs().max() < 1e-3
     assert torch.equal(marked, reference[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_colours_are_looked_up_for_a_compiler_as_they_are_without_one(dtype: torch.dtype) -> None:
+    images = torch.arange(2 * 3 * 20 * 20).mul(37).view(2, 3, 20, 20).to(torch.uint8).to(dtype)
+    generator = torch.Generator().manual_seed(0)
+    far = torch.rand(2, 2, 20, 20, generator=generator) * 8 - 4  # reflected up to twice
+    far[0, :, 0, :3] = torch.tensor([-1.0, 1.0, 3.0])
+    positions = (far[:, 0], far[:, 1])
+
+    for one, other in zip(gathered(images, positions), sample(images, positions), strict=True):
+        assert (one - other).abs().max() < 0.01
 
 
 @pytest.mark.data
@@ -767,10 +780,10 @@ def test_real_lesions_survive_and_no_image_comes_out_blank(data_dir: Any) -> Non
         load(image=read_image(folder / f"{name}.jpg"), mask=read_mask(folder / f"{name}_seg.png"))
         for name in names
     ]
-    masks = torch.from_numpy(np.stack([sample["mask"] for sample in samples]))
+    masks = torch.from_numpy(np.stack([one["mask"] for one in samples]))
 
     images, marked = BatchAugmentation("paper", normalize=False)(
-        batch_of(*(sample["image"] for sample in samples)), masks, draw_seeds=range(len(names))
+        batch_of(*(one["image"] for one in samples)), masks, draw_seeds=range(len(names))
     )
 
     kept = marked.sum(dim=(1, 2)) / masks.sum(dim=(1, 2))

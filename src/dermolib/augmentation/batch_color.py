@@ -18,19 +18,19 @@ Channels: TypeAlias = Sequence[torch.Tensor]
 """Red, green and blue, each (N, S, S)."""
 
 
-def shift_light(images: torch.Tensor, draws: Draws, means: torch.Tensor) -> torch.Tensor:
+def shift_light(channels: Channels, draws: Draws, means: torch.Tensor) -> Channels:
     """Multiply by the contrast, and add the brightness as a share of the mean.
 
     Args:
-        images: Images (N, 3, S, S) in 0..255.
+        channels: Channels in 0..255.
         draws: Draws with ``"contrast"`` and ``"brightness"``.
         means: Mean of each image (N,).
 
     Returns:
-        Images of the same shape in 0..255.
+        Channels in 0..255.
     """
-    added = (draws["brightness"] * means).view(-1, 1, 1, 1)
-    return (images * draws["contrast"].view(-1, 1, 1, 1)).add_(added).clamp_(0, 255)
+    factor, added = _per_sample(draws["contrast"]), _per_sample(draws["brightness"] * means)
+    return [(channel * factor).add_(added).clamp_(0, 255) for channel in channels]
 
 
 def shift_hsv(channels: Channels, draws: Draws) -> Channels:

@@ -6,13 +6,18 @@ of 61 x 61 positions, which costs little, and interpolated between them: affine 
 """
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch.nn import functional
 
+from dermolib.augmentation.batch_color import Channels
 from dermolib.augmentation.batch_draws import NODES, Draws
 
-__all__ = ["resize", "sample", "spline_weights", "warp"]
+__all__ = ["Positions", "gathered", "resize", "sample", "sample_masks", "spline_weights", "warp"]
+
+Positions: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Where each pixel of the result comes from: x and y, each (N, S, S)."""
 
 LATTICE = 61  # a side; a multiple of the five steps of the grid distortion, and one more
 _REFERENCE = 224  # px, at which lengths in pixels are given
@@ -36,7 +41,7 @@ def spline_weights() -> torch.Tensor:
     return torch.where(distance < 1, near, far)
 
 
-def warp(draws: Draws, spline: torch.Tensor, side: int) -> torch.Tensor:
+def warp(draws: Draws, spline: torch.Tensor, side: int) -> Positions:
     """Compose the maps of each draw.
 
     Args:
@@ -45,7 +50,7 @@ def warp(draws: Draws, spline: torch.Tensor, side: int) -> torch.Tensor:
         side: Height and width of images and result in px.
 
     Returns:
-        Map (N, S, S, 2).
+        Positions.
     """
     axis = torch.linspace(-1, 1, LATTICE, device=spline.device)
     x, y = axis[None, None, :], axis[None, :, None]
@@ -55,25 +60,83 @@ def warp(draws: Draws, spline: torch.Tensor, side: int) -> torch.Tensor:
         field = spline @ draws["elastic"] @ spline.T
         field = field * (2 * _ELASTIC / _REFERENCE / _NODE_DEVIATION)
         x, y = x + field[:, 0], y + field[:, 1]
-    coarse = torch.stack(_symmetry(draws, x, y), dim=1)
-    # Not under autocast: a position needs more than the 8 bits of bfloat16
-    fine = functional.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=True)
-    return fine.permute(0, 2, 3, 1)
+    x, y = (
+        functional.interpolate(part[:, None], size=side, mode="bilinear", align_corners=True)
+        for part in _symmetry(draws, x, y)
+    )
+    return x[:, 0], y[:, 0]
 
 
-def sample(images: torch.Tensor, grid: torch.Tensor, *, mode: str = "bilinear") -> torch.Tensor:
-    """Look colours up where the map says, reflecting at the border.
+def sample(images: torch.Tensor, positions: Positions) -> Channels:
+    """Look colours up at positions, linearly between pixels, reflected at the border.
 
     Args:
-        images: Images (N, C, S, S), float32.
-        grid: Map (N, S, S, 2).
-        mode: ``"bilinear"`` or ``"nearest"``.
+        images: Images (N, 3, S, S), uint8 or float32.
+        positions: Positions.
 
     Returns:
-        Images of the same shape.
+        Channels, float32.
     """
+    if torch.compiler.is_compiling():
+        return gathered(images, positions)
+    return _sampled(images.to(torch.float32), positions, "bilinear").unbind(dim=1)
+
+
+def sample_masks(masks: torch.Tensor, positions: Positions) -> torch.Tensor:
+    """Look masks up at the pixels nearest to positions, reflected at the border.
+
+    Args:
+        masks: Masks (N, S, S), bool.
+        positions: Positions.
+
+    Returns:
+        Masks of the same shape.
+    """
+    return _sampled(masks[:, None].to(torch.float32), positions, "nearest")[:, 0] > 0.5
+
+
+def gathered(images: torch.Tensor, positions: Positions) -> Channels:
+    """Do what `sample` does, in steps that a compiler makes one pass of, all colours included.
+
+    Args:
+        images: Images (N, 3, S, S), uint8 or float32.
+        positions: Positions.
+
+    Returns:
+        Channels, float32.
+    """
+    (left, right, across), (upper, lower, down) = (
+        _neighbours(position, images.shape[-1]) for position in positions
+    )
+    row = torch.arange(len(images), device=images.device)[:, None, None]
+    channels = []
+    for channel in range(3):
+        corners = [
+            images[row, channel, y, x].to(torch.float32)
+            for y in (upper, lower)
+            for x in (left, right)
+        ]
+        above = corners[0] + across * (corners[1] - corners[0])
+        below = corners[2] + across * (corners[3] - corners[2])
+        channels.append(above + down * (below - above))
+    return channels
+
+
+def _neighbours(position: torch.Tensor, side: int) -> tuple[torch.Tensor, ...]:
+    """Find the pixels on both sides along one axis, and how far it is to the second."""
+    span = side - 1
+    place = ((position + 1) * (span / 2)).abs()
+    place = place - (2 * span) * (place / (2 * span)).floor()
+    place = torch.minimum(place, 2 * span - place).clamp(0, span)
+    first = place.floor()
+    index = first.to(torch.int64)
+    return index, (index + 1).clamp(max=span), place - first
+
+
+def _sampled(values: torch.Tensor, positions: Positions, mode: str) -> torch.Tensor:
+    grid = torch.stack(positions, dim=1).permute(0, 2, 3, 1)
     return functional.grid_sample(
-        images, grid, mode=mode, padding_mode="reflection", align_corners=True
+        values, grid, mode=mode, padding_mode="reflection", align_corners=True
     )
 
 
@@ -103,9 +166,7 @@ def _resizing(size: int, side: int, device: torch.device) -> torch.Tensor:
     return (1 - (centre - pixel).abs()).clamp(min=0)
 
 
-def _affine(
-    draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _affine(draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int) -> Positions:
     """Undo the shift, then the scaling, then both rotations."""
     angle = _per_sample(draws["rotate"] + draws["tilt"], 3) * (math.pi / 180)
     along, across = angle.cos(), angle.sin()
@@ -117,9 +178,7 @@ def _affine(
     return along * x - across * y, across * x + along * y
 
 
-def _distortion(
-    draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _distortion(draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int) -> Positions:
     """Follow the distortion of a lens, or of a grid; at most one of them is drawn."""
     half = ((side - 1) / side / 2) ** 2
     # Beyond the corners the lens stays as it is there, or the image would fold over
@@ -136,7 +195,7 @@ def _stretched(draws: Draws, axis: str, position: torch.Tensor) -> torch.Tensor:
     return position + 0.4 * (walked * excess[:, None, None]).sum(dim=-1)
 
 
-def _symmetry(draws: Draws, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _symmetry(draws: Draws, x: torch.Tensor, y: torch.Tensor) -> Positions:
     """Undo the flips, then the transposition."""
     x = x * (1 - 2 * _per_sample(draws["flip_columns"], 3))
     y = y * (1 - 2 * _per_sample(draws["flip_rows"], 3))
