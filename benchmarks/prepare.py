@@ -1,0 +1,126 @@
+"""Preparing a folder against the loops that users write: speed, two workers, memory.
+
+One command prints the tables::
+
+    python benchmarks/prepare.py --data DIR
+
+Images are 1024 x 1024, JPEG at quality 90. Scripts and `prepare` take turns on the same files, on
+one core, in processor time, so that a busy machine does not favour one; one and two workers take
+turns by the clock, and need a machine that does nothing else.
+"""
+
+import argparse
+import shutil
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from joblib.externals.loky import get_reusable_executor
+
+from dermolib.preprocessing import occlusion_removal, prepare
+from hair_parts.images import default_data
+from input_parts.corpus import make_corpus
+from input_parts.measuring import in_fresh_process, median_ratio, peak_memory, timed
+from input_parts.scripts import SCRIPTS, run_script
+
+_SIDE = 224
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Measure dermolib.preprocessing.prepare.")
+    parser.add_argument("--data", type=Path, default=default_data(), help="folder of the images")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
+    parser.add_argument("--images", type=int, default=96, help="images of a round on one core")
+    parser.add_argument("--many", type=int, default=800, help="images of a round with workers")
+    parser.add_argument("--memory", type=int, nargs=2, default=[200, 2000], help="images")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        corpus = make_corpus(given.data, place / "images", count=given.images)
+        print_speed(in_fresh_process(measure_speed, corpus, place, given.rounds))
+        if given.many:
+            corpus = make_corpus(given.data, place / "many", count=given.many)
+            print_workers(measure_workers(corpus, place, given.rounds), given.many)
+        print_memory(given.data, place, *given.memory)
+
+
+def paper_steps(source: Path, destination: Path, *, workers: int = 1) -> None:
+    """Prepare a folder with the steps of the paper; what was there before goes."""
+    shutil.rmtree(destination, ignore_errors=True)
+    steps = [partial(occlusion_removal, method="luv")]
+    prepare(source, destination, steps=steps, image_size=_SIDE, workers=workers, progress=False)
+
+
+def measure_speed(corpus: Path, place: Path, rounds: int) -> dict[str, list[float]]:
+    """Give the processor time of each script, and of `prepare`, in s an image, round by round."""
+    # Users see the warnings of scikit-image once; the tables need not
+    warnings.simplefilter("ignore")
+    cv2.setNumThreads(1)
+    files = sorted(corpus.iterdir())
+    (place / "written").mkdir()
+    times: dict[str, list[float]] = {name: [] for name in ("prepare", *SCRIPTS)}
+    for turn in range(rounds + 1):
+        costs = {"prepare": timed(paper_steps, corpus, place / "store").cpu}
+        for name in SCRIPTS:
+            # That one takes a second an image
+            some = files[::8] if "scikit" in name else files
+            cost = timed(run_script, name, some, place / "written", side=_SIDE).cpu
+            costs[name] = cost * len(files) / len(some)
+        if turn:  # the first one warms up
+            for name, cost in costs.items():
+                times[name].append(cost / len(files))
+    return times
+
+
+def print_speed(times: dict[str, list[float]]) -> None:
+    """Print the table of one core."""
+    print("\n|  | ms an image, one core | images/s of `prepare` over it |")
+    print("| --- | ---: | ---: |", flush=True)
+    for name, values in times.items():
+        ratio = "" if name == "prepare" else f"{median_ratio(values, times['prepare']):.1f}"
+        print(f"| {name} | {1000 * np.median(values):.1f} | {ratio} |")
+
+
+def measure_workers(corpus: Path, place: Path, rounds: int) -> dict[int, list[float]]:
+    """Give the time by the clock with one and two workers, in s, round by round."""
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, values in times.items():
+            values.append(timed(paper_steps, corpus, place / "store", workers=workers).wall)
+    return times
+
+
+def print_workers(times: dict[int, list[float]], count: int) -> None:
+    """Print the table of workers."""
+    print(f"\n| workers | images/s, {count} images, starting included | over one |")
+    print("| ---: | ---: | ---: |")
+    for workers, values in times.items():
+        ratio = median_ratio(times[1], values)
+        print(f"| {workers} | {count / np.median(values):.0f} | {ratio:.2f} |")
+
+
+def print_memory(data: Path, place: Path, *counts: int) -> None:
+    """Print the table of memory."""
+    print("\n| images | peak memory, one worker, MB | two workers, MB |")
+    print("| ---: | ---: | ---: |")
+    for count in counts:
+        corpus = make_corpus(data, place / f"memory{count}", count=count)
+        peaks = [
+            in_fresh_process(_peak, corpus, place / "store", workers, cores=2) for workers in (1, 2)
+        ]
+        print(f"| {count:,} | {peaks[0]:.0f} | {peaks[1]:.0f} |")
+
+
+def _peak(corpus: Path, destination: Path, workers: int) -> float:
+    peak = peak_memory(paper_steps, corpus, destination, workers=workers)
+    # Idle workers would keep this process for five minutes
+    get_reusable_executor().shutdown()
+    return peak
+
+
+if __name__ == "__main__":
+    main()
