@@ -358,7 +358,9 @@ def _work(
     failures: list[Failure] = []
     blocks = _blocks(files, todo, size, preparing)
     with closing(run_tasks(prepare_block, blocks, workers=workers)) as results:
-        for count, failed in results:
+        for count, failed, error in results:
+            if error is not None:
+                raise error
             failures += failed
             bar.update(count)
     return failures

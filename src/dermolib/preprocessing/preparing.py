@@ -13,7 +13,7 @@ from dermolib._checks import expected, listed
 from dermolib._runs import settle
 from dermolib._types import Image, Mask
 from dermolib.images import read_image, read_mask, resize_image, resize_mask
-from dermolib.preprocessing.packing import RECORD, Packing
+from dermolib.preprocessing.packing import RECORD, Packing, RowWriter
 from dermolib.preprocessing.steps import Pipeline
 
 __all__ = ["STATES", "Failure", "Preparing", "prepare_block", "states"]
@@ -45,28 +45,38 @@ class Preparing:
     packing: Packing
 
 
-def prepare_block(block: list[tuple[int, str]], preparing: Preparing) -> tuple[int, list[Failure]]:
-    """Prepare some images and write their rows; an error in writing passes through.
+def prepare_block(
+    block: list[tuple[int, str]], preparing: Preparing
+) -> tuple[int, list[Failure], OSError | None]:
+    """Prepare some images and write their rows.
 
     Args:
         block: Row and file of each image.
         preparing: How and where.
 
     Returns:
-        Number of images, and the rows that could not be prepared with the reasons.
+        Number of images, the rows that could not be prepared with the reasons, and an error in
+        writing that ended the block: a pool of processes may hang where a task raises.
     """
     settle()
     failures: list[Failure] = []
-    with preparing.packing.writer() as writer:
-        for row, file in block:
-            record = np.zeros(1, RECORD)
-            try:
-                image, mask = _prepare_file(file, preparing, record)
-            except Exception as error:  # no image may end the run of the others
-                failures.append((row, _reason(error, preparing)))
-            else:
-                writer.write(row, image, mask, record)
-    return len(block), failures
+    try:
+        with preparing.packing.writer() as writer:
+            for row, file in block:
+                failures += _prepare_row(row, file, preparing, writer)
+    except OSError as error:
+        return len(block), failures, error
+    return len(block), failures, None
+
+
+def _prepare_row(row: int, file: str, preparing: Preparing, writer: RowWriter) -> list[Failure]:
+    record = np.zeros(1, RECORD)
+    try:
+        image, mask = _prepare_file(file, preparing, record)
+    except Exception as error:  # no image may end the run of the others
+        return [(row, _reason(error, preparing))]
+    writer.write(row, image, mask, record)
+    return []
 
 
 def _prepare_file(
