@@ -844,7 +844,7 @@ ROW = 12 * 16 * 3
 
 
 @pytest.mark.parametrize("room", [0, ROW - 1, ROW, 2 * ROW + 50])
-@pytest.mark.parametrize("backend", ["sequential", "multiprocessing"])
+@pytest.mark.parametrize("backend", ["sequential", "threading", "multiprocessing"])
 def test_a_disk_that_fills_ends_the_run_and_the_next_one_ends_with_the_same_bytes(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, backend: str
 ) -> None:
@@ -863,6 +863,19 @@ def test_a_disk_that_fills_ends_the_run_and_the_next_one_ends_with_the_same_byte
 
     assert len(read) == 5 - done
     assert snapshot(out).data == snapshot(tmp_path / "whole").data
+
+
+def test_nothing_more_is_begun_where_a_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        write_image(tmp_path / "in" / f"{number}.png", noise_image(12, 16, number))
+    monkeypatch.setattr(Packing, "writer", stingy(2 * ROW))
+
+    with counted(monkeypatch) as read, pytest.raises(OSError, match="No space left"):
+        run(tmp_path / "in", tmp_path / "out", steps=[])
+
+    assert len(read) == 3
 
 
 def test_writes_that_take_a_part_are_gone_on_with(

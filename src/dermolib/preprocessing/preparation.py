@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -356,13 +357,16 @@ def _work(
 ) -> list[Failure]:
     size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
     failures: list[Failure] = []
-    blocks = _blocks(files, todo, size, preparing)
+    errors: list[OSError] = []
+    # After an error no block is begun, and those that were are waited for: nothing goes on writing
+    blocks = takewhile(lambda _: not errors, _blocks(files, todo, size, preparing))
     with closing(run_tasks(prepare_block, blocks, workers=workers)) as results:
         for count, failed, error in results:
-            if error is not None:
-                raise error
             failures += failed
+            errors += [error] if error else []
             bar.update(count)
+    if errors:
+        raise errors[0]
     return failures
 
 
