@@ -76,7 +76,7 @@ def _setting() -> str:
 
 def _speed(timings: Iterable[Timing]) -> str:
     head = ["preset", "image", "bare, ms", *(f"{way}, ms" for way in _WAYS)]
-    head += [f"{way} / bare" for way in _WAYS]
+    head += [*(f"{way} / bare" for way in _WAYS), "of paper"]
     return _table(head, ([*_speed_row(timing)] for timing in timings))
 
 
@@ -88,6 +88,7 @@ def _speed_row(timing: Timing) -> Iterator[str]:
         yield f"{timing.milliseconds[way]:.2f}" if way in timing.milliseconds else ""
     for way in _WAYS:
         yield "{:.3f} ({:.3f})".format(*timing.ratios[way]) if way in timing.ratios else ""
+    yield f"{timing.of_paper:.2f}"
 
 
 def _costs(costs: list[Cost]) -> str:

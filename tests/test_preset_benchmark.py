@@ -80,7 +80,8 @@ def test_every_way_of_calling_a_preset_gives_the_same_image_and_is_timed(
 ) -> None:
     timings = part("preset_parts.speed").time_presets(2)
 
-    assert [timing.preset for timing in timings[::2]] == ["strong", "paper", "light", "evaluation"]
+    assert [timing.preset for timing in timings[:4]] == ["strong", "paper", "light", "evaluation"]
+    assert [timing.of_paper for timing in timings[1::4]] == [1, 1]
     assert {timing.source for timing in timings} == {(150, 200), (450, 600)}
     assert set(timings[0].ratios) == {"draw_seed", "stream", "mask"}
     assert set(timings[-1].ratios) == {"draw_seed", "stream", "mask", "plain"}

@@ -41,6 +41,7 @@ class Timing:
         ratios: Name of a way to call the preset to its time over that of `bare`: median over draws
             of the ratio, and ratio of the sums.
         milliseconds: The same ways to their time, median over draws.
+        of_paper: Time of `draw_seed` over that of the preset `paper`, ratio of the sums.
     """
 
     preset: str
@@ -48,6 +49,7 @@ class Timing:
     bare: float
     ratios: dict[str, tuple[float, float]]
     milliseconds: dict[str, float]
+    of_paper: float
 
 
 @dataclass(frozen=True)
@@ -80,15 +82,16 @@ def time_presets(draws: int) -> list[Timing]:
         One timing for each preset and size of image.
     """
     _use_one_thread()
-    return [
-        _time_preset(name, source, draws=draws) for name in list_presets() for source in SOURCES
-    ]
+    return [timing for source in SOURCES for timing in _time_source(source, draws=draws)]
 
 
-def _time_preset(name: str, source: tuple[int, int], *, draws: int) -> Timing:
-    ways = _ways(name, *sample(source))
-    rows = [_in_turn(ways, seed) for seed in range(draws + 1)]
-    return _summary(name, source, rows[1:])  # the first draw warms up
+def _time_source(source: tuple[int, int], *, draws: int) -> Iterator[Timing]:
+    ways = {name: _ways(name, *sample(source)) for name in list_presets()}
+    rows = [{name: _in_turn(ways[name], seed) for name in ways} for seed in range(draws + 1)]
+    # the first draw of each warms up
+    paper = sum(row["paper"]["draw_seed"] for row in rows[1:])
+    for name in ways:
+        yield _summary(name, source, [row[name] for row in rows[1:]], paper)
 
 
 def _ways(name: str, image: Image, mask: Mask) -> dict[str, _Way]:
@@ -132,7 +135,9 @@ def _in_turn(ways: dict[str, _Way], seed: int) -> dict[str, float]:
     return taken
 
 
-def _summary(name: str, source: tuple[int, int], rows: list[dict[str, float]]) -> Timing:
+def _summary(
+    name: str, source: tuple[int, int], rows: list[dict[str, float]], paper: float
+) -> Timing:
     seconds = {way: np.array([row[way] for row in rows]) for way in rows[0]}
     pairs = {way: "bare mask" if way == "mask" else "bare" for way in seconds if "bare" not in way}
     ratios = {
@@ -143,7 +148,8 @@ def _summary(name: str, source: tuple[int, int], rows: list[dict[str, float]]) -
         for way, base in pairs.items()
     }
     milliseconds = {way: 1e3 * float(np.median(values)) for way, values in seconds.items()}
-    return Timing(name, source, milliseconds["bare"], ratios, milliseconds)
+    of_paper = float(seconds["draw_seed"].sum() / paper)
+    return Timing(name, source, milliseconds["bare"], ratios, milliseconds, of_paper)
 
 
 def time_parts(rounds: int) -> list[Cost]:

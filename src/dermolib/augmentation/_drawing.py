@@ -129,7 +129,7 @@ class Pipeline:
     def _kept(self, mask: Mask, lesion: Mask, numbers: _Numbers, records: _Records) -> float:
         if self._harmless.issuperset(_names(records)):
             return 1.0
-        return _uncropped(mask, records) * _seen(lesion, numbers, records)
+        return float(_uncropped(mask, records) * _seen(lesion, numbers, records))
 
     def _resized(self, pixels: _Pixels, *, mask: bool = False) -> _Pixels:
         """Bring an image or a mask of 0 and 255 to the size, bit for bit as `A.Resize` does."""

@@ -25,7 +25,7 @@ one of five                    0.7
   GaussianBlur                      sigma 0.5..2 px
   GaussNoise                        standard deviation 1..4 % of 255
   ImageCompression                  JPEG quality 50..90
-CoarseDropout (cutout)         0.7  1..2 holes of 10..25 % of the side, filled with ImageNet's mean
+CoarseDropout (cutout)         0.7  1..2 holes of 10..22 % of the side, filled with ImageNet's mean
 ============================== ==== ==============================================================
 
 Preset ``"paper"``, the list of the AlexNet paper:
@@ -265,8 +265,8 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
         ),
         A.CoarseDropout(
             num_holes_range=(1, 2),
-            hole_height_range=(0.1, 0.25),
-            hole_width_range=(0.1, 0.25),
+            hole_height_range=(0.1, 0.22),
+            hole_width_range=(0.1, 0.22),
             fill=_FILL,
             p=0.7,
         ),
