@@ -1179,6 +1179,7 @@ def test_the_masks_of_the_challenges_are_what_is_left_out_by_default() -> None:
         "*_segmentation.png",
         "*_superpixels.png",
         "*_attribute_*.png",
+        "*_hair.png",
     )
 
 

@@ -12,8 +12,14 @@ from dermolib._types import PathLike
 
 __all__ = ["EXCLUDED", "SUFFIXES", "Listing", "check_source", "list_images"]
 
-EXCLUDED = ("*_seg.png", "*_segmentation.png", "*_superpixels.png", "*_attribute_*.png")
-"""Names under which the challenges keep masks beside their images."""
+EXCLUDED = (
+    "*_seg.png",
+    "*_segmentation.png",
+    "*_superpixels.png",
+    "*_attribute_*.png",
+    "*_hair.png",
+)
+"""Names under which the challenges, the synthetic one too, keep masks beside their images."""
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of images, in any case."""
