@@ -24,7 +24,7 @@ from preset_parts.speed import COST_SIZES, Cost, Timing, time_parts, time_preset
 
 _PACKAGES = ("dermolib", "albumentations", "opencv-python-headless", "numpy", "torch")
 _GALLERY = "ISIC_0024310"
-_WAYS = ("draw_seed", "stream", "mask", "plain")
+_WAYS = ("draw_seed", "stream", "mask", "stock", "plain")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,7 +75,7 @@ def _setting() -> str:
 
 
 def _speed(timings: Iterable[Timing]) -> str:
-    head = ["preset", "image", "bare, ms", *(f"{way}, ms" for way in _WAYS)]
+    head = ["preset", "image", "result", "bare, ms", *(f"{way}, ms" for way in _WAYS)]
     head += [*(f"{way} / bare" for way in _WAYS), "of paper"]
     return _table(head, ([*_speed_row(timing)] for timing in timings))
 
@@ -83,6 +83,7 @@ def _speed(timings: Iterable[Timing]) -> str:
 def _speed_row(timing: Timing) -> Iterator[str]:
     yield timing.preset
     yield f"{timing.source[1]} x {timing.source[0]}"
+    yield str(timing.image_size)
     yield f"{timing.bare:.2f}"
     for way in _WAYS:
         yield f"{timing.milliseconds[way]:.2f}" if way in timing.milliseconds else ""

@@ -81,10 +81,11 @@ def test_every_way_of_calling_a_preset_gives_the_same_image_and_is_timed(
     timings = part("preset_parts.speed").time_presets(2)
 
     assert [timing.preset for timing in timings[:4]] == ["strong", "paper", "light", "evaluation"]
-    assert [timing.of_paper for timing in timings[1::4]] == [1, 1]
+    assert [timing.of_paper for timing in timings[1::4]] == [1, 1, 1]
+    assert [timing.image_size for timing in timings[::4]] == [224, 224, 512]
     assert {timing.source for timing in timings} == {(150, 200), (450, 600)}
-    assert set(timings[0].ratios) == {"draw_seed", "stream", "mask"}
-    assert set(timings[-1].ratios) == {"draw_seed", "stream", "mask", "plain"}
+    assert set(timings[0].ratios) == {"draw_seed", "stream", "mask", "stock"}
+    assert set(timings[-1].ratios) == {"draw_seed", "stream", "mask", "stock", "plain"}
     assert all(timing.bare > 0 for timing in timings)
 
 
@@ -110,7 +111,7 @@ def test_the_command_writes_its_tables_and_the_gallery(
 
     printed = capsys.readouterr().out
     assert (data / "o").read_text(encoding="utf-8") == printed
-    assert "| paper | 600 x 450 |" in printed
+    assert "| paper | 600 x 450 | 512 |" in printed
     assert "| strong | 0.5 | 2 |" in printed
     assert sorted(path.stem for path in (data / "gallery").iterdir()) == [
         "evaluation",

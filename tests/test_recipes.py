@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
-import numpy as np
 import pytest
 
 from dermolib.augmentation import RandomShadesOfGray, list_presets, preset, recipes
-from dermolib.augmentation.recipes import RECIPES, ElasticTransform, Transpose, keeps_every_pixel
+from dermolib.augmentation.recipes import RECIPES, keeps_every_pixel
+from dermolib.augmentation.warps import Transpose
 from drawing import noise_image
 
 _PAGE = Path(__file__).parents[1] / "docs" / "augmentation.md"
@@ -145,70 +145,6 @@ def test_no_argument_is_ignored_and_crops_come_first_and_holes_last(
     assert places.get("CoarseDropout", len(steps) - 1) == len(steps) - 1
 
 
-@pytest.mark.parametrize("channels", [(), (3,), (4,)])
-def test_transpose_gives_the_bits_of_albumentations(channels: tuple[int, ...]) -> None:
-    image = np.random.default_rng(0).integers(0, 256, (7, 12, *channels), dtype=np.uint8)
-
-    ours, theirs = Transpose(p=1), A.Transpose(p=1)
-
-    np.testing.assert_array_equal(ours(image=image)["image"], theirs(image=image)["image"])
-    np.testing.assert_array_equal(ours.apply_to_mask(image), theirs.apply_to_mask(image))
-
-
-@pytest.mark.parametrize(("shape", "sigma"), [((224, 224), 8), ((90, 150), 3), ((56, 56), 1.5)])
-def test_elastic_displacements_have_the_deviation_and_the_smoothness_asked_for(
-    shape: tuple[int, int], sigma: float
-) -> None:
-    transform = ElasticTransform(displacement=1.8, sigma=sigma)
-    fields = []
-
-    for seed in range(60):
-        transform.set_random_seed(seed)
-        maps = transform.get_params_dependent_on_data({"shape": (*shape, 3)}, {})
-        rows, columns = np.indices(shape)
-        fields += [maps["map_x"] - columns, maps["map_y"] - rows]
-
-    field, lag = np.stack(fields), round(sigma)
-    alike = (field[:, :, lag:] * field[:, :, :-lag]).mean() / field.var()
-    assert field.mean() == pytest.approx(0, abs=0.05)
-    assert field.std() == pytest.approx(1.8, rel=0.05)
-    # white noise behind a Gaussian is alike over a distance d by exp(-d * d / (4 sigma * sigma))
-    assert alike == pytest.approx(np.exp(-((lag / (2 * sigma)) ** 2)), abs=0.04)
-    assert maps["map_x"].dtype == maps["map_y"].dtype == np.float32
-
-
-def test_elastic_displacements_are_no_larger_at_the_border_as_those_of_albumentations_are() -> None:
-    ours, theirs = ElasticTransform(displacement=1.8, sigma=8), A.ElasticTransform(220, 8)
-    edges = []
-
-    for transform in (ours, theirs):
-        fields = []
-        for seed in range(40):
-            transform.set_random_seed(seed)
-            maps = transform.get_params_dependent_on_data({"shape": (224, 224, 3)}, {})
-            fields.append(maps["map_x"] - np.arange(224))
-        field = np.stack(fields)
-        edges.append(float(field[:, :, :8].std() / field[:, :, 108:116].std()))
-
-    assert edges[0] == pytest.approx(1, abs=0.15)
-    assert edges[1] > 1.3
-
-
-def test_an_elastic_warp_moves_image_and_mask_alike_and_repeats() -> None:
-    mask = np.zeros((64, 64), np.uint8)
-    mask[20:44, 16:50] = 255
-    transform = ElasticTransform(displacement=2, sigma=4)
-    results = []
-
-    for _ in range(2):
-        transform.set_random_seed(7)
-        results.append(transform(image=np.dstack([mask] * 3), mask=mask, force_apply=True))
-
-    np.testing.assert_array_equal(results[0]["image"], results[1]["image"])
-    assert ((results[0]["image"][..., 0] >= 128) == (results[0]["mask"] >= 128)).mean() > 0.98
-    assert (results[0]["mask"] != mask).any()
-
-
 def test_symmetries_and_colours_keep_every_pixel_and_warps_and_holes_do_not() -> None:
     blurs = A.OneOf([A.MotionBlur(), A.GaussNoise()])
     mixed = A.OneOf([A.MotionBlur(), A.GridDistortion()])
@@ -227,6 +163,14 @@ def test_lengths_in_pixels_go_with_the_image_from_56_to_1024_px() -> None:
     assert (sigma(224), sigma(448)) == (8, 16)
     assert (sigma(16), sigma(56)) == (2, 2)
     assert sigma(1024) == sigma(2048)
+
+
+def test_a_median_is_never_taken_over_more_than_5_px() -> None:
+    for name in ("strong", "paper"):
+        for side, limit in ((56, 3), (224, 5), (1024, 5)):
+            steps = leaves(RECIPES[name](side, False))
+            found = next(step for step in steps if type(step).__name__ == "MedianBlur")
+            assert found.blur_limit == (3, limit)
 
 
 def test_the_recipes_are_the_presets_that_are_listed() -> None:

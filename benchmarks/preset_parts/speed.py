@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import Any, TypeAlias
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
@@ -16,15 +17,14 @@ from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, list_pres
 from dermolib.augmentation._drawing import make_generators
 from dermolib.datasets import draw_sample
 
-__all__ = ["COST_SIZES", "SOURCES", "Cost", "Timing", "time_parts", "time_presets"]
+__all__ = ["COST_SIZES", "SETTINGS", "Cost", "Timing", "time_parts", "time_presets"]
 
-SOURCES = ((150, 200), (450, 600))
-"""Height and width of the images that are timed, as the challenge and as HAM10000 have them."""
+SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))
+"""Height and width of images, as the challenge or HAM10000 has them, and side of the result."""
 
 COST_SIZES = (224, 512)
 """Sides at which single transforms are timed, in px."""
 
-_SIZE = 224
 _MEAN, _STD = np.array(IMAGENET_MEAN, np.float32), np.array(IMAGENET_STD, np.float32)
 _Call: TypeAlias = Callable[[], Any]
 _Way: TypeAlias = Callable[[int], _Call]
@@ -37,7 +37,9 @@ class Timing:
     Attributes:
         preset: Name of the preset.
         source: Height and width of the images, in px.
-        bare: Milliseconds of `A.Compose` of the same transforms, its generators set beforehand.
+        image_size: Side of the result, in px.
+        bare: Milliseconds of `A.Compose` of the same transforms, its generators set beforehand;
+            the way `stock` is that of albumentations' own transforms of the same names.
         ratios: Name of a way to call the preset to its time over that of `bare`: median over draws
             of the ratio, and ratio of the sums.
         milliseconds: The same ways to their time, median over draws.
@@ -46,6 +48,7 @@ class Timing:
 
     preset: str
     source: tuple[int, int]
+    image_size: int
     bare: float
     ratios: dict[str, tuple[float, float]]
     milliseconds: dict[str, float]
@@ -82,43 +85,66 @@ def time_presets(draws: int) -> list[Timing]:
         One timing for each preset and size of image.
     """
     _use_one_thread()
-    return [timing for source in SOURCES for timing in _time_source(source, draws=draws)]
+    return [timing for setting in SETTINGS for timing in _time_setting(*setting, draws=draws)]
 
 
-def _time_source(source: tuple[int, int], *, draws: int) -> Iterator[Timing]:
-    ways = {name: _ways(name, *sample(source)) for name in list_presets()}
+def _time_setting(source: tuple[int, int], image_size: int, *, draws: int) -> Iterator[Timing]:
+    ways = {name: _ways(name, image_size, *sample(source)) for name in list_presets()}
     rows = [{name: _in_turn(ways[name], seed) for name in ways} for seed in range(draws + 1)]
     # the first draw of each warms up
     paper = sum(row["paper"]["draw_seed"] for row in rows[1:])
     for name in ways:
-        yield _summary(name, source, [row[name] for row in rows[1:]], paper)
+        seconds = {way: np.array([row[name][way] for row in rows[1:]]) for way in ways[name]}
+        yield Timing(name, source, image_size, *_summary(seconds, paper))
 
 
-def _ways(name: str, image: Image, mask: Mask) -> dict[str, _Way]:
+def _ways(name: str, image_size: int, image: Image, mask: Mask) -> dict[str, _Way]:
     """Make what gives the call of a way for a seed; what it costs to make is not timed."""
-    preset = Preset(name, image_size=_SIZE)
-    masked = Preset(name, image_size=_SIZE, min_kept=0)
+    preset = Preset(name, image_size=image_size)
+    masked = Preset(name, image_size=image_size, min_kept=0)
     bare = A.Compose(preset.transforms)
+    stock = A.Compose([_stock(step) for step in preset.transforms])
     marks = mask.view(np.uint8) * np.uint8(255)
 
-    def seeded_bare(seed: int, **data: Any) -> _Call:
-        bare.set_random_state(*make_generators(seed))
-        return partial(bare, **data)
+    def seeded(pipeline: Any, seed: int, **data: Any) -> _Call:
+        pipeline.set_random_state(*make_generators(seed))
+        return partial(pipeline, **data)
 
     def stream(seed: int) -> _Call:
         preset._stream = make_generators(seed)  # so that the stream draws what the others draw
         return partial(preset, image=image)
 
     ways: dict[str, _Way] = {
-        "bare": partial(seeded_bare, image=image),
+        "bare": partial(seeded, bare, image=image),
+        "stock": partial(seeded, stock, image=image),
         "draw_seed": lambda seed: partial(preset, image=image, draw_seed=seed),
         "stream": stream,
-        "bare mask": partial(seeded_bare, image=image, mask=marks),
+        "bare mask": partial(seeded, bare, image=image, mask=marks),
         "mask": lambda seed: partial(masked, image=image, mask=mask, draw_seed=seed),
     }
     if name == "evaluation":
-        ways["plain"] = lambda _: partial(_plain, image)
+        ways["plain"] = lambda _: partial(_plain, image, image_size)
     return ways
+
+
+def _stock(step: Any) -> Any:
+    """Make albumentations' own transform of what dermolib has in a faster form."""
+    inner = getattr(step, "transforms", None)
+    if inner:
+        return A.OneOf([_stock(child) for child in inner], p=step.p)
+    name = type(step).__name__
+    if not type(step).__module__.startswith("dermolib") or not hasattr(A, name):
+        return step
+    if name == "ElasticTransform":
+        # white noise, divided by its largest value, of about 4.3 deviations, is smoothed
+        alpha = step.displacement * 2 * step.sigma * np.pi**0.5 * 4.3
+        return A.ElasticTransform(alpha=alpha, sigma=step.sigma, border_mode=step.border_mode)
+    stock = getattr(A, name)
+    names = set(signature(stock).parameters)
+    options = {
+        key: value for key, value in vars(step).items() if key in names and value is not None
+    }
+    return stock(**options)
 
 
 def _in_turn(ways: dict[str, _Way], seed: int) -> dict[str, float]:
@@ -130,15 +156,15 @@ def _in_turn(ways: dict[str, _Way], seed: int) -> dict[str, float]:
         taken[way], result = _clocked(ways[way](seed))
         images[way] = result["image"]
     for way, drawn in images.items():
-        if not torch.allclose(drawn, images["bare"], rtol=0, atol=1e-6):
+        # Elastic warps are drawn otherwise
+        if way != "stock" and not torch.allclose(drawn, images["bare"], rtol=0, atol=1e-6):
             raise RuntimeError(f"{way} draws another image than albumentations for seed {seed}.")
     return taken
 
 
 def _summary(
-    name: str, source: tuple[int, int], rows: list[dict[str, float]], paper: float
-) -> Timing:
-    seconds = {way: np.array([row[way] for row in rows]) for way in rows[0]}
+    seconds: dict[str, Any], paper: float
+) -> tuple[float, dict[str, tuple[float, float]], dict[str, float], float]:
     pairs = {way: "bare mask" if way == "mask" else "bare" for way in seconds if "bare" not in way}
     ratios = {
         way: (
@@ -148,8 +174,7 @@ def _summary(
         for way, base in pairs.items()
     }
     milliseconds = {way: 1e3 * float(np.median(values)) for way, values in seconds.items()}
-    of_paper = float(seconds["draw_seed"].sum() / paper)
-    return Timing(name, source, milliseconds["bare"], ratios, milliseconds, of_paper)
+    return milliseconds["bare"], ratios, milliseconds, float(seconds["draw_seed"].sum() / paper)
 
 
 def time_parts(rounds: int) -> list[Cost]:
@@ -168,7 +193,7 @@ def time_parts(rounds: int) -> list[Cost]:
         columns.append([_median(step, image, rounds) for _, step, _ in _parts(side)])
     return [
         Cost(name, type(step).__name__, chance, tuple(times))
-        for (name, step, chance), *times in zip(_parts(_SIZE), *columns, strict=True)
+        for (name, step, chance), *times in zip(_parts(COST_SIZES[0]), *columns, strict=True)
     ]
 
 
@@ -193,10 +218,10 @@ def sample(shape: tuple[int, int]) -> tuple[Image, Mask]:
     return drawn.image, drawn.mask
 
 
-def _plain(image: Image) -> dict[str, torch.Tensor]:
+def _plain(image: Image, side: int) -> dict[str, torch.Tensor]:
     """Resize and normalise as a script without any library of transforms does."""
-    way = cv2.INTER_AREA if image.shape[0] > _SIZE else cv2.INTER_LINEAR
-    small = cv2.resize(image, (_SIZE, _SIZE), interpolation=way).astype(np.float32) / 255
+    way = cv2.INTER_AREA if max(image.shape[:2]) > side else cv2.INTER_LINEAR
+    small = cv2.resize(image, (side, side), interpolation=way).astype(np.float32) / 255
     return {"image": torch.from_numpy(((small - _MEAN) / _STD).transpose(2, 0, 1))}
 
 

@@ -21,7 +21,7 @@ CLAHE                          0.5  clip limit 1..4, 8 x 8 tiles
 HueSaturationValue             0.7  -10..10 (of 180), -35..35, -12..12 (of 255)
 one of five                    0.7
   MotionBlur                        3..9 px
-  MedianBlur                        3..5 px
+  MedianBlur                        3..5 px, no more in large images
   GaussianBlur                      sigma 0.5..2 px
   GaussNoise                        standard deviation 1..4 % of 255
   ImageCompression                  JPEG quality 50..90
@@ -47,7 +47,7 @@ CLAHE                          0.4  clip limit 1..3, 8 x 8 tiles
 HueSaturationValue             0.5  -8..8 (of 180), -20..20, -10..10 (of 255)
 one of four                    0.5
   MotionBlur                        3..7 px
-  MedianBlur                        3..5 px
+  MedianBlur                        3..5 px, no more in large images
   GaussianBlur                      sigma 0.5..1.5 px
   GaussNoise                        standard deviation 1..2.5 % of 255
 CoarseDropout (cutout)         0.5  1..3 holes of 8..18 % of the side, filled with ImageNet's mean
@@ -90,10 +90,16 @@ from typing import Any, TypeAlias
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
-import numpy as np
 
-from dermolib._types import Image
 from dermolib.augmentation.color_constancy import RandomShadesOfGray
+from dermolib.augmentation.warps import (
+    Affine,
+    ElasticTransform,
+    GridDistortion,
+    OpticalDistortion,
+    Rotate,
+    Transpose,
+)
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
 
@@ -110,56 +116,9 @@ SCALED_SIZES = (56, 1024)
 """Sides between which lengths go with the image: below, kernels vanish; above, time does."""
 
 _BORDER = cv2.BORDER_REFLECT_101
-_NODES = 2  # of an elastic field for each sigma: a Gaussian hides what lies between
+_LARGEST_MEDIAN = 5  # px; OpenCV takes ten times as long for a larger one
 _FILL = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 _Recipe: TypeAlias = Callable[[int, bool], list[Any]]
-
-
-class Transpose(A.Transpose):  # type: ignore[misc] # albumentations has no types
-    """Swap rows and columns, bit for bit as albumentations does, without its slow copy."""
-
-    def apply(self, img: Image, **_params: Any) -> Image:
-        """Swap the rows and columns of an image or mask."""
-        return cv2.transpose(img).astype(img.dtype, copy=False)
-
-
-class ElasticTransform(A.ElasticTransform):  # type: ignore[misc] # albumentations has no types
-    """Displace pixels smoothly, as albumentations does, in a quarter of its time or less.
-
-    A field that is smooth over `sigma` px is drawn at a few nodes for each `sigma` and interpolated
-    between them. The displacement is set by its standard deviation itself, so that it depends
-    neither on the size of the image nor on the largest number drawn.
-
-    Args:
-        displacement: Standard deviation of the displacement along each axis, px.
-        sigma: Standard deviation of the Gaussian that smooths the field, px.
-    """
-
-    def __init__(self, *, displacement: float, sigma: float) -> None:
-        """Take both lengths."""
-        super().__init__(sigma=sigma, border_mode=_BORDER)
-        self.displacement = displacement
-
-    def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Draw where each pixel comes from."""
-        del data
-        height, width = params["shape"][:2]
-        cell = max(self.sigma / _NODES, 1.0)
-        sigma = self.sigma / cell
-        rows, columns = round(height / cell) + 1, round(width / cell) + 1
-        margin = round(3 * sigma)  # beyond it, the border would count for more than the inside
-        shape = (rows + 2 * margin, columns + 2 * margin, 2)
-        noise = self.random_generator.standard_normal(shape, dtype=np.float32)
-        smooth = cv2.GaussianBlur(noise, (0, 0), sigma)[margin:-margin, margin:-margin]
-        # A Gaussian leaves this share of the standard deviation of white noise
-        smooth *= self.displacement * 2 * sigma * np.sqrt(np.pi)
-        field = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_CUBIC)
-        map_x, map_y = cv2.split(field)
-        map_x += np.arange(width, dtype=np.float32)
-        map_y += np.arange(height, dtype=np.float32)[:, None]
-        return {"map_x": map_x, "map_y": map_y}
 
 
 def keeps_every_pixel(step: Any) -> bool:
@@ -176,14 +135,14 @@ def _paper(side: int, _keep_size: bool) -> list[Any]:
         *_symmetries(),
         A.OneOf(
             [
-                A.OpticalDistortion(distort_limit=(-0.4, 0.4), border_mode=_BORDER),
-                A.GridDistortion(num_steps=5, distort_limit=(-0.3, 0.3), border_mode=_BORDER),
+                OpticalDistortion(distort_limit=(-0.4, 0.4), border_mode=_BORDER),
+                GridDistortion(num_steps=5, distort_limit=(-0.3, 0.3), border_mode=_BORDER),
                 ElasticTransform(displacement=1.8 * r, sigma=8 * r),
             ],
             p=0.5,
         ),
-        A.Rotate(limit=(-45, 45), border_mode=_BORDER, p=0.5),
-        A.Affine(
+        Rotate(limit=(-45, 45), border_mode=_BORDER, p=0.5),
+        Affine(
             scale=(0.9, 1.1),
             translate_percent=(-0.1, 0.1),
             rotate=(-15, 15),
@@ -204,7 +163,7 @@ def _paper(side: int, _keep_size: bool) -> list[Any]:
         A.OneOf(
             [
                 A.MotionBlur(blur_limit=(3, _odd(7 * r))),
-                A.MedianBlur(blur_limit=(3, _odd(5 * r))),
+                A.MedianBlur(blur_limit=(3, min(_odd(5 * r), _LARGEST_MEDIAN))),
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 1.5 * r)),
                 A.GaussNoise(std_range=(0.01, 0.025)),
             ],
@@ -227,13 +186,13 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
         *_symmetries(),
         A.OneOf(
             [
-                A.OpticalDistortion(distort_limit=(-0.5, 0.5), border_mode=_BORDER),
-                A.GridDistortion(num_steps=5, distort_limit=(-0.4, 0.4), border_mode=_BORDER),
+                OpticalDistortion(distort_limit=(-0.5, 0.5), border_mode=_BORDER),
+                GridDistortion(num_steps=5, distort_limit=(-0.4, 0.4), border_mode=_BORDER),
                 ElasticTransform(displacement=2.5 * r, sigma=8 * r),
             ],
             p=0.6,
         ),
-        A.Affine(
+        Affine(
             scale=(0.8, 1.2),
             translate_percent=(-0.1, 0.1),
             rotate=(-180, 180),
@@ -256,7 +215,7 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
         A.OneOf(
             [
                 A.MotionBlur(blur_limit=(3, _odd(9 * r))),
-                A.MedianBlur(blur_limit=(3, _odd(5 * r))),
+                A.MedianBlur(blur_limit=(3, min(_odd(5 * r), _LARGEST_MEDIAN))),
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 2 * r)),
                 A.GaussNoise(std_range=(0.01, 0.04)),
                 A.ImageCompression(quality_range=(50, 90)),
@@ -276,7 +235,7 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
 def _light(_side: int, _keep_size: bool) -> list[Any]:
     return [
         *_symmetries(),
-        A.Affine(
+        Affine(
             scale=(0.9, 1.1),
             translate_percent=(-0.05, 0.05),
             rotate=(-45, 45),
