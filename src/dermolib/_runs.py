@@ -5,6 +5,7 @@ import itertools
 import multiprocessing
 import re
 import signal
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,15 +127,19 @@ def run_tasks(
 
     calls = (delayed(function)(*task) for task in tasks)
     kind = "generator" if ordered else "generator_unordered"
-    try:
-        pool = Parallel(n_jobs=workers, return_as=kind)
-    except ValueError:
-        # The backends of Ray and of multiprocessing give lists alone
-        pool = Parallel(n_jobs=workers)
-        while block := list(itertools.islice(calls, _BLOCK * workers)):
-            yield from pool(block)
-    else:
-        yield from pool(calls)
+    with warnings.catch_warnings():
+        # Workers of an earlier run grow when they import what this one needs, and joblib, which
+        # takes that for a leak, puts new ones in their place: nothing that a user can act on
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        try:
+            pool = Parallel(n_jobs=workers, return_as=kind)
+        except ValueError:
+            # The backends of Ray and of multiprocessing give lists alone
+            pool = Parallel(n_jobs=workers)
+            while block := list(itertools.islice(calls, _BLOCK * workers)):
+                yield from pool(block)
+        else:
+            yield from pool(calls)
 
 
 def differing(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
