@@ -32,8 +32,8 @@ class BatchAugmentation(nn.Module):
 
     ``"paper"`` draws from the table of `preset` with the same probabilities and ranges: the eight
     symmetries, one of three distortions, rotation, shift and scale, brightness and contrast, hue,
-    saturation and value, cutout. ``"light"`` and ``"evaluation"`` are those of `preset`. What is
-    different from there:
+    saturation and value, cutout. ``"light"`` and ``"evaluation"`` do all that those of `preset` do.
+    What is different from there:
 
     - All warps are composed into one map, so that pixels are interpolated once, and what a draw
       uncovers is filled by reflection of the image itself.

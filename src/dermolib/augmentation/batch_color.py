@@ -19,18 +19,24 @@ Channels: TypeAlias = Sequence[torch.Tensor]
 
 
 def shift_light(channels: Channels, draws: Draws, means: torch.Tensor) -> Channels:
-    """Multiply by the contrast, and add the brightness as a share of the mean.
+    """Multiply by the contrast and add the brightness, then give a cast where one is drawn.
 
     Args:
         channels: Channels in 0..255.
-        draws: Draws with ``"contrast"`` and ``"brightness"``.
+        draws: Draws with ``"contrast"``, and with ``"brightness"``, as a share of the mean, or
+            ``"lift"``, as a share of 255; where there is a cast, with a factor for each colour.
         means: Mean of each image (N,).
 
     Returns:
         Channels in 0..255.
     """
-    factor, added = _per_sample(draws["contrast"]), _per_sample(draws["brightness"] * means)
-    return [(channel * factor).add_(added).clamp_(0, 255) for channel in channels]
+    added = draws["brightness"] * means if "brightness" in draws else draws["lift"] * 255
+    factor, added = _per_sample(draws["contrast"]), _per_sample(added)
+    lit = [(channel * factor).add_(added).clamp_(0, 255) for channel in channels]
+    if "red" not in draws:
+        return lit
+    cast = (_per_sample(draws[name]) for name in ("red", "green", "blue"))
+    return [channel.mul_(part).clamp_(0, 255) for channel, part in zip(lit, cast, strict=True)]
 
 
 def shift_hsv(channels: Channels, draws: Draws) -> Channels:

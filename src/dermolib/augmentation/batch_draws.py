@@ -62,6 +62,16 @@ _SYMMETRIES = {
     name: Drawn(1, 1, 0, name, 0, 0.5) for name in ("transpose", "flip_columns", "flip_rows")
 }
 
+
+def _affine(
+    share: float, *, tilt: float = 45, shift: float = 0.1, shear: float = 0
+) -> dict[str, Drawn]:
+    """Open one gate for all that an affine warp takes."""
+    limits = {"tilt": tilt, "shift_x": shift, "shift_y": shift, "shear_x": shear, "shear_y": shear}
+    table = {name: Drawn(-limit, limit, 0, "affine", 0, share) for name, limit in limits.items()}
+    return {"scale": Drawn(0.9, 1.1, 1, "affine", 0, share), **table}
+
+
 TABLES: dict[str, dict[str, Drawn]] = {
     "paper": {
         **_SYMMETRIES,
@@ -69,10 +79,7 @@ TABLES: dict[str, dict[str, Drawn]] = {
         **_grid_steps(),
         "elastic": Drawn(1, 1, 0, "distortion", 1 / 3, 1 / 2),
         "rotate": Drawn(-45, 45, 0, "rotate", 0, 0.5),
-        "scale": Drawn(0.9, 1.1, 1, "affine", 0, 0.7),
-        "shift_x": Drawn(-0.1, 0.1, 0, "affine", 0, 0.7),
-        "shift_y": Drawn(-0.1, 0.1, 0, "affine", 0, 0.7),
-        "tilt": Drawn(-15, 15, 0, "affine", 0, 0.7),
+        **_affine(0.7, tilt=15),
         "brightness": Drawn(-0.2, 0.1, 0, "light", 0, 0.7),
         "contrast": Drawn(0.8, 1.15, 1, "light", 0, 0.7),
         "hue": Drawn(-8, 8, 0, "color", 0, 0.5),
@@ -82,8 +89,10 @@ TABLES: dict[str, dict[str, Drawn]] = {
     },
     "light": {
         **_SYMMETRIES,
-        "brightness": Drawn(-0.1, 0.1, 0, "light", 0, 0.5),
+        **_affine(0.5, shift=0.05, shear=5),
+        "lift": Drawn(-0.1, 0.1, 0, "light", 0, 0.5),
         "contrast": Drawn(0.9, 1.1, 1, "light", 0, 0.5),
+        **{name: Drawn(0.93, 1.07, 1, "cast", 0, 0.5) for name in ("red", "green", "blue")},
     },
     "evaluation": {},
 }

@@ -20,6 +20,7 @@ Positions: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 """Where each pixel of the result comes from: x and y, each (N, S, S)."""
 
 LATTICE = 61  # a side; a multiple of the five steps of the grid distortion, and one more
+_RADIAN = math.pi / 180
 _REFERENCE = 224  # px, at which lengths in pixels are given
 _ELASTIC = 1.8  # px, standard deviation of the displacement at the reference
 _NODE_DEVIATION = 151 / 315  # standard deviation of a cubic spline whose nodes have one of 1
@@ -45,7 +46,7 @@ def warp(draws: Draws, spline: torch.Tensor, side: int) -> Positions:
     """Compose the maps of each draw.
 
     Args:
-        draws: Draws with the symmetry, and with all other warps or none of them.
+        draws: Draws with the symmetry and the affine warp, and with all other warps or none.
         spline: Weights of the nodes of the elastic warp, `spline_weights`.
         side: Height and width of images and result in px.
 
@@ -53,9 +54,9 @@ def warp(draws: Draws, spline: torch.Tensor, side: int) -> Positions:
         Positions.
     """
     axis = torch.linspace(-1, 1, LATTICE, device=spline.device)
-    x, y = axis[None, None, :], axis[None, :, None]
+    x, y = _affine(draws, axis[None, None, :], axis[None, :, None], side)
     if "elastic" in draws:
-        x, y = _distortion(draws, *_affine(draws, x, y, side), side)
+        x, y = _distortion(draws, x, y, side)
         # At places of the result: noise alike in all directions knows no rotation
         field = spline @ draws["elastic"] @ spline.T
         field = field * (2 * _ELASTIC / _REFERENCE / _NODE_DEVIATION)
@@ -167,14 +168,16 @@ def _resizing(size: int, side: int, device: torch.device) -> torch.Tensor:
 
 
 def _affine(draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int) -> Positions:
-    """Undo the shift, then the scaling, then both rotations."""
-    angle = _per_sample(draws["rotate"] + draws["tilt"], 3) * (math.pi / 180)
-    along, across = angle.cos(), angle.sin()
-    scale = _per_sample(draws["scale"], 3)
+    """Undo the shift, then the shear, both rotations and the scaling."""
     # A share of the side, which is `side` px long, while -1 to 1 are `side` - 1 px
     share = 2 * side / (side - 1)
-    x = (x - _per_sample(draws["shift_x"], 3) * share) / scale
-    y = (y - _per_sample(draws["shift_y"], 3) * share) / scale
+    x = x - _per_sample(draws["shift_x"] * share)
+    y = y - _per_sample(draws["shift_y"] * share)
+    over, under = ((draws[name] * _RADIAN).tan() for name in ("shear_x", "shear_y"))
+    size = _per_sample((1 - over * under) * draws["scale"])
+    x, y = (x - _per_sample(over) * y) / size, (y - _per_sample(under) * x) / size
+    angle = draws["tilt"] + draws["rotate"] if "rotate" in draws else draws["tilt"]
+    along, across = _per_sample((angle * _RADIAN).cos()), _per_sample((angle * _RADIAN).sin())
     return along * x - across * y, across * x + along * y
 
 
@@ -183,7 +186,7 @@ def _distortion(draws: Draws, x: torch.Tensor, y: torch.Tensor, side: int) -> Po
     half = ((side - 1) / side / 2) ** 2
     # Beyond the corners the lens stays as it is there, or the image would fold over
     square = ((x * x + y * y) * half).clamp(max=0.5)
-    bend = 1 + _per_sample(draws["optical"], 3) * (square + square * square)
+    bend = 1 + _per_sample(draws["optical"]) * (square + square * square)
     return _stretched(draws, "x", x * bend), _stretched(draws, "y", y * bend)
 
 
@@ -197,11 +200,11 @@ def _stretched(draws: Draws, axis: str, position: torch.Tensor) -> torch.Tensor:
 
 def _symmetry(draws: Draws, x: torch.Tensor, y: torch.Tensor) -> Positions:
     """Undo the flips, then the transposition."""
-    x = x * (1 - 2 * _per_sample(draws["flip_columns"], 3))
-    y = y * (1 - 2 * _per_sample(draws["flip_rows"], 3))
-    swap = _per_sample(draws["transpose"], 3) > 0
+    x = x * (1 - 2 * _per_sample(draws["flip_columns"]))
+    y = y * (1 - 2 * _per_sample(draws["flip_rows"]))
+    swap = _per_sample(draws["transpose"]) > 0
     return torch.where(swap, y, x), torch.where(swap, x, y)
 
 
-def _per_sample(values: torch.Tensor, dimensions: int) -> torch.Tensor:
-    return values.view(-1, *[1] * (dimensions - 1))
+def _per_sample(values: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, 1, 1)
