@@ -4,9 +4,11 @@ import csv
 import errno
 import json
 import math
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -274,6 +276,23 @@ def test_many_images_go_to_workers_in_blocks_that_lose_none(tmp_path: Path) -> N
     assert snapshot(tmp_path / "three").data == snapshot(tmp_path / "one").data
     for number in range(0, 300, 7):
         np.testing.assert_array_equal(one.image(number), noise_image(2, 2, number))
+
+
+def test_workers_leave_ctrl_c_to_the_process_that_runs_them(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LokyProcess:
+        """Stands for a worker process of joblib."""
+
+    here = Packing(tmp_path, 1, (4, 4), masks=False)
+    here.create()
+    handlers: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(multiprocessing, "current_process", LokyProcess)
+    monkeypatch.setattr(signal, "signal", lambda *given: handlers.append(given))
+
+    preparing.prepare_block([(0, "a.jpg")], preparing.Preparing(source, None, Pipeline([]), here))
+
+    assert handlers == [(signal.SIGINT, signal.SIG_IGN)]
 
 
 def test_opencv_keeps_its_threads(source: Path, tmp_path: Path) -> None:
@@ -1090,6 +1109,24 @@ def test_a_step_that_fails_on_an_image_is_named(source: Path, tmp_path: Path) ->
         "since there is a mask, but got (52, 70). Of the steps that cut, `crop_border` alone can "
         "cut a mask as well.",
     }
+
+
+def halved(image: Image) -> Image:
+    return np.ascontiguousarray(image[::2])
+
+
+def test_a_step_that_cannot_keep_masks_is_refused_before_anything_is_prepared(
+    source: Path, tmp_path: Path
+) -> None:
+    sentence = (
+        f"Expected `{__name__}:halved` to be a step that keeps the size (256, 256), since there is "
+        "a mask, but got (128, 256). Of the steps that cut, `crop_border` alone can cut a mask as "
+        "well."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        run(source, tmp_path / "out", steps=[halved], masks=tmp_path / "masks")
+    assert not (tmp_path / "out").exists()
+    assert len(run(source, tmp_path / "out", steps=[halved])) == 5
 
 
 def test_one_image_is_enough(tmp_path: Path) -> None:
