@@ -20,7 +20,7 @@ import numpy as np
 from dermolib.preprocessing import packing, prepare, steps
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir"}
-UNTIL_ROWS = 20
+UNTIL_ROWS = 17
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
