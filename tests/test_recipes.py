@@ -88,6 +88,17 @@ def test_the_page_shows_the_ranges_of_the_docstring() -> None:
     assert [found for found in ranges if found != "range" and found not in text] == []
 
 
+def test_the_example_of_the_page_runs() -> None:
+    block = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
+    image, mask = noise_image(30, 40, 0), np.eye(30, 40, dtype=bool)
+    names: dict[str, Any] = {"image": image, "mask": mask}
+    names["dataset"] = [{"image": image, "mask": mask, "label": 3, "id": "A", "metadata": {}}]
+
+    exec(block, names)  # noqa: S102 - a page of ours
+
+    assert set(names["sample"]) == {"image", "mask", "label", "id", "metadata"}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("strong", STRONG), ("paper", PAPER), ("light", LIGHT)]
 )
