@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import numpy as np
 import pytest
 
 from dermolib.augmentation import RandomShadesOfGray, list_presets, preset, recipes

@@ -1,7 +1,7 @@
 """Warps of albumentations, with the same names, in less time.
 
-OpenCV 5 warps four channels in half the time of three, and 4.x in about the same. So an image gets a
-fourth one for the time of a warp; the bits of the three others stay the same.
+OpenCV 5 warps four channels in half the time of three, and 4.x in about the same. So an image gets
+a fourth one for the time of a warp; the bits of the three others stay the same.
 """
 
 from collections.abc import Callable
