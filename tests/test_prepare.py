@@ -1385,6 +1385,13 @@ def test_masks_that_are_a_file_are_refused(source: Path, tmp_path: Path) -> None
         run(source, tmp_path / "out", masks=file)
 
 
+def test_a_destination_that_is_a_link_to_nothing_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+
+    with pytest.raises(ValueError, match=r"to be a folder, but got the file .*link\.$"):
+        run(source, tmp_path / "link")
+
+
 @pytest.mark.parametrize("place", ["file", "file/deeper"])
 def test_a_destination_that_is_a_file_is_refused(source: Path, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("precious")

@@ -90,6 +90,19 @@ def test_ids_are_looked_up_in_any_order(made: PreparedStore) -> None:
     assert made.find([]).shape == (0,)
 
 
+def test_a_store_goes_through_its_ids(made: PreparedStore) -> None:
+    assert list(made) == NAMES
+    assert "b" in made
+    assert "nope" not in made
+    assert {name: made[name].shape for name in made} == dict.fromkeys(NAMES, (8, 12, 3))
+
+
+def test_one_text_in_place_of_ids_is_refused(made: PreparedStore) -> None:
+    sentence = "Expected `ids` to be a list of ids, but got one text. Write `['abc']`."
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        made.find("abc")
+
+
 def test_images_are_mapped_and_cannot_be_written_to(made: PreparedStore) -> None:
     assert made.images.shape == (4, 8, 12, 3)
     assert made.images.dtype == np.uint8

@@ -70,6 +70,9 @@ class PreparedStore:
         ids: Ids (N,): names of the files without folder and ending, in the order of the files.
         files: Files (N,), relative to the folder that was prepared, with slashes.
         row_numbers: Row of each image in ``images.npy`` (N,).
+        images: All rows of ``images.npy`` (R, H, W, 3), read-only; `row_numbers` are those in use.
+        image_size: Height and width of the images, in px.
+        has_masks: Whether the store has lesion masks.
 
     Raises:
         DatasetNotFoundError: There is no store, or one that is not done.
@@ -102,24 +105,11 @@ class PreparedStore:
         self.ids: npt.NDArray[np.object_] = self._rows["id"]
         self.files: npt.NDArray[np.object_] = self._rows["file"]
         self._place = {name: place for place, name in enumerate(self.ids)}
-        self._images = self._opened(IMAGES)
-        self._masks = self._opened(MASKS) if self.has_masks else None
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images, in px."""
         height, width = self.settings["image_size"]
-        return height, width
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether the store has lesion masks."""
-        return bool(self.settings["masks"])
-
-    @property
-    def images(self) -> npt.NDArray[np.uint8]:
-        """All rows of ``images.npy`` (R, H, W, 3), read-only; `row_numbers` are those in use."""
-        return self._images
+        self.image_size: tuple[int, int] = (height, width)
+        self.has_masks = bool(self.settings["masks"])
+        self.images: npt.NDArray[np.uint8] = self._opened(IMAGES)
+        self._masks = self._opened(MASKS) if self.has_masks else None
 
     def column(self, name: str) -> npt.NDArray[Any]:
         """Return a column of the index.
@@ -147,7 +137,12 @@ class PreparedStore:
 
         Returns:
             Number of each image, 0..N-1, and -1 where the store has none.
+
+        Raises:
+            TypeError: `ids` is one text instead of several.
         """
+        if isinstance(ids, str):
+            raise TypeError(expected("ids", "a list of ids", "one text", f"Write `[{ids!r}]`."))
         return np.array([self._place.get(name, -1) for name in ids], dtype=np.intp)
 
     def image(self, number: int) -> Image:
@@ -162,7 +157,7 @@ class PreparedStore:
         Raises:
             IndexError: There is no such image.
         """
-        image: Image = self._images[self._row(number)].copy()
+        image: Image = self.images[self._row(number)].copy()
         return image
 
     def mask(self, number: int) -> Mask:
@@ -195,6 +190,10 @@ class PreparedStore:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.ids)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the ids."""
+        return iter(self.ids)
 
     def __getitem__(self, name: str) -> Image:
         """Copy an image out of the map by its id.

@@ -210,7 +210,7 @@ def _mask_folder(folder: Path) -> Path:
 
 def _check_target(folder: Path) -> None:
     """Refuse a place where no folder can be made, or no file in it."""
-    place = next(path for path in (folder, *folder.parents) if path.exists())
+    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not place.is_dir():
         raise ValueError(expected("destination", "a folder", f"the file {place}"))
     if not os.access(place, os.W_OK):
