@@ -144,9 +144,9 @@ class BatchAugmentation(nn.Module):
             draw_seeds: Seeds (N,), as for a batch.
 
         Returns:
-            Name of a number to its values (N,), float32, neutral where it is not applied: angles in
-            degrees, shares of the side, flags as 0 or 1; ``"elastic"`` holds the nodes of the
-            elastic warp (N, 2, 19, 19).
+            Values (N,), float32, by the name of each number, neutral where it is not applied.
+            Angles are in degrees, lengths are shares of the side, and flags are 0 or 1;
+            ``"elastic"`` holds the nodes of the elastic warp (N, 2, 19, 19).
 
         Raises:
             TypeError: Seeds are no integers.
