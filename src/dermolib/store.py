@@ -102,8 +102,8 @@ class PreparedStore:
         self._check_expected({} if expect is None else dict(expect))
         self._rows = _read_index(self.path, content.get("images"))
         self.row_numbers: Indices = self._rows["row"]
-        self.ids: npt.NDArray[np.object_] = self._rows["id"]
-        self.files: npt.NDArray[np.object_] = self._rows["file"]
+        self.ids: npt.NDArray[Any] = self._rows["id"]
+        self.files: npt.NDArray[Any] = self._rows["file"]
         self._place = {name: place for place, name in enumerate(self.ids)}
         height, width = self.settings["image_size"]
         self.image_size: tuple[int, int] = (height, width)
