@@ -113,7 +113,7 @@ class Pipeline:
                 box = _within(box, part)
             elif step.function is occlusion_removal:
                 image, hair = occlusion_removal(image, return_mask=True, **dict(step.options))
-                share = float(hair.mean())
+                share = int(np.count_nonzero(hair)) / hair.size
             else:
                 image = _own(step, image, mask)
         return Prepared(image, mask, box, share)
