@@ -104,8 +104,8 @@ def print_counts(dataset: ISICDataset, folder: Path, seconds: float) -> None:
         if source
     )
     print(
-        f"\n{made.sum():,} copies in {seconds:.0f} s with two workers. Blank: {blank}. Lesion lost: "
-        f"{lost}. Drawn again since blank: {again}. Apart from their lesion's group: {apart}."
+        f"\n{made.sum():,} copies in {seconds:.0f} s with two workers. Blank: {blank}. Lesion "
+        f"lost: {lost}. Drawn again since blank: {again}. Apart from their lesion's group: {apart}."
     )
 
 

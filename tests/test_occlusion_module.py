@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, default_collate
 from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotations published
-from torchvision.transforms import v2  # type: ignore[import-untyped] # no annotations published
+from torchvision.transforms import v2
 
 from dermolib._types import Image
 from dermolib.datasets.hair import draw_hair

@@ -15,7 +15,8 @@ The stages, in the order in which an image passes them:
 
 The leaves that stages share are `dermolib.diagnoses`, the vocabulary, `dermolib.images`, files to
 arrays and back, `dermolib.store`, prepared images in one file, `dermolib.loaders`, datasets to
-batches, and `dermolib.resident`, batches of images that lie on the device. Names load when they are first used: importing dermolib imports nothing heavy.
+batches, and `dermolib.resident`, batches of images that lie on the device. Names load when they are
+first used: importing dermolib imports nothing heavy.
 """
 
 import lazy_loader

@@ -14,8 +14,8 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from dermolib._seeding import seed_worker
-from dermolib.augmentation.color_constancy import RandomShadesOfGray
 from dermolib.augmentation.batch import BatchAugmentation
+from dermolib.augmentation.color_constancy import RandomShadesOfGray
 from dermolib.augmentation.copies import is_blank
 from dermolib.augmentation.offline import Augmentable, augment_offline, plan_offline
 from dermolib.augmentation.presets import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets, preset
