@@ -40,9 +40,7 @@ class ResidentLoader:
         rank: Number of this process.
 
     Attributes:
-        images: All images (N, H, W, 3), uint8, on the device.
-        labels: Labels (N,), or None.
-        ids: Ids (N,), or None.
+        ids: Ids (N,), None where samples have none.
         sampler: `dermolib.loaders.EpochSampler`, of which ``set_epoch`` goes to an epoch.
         augment: What each batch is called with.
 
