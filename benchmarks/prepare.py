@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement")
     parser.add_argument("--images", type=int, default=96, help="images of a round on one core")
     parser.add_argument("--many", type=int, default=800, help="images of a round with workers")
-    parser.add_argument("--memory", type=int, nargs=2, default=[200, 2000], help="images")
+    parser.add_argument("--memory", type=int, nargs="*", default=[200, 2000], help="images")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
