@@ -25,7 +25,7 @@ from dermolib._types import Image, Mask
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, BatchAugmentation, is_blank, preset
 from dermolib.augmentation import batch as batch_module
 from dermolib.augmentation.batch_draws import NODES, TABLES, Draws
-from dermolib.augmentation.batch_warp import gathered, sample
+from dermolib.augmentation.batch_warp import gathered, sample, spline_weights
 from dermolib.images import read_image, read_mask
 from drawing import noise_image
 
@@ -489,6 +489,14 @@ def test_an_elastic_warp_moves_by_almost_two_pixels_and_smoothly(
     for apart in (4, 8, 16):  # as a Gaussian of 8 px smooths white noise
         alike = (moved[..., :-apart] * moved[..., apart:]).mean() / (moved**2).mean()
         assert alike.item() == pytest.approx(np.exp(-(apart**2) / 256), abs=0.07)
+
+
+def test_the_spline_of_an_elastic_warp_follows_its_nodes_from_border_to_border() -> None:
+    weights = spline_weights()
+
+    np.testing.assert_allclose(weights.sum(dim=1), 1, atol=1e-6)
+    places = weights @ torch.arange(NODES, dtype=torch.float32)
+    np.testing.assert_allclose(places, np.linspace(1, NODES - 2, len(weights)), atol=1e-5)
 
 
 def test_all_warps_together_are_those_of_albumentations_one_after_the_other() -> None:
