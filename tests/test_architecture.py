@@ -29,7 +29,9 @@ _ALLOWED = {
     ("folders", "preprocessing"),  # a folder is cleaned image by image
     ("augmentation", "preprocessing"),  # the cast of the light is removed by a random share
 }
-_STAGES = sorted(path.name for path in _ROOT.iterdir() if (path / "__init__.py").exists())
+_STAGES = sorted(  # the command line may know everything
+    path.name for path in _ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "cli"
+)
 
 
 def imports_of(path: Path) -> set[str]:
