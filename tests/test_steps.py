@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dermolib._store_files import settings_key
 from dermolib._types import Image
 from dermolib.preprocessing import crop_border, field_of_view, occlusion_removal, shades_of_gray
 from dermolib.preprocessing.border import Box
 from dermolib.preprocessing.steps import STEPS, Pipeline
-from dermolib.store import settings_key
 from drawing import noise_image
 
 untyped: Any = partial  # without the types of the function, for options that it does not take

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import dermolib
-from dermolib import store as store_module
+from dermolib import _store_files
 from dermolib._checks import DatasetNotFoundError
+from dermolib._store_files import settings_key
 from dermolib.images import (
     read_image,
     read_mask,
@@ -41,7 +42,6 @@ from dermolib.store import (
     is_store,
     load_image,
     load_mask,
-    settings_key,
 )
 from drawing import noise_image
 
@@ -529,7 +529,7 @@ def test_any_byte_of_a_header_ends_in_an_array_or_in_a_sentence(data: st.DataObj
         sentence = f"Expected `{path}` to be an array of a store, but got "
 
         try:
-            rows = store_module._mapped(path)
+            rows = _store_files.mapped(path)
         except ValueError as error:
             assert str(error).startswith(sentence)  # noqa: PT017 - a few bytes change nothing
         else:

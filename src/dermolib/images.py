@@ -17,6 +17,7 @@ from dermolib._types import Image, Mask, PathLike
 
 __all__ = [
     "MAX_PIXELS",
+    "decode_image",
     "read_image",
     "read_mask",
     "resize_image",
@@ -32,6 +33,7 @@ MAX_PIXELS = 89_478_485
 # Others hand a file to programs outside (PostScript) or have decoders that few people check
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 _AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # OpenCV 4.10 gives BGR alone
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
 _JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -54,8 +56,31 @@ def read_image(path: PathLike) -> Image:
         ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
     """
     path = Path(path)
-    image = _decode_jpeg(path)
-    return np.array(_to_rgb(_decode(path))) if image is None else image
+    if path.suffix.lower() in _JPEG_SUFFIXES and path.is_file():
+        return decode_image(path.read_bytes(), str(path))
+    return np.array(_to_rgb(_decode(path, str(path))))
+
+
+def decode_image(data: bytes, name: str) -> Image:
+    """Decode the bytes of an image file as `read_image` does.
+
+    Args:
+        data: Bytes of a JPEG, PNG, TIFF, BMP, GIF or WebP file.
+        name: What they are called in errors.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB in 0..255.
+
+    Raises:
+        ValueError: The bytes are none, truncated, no image, or of one larger than `MAX_PIXELS`.
+
+    Examples:
+        >>> decode_image(b"<html>Not found</html>", "ISIC_1.jpg")
+        Traceback (most recent call last):
+        ValueError: Expected `ISIC_1.jpg` to be an image file, but got 22 bytes ...
+    """
+    image = _decode_jpeg(data)
+    return np.array(_to_rgb(_decode(io.BytesIO(data), name))) if image is None else image
 
 
 def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
@@ -72,7 +97,7 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as an image, or its size is not `shape`.
     """
-    values = np.array(_to_rgb(_decode(Path(path))).convert("L"))
+    values = np.array(_to_rgb(_decode(Path(path), str(path))).convert("L"))
     mask: Mask = values >= 128
     if values.any() and not mask.any():
         got = f"values up to {values.max()} alone"
@@ -211,14 +236,11 @@ def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int
         temporary.write_bytes(data.tobytes())
 
 
-def _decode_jpeg(path: Path) -> Image | None:
-    """Decode a whole RGB JPEG in half of Pillow's time, to the same pixels; None for other files.
+def _decode_jpeg(data: bytes) -> Image | None:
+    """Decode a whole RGB JPEG in half of Pillow's time, to the same pixels; None for other bytes.
 
     Only Pillow tells a truncated file from a whole one, so that what lacks its end goes there.
     """
-    if path.suffix.lower() not in {".jpg", ".jpeg"} or not path.is_file():
-        return None
-    data = path.read_bytes()
     if not (data.startswith(_JPEG_BEGIN) and data.endswith(_JPEG_END)):
         return None
     try:
@@ -236,39 +258,40 @@ def _decode_jpeg(path: Path) -> Image | None:
     return np.asarray(pixels, np.uint8)
 
 
-def _decode(path: Path) -> PillowImage.Image:
+def _decode(source: Path | io.BytesIO, name: str) -> PillowImage.Image:
     """Decode a file in full, or say which file it is and what is wrong with it."""
     try:
-        with PillowImage.open(path, formats=_FORMATS) as image:
-            _check_kind(path, image)
+        with PillowImage.open(source, formats=_FORMATS) as image:
+            _check_kind(name, image)
             image.load()
             return image.copy()
     except FileNotFoundError:
         raise
     except UnidentifiedImageError:
-        got = f"{path.stat().st_size} bytes that no image decoder knows"
-        raise ValueError(expected(str(path), "an image file", got)) from None
+        size = source.stat().st_size if isinstance(source, Path) else len(source.getvalue())
+        got = f"{size} bytes that no image decoder knows"
+        raise ValueError(expected(name, "an image file", got)) from None
     except ValueError as error:
-        if str(path) in str(error):
+        if name in str(error):
             raise
-        raise ValueError(expected(str(path), "a readable image file", error)) from error
+        raise ValueError(expected(name, "a readable image file", error)) from error
     except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
         what = f"an image of at most {MAX_PIXELS:,} pixels"
         remedy = "Resize it with a tool that you trust with the file."
-        raise ValueError(expected(str(path), what, "a larger one", remedy)) from error
+        raise ValueError(expected(name, what, "a larger one", remedy)) from error
     except (OSError, SyntaxError) as error:
         remedy = "Fetch the file again, or leave its row out of the table."
-        raise ValueError(expected(str(path), "a readable image file", error, remedy)) from error
+        raise ValueError(expected(name, "a readable image file", error, remedy)) from error
 
 
-def _check_kind(path: Path, image: PillowImage.Image) -> None:
+def _check_kind(name: str, image: PillowImage.Image) -> None:
     if image.mode in ("F", "I"):
         remedy = "The range of its values is unknown: write it as 8-bit RGB."
-        raise ValueError(expected(str(path), "an image of 8 or 16 bits", "one of 32", remedy))
+        raise ValueError(expected(name, "an image of 8 or 16 bits", "one of 32", remedy))
     if image.width * image.height > MAX_PIXELS:
         what = f"an image of at most {MAX_PIXELS:,} pixels"
         remedy = "Resize it with a tool that you trust with the file."
-        raise ValueError(expected(str(path), what, f"{image.width} x {image.height}", remedy))
+        raise ValueError(expected(name, what, f"{image.width} x {image.height}", remedy))
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:

@@ -6,16 +6,13 @@ where there are lesion masks, all of them (N, H, W), bool: files of NumPy that a
 how they were made. It is written last: a folder without it is no store, or one that is not done.
 """
 
-import csv
 import functools
 import hashlib
 import json
 import os
 import re
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from tokenize import TokenError  # NumPy reads the header of a file as Python
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,20 @@ import numpy.typing as npt
 
 from dermolib._checks import DatasetNotFoundError, check_choice, check_mask, expected, listed
 from dermolib._runs import differing
+from dermolib._store_files import (
+    ANEW,
+    FORMAT,
+    IMAGES,
+    INDEX_COLUMNS,
+    LAYOUT,
+    MASKS,
+    is_store,
+    mapped,
+    read_index,
+    read_settings,
+)
 from dermolib._types import Image, Indices, Mask, PathLike
+from dermolib.hdf5 import read_hdf5, read_hdf5_bytes, split_path
 from dermolib.images import read_image, read_mask
 
 __all__ = [
@@ -36,22 +46,7 @@ __all__ = [
     "load_mask",
 ]
 
-FORMAT = "dermolib-store-1"
-"""Name of the layout; a store of another one is refused."""
-
-INDEX_COLUMNS = (
-    "row", "id", "file", "height", "width", "top", "bottom", "left", "right", "share_masked",
-    "size", "modified", "mask_size", "mask_modified",
-)  # fmt: skip
-"""Columns of the index, in their order."""
-
-IMAGES, MASKS, INDEX, SETTINGS = "images.npy", "masks.npy", "index.csv", "store.json"
-RUN = "run.json"  # in the place of the settings until the store is done
-
-_LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
-_FORMS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
 _ROW = re.compile(r"(?P<file>.*[/\\](?:images|masks)\.npy)#(?P<row>\d+)", re.DOTALL)
-_ANEW = "Prepare the folder anew."
 
 
 class PreparedStore:
@@ -97,11 +92,11 @@ class PreparedStore:
     def __init__(self, path: PathLike, *, expect: Mapping[str, Any] | None = None) -> None:
         """Open the index; the images are mapped."""
         self.path = Path(path).absolute()
-        content = _read_settings(self.path)
+        content = read_settings(self.path)
         self.settings: dict[str, Any] = content["settings"]
         self.key: str = content["key"]
         self._check_expected({} if expect is None else dict(expect))
-        self._rows = _read_index(self.path, content.get("images"))
+        self._rows = read_index(self.path, content.get("images"))
         self.row_numbers: Indices = self._rows["row"]
         self.ids: npt.NDArray[Any] = self._rows["id"]
         self.files: npt.NDArray[Any] = self._rows["file"]
@@ -221,14 +216,14 @@ class PreparedStore:
         if others := differing({name: self.settings[name] for name in expect}, wanted):
             what = "a store made with the expected settings"
             got = f"one of others ({listed(others)})"
-            raise ValueError(expected(str(self.path), what, got, _ANEW))
+            raise ValueError(expected(str(self.path), what, got, ANEW))
 
     def _opened(self, name: str) -> npt.NDArray[Any]:
         """Map a file, and check that it holds the rows of the index."""
-        rows, last = _mapped(self.path / name), self.row_numbers.max()
+        rows, last = mapped(self.path / name), self.row_numbers.max()
         if rows.shape[1:3] != self.image_size or len(rows) <= last:
             what = f"the row {last} and those before it of {self.image_size} px"
-            raise ValueError(expected(str(self.path / name), what, f"shape {rows.shape}", _ANEW))
+            raise ValueError(expected(str(self.path / name), what, f"shape {rows.shape}", ANEW))
         return rows
 
     def _row(self, number: int) -> int:
@@ -237,17 +232,12 @@ class PreparedStore:
         return int(self.row_numbers[number])
 
 
-def is_store(path: PathLike) -> bool:
-    """Tell whether a folder is a store, done or not."""
-    path = Path(path)
-    return (path / SETTINGS).is_file() or all((path / name).is_file() for name in (RUN, IMAGES))
-
-
 def load_image(path: PathLike) -> Image:
-    """Read an image: a file, or a row of a store as `PreparedStore.image_path` names it.
+    """Read an image: a file, a row of a store as `PreparedStore.image_path` names it, or of HDF5.
 
     Args:
-        path: Path of a file, or of ``images.npy`` with ``#`` and the number of a row.
+        path: Path of a file, of ``images.npy`` with ``#`` and the number of a row, or of an HDF5
+            file with ``#`` and an id.
 
     Returns:
         Image (H, W, 3), uint8 RGB.
@@ -257,7 +247,9 @@ def load_image(path: PathLike) -> Image:
         ValueError: The file cannot be read as an image, or the store is damaged.
     """
     row = _row_of(path)
-    return read_image(path) if row is None else np.array(row)
+    if row is not None:
+        return np.array(row)
+    return read_image(path) if split_path(path) is None else read_hdf5(path)
 
 
 def load_mask(path: PathLike, *, shape: tuple[int, int]) -> Mask:
@@ -284,10 +276,10 @@ def content_digest(path: PathLike) -> bytes:
     """Digest what a path of `load_image` or `load_mask` holds.
 
     Args:
-        path: Path of a file, or a row of a store.
+        path: Path of a file, a row of a store, or an image of an HDF5 file.
 
     Returns:
-        SHA-256 of the bytes of the file or row.
+        SHA-256 of the bytes of the file, row or image.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -296,6 +288,8 @@ def content_digest(path: PathLike) -> bytes:
     row = _row_of(path)
     if row is not None:
         return hashlib.sha256(np.ascontiguousarray(row).data).digest()
+    if split_path(path) is not None:
+        return hashlib.sha256(read_hdf5_bytes(path)).digest()
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -303,12 +297,6 @@ def content_digest(path: PathLike) -> bytes:
         raise
     except OSError as error:
         raise ValueError(expected(str(path), "a readable file", error)) from error
-
-
-def settings_key(settings: Any) -> str:
-    """Digest settings into the key of a store."""
-    text = json.dumps([FORMAT, settings], sort_keys=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
 
 
 def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
@@ -320,7 +308,7 @@ def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
     try:
         state = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest, for each image
     except FileNotFoundError:
-        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
+        raise DatasetNotFoundError(Path(file), LAYOUT) from None
     # A store that is made anew is another file under the same name
     rows: npt.NDArray[Any] = _mapped_once(file, state.st_ino, state.st_mtime_ns)
     if number >= len(rows):
@@ -331,70 +319,4 @@ def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
 
 @functools.lru_cache(maxsize=8)
 def _mapped_once(file: str, _inode: int, _modified: int) -> npt.NDArray[Any]:
-    return _mapped(Path(file))
-
-
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    """Map a file of NumPy; as a plain array, since each look into a `numpy.memmap` costs more."""
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise DatasetNotFoundError(path, _LAYOUT) from None
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
-        raise ValueError(expected(str(path), "an array of a store", error, _ANEW)) from error
-    if not isinstance(mapped, np.memmap) or (mapped.dtype, mapped.ndim) != _FORMS[path.name]:
-        raise ValueError(expected(str(path), "an array of a store", "another one", _ANEW))
-    return mapped.view(np.ndarray)
-
-
-_TEXTS = ("id", "file")
-_CODES = {"share_masked": "d"}  # of `array.array`; the other numbers are whole
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        content = dict(json.loads((path / SETTINGS).read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
-        if not is_store(path):
-            raise DatasetNotFoundError(path / SETTINGS, _LAYOUT) from None
-        what = "a store that is done"
-        remedy = "Call `prepare` again with the settings of that run: it continues."
-        raise ValueError(expected(str(path), what, "one that is not", remedy)) from None
-    except (ValueError, TypeError):
-        content = {}
-    found = content.get("format")
-    if found != FORMAT or content.get("key") != settings_key(content.get("settings")):
-        what = f"the settings of a store of the format {FORMAT!r}"
-        got = "something else" if found in (FORMAT, None) else f"those of {found!r}"
-        raise ValueError(expected(str(path / SETTINGS), what, got, _ANEW))
-    return content
-
-
-def _read_index(path: Path, count: object) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with (path / INDEX).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            columns = _columns(csv.reader(file))
-        if len(columns["row"]) != count:
-            raise ValueError(f"{len(columns['row'])} rows in place of {count}")
-    except FileNotFoundError:
-        raise DatasetNotFoundError(path / INDEX, _LAYOUT) from None
-    except (ValueError, OverflowError, csv.Error) as error:
-        what = "the index of a store"
-        raise ValueError(expected(str(path / INDEX), what, error, _ANEW)) from error
-    return columns
-
-
-def _columns(rows: Iterator[list[str]]) -> dict[str, npt.NDArray[Any]]:
-    """Read columns row by row, into compact arrays: half a million rows are common."""
-    header = tuple(next(rows, ()))
-    if header != INDEX_COLUMNS:
-        raise ValueError(f"the columns {listed(header, most=len(INDEX_COLUMNS))}")
-    columns: list[Any] = [[] if key in _TEXTS else array(_CODES.get(key, "q")) for key in header]
-    readers = [str if name in _TEXTS else float if name in _CODES else int for name in header]
-    for fields in rows:
-        for column, read, text in zip(columns, readers, fields, strict=True):
-            column.append(read(text))
-    return {
-        name: np.array(column, dtype=object if name in _TEXTS else None)
-        for name, column in zip(header, columns, strict=True)
-    }
+    return mapped(Path(file))

@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from dermolib._store_files import IMAGES, INDEX, INDEX_COLUMNS, MASKS
 from dermolib._types import Image, Mask
 from dermolib.images import whole_file
-from dermolib.store import IMAGES, INDEX, INDEX_COLUMNS, MASKS
 
 __all__ = ["RECORD", "RECORDS", "Packing", "RowWriter", "write_table"]
 

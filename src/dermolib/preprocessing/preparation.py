@@ -23,22 +23,22 @@ from dermolib._checks import (
     listed,
 )
 from dermolib._runs import TEMPORARY, differing, explained, one_thread, only_run, run_tasks
-from dermolib._types import PathLike
-from dermolib.images import MAX_PIXELS, whole_file
-from dermolib.listing import EXCLUDED, SUFFIXES, check_source, list_images
-from dermolib.preprocessing.packing import RECORDS, Packing, write_table
-from dermolib.preprocessing.preparing import STATES, Failure, Preparing, prepare_block, states
-from dermolib.preprocessing.steps import Pipeline, Step
-from dermolib.store import (
+from dermolib._store_files import (
     FORMAT,
     IMAGES,
     INDEX,
     MASKS,
     RUN,
     SETTINGS,
-    PreparedStore,
     settings_key,
 )
+from dermolib._types import PathLike
+from dermolib.images import MAX_PIXELS, whole_file
+from dermolib.listing import EXCLUDED, SUFFIXES, check_source, list_images
+from dermolib.preprocessing.packing import RECORDS, Packing, write_table
+from dermolib.preprocessing.preparing import STATES, Failure, Preparing, prepare_block, states
+from dermolib.preprocessing.steps import Pipeline, Step
+from dermolib.store import PreparedStore
 
 __all__ = ["prepare"]
 

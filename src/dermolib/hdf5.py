@@ -1,0 +1,131 @@
+"""Images that lie as encoded bytes in one HDF5 file, as those of ISIC 2024 do."""
+
+import functools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._checks import DatasetNotFoundError, expected
+from dermolib._types import Image, PathLike
+from dermolib.images import decode_image
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["ENDINGS", "contained", "hdf5_path", "read_hdf5", "read_hdf5_bytes", "split_path"]
+
+ENDINGS = (".hdf5", ".h5")
+"""Endings of files that are taken for HDF5."""
+
+_LAYOUT = "an HDF5 file with the encoded bytes of each image under its id"
+_MOST_BYTES = 1 << 30  # of one encoded image; no camera makes as many
+
+
+def hdf5_path(file: PathLike, key: str) -> str:
+    """Name an image of an HDF5 file: the path of the file, ``#`` and the id."""
+    return f"{file}#{key}"
+
+
+def split_path(path: PathLike) -> tuple[str, str] | None:
+    """Split what `hdf5_path` joined; None for the path of another file."""
+    file, sign, key = str(path).rpartition("#")
+    return (file, key) if sign and file.lower().endswith(ENDINGS) else None
+
+
+def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Tell which images an HDF5 file has.
+
+    Args:
+        file: HDF5 file.
+        keys: Ids.
+
+    Returns:
+        Flags (N,).
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file is no HDF5 file.
+    """
+    opened = _opened(file)
+    found = set(opened.keys())
+    return np.fromiter((key in found for key in keys), np.bool_)
+
+
+def read_hdf5(path: PathLike) -> Image:
+    """Read an image of an HDF5 file.
+
+    Args:
+        path: Path of `hdf5_path`.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB, as `dermolib.images.read_image` would give it.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file has no such image, or its bytes are none.
+    """
+    return decode_image(read_hdf5_bytes(path), str(path))
+
+
+def read_hdf5_bytes(path: PathLike) -> bytes:
+    """Read the encoded bytes of an image of an HDF5 file.
+
+    Args:
+        path: Path of `hdf5_path`.
+
+    Returns:
+        Bytes of an image file.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file has no such image.
+    """
+    file, key = split_path(path) or (str(path), "")
+    opened = _opened(file)
+    what = f"an HDF5 file with the bytes of {key!r}"
+    # Only what lies in this file is read: a link may lead to any other
+    import h5py
+
+    if not isinstance(opened.get(key, getlink=True), h5py.HardLink):
+        raise ValueError(expected(file, what, "one without"))
+    item = opened[key]
+    if not isinstance(item, h5py.Dataset) or _elsewhere(item):
+        raise ValueError(expected(file, what, "something else"))
+    value: Any = item[()]
+    if isinstance(value, str):
+        raise ValueError(expected(file, what, "a text"))
+    return value if isinstance(value, bytes) else np.asarray(value).tobytes()
+
+
+def _elsewhere(item: "h5py.Dataset") -> bool:
+    """Tell whether the bytes lie in other files, or are more than an image can have."""
+    return bool(item.external or item.is_virtual or item.nbytes > _MOST_BYTES)
+
+
+def _opened(file: PathLike) -> "h5py.File":
+    """Open a file once for each process: the handle of another process is of no use."""
+    try:
+        state = os.stat(file)  # noqa: PTH116 - a Path costs more than the rest, for each image
+    except FileNotFoundError:
+        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
+    return _opened_once(str(file), state.st_ino, state.st_mtime_ns, os.getpid())
+
+
+@functools.lru_cache(maxsize=4)
+def _opened_once(file: str, _inode: int, _modified: int, _process: int) -> "h5py.File":
+    try:
+        import h5py
+    except ImportError as error:
+        sentence = expected("h5py", "installed to read HDF5 files", "none")
+        raise ImportError(f"{sentence} Call `pip install 'dermolib[hdf5]'`.") from error
+    try:
+        return h5py.File(file, "r", locking=False)
+    except OSError as error:
+        raise ValueError(expected(file, "an HDF5 file", error)) from error
