@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 import dermolib
 from dermolib import _store_files
+from dermolib import store as store_module
 from dermolib._checks import DatasetNotFoundError
 from dermolib._store_files import settings_key
 from dermolib.images import (
