@@ -1,0 +1,280 @@
+"""What the images of an audit show: the same picture twice, labels at odds, files that lack."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dermolib._types import Indices
+from dermolib.datasets.audit_leaks import Flags, pairs_of_sides
+from dermolib.datasets.audit_sides import UNKNOWN, Sides, class_name
+from dermolib.datasets.duplicates import find_duplicates
+from dermolib.datasets.inspection import STATES, Inspection, note_words
+
+__all__ = ["Pairs", "conflicts", "file_table", "notes", "problems", "same_pictures", "size_counts"]
+
+_PAIR_COLUMNS = (
+    "first", "first_id", "second", "second_id", "kind", "distance", "relation",
+    "first_lesion", "second_lesion", "first_class", "second_class",
+)  # fmt: skip
+_CONFLICT_COLUMNS = ("kind", "lesion", "ids", "sides", "classes", "distance")
+_PROBLEM_COLUMNS = ("side", "id", "image_path", "kind", "reason", "detail")
+_NOTE_COLUMNS = ("side", "id", "image_path", "note")
+
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images that show the same picture.
+
+    Of many identical files each is paired with the first of its side and class, and these with
+    each other: with three files twice as many pairs would say no more.
+
+    Attributes:
+        rows: Rows of the two images (P, 2), the smaller number first.
+        distance: Distance of their fingerprints (P,), see `find_duplicates`; 0 for identical files.
+        identical: Whether the files are identical to the byte (P,).
+        alike: For each row the row that stands for it and its identical files (N,); the row itself
+            where there are none.
+    """
+
+    rows: Indices
+    distance: Floats
+    identical: npt.NDArray[np.bool_]
+    alike: Indices
+
+    def table(self, sides: Sides) -> pd.DataFrame:
+        """Write the pairs as a table, ids beside rows."""
+        first, second = self.rows.T
+        names = np.array(sides.names, dtype=object)
+        codes = np.array([*_class_names(sides)], dtype=object)
+        columns: dict[str, Any] = {
+            "kind": np.where(self.identical, "identical", "near"),
+            "distance": self.distance,
+            "relation": relations(sides, first, second),
+        }
+        for word, rows in (("first", first), ("second", second)):
+            columns[word] = names[sides.side[rows]]
+            columns[f"{word}_id"] = sides.column("id")[rows]
+            columns[f"{word}_lesion"] = sides.column("lesion")[rows]
+            columns[f"{word}_class"] = codes[rows]
+        return pd.DataFrame(columns)[list(_PAIR_COLUMNS)]
+
+    def between(self, sides: Sides, *, identical: bool) -> dict[tuple[int, int], Flags]:
+        """Flag the rows that have such a picture on the other side of each pair of sides (N,)."""
+        side = sides.side[self.rows]
+        flags = {}
+        for pair in pairs_of_sides(sides):
+            chosen = (side == pair).all(axis=1) & (self.identical == identical)
+            flagged = np.zeros(len(sides.table), np.bool_)
+            flagged[self.rows[chosen]] = True
+            flags[pair] = flagged[self.alike]
+        return flags
+
+
+def _class_names(sides: Sides) -> list[str]:
+    labels = sides.column("label")
+    names = {label: class_name(label) for label in np.unique(labels).tolist()}
+    return ["" if label == UNKNOWN else names[label] for label in labels.tolist()]
+
+
+def relations(sides: Sides, first: Indices, second: Indices) -> npt.NDArray[np.object_]:
+    """Say of pairs of rows whether they are known to show one lesion."""
+    lesion, origin = sides.column("lesion"), sides.column("origin")
+    known = (lesion[first] != "") & (lesion[second] != "")
+    same = (origin[first] == origin[second]) | (known & (lesion[first] == lesion[second]))
+    words = np.where(same, "same lesion", np.where(known, "different lesions", "lesion unknown"))
+    return words.astype(object)
+
+
+def same_pictures(sides: Sides, rows: Indices, found: Inspection, *, tolerance: float) -> Pairs:
+    """Find identical files by their digest, and near-duplicates by their perceptual hash.
+
+    Args:
+        sides: Rows of all sides.
+        rows: Rows whose images were inspected (M,), ascending.
+        found: What was found of them (M,).
+        tolerance: Largest distance of near-duplicates, see `find_duplicates`.
+
+    Returns:
+        Pairs, sorted by their rows.
+    """
+    good = found.ok
+    rows, digests = rows[good], found.digest[good]
+    content = np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1)
+    side, label = sides.side[rows], sides.column("label")[rows]
+    stand_in = _first_of_each(np.stack([content, side, label], axis=1))
+    alike = np.arange(len(sides.table))
+    alike[rows] = rows[stand_in]
+    chosen = np.unique(stand_in)
+    linked = [(number, first) for first, number in enumerate(stand_in.tolist()) if number != first]
+    identical = rows[np.array([*linked, *_within(content, chosen)], np.intp).reshape(-1, 2)]
+    hashed = chosen[found.hashed[good][chosen]]
+    near, distance = _near(found.hash[good], content, hashed, tolerance)
+    pairs = np.concatenate([identical, rows[near]])
+    pairs.sort(axis=1)
+    distances = np.concatenate([np.zeros(len(identical)), distance])
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    byte_for_byte = np.arange(len(pairs)) < len(identical)
+    return Pairs(pairs[order], distances[order], byte_for_byte[order], alike)
+
+
+def _first_of_each(keys: npt.NDArray[Any]) -> Indices:
+    """Name for each row the first one with the same key."""
+    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(first[inverse.reshape(-1)], np.intp)
+
+
+def _within(content: Indices, chosen: Indices) -> list[tuple[int, int]]:
+    """Pair what has the same content among the few that stand for all."""
+    chosen = chosen[np.argsort(content[chosen], kind="stable")]
+    starts = np.flatnonzero(np.diff(content[chosen])) + 1
+    groups = [group.tolist() for group in np.split(chosen, starts) if len(group) > 1]
+    return [
+        (first, second)
+        for group in groups
+        for place, first in enumerate(group)
+        for second in group[place + 1 :]
+    ]
+
+
+def _near(
+    hashes: npt.NDArray[np.uint8], content: Indices, hashed: Indices, tolerance: float
+) -> tuple[Indices, Floats]:
+    """Find near-duplicates that are not identical."""
+    found = find_duplicates(hashes[hashed], tolerance=tolerance)
+    pairs = hashed[found.pairs]
+    other = content[pairs[:, 0]] != content[pairs[:, 1]]
+    return pairs[other], found.distances[other]
+
+
+def conflicts(sides: Sides, pairs: Pairs | None) -> pd.DataFrame:
+    """Find labels at odds: of one lesion, of one image, and of images that show the same picture.
+
+    Args:
+        sides: Rows of all sides.
+        pairs: Images that show the same picture; None where these were not looked for.
+
+    Returns:
+        A row for each lesion, image, set of identical files, or pair of near-duplicates.
+    """
+    lesion, origin = sides.column("lesion"), sides.column("origin")
+    of_image = np.where(lesion == "", origin, "")
+    found = [*_at_odds(sides, lesion, "lesion"), *_at_odds(sides, of_image, "image")]
+    if pairs is not None:
+        found += _pairs_at_odds(sides, pairs)
+    return pd.DataFrame(found, columns=pd.Index(_CONFLICT_COLUMNS))
+
+
+def _at_odds(sides: Sides, keys: npt.NDArray[np.object_], kind: str) -> list[tuple[Any, ...]]:
+    """List the groups of rows of one key that have several labels."""
+    labels = sides.column("label")
+    labelled = np.flatnonzero((labels != UNKNOWN) & (keys != ""))
+    frame = pd.DataFrame({"key": keys[labelled], "label": labels[labelled]})
+    several = frame.groupby("key")["label"].transform("nunique").to_numpy() > 1
+    rows = labelled[several]
+    groups = pd.Series(rows).groupby(keys[rows], sort=True)
+    return [_conflict(sides, group.to_numpy(), kind, 0.0) for _, group in groups]
+
+
+def _conflict(sides: Sides, rows: Indices, kind: str, distance: float) -> tuple[Any, ...]:
+    lesions = sorted({text for text in sides.column("lesion")[rows] if text})
+    lesion = lesions[0] if len(lesions) == 1 else ""
+    ids, labels = tuple(sides.column("id")[rows]), sides.column("label")[rows]
+    names = tuple(sides.names[side] for side in sides.side[rows])
+    return (kind, lesion, ids, names, tuple(class_name(int(one)) for one in labels), distance)
+
+
+def _pairs_at_odds(sides: Sides, pairs: Pairs) -> list[tuple[Any, ...]]:
+    labels = sides.column("label")[pairs.rows]
+    differ = (labels[:, 0] != labels[:, 1]) & (labels != UNKNOWN).all(axis=1)
+    # One lesion with two labels is found as such already
+    differ &= relations(sides, *pairs.rows.T) != "same lesion"
+    kinds = np.where(pairs.identical, "identical", "near")
+    return [
+        _conflict(sides, pairs.rows[pair], str(kinds[pair]), float(pairs.distance[pair]))
+        for pair in np.flatnonzero(differ)
+    ]
+
+
+def problems(sides: Sides, rows: Indices, found: Inspection | None) -> pd.DataFrame:
+    """List files that lack or cannot be read, and rows that contradict themselves or others."""
+    listed = [] if found is None else _file_problems(sides, rows, found)
+    listed = [*listed, *_id_problems(sides), *_patient_problems(sides)]
+    return pd.DataFrame(listed, columns=pd.Index(_PROBLEM_COLUMNS))
+
+
+def _place(sides: Sides, row: int) -> tuple[str, str, str]:
+    ids, paths = sides.column("id"), sides.column("image_path")
+    return sides.names[sides.side[row]], str(ids[row]), str(paths[row])
+
+
+def _file_problems(sides: Sides, rows: Indices, found: Inspection) -> list[tuple[str, ...]]:
+    names = np.array(sides.names, dtype=object)[sides.side[rows]]
+    ids, paths = sides.column("id")[rows], sides.column("image_path")[rows]
+    return [
+        (names[row], ids[row], paths[row], STATES[found.state[row]], reason, detail)
+        for row, (reason, detail) in found.reasons.items()
+    ]
+
+
+def _id_problems(sides: Sides) -> Iterator[tuple[str, ...]]:
+    ids = sides.column("id")
+    for row in np.flatnonzero(ids == "").tolist():
+        yield (*_place(sides, row), "no id", "the row has no id", "")
+    counts = sides.table.groupby(["side", "id"])["id"].transform("size").to_numpy()
+    first = ~sides.table.duplicated(["side", "id"]).to_numpy()
+    reason = "the id stands several times on its side"
+    for row in np.flatnonzero((counts > 1) & first & (ids != "")).tolist():
+        yield (*_place(sides, row), "repeated id", reason, f"{counts[row]:,} rows")
+
+
+def _patient_problems(sides: Sides) -> Iterator[tuple[str, ...]]:
+    lesion, patient = sides.column("lesion"), sides.column("patient")
+    known = np.flatnonzero((lesion != "") & (patient != ""))
+    frame = pd.DataFrame({"row": known, "lesion": lesion[known], "patient": patient[known]})
+    several = frame[frame.groupby("lesion")["patient"].transform("nunique") > 1]
+    for name, group in several.groupby("lesion"):
+        words = f"{name}: {', '.join(sorted(set(group['patient'])))}"
+        place = _place(sides, int(group["row"].min()))
+        yield (*place, "several patients", "one lesion has several patients", words)
+
+
+def notes(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
+    """List what is to be known of files that are read all the same."""
+    listed = []
+    for number in np.flatnonzero(found.notes):
+        place = _place(sides, int(rows[number]))
+        listed += [(*place, words) for words in note_words(int(found.notes[number]))]
+    return pd.DataFrame(listed, columns=pd.Index(_NOTE_COLUMNS))
+
+
+def file_table(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
+    """Write what was found of each file as a table."""
+    columns: dict[str, Any] = {
+        "side": pd.Categorical.from_codes(sides.side[rows], categories=pd.Index(sides.names)),
+        "id": sides.column("id")[rows],
+        "image_path": sides.column("image_path")[rows],
+        "state": pd.Categorical.from_codes(
+            found.state.astype(np.int64), categories=pd.Index(STATES)
+        ),
+    }
+    columns |= {name: found.column(name) for name in ("height", "width", "size")}
+    columns |= {name: pd.Categorical(found.column(name)) for name in ("mode", "format")}
+    return pd.DataFrame(columns)
+
+
+def size_counts(files: pd.DataFrame) -> pd.DataFrame:
+    """Count the images of each size, mode and format on each side, the most frequent first."""
+    keys = ["side", "height", "width", "mode", "format"]
+    counts = files[files["state"] == "ok"].groupby(keys, observed=True).size()
+    table = counts.rename("images").reset_index()
+    table = table.astype({"side": object, "mode": object, "format": object})
+    return table.sort_values(
+        ["side", "images", *keys[1:]], ascending=[True, False, *[True] * 4], ignore_index=True
+    )

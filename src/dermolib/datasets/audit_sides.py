@@ -1,0 +1,175 @@
+"""What is audited, as one table: the rows of all sides under each other, in one fixed order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dermolib._checks import expected, listed
+from dermolib._types import Indices
+from dermolib.diagnoses import DIAGNOSES
+
+__all__ = ["METADATA", "UNKNOWN", "Sides", "class_name", "gather"]
+
+METADATA: tuple[str, ...] = ("age", "sex", "site", "lesion", "patient", "year")
+"""Columns whose gaps are counted."""
+
+UNKNOWN = -1
+"""Label of a row that has none."""
+
+_TEXTS = ("id", "lesion", "patient", "sex", "site", "made_from", "image_path")
+_NUMBERS = ("age", "year")
+_MOST_STEPS = 8  # of augmentation of augmented images
+_WHAT = "an ISICDataset, a table, or a mapping of names to them"
+_READ = "Read it with `dermolib.datasets.read_table`, which gives the columns these names."
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Rows of all sides, sorted by side and id, so that the order of a table changes nothing.
+
+    Attributes:
+        names: Names of the sides.
+        table: Rows with the columns ``side`` (place in `names`), ``id``, ``label`` (-1 where
+            unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``made_from``,
+            ``image_path`` and ``origin``: the id of the image that the image was made from over all
+            steps, or its own. An augmented image has the lesion and the patient of its origin.
+        given: Columns that each side came with.
+    """
+
+    names: tuple[str, ...]
+    table: pd.DataFrame
+    given: tuple[frozenset[str], ...]
+
+    @property
+    def side(self) -> npt.NDArray[np.int64]:
+        """Side of each row (N,)."""
+        return self.table["side"].to_numpy(np.int64)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a column (N,): texts as objects, numbers as they are."""
+        kind = object if name in (*_TEXTS, "origin") else None
+        values: npt.NDArray[Any] = self.table[name].to_numpy(kind)
+        return values
+
+    def rows_of(self, side: int) -> Indices:
+        """Return the numbers of the rows of a side."""
+        return np.flatnonzero(self.side == side)
+
+    def sizes(self) -> list[int]:
+        """Count the rows of each side."""
+        return [int(count) for count in np.bincount(self.side, minlength=len(self.names))]
+
+
+def class_name(label: int) -> str:
+    """Give the code of a label, such as ``"MEL"``; the number of one that the vocabulary lacks."""
+    return DIAGNOSES[label].code if 0 <= label < len(DIAGNOSES) else str(label)
+
+
+def gather(train: Any, test: Any) -> Sides:
+    """Put the rows of all sides under each other.
+
+    Args:
+        train: Dataset, table, or a mapping of names to them.
+        test: The second side; None where there is one only, or a mapping.
+
+    Returns:
+        All rows.
+
+    Raises:
+        TypeError: Something is no dataset and no table, or a column has values of another kind.
+        ValueError: A table lacks the column ``id``, or a mapping has no side.
+    """
+    given = _named(train, test)
+    tables = [_read(name, data) for name, data in given.items()]
+    parts = [
+        _normal(name, table).assign(side=np.int64(number))
+        for number, (name, table) in enumerate(zip(given, tables, strict=True))
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    table = table.sort_values(["side", "id", "image_path"], kind="stable", ignore_index=True)
+    return Sides(
+        names=tuple(given),
+        table=_with_origin(table),
+        given=tuple(frozenset(map(str, table.columns)) for table in tables),
+    )
+
+
+def _named(train: Any, test: Any) -> dict[str, Any]:
+    if not isinstance(train, Mapping):
+        return {"train": train} if test is None else {"train": train, "test": test}
+    if test is not None:
+        remedy = "Name all sides in the mapping."
+        raise TypeError(expected("test", "None beside a mapping", type(test).__name__, remedy))
+    if not train:
+        raise ValueError(expected("train", "a mapping with at least one side", "an empty one"))
+    return {str(name): data for name, data in train.items()}
+
+
+def _read(name: str, data: Any) -> pd.DataFrame:
+    table = getattr(data, "table", data)
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(expected(name, _WHAT, f"an object of type {type(data).__name__}", _READ))
+    if "id" not in table.columns:
+        got = f"the columns {listed(table.columns)}" if len(table.columns) else "no columns"
+        raise ValueError(expected(name, "a table with a column `id`", got, _READ))
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(expected(name, "a table with each column once", f"{twice[0]!r} twice"))
+    return table
+
+
+def _normal(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    columns: dict[str, Any] = {text: _texts(table, text) for text in _TEXTS}
+    columns |= {number: _numbers(name, table, number) for number in _NUMBERS}
+    labels = _numbers(name, table, "label")
+    known = ~np.isnan(labels)
+    if (labels[known] != np.rint(labels[known])).any() or (labels[known] < 0).any():
+        what = "a table whose labels are whole numbers of 0 or more, or missing"
+        raise ValueError(expected(name, what, "others", _READ))
+    columns["label"] = np.where(known, labels, UNKNOWN).astype(np.int64)
+    return pd.DataFrame(columns)
+
+
+def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
+    if column not in table.columns:
+        return np.full(len(table), "", dtype=object)
+    values = table[column].astype(object)
+    values = values.where(~values.isna(), "")
+    return values.map(_plain).to_numpy(object)
+
+
+def _plain(value: object) -> str:
+    return value if type(value) is str else str(value)
+
+
+def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
+    if column not in table.columns:
+        return np.full(len(table), np.nan)
+    try:
+        values = pd.to_numeric(table[column], errors="raise")
+        return values.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        what = f"a table whose column `{column}` has numbers"
+        raise TypeError(expected(name, what, "others", _READ)) from None
+
+
+def _with_origin(table: pd.DataFrame) -> pd.DataFrame:
+    """Follow augmented images to what they were made from, over all sides."""
+    made_from = table["made_from"].to_numpy(object)
+    code, names = pd.factorize(table["id"].to_numpy(object))
+    row = np.flatnonzero(~pd.Index(code).duplicated())  # the first of each id, in their order
+    parent = pd.Index(names).get_indexer(pd.Index(made_from[row]))  # -1 where there is none
+    root = code
+    for _ in range(_MOST_STEPS):
+        root = np.where(parent[root] >= 0, parent[root], root)
+    place = row[root]
+    outside = made_from[place]  # of an image that no side has
+    table["origin"] = np.where(outside == "", names[root], outside)
+    for column in ("lesion", "patient"):
+        own = table[column].to_numpy(object)
+        table[column] = np.where((own == "") & (made_from != ""), own[place], own)
+    return table
