@@ -229,9 +229,7 @@ def explore(root: Path, output: Path) -> None:
     with whole_file(output / "class_counts.csv") as path:
         table.to_csv(path, index=False)
     print(table.to_string(index=False))
-    save_figure(
-        plot_exploration(tables["train"], tables["test"]), output / "figures" / "exploration.png"
-    )
+    save_figure(plot_exploration(tables), output / "figures" / "exploration.png")
 
 
 def clean(dataset: ISICDataset, output: Path, options: argparse.Namespace) -> ISICDataset:
@@ -301,7 +299,7 @@ def augment(
     )
     both = train.with_augmented(folder)
     print(f"{len(both) - len(train)} images made; now {both.class_counts().tolist()}")
-    made = both.table[both.table["source"] != ""]
+    made = both.table[both.table["made_from"] != ""]
     if not len(made):
         return both
     shown = made.iloc[np.linspace(0, len(made) - 1, min(12, len(made))).astype(int)]

@@ -254,7 +254,7 @@ def test_rows_may_come_one_by_one() -> None:
     assert len(plot_overfit(iter(rows)).axes[0].lines) == 1
 
 
-def _exploration() -> Figure:
+def _exploration() -> dict[str, Axes]:
     generator = np.random.default_rng(0)
     table = pd.DataFrame(
         {
@@ -293,6 +293,19 @@ def test_a_figure_saved_again_gives_the_same_bytes(
 
     first, second = ((tmp_path / f"{name}.{ending}").read_bytes() for name in ("one", "two"))
     assert first == second
+
+
+def test_axes_are_saved_with_the_whole_figure_that_they_are_in(tmp_path: Path) -> None:
+    figure = Figure(figsize=(2, 1))
+    inner = figure.subfigures(1, 2)[1].add_subplot()
+    figure.add_subplot().plot([1, 2])
+
+    save_figure(figure, tmp_path / "whole.png", dpi=40)
+    save_figure(inner, tmp_path / "axes.png", dpi=40)
+    save_figure({"part": inner}, tmp_path / "named.png", dpi=40)
+
+    whole, *others = (tmp_path / f"{name}.png" for name in ("whole", "axes", "named"))
+    assert {path.read_bytes() for path in others} == {whole.read_bytes()}
 
 
 def test_a_figure_that_cannot_be_copied_is_saved_itself(tmp_path: Path) -> None:
@@ -370,7 +383,7 @@ def test_every_function_is_exported_and_has_an_example() -> None:
 
 def test_reporting_imports_no_other_stage() -> None:
     folder = Path(reporting.__file__).parent
-    allowed = {"_checks", "_types", "diagnoses", "images", "reporting"}
+    allowed = {"_checks", "_types", "diagnoses", "images", "reporting", "store"}
 
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -511,7 +524,14 @@ _FLOAT_SENTENCE = (
         (
             lambda: save_figure("a", "a.png"),  # type: ignore[arg-type] # the type is what is refused
             TypeError,
-            "Expected `figure` to be a matplotlib Figure, but got an object of type str.",
+            "Expected `figure` to be a matplotlib Figure or its axes, "
+            "but got an object of type str.",
+        ),
+        (
+            lambda: save_figure({}, "a.png"),
+            TypeError,
+            "Expected `figure` to be a matplotlib Figure or its axes, "
+            "but got an object of type dict.",
         ),
         (
             lambda: save_figure(Figure(), "a.png", dpi=5),

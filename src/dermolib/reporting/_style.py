@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
@@ -18,8 +19,9 @@ Counts: TypeAlias = npt.NDArray[np.int64]
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C7A00")
 FIRST, SECOND = COLORS[0], COLORS[1]
 
-_TEXT = 9
+TEXT = 9
 _TITLE = 11
+_EDGE = 0.1  # inches
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -27,10 +29,17 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
+def new_airy_figure(width: float, height: float) -> Figure:
+    """Make such a figure with more room at its edges, for words that reach them."""
+    figure = new_figure(width, height)
+    figure.set_layout_engine("constrained", w_pad=_EDGE, h_pad=_EDGE)
+    return figure
+
+
 def on_axes(axes: Axes | None, *, width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
     """Give the axes to draw on and the figure they belong to, both new where None are given."""
     if axes is None:
-        figure = new_figure(width, height)
+        figure = new_airy_figure(width, height)
         return figure, figure.add_subplot()
     owner: Any = axes.figure
     while isinstance(owner, SubFigure):
@@ -41,9 +50,9 @@ def on_axes(axes: Axes | None, *, width: float = 6.4, height: float = 4.0) -> tu
 def dress(axes: Axes, *, title: str, x: str, y: str, grid: str = "y") -> None:
     """Give axes their title, their labels and a light grid behind the data."""
     axes.set_title(title, fontsize=_TITLE)
-    axes.set_xlabel(x, fontsize=_TEXT)
-    axes.set_ylabel(y, fontsize=_TEXT)
-    axes.tick_params(labelsize=_TEXT)
+    axes.set_xlabel(x, fontsize=TEXT)
+    axes.set_ylabel(y, fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     if grid in {"x", "both"}:
@@ -54,12 +63,59 @@ def dress(axes: Axes, *, title: str, x: str, y: str, grid: str = "y") -> None:
 
 def add_legend(axes: Axes, **options: Any) -> None:
     """Name what is drawn."""
-    axes.legend(fontsize=_TEXT - 1, frameon=False, **options)
+    axes.legend(fontsize=TEXT - 1, frameon=False, **options)
 
 
-def say_no_data(axes: Axes) -> None:
+def add_legend_below(axes: Axes, handles: Sequence[Artist]) -> None:
+    """Name what is drawn below the axes, where it hides nothing."""
+    texts = [str(handle.get_label()) for handle in handles]
+    # two entries of more letters would not fit side by side into a figure of the usual width
+    columns = 2 if len(texts) > 1 and max(map(len, texts)) <= 40 else 1
+    legend = axes.legend(
+        handles,
+        texts,
+        fontsize=TEXT - 1,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=4.5,  # of the letters' height: below ticks and label of the axis
+        ncols=columns,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def say_no_data(axes: Axes, reason: str = "") -> None:
     """Write on empty axes that they are empty for want of data."""
-    axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color="0.4")
+    text = f"no data: {reason}" if reason else "no data"
+    axes.text(
+        0.5,
+        0.5,
+        text,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color="0.4",
+        fontsize=TEXT,
+        parse_math=False,
+    )
+    axes.grid(visible=False)
+    axes.set(xticks=[], yticks=[])
+
+
+def one_line(text: object, most: int = 40) -> str:
+    """Bring text of any length and lines into one line of so many letters, its middle left out."""
+    words = " ".join(str(text).split())
+    if len(words) <= most:
+        return words
+    # names that begin alike often differ at their end
+    end = most // 3
+    return f"{words[: most - 1 - end]}…{words[-end:]}"
+
+
+def plural(number: int, unit: str) -> str:
+    """Count units in words: ``1 image``, ``1,200 images``."""
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
 
 
 def show_image(axes: Axes, pixels: npt.NDArray[Any], title: str = "") -> None:
@@ -69,7 +125,7 @@ def show_image(axes: Axes, pixels: npt.NDArray[Any], title: str = "") -> None:
     else:
         axes.imshow(pixels, interpolation="antialiased")
     axes.set_axis_off()
-    axes.set_title(title, fontsize=_TEXT)
+    axes.set_title(title, fontsize=TEXT)
 
 
 def check_counts(values: Any, name: str, *, ndim: int) -> Counts:

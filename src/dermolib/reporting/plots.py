@@ -252,7 +252,9 @@ def plot_confusion(
     return figure
 
 
-def save_figure(figure: Figure, path: PathLike, *, dpi: int = _DPI) -> None:
+def save_figure(
+    figure: Figure | Axes | Mapping[str, Axes], path: PathLike, *, dpi: int = _DPI
+) -> None:
     """Write a figure whole or not at all; saved again, it gives the same bytes.
 
     What is written is a copy, because drawing moves the parts of a figure a little every time. A
@@ -260,12 +262,12 @@ def save_figure(figure: Figure, path: PathLike, *, dpi: int = _DPI) -> None:
     file of it may differ.
 
     Args:
-        figure: Figure to write.
+        figure: Figure to write, or axes of it: what a function of this package returns.
         path: Target, ending in ``.png``, ``.svg`` or ``.pdf``; its folder is made where missing.
         dpi: Pixels of each inch, 20..1200.
 
     Raises:
-        TypeError: `figure` is no figure or `dpi` no integer.
+        TypeError: `figure` is no figure nor axes, or `dpi` no integer.
         ValueError: The path ends otherwise, or `dpi` is out of range.
 
     Examples:
@@ -276,16 +278,25 @@ def save_figure(figure: Figure, path: PathLike, *, dpi: int = _DPI) -> None:
         ...     path.exists()
         True
     """
-    if not isinstance(figure, Figure):
-        got = f"an object of type {type(figure).__name__}"
-        raise TypeError(expected("figure", "a matplotlib Figure", got))
+    whole = _figure_of(figure)
     check_number(dpi, "dpi", low=20, high=1200, integer=True)
     ending = Path(path).suffix.lower()
     if ending not in _UNSIGNED:
         raise ValueError(expected("path", "a file ending in .png, .svg or .pdf", str(path)))
     # without a salt of its own, every SVG names its parts anew
     with whole_file(path) as temporary, mpl.rc_context({"svg.hashsalt": "dermolib"}):
-        _copied(figure).savefig(temporary, dpi=dpi, metadata=_UNSIGNED[ending])
+        _copied(whole).savefig(temporary, dpi=dpi, metadata=_UNSIGNED[ending])
+
+
+def _figure_of(given: object) -> Figure:
+    """Find the figure that axes belong to."""
+    axes = next(iter(given.values()), None) if isinstance(given, Mapping) else given
+    if isinstance(axes, Axes):
+        return on_axes(axes)[0]
+    if isinstance(given, Figure):
+        return given
+    got = f"an object of type {type(given).__name__}"
+    raise TypeError(expected("figure", "a matplotlib Figure or its axes", got))
 
 
 class _FigurePickler(pickle.Pickler):
