@@ -12,10 +12,13 @@ import dermolib
 _ROOT = Path(dermolib.__file__).parent
 _LEAVES = {
     "_checks",
+    "_fetch",
+    "_part",
     "_runs",
     "_seeding",
     "_store_files",
     "_types",
+    "_web",
     "diagnoses",
     "hdf5",
     "images",
