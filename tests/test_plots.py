@@ -284,7 +284,7 @@ def _history() -> Figure:
     ids=["confusion", "exploration", "history", "occlusion"],
 )
 def test_a_figure_saved_again_gives_the_same_bytes(
-    tmp_path: Path, draw: Callable[[], Figure], ending: str
+    tmp_path: Path, draw: Callable[[], Figure | dict[str, Axes]], ending: str
 ) -> None:
     figure = draw()
 
@@ -297,7 +297,7 @@ def test_a_figure_saved_again_gives_the_same_bytes(
 
 def test_axes_are_saved_with_the_whole_figure_that_they_are_in(tmp_path: Path) -> None:
     figure = Figure(figsize=(2, 1))
-    inner = figure.subfigures(1, 2)[1].add_subplot()
+    inner = figure.add_subfigure(figure.add_gridspec(1, 2)[1]).add_subplot()
     figure.add_subplot().plot([1, 2])
 
     save_figure(figure, tmp_path / "whole.png", dpi=40)

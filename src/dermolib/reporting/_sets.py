@@ -27,7 +27,7 @@ class Tabled(Protocol):
         """A row for each image."""
 
 
-OneSet: TypeAlias = Tabled | pd.DataFrame | npt.ArrayLike
+OneSet: TypeAlias = Tabled | pd.DataFrame | Sequence[Any] | npt.ArrayLike
 """A data set, its table, or bare values."""
 
 Sets: TypeAlias = OneSet | Mapping[str, OneSet]
@@ -108,10 +108,7 @@ def lacking(parts: Sequence[Part], what: str) -> str:
 
 def count_words(values: "pd.Series[Any]", argument: str, what: str) -> Counter[str]:
     """Count words; an empty one, a missing value and "unknown" are one and the same."""
-    try:
-        counts = values.value_counts(sort=False, dropna=False)
-    except TypeError as error:
-        raise TypeError(expected(argument, what, f"other values: {error}")) from error
+    counts = values.value_counts(sort=False, dropna=False)
     # what is missing is a number (nan), None or pandas.NA
     odd = [word for word in counts.index if not isinstance(word, str) and is_known(word)]
     if odd:

@@ -73,10 +73,7 @@ def count_lesions(parts: Sequence[Part]) -> Bars:
 
 def _sizes(values: "pd.Series[Any]", part: Part) -> npt.NDArray[np.int64]:
     """Count the images of each lesion."""
-    try:
-        counts = values.value_counts(sort=False)
-    except TypeError as error:
-        raise TypeError(expected(part.argument, _LESIONS, f"other values: {error}")) from error
+    counts = values.value_counts(sort=False)
     odd = [name for name in counts.index if not isinstance(name, str)]
     if odd:
         raise TypeError(expected(part.argument, _LESIONS, f"{odd[0]!r}"))
