@@ -16,6 +16,7 @@ from .occlusion import occlusion_mask as occlusion_mask
 from .occlusion import occlusion_removal as occlusion_removal
 from .occlusion_module import OcclusionRemoval as OcclusionRemoval
 from .preparation import prepare as prepare
+from .segmentation import segment_lesion as segment_lesion
 from .steps import STEPS as STEPS
 from .steps import Step as Step
 
