@@ -141,7 +141,7 @@ def _scene(image: Image) -> _Scene:
 
 
 def _channels(scene: _Scene) -> list[_Real]:
-    """Compute what is high on lesions: lack of blue, saturation, lack of blue beside what is near."""
+    """Compute what lesions are high in: lack of blue, saturation, less blue than pixels nearby."""
     blue = 255 - scene.clean[..., 2].astype(np.float32)
     saturation = cv2.cvtColor(scene.clean, cv2.COLOR_RGB2HSV)[..., 1].astype(np.float32)
     field = scene.field.astype(np.float32)
