@@ -100,7 +100,7 @@ def print_counts(dataset: ISICDataset, folder: Path, seconds: float) -> None:
     groups = dict(zip(dataset.ids, dataset.groups, strict=True))
     apart = sum(
         groups[source] != group
-        for source, group in zip(together.table["source"], together.groups, strict=True)
+        for source, group in zip(together.table["made_from"], together.groups, strict=True)
         if source
     )
     print(

@@ -74,7 +74,7 @@ def rows(tmp_path: Path) -> Rows:
             "age": [30.0, 40.0, 55.0, np.nan, 85.0],
             "sex": ["male", "", "female", "", "male"],
             "site": ["", "head/neck", "lateral torso", "", "head/neck"],
-            "source": [""] * 5,
+            "made_from": [""] * 5,
         }
     )
     endings = [".jpg", ".jpg", ".jpg", ".png", ".png"]
@@ -601,7 +601,7 @@ def test_rows_that_are_augmented_already_are_refused(rows: Rows, tmp_path: Path)
         r"\(IMG_4\). Leave these rows out with `subset`."
     )
     with pytest.raises(ValueError, match=sentence):
-        run(changed(rows, 4, "source", "IMG_0"), tmp_path / "aug")
+        run(changed(rows, 4, "made_from", "IMG_0"), tmp_path / "aug")
 
 
 def test_rows_without_an_image_file_are_refused(rows: Rows, tmp_path: Path) -> None:
@@ -611,7 +611,7 @@ def test_rows_without_an_image_file_are_refused(rows: Rows, tmp_path: Path) -> N
 
 
 def test_a_table_without_the_column_source_is_taken(rows: Rows, tmp_path: Path) -> None:
-    table = rows.table.drop(columns="source")
+    table = rows.table.drop(columns="made_from")
 
     assert len(run(replace(rows, table=table), tmp_path / "aug")) == 5
 

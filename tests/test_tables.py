@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dermolib._checks import DatasetNotFoundError
-from dermolib.datasets import METADATA_NAMES, metadata_vectors, read_challenge_table, read_table
-from dermolib.datasets.tables import group_names
+from dermolib.datasets import COLUMNS, METADATA_NAMES, metadata_vectors, read_challenge_table, read_table
+from dermolib.datasets.groups import group_names
 
 HEADER = "ID,CLASS,SEX,AGE,POSITION\n"
 
@@ -24,16 +24,22 @@ def write(tmp_path: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> None:
     path = write(tmp_path, HEADER + "ISIC_1,8,male,85.0,lower extremity\n")
 
-    row = read_table(path).iloc[0].to_dict()
+    table = read_table(path)
 
+    assert tuple(table) == COLUMNS
+    assert table["year"].isna().all()
+    row = table.drop(columns="year").iloc[0].to_dict()
     assert row == {
         "id": "ISIC_1",
         "label": 7,
+        "diagnosis": "8",
         "lesion": "",
+        "patient": "",
         "age": 85.0,
         "sex": "male",
         "site": "lower extremity",
         "source": "",
+        "made_from": "",
     }
 
 
@@ -160,7 +166,7 @@ def test_metadata_become_numbers_with_a_flag_for_each_that_is_missing() -> None:
 
 
 def test_a_group_is_the_lesion_or_the_image_or_the_source_of_the_image() -> None:
-    table = pd.DataFrame({"id": ["A", "B", "C"], "lesion": ["L", "", ""], "source": ["", "", "B"]})
+    table = pd.DataFrame({"id": ["A", "B", "C"], "lesion": ["L", "", ""], "made_from": ["", "", "B"]})
 
     assert group_names(table).tolist() == ["L", "B", "B"]
 
@@ -179,7 +185,7 @@ def test_a_name_of_this_library_in_a_foreign_file_means_nothing(tmp_path: Path) 
 
 def test_a_group_is_followed_over_any_steps_of_augmentation() -> None:
     names = ["A", "A1", "A2", "Z1"]
-    table = pd.DataFrame({"id": names, "lesion": ["L", "", "", ""], "source": ["", "A", "A1", "Z"]})
+    table = pd.DataFrame({"id": names, "lesion": ["L", "", "", ""], "made_from": ["", "A", "A1", "Z"]})
 
     assert group_names(table).tolist() == ["L", "L", "L", "Z"]
 

@@ -1,6 +1,7 @@
 """Checks of the public edge, and the one place where error sentences are worded."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,14 @@ def check_mask(mask: Any, shape: tuple[int, int], name: str = "mask") -> Mask:
     if mask.shape != shape:
         raise ValueError(expected(name, what, f"shape {mask.shape}"))
     return mask
+
+
+def outside() -> int:
+    """Count the frames up to the caller who is no part of dermolib: the stack level of a warning.
+
+    A warning should name the line of the user, however many functions lie between.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dermolib."):
+        level, frame = level + 1, frame.f_back
+    return level

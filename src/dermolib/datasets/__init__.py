@@ -1,37 +1,54 @@
-"""Files to samples: the challenge's data, splits by lesion, and a synthetic challenge."""
+"""Files to samples: every year of ISIC, splits by lesion, and a synthetic challenge."""
 
 from dermolib._checks import DatasetNotFoundError
+from dermolib.datasets.columns import COLUMNS
+from dermolib.datasets.groups import group_names
 from dermolib.datasets.hair import draw_hair, keep_visible
 from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.lesions import draw_lesion
-from dermolib.datasets.splits import Grouped, grouped_split
+from dermolib.datasets.merging import Merged, merge_tables
+from dermolib.datasets.metadata import METADATA_NAMES, SITES, metadata_vectors
+from dermolib.datasets.releases import (
+    read_challenge_table,
+    read_ham10000,
+    read_isic2018,
+    read_isic2019,
+    read_isic2020,
+    read_isic2024,
+)
+from dermolib.datasets.splits import Grouped, Split, grouped_split, load_split
 from dermolib.datasets.synthetic import (
     SyntheticSample,
     draw_sample,
     make_synthetic_challenge,
 )
-from dermolib.datasets.tables import (
-    METADATA_NAMES,
-    SITES,
-    metadata_vectors,
-    read_challenge_table,
-    read_table,
-)
+from dermolib.datasets.tables import read_table
 
 __all__ = [
+    "COLUMNS",
     "METADATA_NAMES",
     "SITES",
     "DatasetNotFoundError",
     "Grouped",
     "ISICDataset",
+    "Merged",
+    "Split",
     "SyntheticSample",
     "draw_hair",
     "draw_lesion",
     "draw_sample",
+    "group_names",
     "grouped_split",
     "keep_visible",
+    "load_split",
     "make_synthetic_challenge",
+    "merge_tables",
     "metadata_vectors",
     "read_challenge_table",
+    "read_ham10000",
+    "read_isic2018",
+    "read_isic2019",
+    "read_isic2020",
+    "read_isic2024",
     "read_table",
 ]

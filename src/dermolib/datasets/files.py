@@ -1,7 +1,8 @@
-"""Where the image and the lesion mask of each row lie: in folders, or in a store."""
+"""Where image and lesion mask of each row lie: in folders, in a store, or in an HDF5 file."""
 
 import os
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._checks import DatasetNotFoundError, expected, listed, outside
 from dermolib._types import PathLike
+from dermolib.hdf5 import ENDINGS as HDF5_ENDINGS
+from dermolib.hdf5 import contained, hdf5_path
 from dermolib.store import PreparedStore, is_store
 
-__all__ = ["MAKE_FILES", "Found", "find_files", "present"]
+__all__ = ["MAKE_FILES", "Found", "find_files", "locate", "present"]
 
 MAKE_FILES = "Make these files, named as the ids of the rows."
 """Remedy where images of another kind lack."""
 
 _LEAVE_OUT = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
+_PATHS = ("image_path", "mask_path")
 _ENDINGS = (".jpg", ".jpeg", ".png")
+_MASK_TAILS = ("_seg", "_segmentation")
+_SHRUNK = "_downsampled"  # ends the names of some files of ISIC 2019, and means nothing
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,21 @@ class Found:
 
 def find_files(
     rows: pd.DataFrame,
-    image_dir: PathLike | PreparedStore,
+    image_dir: PathLike | PreparedStore | Sequence[PathLike],
     mask_dir: PathLike | None = None,
     *,
     masks: bool,
 ) -> Found:
     """Find image and mask of each row.
 
+    A file belongs to the row whose id is its name without ending, or without ``_downsampled`` and
+    ending.
+
     Args:
         rows: Table with the column ``id``.
-        image_dir: Folder of the images, or a store.
-        mask_dir: Folder of the masks; that of the images where not given. A store has its own.
+        image_dir: Folder of the images, or several, a store, or an HDF5 file.
+        mask_dir: Folder of the masks, ``ID_seg.png`` or ``ID_segmentation.png``; that of the images
+            where not given. A store has its own.
         masks: Whether masks are needed.
 
     Returns:
@@ -61,15 +71,31 @@ def find_files(
         DatasetNotFoundError: A folder is not there.
         ValueError: A store is not done, or lacks masks that are needed.
     """
-    store = _opened(image_dir)
-    if store is not None:
-        return _stored(rows, store, masks=masks)
-    images = Path(str(image_dir))
-    return Found(
-        place=images,
-        images=_paths(rows, images, "", _ENDINGS),
-        masks=_paths(rows, images if mask_dir is None else Path(mask_dir), "_seg", (".png",)),
-        stored=False,
+    if not isinstance(image_dir, (str, os.PathLike, PreparedStore)):
+        folders = [Path(folder) for folder in image_dir]
+    else:
+        store = _opened(image_dir)
+        if store is not None:
+            return _stored(rows, store, masks=masks)
+        folders = [Path(str(image_dir))]
+    if folders[0].suffix.lower() in HDF5_ENDINGS and not folders[0].is_dir():
+        images = _in_hdf5(rows, folders[0])
+    else:
+        images = _paths(rows, folders, ("",), _ENDINGS)
+    if mask_dir is None and folders[0].is_file():
+        found = pd.Series([""] * len(rows), dtype=str)
+    else:
+        places = folders if mask_dir is None else [Path(mask_dir)]
+        found = _paths(rows, places, _MASK_TAILS, (".png",))
+    return Found(place=folders[0], images=images, masks=found, stored=False)
+
+
+def _in_hdf5(rows: pd.DataFrame, file: Path) -> pd.Series:
+    names = rows["id"].to_list()
+    there = contained(file, names)
+    return pd.Series(
+        [hdf5_path(file, name) if has else "" for name, has in zip(names, there, strict=True)],
+        dtype=str,
     )
 
 
@@ -93,20 +119,34 @@ def _stored(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found:
     return Found(place=store.path, images=images, masks=found, stored=True)
 
 
-def _paths(rows: pd.DataFrame, folder: Path, tail: str, endings: tuple[str, ...]) -> pd.Series:
-    """Find the file of each row; empty where there is none."""
-    if not folder.is_dir():
-        raise DatasetNotFoundError(folder, f"a folder with ID{tail}{endings[0]} for each row")
-    found: dict[str, tuple[int, str]] = {}
+def _paths(
+    rows: pd.DataFrame, folders: Iterable[Path], tails: Sequence[str], endings: tuple[str, ...]
+) -> pd.Series:
+    """Find the file of each row, in the first folder that has it; empty where there is none."""
+    found: dict[str, str] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            layout = f"a folder with ID{tails[0]}{endings[0]} for each row"
+            raise DatasetNotFoundError(folder, layout)
+        found = _listed(folder, endings) | found
+    ends = [tail for name in tails for tail in (name, f"{_SHRUNK}{name}")]
+    paths = (
+        next((path for tail in ends if (path := found.get(f"{name}{tail}"))), "")
+        for name in rows["id"]
+    )
+    return pd.Series(list(paths), dtype=str)
+
+
+def _listed(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
+    """List files by their name without ending; of several, that of the first ending is taken."""
+    ranked: dict[str, tuple[int, str]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, ending = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
             if ending.lower() in endings and entry.is_file():
                 rank = (endings.index(ending.lower()), entry.name)
-                found[stem] = min(rank, found.get(stem, rank))
-    nothing = (0, "")
-    names = (found.get(f"{name}{tail}", nothing)[1] for name in rows["id"])
-    return pd.Series([str(folder / name) if name else "" for name in names], dtype=str)
+                ranked[stem] = min(rank, ranked.get(stem, rank))
+    return {stem: f"{folder}{os.sep}{name}" for stem, (_, name) in ranked.items()}
 
 
 def present(
@@ -139,5 +179,53 @@ def present(
     if missing == "error":
         sentence = expected(str(folder), f"a folder with {kind} for each row", count, remedy)
         raise FileNotFoundError(sentence)
-    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=4)
+    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=outside())
     return kept
+
+
+def locate(
+    rows: pd.DataFrame,
+    table: PathLike | pd.DataFrame,
+    image_dir: PathLike | Sequence[PathLike] | PreparedStore | None,
+    mask_dir: PathLike | None,
+    *,
+    masks: bool,
+) -> Path:
+    """Add the paths of the files to rows that were read from a table.
+
+    Args:
+        rows: Rows; the columns ``image_path`` and ``mask_path`` are added in place, empty where
+            there is no file.
+        table: What they were read from; a table of a reader knows its files.
+        image_dir: Place of the images, see `find_files`; None for the paths of the table.
+        mask_dir: Folder of the masks.
+        masks: Whether masks are needed.
+
+    Returns:
+        Place of the images, for words.
+
+    Raises:
+        DatasetNotFoundError: A folder is not there.
+        ValueError: There are neither paths nor a folder, or a store is unfit.
+    """
+    given = _own_paths(table)
+    if image_dir is None and given is None:
+        remedy = "Give the folder of the images."
+        raise ValueError(expected("image_dir", "a folder", "none, and no paths", remedy))
+    if image_dir is None:
+        for name, paths in (given or {}).items():
+            rows[name] = paths
+        first = next((path for path in rows["image_path"] if path), "")
+        return Path(first).parent
+    found = find_files(rows, image_dir, mask_dir, masks=masks)
+    rows["image_path"], rows["mask_path"] = found.images, found.masks
+    if given is not None and mask_dir is None and not found.stored:
+        found_masks = rows["mask_path"].to_numpy(object)
+        rows["mask_path"] = np.where(found_masks == "", given["mask_path"], found_masks)
+    return found.place
+
+
+def _own_paths(table: PathLike | pd.DataFrame) -> dict[str, npt.NDArray[np.object_]] | None:
+    if not isinstance(table, pd.DataFrame) or not set(_PATHS) <= set(table.columns):
+        return None
+    return {name: np.where(table[name].isna(), "", table[name].to_numpy(object)) for name in _PATHS}

@@ -3,22 +3,29 @@
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from torch.utils.data import Dataset
 
-from dermolib._checks import DatasetNotFoundError, check_choice, expected, listed
-from dermolib._types import PathLike
-from dermolib.datasets.files import MAKE_FILES, find_files, present
-from dermolib.datasets.tables import (
-    group_names,
-    metadata_vectors,
+from dermolib._checks import check_choice, expected, listed
+from dermolib._types import Indices, PathLike
+from dermolib.datasets.augmented import read_augmented
+from dermolib.datasets.files import MAKE_FILES, find_files, locate, present
+from dermolib.datasets.groups import group_names
+from dermolib.datasets.metadata import metadata_vectors
+from dermolib.datasets.packed import PackedTexts
+from dermolib.datasets.releases import (
     read_challenge_table,
-    read_table,
+    read_ham10000,
+    read_isic2018,
+    read_isic2019,
+    read_isic2020,
+    read_isic2024,
 )
+from dermolib.datasets.tables import read_table
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.store import PreparedStore, load_image, load_mask
 
@@ -30,27 +37,44 @@ Transform = Callable[..., dict[str, Any]]
 _SPLITS = ("train", "validation", "test")
 
 
+class Options(TypedDict, total=False):
+    """What every way to open a dataset takes, see `ISICDataset`.
+
+    With `image_dir`, images come from there: a folder of cleaned ones, in which case the masks stay
+    where they were, or a store.
+    """
+
+    transform: Transform | None
+    missing: str
+    masks: bool
+    metadata: bool
+    image_dir: PathLike | PreparedStore | None
+
+
 class ISICDataset(Dataset[dict[str, Any]]):
     """Rows of a table with their images: a map-style dataset whose samples are dictionaries.
 
     A sample has ``image`` (what the transform makes of it; uint8 RGB (H, W, 3) without one),
-    ``label`` (0..7; absent in a table without classes), ``id``, with ``metadata=True`` the vector
+    ``label`` (0..7; absent where not all rows have one), ``id``, with ``metadata=True`` the vector
     ``metadata`` (13,), float32, and with ``masks=True`` the lesion mask ``mask``, bool (H, W).
     The order of the rows is the order of the table.
 
     Args:
-        table: CSV file or data frame with the challenge's columns, see
-            `dermolib.datasets.read_table`.
+        table: CSV file or data frame of `dermolib.datasets.read_table`, or a table of one of the
+            readers, such as `dermolib.datasets.read_isic2019`, or of several, joined by
+            `dermolib.datasets.merge_tables`.
         image_dir: Folder with a file ``ID.jpg``, ``ID.jpeg`` or ``ID.png`` (in any letter case, in
-            this order of preference) for each row; or a store of `dermolib.preprocessing.prepare`,
-            whose masks are then those of the samples.
+            this order of preference) for each row, or several such folders; a store of
+            `dermolib.preprocessing.prepare`, whose masks are then those of the samples; or an HDF5
+            file. None takes the paths of the table, which those of the readers have.
         transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
             every albumentations pipeline has this form.
         missing: ``"error"`` refuses a table of which an image (or a mask, with ``masks=True``)
             lacks; ``"drop"`` leaves such rows out, warns how many, and keeps their ids in
             `dropped`.
-        masks: Whether samples carry the lesion mask from ``ID_seg.png``, bright for lesion.
+        masks: Whether samples carry the lesion mask from ``ID_seg.png`` or
+            ``ID_segmentation.png``, bright for lesion.
         metadata: Whether samples carry age, sex and site, see
             `dermolib.datasets.metadata_vectors`.
         mask_dir: Folder of the masks; `image_dir` where not given.
@@ -72,7 +96,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
     def __init__(
         self,
         table: PathLike | pd.DataFrame,
-        image_dir: PathLike | PreparedStore,
+        image_dir: PathLike | Sequence[PathLike] | PreparedStore | None = None,
         *,
         transform: Transform | None = None,
         missing: str = "error",
@@ -85,40 +109,28 @@ class ISICDataset(Dataset[dict[str, Any]]):
         check_choice(missing, "missing", ("error", "drop"))
         check_choice(split, "split", _SPLITS)
         rows = read_table(table)
-        found = find_files(rows, image_dir, mask_dir, masks=masks)
-        rows["image_path"], rows["mask_path"] = found.images, found.masks
-        kept = present(rows, found.place, missing=missing, masks=masks)
+        place = locate(rows, table, image_dir, mask_dir, masks=masks)
+        kept = present(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
         self.transform = transform
         self._with_masks = masks
         self._with_metadata = metadata
-        self._take(rows[kept])
+        self._take(rows if kept.all() else rows[kept].reset_index(drop=True))
 
     @classmethod
     def from_challenge(
-        cls,
-        root: PathLike,
-        split: str = "train",
-        *,
-        transform: Transform | None = None,
-        missing: str = "error",
-        masks: bool = False,
-        metadata: bool = False,
-        image_dir: PathLike | PreparedStore | None = None,
-    ) -> "ISICDataset":
+        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
+    ) -> Self:
         """Open the folder of the challenge, real or synthetic.
 
         Args:
-            root: Folder with ``metadataTrain.csv``, ``metadataTest.csv``, ``Train`` and ``Test``.
-                Where ``lesion_ids.csv`` (ID, LESION_ID) lies beside them, rows know their lesion.
+            root: Folder of `dermolib.datasets.read_challenge_table`. Where ``lesion_ids.csv`` lies
+                in it, rows know their lesion.
             split: ``"train"`` or ``"test"``; test rows have no label.
-            transform: See the class.
-            missing: See the class.
-            masks: See the class.
-            metadata: See the class.
-            image_dir: Folder of the images where it is not the one in `root`, for example one of
-                cleaned images, in which case the masks stay those in `root`; or a store.
+            options: `transform`, `missing`, `masks`, `metadata` of the class, and `image_dir`:
+                where the images are to come from another folder, such as that of cleaned images, in
+                which case the masks stay those of `root`; or from a store.
 
         Returns:
             Dataset of the rows of one side.
@@ -128,46 +140,84 @@ class ISICDataset(Dataset[dict[str, Any]]):
             FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
             ValueError: A table is unfit.
         """
-        table = read_challenge_table(root, split)
-        folder = Path(root) / split.capitalize()
-        return cls(
-            table,
-            folder if image_dir is None else image_dir,
-            transform=transform,
-            missing=missing,
-            masks=masks,
-            metadata=metadata,
-            mask_dir=folder,
-            split=split,
-        )
+        return cls._open(read_challenge_table(root, split), split, options)
+
+    @classmethod
+    def from_ham10000(cls, root: PathLike, **options: Unpack[Options]) -> Self:
+        """Open HAM10000, see `dermolib.datasets.read_ham10000` and `from_challenge`."""
+        return cls._open(read_ham10000(root), "train", options)
+
+    @classmethod
+    def from_isic2018(
+        cls, root: PathLike, split: str = "train", *, task: int = 3, **options: Unpack[Options]
+    ) -> Self:
+        """Open ISIC 2018, see `dermolib.datasets.read_isic2018` and `from_challenge`."""
+        return cls._open(read_isic2018(root, split, task=task), split, options)
+
+    @classmethod
+    def from_isic2019(
+        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
+    ) -> Self:
+        """Open ISIC 2019, see `dermolib.datasets.read_isic2019` and `from_challenge`."""
+        return cls._open(read_isic2019(root, split), split, options)
+
+    @classmethod
+    def from_isic2020(
+        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
+    ) -> Self:
+        """Open ISIC 2020, see `dermolib.datasets.read_isic2020` and `from_challenge`."""
+        return cls._open(read_isic2020(root, split), split, options)
+
+    @classmethod
+    def from_isic2024(
+        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
+    ) -> Self:
+        """Open ISIC 2024, see `dermolib.datasets.read_isic2024` and `from_challenge`."""
+        return cls._open(read_isic2024(root, split), split, options)
+
+    @classmethod
+    def _open(cls, table: pd.DataFrame, split: str, options: Options) -> Self:
+        return cls(table, split=split, **options)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """Labels (N,), 0..7.
 
         Raises:
-            RuntimeError: The table has no classes.
+            RuntimeError: Some rows have no label.
         """
         if self._labels is None:
             remedy = "Test rows are predicted, not scored."
             raise RuntimeError(expected("labels", "read from a table with classes", "none", remedy))
+        if not self.has_labels:
+            lacking = f"{int((self._labels < 0).sum())} of {len(self)} rows without one"
+            remedy = "Take the others: `dataset.subset(dataset.labelled)`."
+            raise RuntimeError(expected("labels", "known for all rows", lacking, remedy))
         return self._labels
 
     @property
     def has_labels(self) -> bool:
-        """Whether the table has classes."""
-        return self._labels is not None
+        """Whether all rows have a label."""
+        return self._labels is not None and bool((self._labels >= 0).all())
+
+    @property
+    def labelled(self) -> Indices:
+        """Row numbers of the rows that have a label."""
+        if self._labels is None:
+            return np.empty(0, np.intp)
+        return np.flatnonzero(self._labels >= 0)
 
     @property
     def ids(self) -> npt.NDArray[np.object_]:
         """Ids (N,)."""
-        return self._ids
+        return self.table["id"].to_numpy(object)
 
     @property
     def groups(self) -> npt.NDArray[np.object_]:
-        """Lesion of each row (N,); a row of unknown lesion is a group of its own, named by its id.
+        """Patient of each row (N,), or its lesion where that is unknown, or its id.
 
-        An augmented image belongs to the group of the image that it was made from.
+        Rows that share a patient or a lesion have one group. An augmented image belongs to the
+        group of the image that it was made from.
         """
         return group_names(self.table)
 
@@ -175,12 +225,14 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """Count the rows of each diagnosis.
 
         Returns:
-            Counts (8,) in the order of `dermolib.diagnoses.DIAGNOSES`.
+            Counts (8,) in the order of `dermolib.diagnoses.DIAGNOSES`; rows without label are in
+            none.
 
         Raises:
             RuntimeError: The table has no classes.
         """
-        return np.bincount(self.labels, minlength=len(DIAGNOSES)).astype(np.int64)
+        labels = self.labels if self._labels is None else self._labels
+        return np.bincount(labels[labels >= 0], minlength=len(DIAGNOSES)).astype(np.int64)
 
     def subset(
         self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], *, split: str | None = None
@@ -206,7 +258,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
             what = f"row numbers in 0..{len(self) - 1}"
             raise IndexError(expected("indices", what, f"{rows.min()}..{rows.max()}"))
         other = self._copy(split=split)
-        other._take(self.table.iloc[rows])
+        other._take(self.table.iloc[rows].reset_index(drop=True))
         return other
 
     def with_transform(self, transform: Transform | None) -> "ISICDataset":
@@ -259,37 +311,14 @@ class ISICDataset(Dataset[dict[str, Any]]):
                 images would leak from another split; an image has another class than its source;
                 or ids stand on both sides.
         """
-        folder = Path(folder)
         if self.split != "train":
             raise RuntimeError(
                 expected("split", "'train' to take augmented images", repr(self.split))
             )
-        if not (folder / "manifest.csv").exists():
-            raise DatasetNotFoundError(folder / "manifest.csv", "the folder of augment_offline")
-        if len((folder / "manifest.csv").read_text(encoding="utf-8").splitlines()) == 1:
-            return self._copy(split=None)
-        made = ISICDataset(folder / "manifest.csv", folder, masks=self._with_masks)
-        foreign = made.table["source"][~made.table["source"].isin(self.table["id"])]
-        if len(foreign):
-            remedy = "Augment the training rows after the split, into a folder of their own."
-            what = "a manifest whose sources are all among these rows"
-            got = f"{len(foreign)} others ({listed(foreign)})"
-            raise ValueError(expected(str(folder / "manifest.csv"), what, got, remedy))
-        sources = pd.Index(self._ids).get_indexer(pd.Index(made.table["source"]))
-        other_class = made.labels != self.labels[sources]
-        if other_class.any():
-            what = "a manifest whose images have the class of their source"
-            ids = made.table["id"][other_class]
-            raise ValueError(
-                expected(str(folder / "manifest.csv"), what, f"others ({listed(ids)})")
-            )
-        made.table["lesion"] = self.table["lesion"].to_numpy(object)[sources]
-        both = pd.concat([self.table, made.table], ignore_index=True)
-        if both["id"].duplicated().any():
-            twice = listed(both["id"][both["id"].duplicated()])
-            raise ValueError(expected(str(folder), "a folder of new ids", f"known ones ({twice})"))
+        made = read_augmented(Path(folder), self.table, masks=self._with_masks)
         other = self._copy(split=None)
-        other._take(both)
+        if made is not None:
+            other._take(pd.concat([self.table, made], ignore_index=True))
         return other
 
     def __len__(self) -> int:
@@ -318,8 +347,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
             parts["mask"] = load_mask(self._mask_paths[index], shape=(height, width))
         if self.transform is not None:
             parts = _transformed(self.transform, parts)
-        sample = {**parts, "id": str(self._ids[index])}
-        if self._labels is not None:
+        sample = {**parts, "id": self._ids[index]}
+        if self._labels is not None and self._all_labelled:
             sample["label"] = int(self._labels[index])
         if self._metadata is not None:
             sample["metadata"] = self._metadata[index].copy()
@@ -338,15 +367,17 @@ class ISICDataset(Dataset[dict[str, Any]]):
         return other
 
     def _take(self, rows: pd.DataFrame) -> None:
-        self.table = rows.reset_index(drop=True)
-        self._ids: npt.NDArray[np.object_] = self.table["id"].to_numpy(object, copy=True)
-        self._image_paths = self.table["image_path"].to_numpy(object)
-        self._mask_paths = self.table["mask_path"].to_numpy(object)
+        self.table = rows
+        # What samples are made of lies in few arrays, which worker processes share
+        self._ids = PackedTexts(rows["id"].to_numpy(object))
+        self._image_paths = PackedTexts(rows["image_path"].to_numpy(object))
+        self._mask_paths = PackedTexts(rows["mask_path"].to_numpy(object))
         self._labels = None
-        if "label" in self.table.columns:
+        if "label" in rows.columns:
             # A copy, since torch warns of arrays that cannot be written to
-            self._labels = self.table["label"].to_numpy(np.int64, copy=True)
-        self._metadata = metadata_vectors(self.table) if self._with_metadata else None
+            self._labels = rows["label"].fillna(-1).to_numpy(np.int64, copy=True)
+        self._all_labelled = self.has_labels
+        self._metadata = metadata_vectors(rows) if self._with_metadata else None
 
 
 def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,25 @@
-"""Splits that keep every lesion on one side."""
+"""Splits that keep every lesion and every patient on one side."""
 
-import warnings
-from collections.abc import Sequence
-from fractions import Fraction
-from typing import Protocol
+import csv
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-from dermolib._checks import check_number, expected
-from dermolib._types import Indices
-from dermolib.datasets.tables import group_names
+from dermolib._checks import check_number, expected, listed
+from dermolib._types import Indices, PathLike
+from dermolib.datasets.dealing import deal
+from dermolib.datasets.groups import joined_groups
+from dermolib.datasets.tables import read_table
+from dermolib.diagnoses import DIAGNOSES
+from dermolib.images import whole_file
 
-__all__ = ["Grouped", "grouped_split"]
+__all__ = ["Grouped", "Split", "grouped_split", "load_split"]
 
-_MOST_FOLDS = 20
+_NAMES = ("train", "validation", "test")
+_UNKNOWN = -1  # in the place of the label of rows that have none
 
 
 class Grouped(Protocol):
@@ -31,115 +34,262 @@ class Grouped(Protocol):
         """Group of each row (N,)."""
 
 
+class Split(list[Indices]):
+    """Row numbers of each side, and how far each side is from what was asked for.
+
+    It is a list of arrays, so that ``train, validation = split`` takes it apart.
+
+    Attributes:
+        names: Name of each side: train, validation and test, or fold_0, fold_1, ...
+        counts: Table of the rows of each class (index, by code; ``unknown`` for rows without label)
+            on each side (columns).
+    """
+
+    def __init__(
+        self, sides: Iterable[Indices], *, names: Sequence[str], counts: pd.DataFrame, ids: Any
+    ) -> None:
+        """Take the sides as they are."""
+        super().__init__(sides)
+        self.names = tuple(names)
+        self.counts = counts
+        self._ids = ids
+
+    @property
+    def shares(self) -> pd.DataFrame:
+        """Share of each class on each side, 0..1, and on the whole: the last column, ``all``."""
+        counts = self.counts.assign(all=self.counts.sum(axis=1))
+        return counts / counts.sum(axis=0)
+
+    @property
+    def deviation(self) -> pd.DataFrame:
+        """How far the share of each class on each side is from that on the whole, in -1..1."""
+        shares = self.shares
+        return shares[list(self.names)].sub(shares["all"], axis=0)
+
+    @property
+    def largest_deviation(self) -> float:
+        """The largest of `deviation` without its sign."""
+        return float(self.deviation.abs().to_numpy().max())
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle with what belongs to the list."""
+        return _made, (list(self), self.names, self.counts, self._ids)
+
+    def __str__(self) -> str:
+        """Print a table of the rows and the share of each class on each side."""
+        shares = 100 * self.shares
+        table = pd.DataFrame(index=self.counts.index)
+        for name in self.names:
+            table[name], table[f"{name} %"] = self.counts[name], shares[name].round(2)
+        table["all"], table["all %"] = self.counts.sum(axis=1), shares["all"].round(2)
+        table.loc["rows"] = table.sum()
+        whole = [column for column in table if "%" not in str(column)]
+        table = table.astype(dict.fromkeys(whole, int))
+        largest = f"Largest deviation of a share: {100 * self.largest_deviation:.2f} points."
+        return f"{table}\n{largest}"
+
+    def save(self, path: PathLike) -> None:
+        """Write the side of each image as CSV with the columns ``ID`` and ``SPLIT``.
+
+        Args:
+            path: Target, written whole or not at all.
+
+        Raises:
+            ValueError: What was split has no ids.
+        """
+        if self._ids is None:
+            remedy = "Split a dataset, or a table with the column `id`."
+            raise ValueError(expected("split", "one of rows with ids", "none", remedy))
+        side = np.empty(len(self._ids), dtype=object)
+        for name, rows in zip(self.names, self, strict=True):
+            side[rows] = name
+        with whole_file(path) as target, target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("ID", "SPLIT"))
+            writer.writerows(zip(self._ids, side, strict=True))
+
+
 def grouped_split(
     dataset_or_table: Grouped | pd.DataFrame,
     *,
     fractions: Sequence[float] = (0.8, 0.2),
+    folds: int | None = None,
     seed: int = 0,
-) -> list[Indices]:
-    """Split rows so that no lesion stands on two sides and each side has its share of each class.
+    duplicates: npt.ArrayLike | None = None,
+) -> Split:
+    """Split rows so that no lesion and no patient stands on two sides, each class in its share.
 
-    Rows go by whole lesions, so a share is met as nearly as the sizes of the lesions allow, and
-    fractions are rounded to parts of 1/20 or larger. Where no class has as many rows as there are
-    equal parts to deal out (5 for 80/20), classes are not balanced any more, lesions still are. The
-    result depends on the rows and the seed alone.
+    Rows go by whole groups: those of a patient where it is known, else those of a lesion, else the
+    single image. A share is met as nearly as the sizes of the groups allow. The result depends on
+    the rows (with ids: not on their order), the fractions and the seed alone.
 
     Args:
         dataset_or_table: An `ISICDataset`, anything with ``labels`` and ``groups``, or a table with
             the columns ``label`` and ``lesion`` (empty where unknown: such a row is a lesion of its
-            own), and ``id`` and ``source`` where it has augmented images.
+            own), and where it has them ``patient``, ``id`` and ``made_from``. Rows without a label
+            are dealt out as a class of their own.
         fractions: Share of each side, above 0, together 1.
+        folds: Number of sides of equal size, 2 or more, in place of `fractions`: each is what one
+            round of a cross-validation is tested on.
         seed: Seed of the assignment, 0 or more.
+        duplicates: Pairs of row numbers (P, 2) of images that belong together though their lesions
+            are not known to, such as ``find_duplicates(...).pairs``; they come to the same side.
 
     Returns:
-        Row numbers of each side, sorted, each row on exactly one side.
+        Row numbers of each side, sorted, each row on exactly one side, with the shares of the
+        classes.
 
     Raises:
         TypeError: The table lacks a column, or an argument is no number.
-        ValueError: The fractions do not fit, or there are fewer lesions than parts to deal out.
+        ValueError: The fractions do not fit, there are fewer groups than sides, a side would be
+            empty, or a pair is not of rows.
 
     References:
         Kaufman et al., Leakage in data mining, ACM TKDD 6(4), 2012,
         https://doi.org/10.1145/2382577.2382579.
 
     Examples:
-        >>> import pandas as pd
         >>> lesions = [f"L{row // 2}" for row in range(40)]
         >>> table = pd.DataFrame({"label": 0, "lesion": lesions})
-        >>> train, validation = grouped_split(table, fractions=(0.75, 0.25))
-        >>> len(train), len(validation)
-        (30, 10)
-        >>> bool(set(table.lesion[train]) & set(table.lesion[validation]))
-        False
+        >>> split = grouped_split(table, fractions=(0.75, 0.25))
+        >>> train, validation = split
+        >>> len(train), len(validation), split.largest_deviation
+        (30, 10, 0.0)
+        >>> set(table["lesion"][train]) & set(table["lesion"][validation])
+        set()
     """
     check_number(seed, "seed", low=0, integer=True)
-    folds = _folds(fractions)
-    labels, groups = _labels_and_groups(dataset_or_table)
-    total = sum(folds)
-    if total == 1:
-        return [np.arange(len(labels))]
-    lesions = len(np.unique(groups))
-    if lesions < total:
-        what = f"rows of at least {total} lesions for the fractions {tuple(fractions)}"
-        raise ValueError(expected("dataset_or_table", what, f"rows of {lesions}"))
-    fold_of_row = _assign(labels, groups, total, seed)
-    side_of_fold = np.repeat(np.arange(len(folds)), folds)
-    side = side_of_fold[fold_of_row]
-    return [np.flatnonzero(side == number) for number in range(len(folds))]
+    shares = _shares(fractions, folds)
+    labels, groups, ids = _read(dataset_or_table, duplicates)
+    count = int(groups.max(initial=-1)) + 1
+    if count < len(shares):
+        what = f"rows of at least {len(shares)} groups, one for each side"
+        got = f"rows of {count}"
+        remedy = "A group is what shares a patient or a lesion."
+        raise ValueError(expected("dataset_or_table", what, got, remedy))
+    side_of_group = deal(labels, groups, shares, np.random.default_rng(seed))
+    side = side_of_group[groups]
+    sides = [np.flatnonzero(side == number) for number in range(len(shares))]
+    if not all(len(rows) for rows in sides):
+        remedy = "Take larger fractions."
+        got = f"{tuple(fractions)} of {len(labels)} rows in {count} groups"
+        raise ValueError(expected("fractions", "shares that leave no side empty", got, remedy))
+    if folds is None and len(sides) <= len(_NAMES):
+        names = _NAMES[: len(sides)]
+    else:
+        names = tuple(f"fold_{number}" for number in range(len(sides)))
+    return _made(sides, names, _counts(labels, sides, names), ids)
 
 
-def _folds(fractions: Sequence[float]) -> list[int]:
-    """Turn fractions into numbers of equal folds."""
+def load_split(path: PathLike, dataset_or_table: Any) -> Split:
+    """Read a split that `Split.save` or others wrote, for the rows of a dataset or table.
+
+    Args:
+        path: CSV file with the columns ``ID`` and ``SPLIT``.
+        dataset_or_table: Rows that were split, in any order: an `ISICDataset`, or a table with the
+            column ``id``.
+
+    Returns:
+        Split with the sides in the order train, validation, test, then by name.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ValueError: The file is no such table, or its ids are not those of the rows.
+    """
+    table = getattr(dataset_or_table, "table", dataset_or_table)
+    written = read_table(path, columns={"source": "SPLIT"}).set_index("id")["source"]
+    name = str(path)
+    unknown, lacking = (
+        set(first) - set(second)
+        for first, second in ((written.index, table["id"]), (table["id"], written.index))
+    )
+    if unknown or lacking:
+        got = f"{len(lacking)} of them missing and {len(unknown)} others"
+        got += f" ({listed(sorted(lacking or unknown))})"
+        raise ValueError(expected(name, "a split of the ids of the rows", got))
+    if (written == "").any():
+        got = f"none for {listed(written.index[written == ''])}"
+        raise ValueError(expected(name, "a table with a side for each id", got))
+    rank = {text: place for place, text in enumerate(_NAMES)}
+    names = sorted(set(written), key=lambda text: (rank.get(text, len(rank)), text))
+    side = table["id"].map(written).to_numpy(object)
+    sides = [np.flatnonzero(side == text) for text in names]
+    labels = _table_labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
+    return _made(sides, names, _counts(labels, sides, names), table["id"].to_numpy(object))
+
+
+def _made(sides: list[Indices], names: Sequence[str], counts: pd.DataFrame, ids: Any) -> Split:
+    return Split(sides, names=names, counts=counts, ids=ids)
+
+
+def _shares(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.float64]:
+    if folds is not None:
+        check_number(folds, "folds", low=2, integer=True)
+        return np.full(folds, 1 / folds)
     for fraction in fractions:
         check_number(fraction, "fractions", above=0, high=1)
     if not len(fractions) or abs(sum(fractions) - 1) > 1e-6:
         what = "shares that are together 1"
         raise ValueError(expected("fractions", what, f"{tuple(fractions)}"))
-    parts = [Fraction(float(fraction)).limit_denominator(_MOST_FOLDS) for fraction in fractions]
-    total = int(np.lcm.reduce([part.denominator for part in parts]))
-    if total > _MOST_FOLDS or sum(parts) != 1:
-        total = _MOST_FOLDS
-    edges = np.rint(np.cumsum([0.0, *fractions]) * total).astype(int)
-    folds = [int(count) for count in np.diff(edges)]
-    if min(folds) == 0:
-        remedy = f"The smallest share that can be dealt out is 1/{_MOST_FOLDS}."
-        raise ValueError(expected("fractions", "shares", f"{tuple(fractions)}", remedy))
-    return folds
+    return np.asarray(fractions, np.float64) / sum(fractions)
 
 
-def _labels_and_groups(
-    source: Grouped | pd.DataFrame,
-) -> tuple[npt.NDArray[np.int64], Indices]:
-    if not isinstance(source, pd.DataFrame):
-        return source.labels, _numbered(source.groups)
-    lacking = [column for column in ("label", "lesion") if column not in source.columns]
+def _read(
+    source: Grouped | pd.DataFrame, duplicates: npt.ArrayLike | None
+) -> tuple[npt.NDArray[np.int64], Indices, npt.NDArray[np.object_] | None]:
+    """Read labels, groups (0..G-1, numbered by name) and ids."""
+    table = source if isinstance(source, pd.DataFrame) else getattr(source, "table", None)
+    if not isinstance(table, pd.DataFrame):
+        others: Any = source  # a data set of another library, whose groups are what it says
+        table = pd.DataFrame({"label": others.labels, "lesion": others.groups})
+    lacking = [column for column in ("label", "lesion") if column not in table.columns]
     if lacking:
-        columns = ", ".join(map(str, source.columns))
+        columns = ", ".join(map(str, table.columns))
         what = f"a table with the column `{lacking[0]}`"
         raise TypeError(expected("dataset_or_table", what, f"the columns {columns}"))
-    # Names that no lesion has, so that a row of unknown lesion joins no other
-    own = pd.DataFrame({"id": [f"\0{row}" for row in range(len(source))], "source": ""})
-    for column in sorted({"lesion", "id", "source"} & set(source.columns)):
-        own[column] = source[column].astype(object).fillna("").astype(str).to_numpy(object)
-    labels = pd.to_numeric(source["label"], errors="coerce").to_numpy(np.float64)
-    if not (labels == labels.round()).all() or labels.min(initial=0) < 0:
+    pairs = None if duplicates is None else _pairs(duplicates, len(table))
+    ids = table["id"].to_numpy(object) if "id" in table else None
+    return _table_labels(table), _ordered(joined_groups(table, pairs), ids), ids
+
+
+def _ordered(groups: Indices, ids: npt.NDArray[np.object_] | None) -> Indices:
+    """Number groups by the smallest of their ids, so that the order of the rows does not matter."""
+    if ids is None or not len(ids):
+        return groups
+    place = np.argsort(np.argsort(ids.astype(str), kind="stable"), kind="stable")
+    first = np.full(int(groups.max()) + 1, len(ids))
+    np.minimum.at(first, groups, place)
+    return np.argsort(np.argsort(first))[groups]
+
+
+def _pairs(duplicates: npt.ArrayLike, number: int) -> Indices:
+    pairs = np.asarray(duplicates)
+    if pairs.size == 0:
+        return np.empty((0, 2), np.intp)
+    whole = np.issubdtype(pairs.dtype, np.integer) and pairs.ndim == 2 and pairs.shape[1] == 2
+    if not whole or pairs.min() < 0 or pairs.max() >= number:
+        what = f"pairs (P, 2) of row numbers in 0..{number - 1}"
+        raise ValueError(expected("duplicates", what, f"{pairs.dtype} of shape {pairs.shape}"))
+    return pairs.astype(np.intp)
+
+
+def _table_labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    known = ~table["label"].isna().to_numpy()
+    good = (labels[known] == labels[known].round()) & (labels[known] >= 0)
+    if not good.all():
         what = "a table whose labels are whole numbers of 0 or more"
         raise ValueError(expected("dataset_or_table", what, "others"))
-    return labels.astype(np.int64), _numbered(group_names(own))
+    return np.where(known, np.nan_to_num(labels), _UNKNOWN).astype(np.int64)
 
 
-def _numbered(groups: npt.NDArray[np.object_]) -> Indices:
-    return np.unique(groups.astype(str), return_inverse=True)[1]
-
-
-def _assign(labels: npt.NDArray[np.int64], groups: Indices, total: int, seed: int) -> Indices:
-    stratified = np.bincount(labels).max() >= total  # scikit-learn refuses to stratify fewer
-    kind = StratifiedGroupKFold if stratified else GroupKFold
-    splitter = kind(n_splits=total, shuffle=True, random_state=seed)
-    fold_of_row = np.zeros(len(labels), dtype=np.intp)
-    with warnings.catch_warnings():
-        # A class with fewer rows than folds is dealt out as far as it goes, as documented
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        for fold, (_, rows) in enumerate(splitter.split(np.zeros(len(labels)), labels, groups)):
-            fold_of_row[rows] = fold
-    return fold_of_row
+def _counts(
+    labels: npt.NDArray[np.int64], sides: Sequence[Indices], names: Sequence[str]
+) -> pd.DataFrame:
+    classes = np.unique(labels)
+    codes = {diagnosis.index: diagnosis.code for diagnosis in DIAGNOSES} | {_UNKNOWN: "unknown"}
+    counts = {
+        name: (labels[rows][:, None] == classes).sum(axis=0)
+        for name, rows in zip(names, sides, strict=True)
+    }
+    return pd.DataFrame(counts, index=[codes.get(int(label), str(label)) for label in classes])
