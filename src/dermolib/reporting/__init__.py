@@ -1,5 +1,6 @@
 """Numbers to pictures and files: figures of data and of results, and the submission."""
 
+from dermolib.reporting._sets import Tabled
 from dermolib.reporting.class_sheet import plot_class_sheet
 from dermolib.reporting.classes import exploration_table, plot_class_counts
 from dermolib.reporting.demographics import plot_ages, plot_sexes, plot_sites
@@ -16,6 +17,7 @@ from dermolib.reporting.plots import (
 from dermolib.reporting.submission import write_submission
 
 __all__ = [
+    "Tabled",
     "exploration_table",
     "plot_ages",
     "plot_class_counts",

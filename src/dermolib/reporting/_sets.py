@@ -20,14 +20,22 @@ _UNKNOWN_WORDS = {"", UNKNOWN}
 
 
 class Tabled(Protocol):
-    """Whatever has a table, such as `dermolib.datasets.ISICDataset`."""
+    """Whatever has a table, such as `dermolib.datasets.ISICDataset`.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> from dermolib.reporting import plot_sexes
+        >>> data = SimpleNamespace(table=pd.DataFrame({"sex": ["male", "female"]}))
+        >>> [text.get_text() for text in plot_sexes(data).texts][:2]
+        ['1 (50.0 %)', '1 (50.0 %)']
+    """
 
     @property
     def table(self) -> pd.DataFrame:
         """A row for each image."""
 
 
-OneSet: TypeAlias = Tabled | pd.DataFrame | Sequence[Any] | npt.ArrayLike
+OneSet: TypeAlias = Tabled | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
 """A data set, its table, or bare values."""
 
 Sets: TypeAlias = OneSet | Mapping[str, OneSet]

@@ -45,8 +45,8 @@ def plot_ages(data: Sets, other: OneSet | None = None, *, axes: Axes | None = No
     """Draw how ages are distributed.
 
     Bars are five years wide and show shares of the images of known age, so that sets of different
-    size compare. How many ages are known and how many are unknown stands in the legend, or for one
-    set at the axes. The first set is filled, the others are outlines.
+    size compare. The legend counts known and unknown ages, and for one set the labels of the axes
+    do. The first set is filled, the others are outlines.
 
     Args:
         data: A data set, a table with the column ``age`` (years, nan where unknown), or ages

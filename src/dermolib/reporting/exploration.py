@@ -39,7 +39,7 @@ def plot_exploration(
         seed: Seed of the draw of these images.
 
     Returns:
-        Axes by what they show: ``"age"``, ``"sex"``, ``"lesion"``, ``"site"``, ``"class"``, and
+        The axes under the names ``"age"``, ``"sex"``, ``"lesion"``, ``"site"``, ``"class"``, and
         with images ``"sheet"``. `save_figure` takes them as they are.
 
     Raises:
