@@ -1,3 +1,4 @@
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
-from dermolib.datasets import ISICDataset, grouped_split, read_challenge_table
+from dermolib.datasets import ISICDataset, grouped_split, load_split, read_challenge_table
 
 
 def draw_table(rows: int, seed: int) -> pd.DataFrame:
@@ -144,3 +146,162 @@ def test_the_real_training_set_splits_without_a_shared_lesion(data_dir: Path) ->
     assert not set(table["lesion"][train][known]) & set(table["lesion"][validation][known])
     shares = np.bincount(table["label"][validation]) / np.bincount(table["label"])
     assert np.abs(shares - 0.2).max() < 0.01
+
+
+def test_folds_are_of_equal_size_and_share_no_group() -> None:
+    table = draw_table(300, 3)
+
+    split = grouped_split(table, folds=5, seed=1)
+
+    assert split.names == ("fold_0", "fold_1", "fold_2", "fold_3", "fold_4")
+    assert sorted(np.concatenate(split)) == list(range(300))
+    assert max(map(len, split)) - min(map(len, split)) <= 8
+    lesions = [set(table["lesion"][side]) - {""} for side in split]
+    assert sum(map(len, lesions)) == len(set().union(*lesions))
+
+
+def test_a_patient_stays_on_one_side() -> None:
+    table = draw_table(300, 4)
+    table["patient"] = [f"P{row // 10}" if row < 200 else "" for row in range(300)]
+
+    split = grouped_split(table, fractions=(0.7, 0.3))
+
+    first, second = (set(table["patient"][side]) - {""} for side in split)
+    assert not first & second
+    assert len(first | second) == 20
+
+
+def test_pairs_of_duplicates_stay_on_one_side() -> None:
+    table = pd.DataFrame({"label": [0] * 100, "lesion": ""})
+    pairs = np.array([[row, row + 50] for row in range(50)])
+
+    split = grouped_split(table, fractions=(0.5, 0.5), duplicates=pairs)
+
+    assert all(set(side) == {(row + 50) % 100 for row in side} for side in split)
+
+
+@pytest.mark.parametrize("pairs", [[[0, 60]], [[-1, 2]], [[0, 1, 2]], [[0.5, 1]], [3]])
+def test_pairs_that_are_none_of_rows_are_refused(pairs: Any) -> None:
+    with pytest.raises(ValueError, match=r"pairs \(P, 2\) of row numbers in 0..59, but got"):
+        grouped_split(draw_table(60, 0), duplicates=pairs)
+
+
+def test_no_pairs_change_nothing() -> None:
+    table = draw_table(60, 0)
+
+    split = grouped_split(table, duplicates=[])
+
+    assert [side.tolist() for side in split] == [side.tolist() for side in grouped_split(table)]
+
+
+def test_rows_without_a_label_are_a_class_of_their_own() -> None:
+    labels = pd.Series([0, 1, None, 1] * 50, dtype="Int64")
+    table = pd.DataFrame({"label": labels, "lesion": ""})
+
+    split = grouped_split(table, fractions=(0.5, 0.5))
+
+    assert split.counts.to_dict("index") == {
+        "unknown": {"train": 25, "validation": 25},
+        "MEL": {"train": 25, "validation": 25},
+        "NV": {"train": 50, "validation": 50},
+    }
+
+
+def test_the_order_of_rows_with_ids_does_not_matter() -> None:
+    table = draw_table(200, 5)
+    table["id"] = [f"I{row:03}" for row in range(200)]
+    shuffled = table.sample(frac=1, random_state=0).reset_index(drop=True)
+
+    first, other = grouped_split(table, seed=3), grouped_split(shuffled, seed=3)
+
+    for rows, others in zip(first, other, strict=True):
+        assert set(table["id"][rows]) == set(shuffled["id"][others])
+
+
+def test_a_split_states_its_shares_and_how_far_they_are_off() -> None:
+    table = pd.DataFrame({"label": [0] * 30 + [1] * 10, "lesion": ["A"] * 10 + [""] * 30})
+
+    split = grouped_split(table, fractions=(0.75, 0.25))
+
+    whole = split.counts.sum(axis=1)
+    assert whole.to_dict() == {"MEL": 30, "NV": 10}
+    shares = split.counts / split.counts.sum()
+    assert split.shares["all"].to_dict() == {"MEL": 0.75, "NV": 0.25}
+    off = float((shares.T - whole / 40).abs().to_numpy().max())
+    assert split.largest_deviation == pytest.approx(off)
+    assert str(split).endswith(f"Largest deviation of a share: {100 * off:.2f} points.")
+    assert str(len(split[0])) in str(split).splitlines()[-2]
+
+
+def test_a_split_pickles() -> None:
+    split = grouped_split(draw_table(60, 0))
+
+    again = pickle.loads(pickle.dumps(split))  # noqa: S301 - what was pickled just now
+
+    assert [side.tolist() for side in again] == [side.tolist() for side in split]
+    assert again.names == split.names
+    assert again.counts.equals(split.counts)
+
+
+def test_a_saved_split_is_loaded_for_rows_in_any_order(challenge: Path, tmp_path: Path) -> None:
+    dataset = ISICDataset.from_challenge(challenge)
+    split = grouped_split(dataset, fractions=(0.5, 0.5))
+
+    split.save(tmp_path / "split.csv")
+
+    again = load_split(tmp_path / "split.csv", dataset.subset([5, 4, 3, 2, 1, 0]))
+    assert [set(5 - side) for side in again] == [set(side) for side in split]
+    assert again.counts.equals(split.counts)
+    text = (tmp_path / "split.csv").read_text().splitlines()
+    assert text[0] == "ID,SPLIT"
+    assert {line.split(",")[1] for line in text[1:]} == {"train", "validation"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["IMG_0,train"], "a split of the ids of the rows, but got 5 of them missing and 0 others"),
+        (["X,train"], "but got 6 of them missing and 1 others (IMG_0"),
+        ([f"IMG_{row}," for row in range(6)], "a table with a side for each id, but got none for"),
+        (["IMG_0,a", "IMG_0,b"], "in which each id stands once"),
+    ],
+)
+def test_a_split_of_other_rows_is_refused(
+    challenge: Path, tmp_path: Path, lines: list[str], sentence: str
+) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text("\n".join(["ID,SPLIT", *lines]))
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        load_split(path, ISICDataset.from_challenge(challenge))
+
+
+def test_rows_without_ids_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="to be one of rows with ids, but got none"):
+        grouped_split(draw_table(60, 0)).save(tmp_path / "split.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_fold_is_refused() -> None:
+    with pytest.raises(ValueError, match="`folds` to be an integer of 2 or more, but got 1"):
+        grouped_split(draw_table(60, 0), folds=1)
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 1000))
+def test_shares_are_as_near_as_those_of_scikit_learn(seed: int) -> None:
+    table = draw_table(400, seed)
+    groups = np.unique(
+        np.where(table["lesion"] == "", np.arange(400).astype(str), table["lesion"]),
+        return_inverse=True,
+    )[1]
+    labels = table["label"].to_numpy()
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    others = [rows for _, rows in splitter.split(labels, labels, groups)]
+
+    def off(sides: list[Any]) -> float:
+        whole = np.bincount(labels, minlength=8) / 5
+        counts = [np.bincount(labels[side], minlength=8) for side in sides]
+        return float((((np.array(counts) - whole) / np.maximum(whole, 1)) ** 2).sum())
+
+    assert off(list(grouped_split(table, folds=5, seed=seed))) <= off(others) + 0.02

@@ -98,8 +98,6 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
     if not isinstance(item, h5py.Dataset) or _elsewhere(item):
         raise ValueError(expected(file, what, "something else"))
     value: Any = item[()]
-    if isinstance(value, str):
-        raise ValueError(expected(file, what, "a text"))
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
 
 
