@@ -159,8 +159,9 @@ def _safe_path(archive: Path, info: ZipInfo) -> PurePosixPath:
     # What Python shows as the name ends before the first NUL
     name = info.orig_filename.replace("\\", "/")
     parts = name.removesuffix("/").split("/")
-    leads_out = any(part in ("", ".", "..") or part.endswith((" ", ".")) for part in parts)
-    if leads_out or ":" in name or _CONTROL.search(name):
+    # Windows drops what ends in a space or a point; the points that lead out end in one as well
+    odd = any(not part or part.endswith((" ", ".")) for part in parts)
+    if odd or ":" in name or _CONTROL.search(name):
         what = "whose names stay inside its folder and are plain"
         raise _refusal(archive, what, info.orig_filename)
     if len(parts) > _DEEPEST or max(map(_bytes, parts)) > _LONGEST_NAME:
