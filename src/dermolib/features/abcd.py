@@ -1,0 +1,293 @@
+"""Asymmetry, border, colour and diameter of a lesion, computed from an image and a mask.
+
+Size belongs to D alone: for A, B and C the lesion is brought to one size first, so that they do not
+depend on how large the image is, and cost the same for each.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._checks import check_image, check_mask, check_number, expected
+from dermolib._types import Image, Mask
+from dermolib.features.outline import border_traits, trace
+from dermolib.images import resize_image, resize_mask
+
+__all__ = ["ABCD_FEATURES", "abcd_features"]
+
+_SIDE = 192  # longer side of the lesion's bounding box once it is brought to one size, in px
+_MARGIN = 32  # px of skin around that box
+_SKIN = 24  # px around the lesion that stand for its skin
+_BLUR = 3.0  # standard deviation in px: colours are those of spots, not of single pixels
+_FOLDED = 96  # radius of the disc on which a lesion is folded, in px
+_DARKEST = 10.0  # lightness of skin at least: what is darker is the border of a dermoscope
+_FEWEST = 16  # pixels of skin without which nothing is compared to it
+_PRESENT = 0.05  # share of the lesion from which a colour counts as present
+# Colours in CIELAB that stand for the six names beside skin of `_HUE`: a choice, not a calibration
+_COLORS = {
+    "white": (88.0, 8.0, 4.0),
+    "red": (55.0, 45.0, 4.0),
+    "light_brown": (56.0, 24.0, 18.0),
+    "dark_brown": (34.0, 24.0, 18.0),
+    "blue_gray": (45.0, 10.0, -8.0),
+    "black": (15.0, 16.0, 4.0),
+}
+_HUE = np.array([18.0, 6.0])  # green to red and blue to yellow of the skin, to which it is shifted
+
+ABCD_FEATURES = (
+    "asymmetry_least",
+    "asymmetry_most",
+    "asymmetry_color_least",
+    "asymmetry_color_most",
+    "border_compactness",
+    "border_solidity",
+    "border_convexity",
+    "border_radial",
+    "border_abruptness",
+    "border_abruptness_variation",
+    "border_cut",
+    "color_deviation_l",
+    "color_deviation_a",
+    "color_deviation_b",
+    "color_contrast",
+    "color_darkness",
+    "color_count",
+    *(f"color_share_{name}" for name in _COLORS),
+    "diameter_feret",
+    "diameter_equivalent",
+    "area_share",
+)
+"""Names of the numbers that `abcd_features` gives, in its order."""
+
+_CORNERS = ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))  # of a pixel
+
+_Lab = npt.NDArray[np.float32]
+_Grey = npt.NDArray[np.uint8]
+
+
+class _Lesion(NamedTuple):
+    """A lesion brought to one size.
+
+    Attributes:
+        lab: Colours in CIELAB (h, w, 3).
+        mask: 1 on the lesion (h, w).
+        seen: 1 within the image, 0 on the margin beyond its frame (h, w).
+    """
+
+    lab: _Lab
+    mask: _Grey
+    seen: _Grey
+
+
+def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) -> dict[str, float]:
+    """Describe a lesion by the ABCD rule of dermoscopy: asymmetry, border, colour, diameter.
+
+    The numbers do not depend on where in the image the lesion lies, and hardly on quarter turns and
+    flips; those of A, B and C hardly on the size of the image either. Of a lesion that the frame
+    cuts, the part that is seen is described: ``border_cut`` says so. All pieces of a mask count,
+    but ``border_*`` is about the outer line of the largest one.
+
+    - ``asymmetry_least``, ``asymmetry_most`` (0..1): share of the area without a counterpart when
+      the mask is folded along its two principal axes; of the better and of the worse axis.
+    - ``asymmetry_color_least``, ``asymmetry_color_most`` (0 or more): mean colour difference of
+      counterparts; 0 where there is none.
+    - ``border_compactness`` (1 or more): squared perimeter by 4 pi times the area; 1 is a disc.
+    - ``border_solidity``, ``border_convexity`` (0..1): area by that of the convex hull; perimeter
+      of the convex hull by that of the lesion.
+    - ``border_radial`` (0 or more): standard deviation of the distance from the centroid to the
+      outline, by its mean; 0 is a disc.
+    - ``border_abruptness``, ``border_abruptness_variation``: by how much the skin along the outline
+      is lighter than the lesion along it, mean and standard deviation of eight sectors.
+    - ``border_cut`` (0..1): share of the outline that is the frame of the image.
+    - ``color_deviation_l``, ``color_deviation_a``, ``color_deviation_b`` (0 or more): standard
+      deviations of lightness, green to red, and blue to yellow within the lesion.
+    - ``color_contrast`` (0 or more), ``color_darkness`` (-100..100): colour difference of the mean
+      of the lesion and the median of the skin around it; by how much that skin is lighter.
+    - ``color_count`` (0..6): how many of the colours of Stolz's rule show on 5 % of the lesion.
+    - ``color_share_white``, ``color_share_red``, ``color_share_light_brown``,
+      ``color_share_dark_brown``, ``color_share_blue_gray``, ``color_share_black`` (0..1): share of
+      the lesion that is nearest to this colour, and not nearer to the skin around; the cast that
+      this skin shows is taken off first.
+    - ``diameter_feret``, ``diameter_equivalent`` (above 0, px or mm): longest distance of two
+      points; diameter of the disc of the same area.
+    - ``area_share`` (above 0, up to 1): share of the image.
+
+    Colours and their differences are those of CIELAB, after single pixels are smoothed.
+
+    Args:
+        image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
+        mask: Mask of the lesion (H, W), bool, with at least one pixel; it is not modified.
+        pixel_size: Side of a pixel in mm, above 0; the two diameters are in px where not given.
+
+    Returns:
+        The numbers, in the order of `ABCD_FEATURES`. ``border_abruptness``, its variation,
+        ``color_contrast`` and ``color_darkness`` are nan where the image shows no skin around.
+
+    Raises:
+        TypeError: `image` is no uint8 array, `mask` is not bool, or `pixel_size` is no number.
+        ValueError: `image` is not RGB, `mask` has another size or no pixel, or `pixel_size` is out
+            of range.
+
+    References:
+        Nachbar et al.: The ABCD rule of dermatoscopy. Journal of the American Academy of
+        Dermatology 30(4), 1994. https://doi.org/10.1016/S0190-9622(94)70061-3
+
+        Celebi et al.: A methodological approach to the classification of dermoscopy images.
+        Computerized Medical Imaging and Graphics 31(6), 2007.
+        https://doi.org/10.1016/j.compmedimag.2007.01.003
+
+    Examples:
+        >>> rows, columns = np.mgrid[:100, :100]
+        >>> disc = (rows - 50) ** 2 + (columns - 40) ** 2 < 30**2
+        >>> image = np.where(disc[..., None], (110, 70, 50), (225, 180, 160)).astype(np.uint8)
+        >>> numbers = abcd_features(image, disc, pixel_size=0.1)
+        >>> numbers["asymmetry_most"] < 0.01, round(numbers["border_compactness"], 1)
+        (True, 1.0)
+        >>> round(numbers["diameter_equivalent"], 1)
+        6.0
+    """
+    check_image(image)
+    check_mask(mask, (image.shape[0], image.shape[1]))
+    if pixel_size is not None:
+        check_number(pixel_size, "pixel_size", above=0)
+    if not mask.any():
+        remedy = "Leave the image out, or find the lesion again."
+        raise ValueError(expected("mask", "a mask with a lesion", "no pixel that is True", remedy))
+    lesion = _one_size(image, mask)
+    numbers = {
+        **_asymmetry(lesion),
+        **border_traits(trace(lesion.mask), lesion.lab[..., 0], lesion.mask, lesion.seen),
+        **_color(lesion),
+        **_diameter(mask, 1.0 if pixel_size is None else float(pixel_size)),
+    }
+    return {name: float(numbers[name]) for name in ABCD_FEATURES}
+
+
+def _one_size(image: Image, mask: Mask) -> _Lesion:
+    """Cut the lesion out with a margin, which goes on beyond the frame of the image, and resize."""
+    (top, bottom), (left, right) = (_span(np.asarray(mask.any(axis=axis))) for axis in (1, 0))
+    scale = _SIDE / max(bottom - top, right - left)
+    margin = int(np.ceil(_MARGIN / scale))
+    rows, columns = (
+        np.arange(first - margin, last + margin) for first, last in ((top, bottom), (left, right))
+    )
+    size = (round(len(rows) * scale), round(len(columns) * scale))
+    height, width = mask.shape
+    known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    place = np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))
+    colors = resize_image(np.ascontiguousarray(image[place]), size).astype(np.float32) / 255
+    lab = np.asarray(cv2.cvtColor(colors, cv2.COLOR_RGB2LAB), np.float32)
+    seen = resize_mask(known, size).astype(np.uint8)
+    return _Lesion(lab, _resized(mask[place] & known, size), seen)
+
+
+def _span(line: Mask) -> tuple[int, int]:
+    found = np.flatnonzero(line)
+    return int(found[0]), int(found[-1]) + 1
+
+
+def _resized(mask: Mask, size: tuple[int, int]) -> _Grey:
+    """Bring a mask to a size, also one so thin that no pixel of that size is half full."""
+    soft = resize_image(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2), size)[..., 0]
+    return (soft >= min(128, int(soft.max()))).astype(np.uint8)
+
+
+def _asymmetry(lesion: _Lesion) -> dict[str, float]:
+    """Turn the principal axes into those of a grid, and flip it."""
+    rows, columns = np.nonzero(lesion.mask)
+    places = np.stack([columns, rows]).astype(np.float64)
+    centre = places.mean(axis=1, keepdims=True)
+    axes = np.linalg.eigh(np.atleast_2d(np.cov(places, bias=True)))[1]
+    radius = float(np.hypot(*(places - centre)).max()) + 1
+    turn = axes * radius / _FOLDED
+    back = np.column_stack([turn, centre - turn @ np.full((2, 1), _FOLDED)])
+    mask, lab = (
+        np.asarray(
+            cv2.warpAffine(
+                values,
+                back,
+                (2 * _FOLDED + 1, 2 * _FOLDED + 1),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=border,
+            ),
+            np.float32,
+        )
+        for values, border in (
+            (lesion.mask.astype(np.float32), cv2.BORDER_CONSTANT),
+            (_smooth(lesion.lab, lesion.mask), cv2.BORDER_REPLICATE),
+        )
+    )
+    shape, color = zip(*(_folded(mask, lab, axis) for axis in (0, 1)), strict=True)
+    return {
+        "asymmetry_least": min(shape),
+        "asymmetry_most": max(shape),
+        "asymmetry_color_least": min(color),
+        "asymmetry_color_most": max(color),
+    }
+
+
+def _folded(mask: _Lab, lab: _Lab, axis: int) -> tuple[float, float]:
+    """Compute the share of a mask without a counterpart, and the colour difference of the rest."""
+    other = np.flip(mask, axis)
+    both = np.minimum(mask, other)
+    shared = float(both.sum())
+    difference = np.linalg.norm(lab - np.flip(lab, axis), axis=2)
+    color = float((difference * both).sum()) / shared if shared else 0.0
+    return float(np.abs(mask - other).sum() / (2 * mask.sum())), color
+
+
+def _smooth(lab: _Lab, mask: _Grey) -> _Lab:
+    """Smooth the colours of a lesion, from which its surroundings are kept out."""
+    weight = mask.astype(np.float32)
+    total = cv2.GaussianBlur(weight, (0, 0), _BLUR)
+    mean = cv2.GaussianBlur(lab * weight[..., None], (0, 0), _BLUR)
+    return np.asarray(mean / np.maximum(total, np.float32(1e-6))[..., None], np.float32)
+
+
+def _color(lesion: _Lesion) -> dict[str, float]:
+    values = _smooth(lesion.lab, lesion.mask)[lesion.mask > 0].astype(np.float64)
+    skin = _skin(lesion)
+    contrast = skin - values.mean(axis=0)
+    known = np.array([*_COLORS.values()])
+    shift = np.zeros(3)
+    if np.isfinite(skin).all():
+        # Cameras and lamps give all of an image a cast, which the skin tells
+        shift[1:] = _HUE - skin[1:]
+        known = np.vstack([known, skin + shift])
+    # Squared distances but for the square of the value, which is the same for all
+    away = (known**2).sum(axis=1) - 2 * (values + shift) @ known.T
+    shares = np.bincount(away.argmin(axis=1), minlength=len(known)) / len(values)
+    deviations = values.std(axis=0)
+    return {
+        **{f"color_deviation_{name}": deviations[place] for place, name in enumerate("lab")},
+        "color_contrast": float(np.linalg.norm(contrast)),
+        "color_darkness": contrast[0],
+        "color_count": float((shares[: len(_COLORS)] >= _PRESENT).sum()),
+        **{f"color_share_{name}": shares[place] for place, name in enumerate(_COLORS)},
+    }
+
+
+def _skin(lesion: _Lesion) -> npt.NDArray[np.float64]:
+    """Compute the median colour (3,) of the skin around a lesion, nan where there is none."""
+    away = cv2.distanceTransform(1 - lesion.mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    around = (lesion.seen > 0) & (away > _BLUR) & (away <= _SKIN)
+    around &= lesion.lab[..., 0] >= _DARKEST
+    if np.count_nonzero(around) < _FEWEST:
+        return np.full(3, np.nan)
+    return np.median(lesion.lab[around], axis=0).astype(np.float64)
+
+
+def _diameter(mask: Mask, pixel_size: float) -> dict[str, float]:
+    pixels = mask.astype(np.uint8)
+    outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(outlines)[:, 0].astype(np.float32)
+    corners = np.concatenate([points + half for half in np.array(_CORNERS, np.float32)])
+    hull = cv2.convexHull(corners)[:, 0].astype(np.float64)
+    area = int(mask.sum())
+    return {
+        "diameter_feret": float(np.hypot(*(hull[:, None] - hull).T).max()) * pixel_size,
+        "diameter_equivalent": 2 * float(np.sqrt(area / np.pi)) * pixel_size,
+        "area_share": area / mask.size,
+    }

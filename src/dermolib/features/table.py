@@ -1,0 +1,123 @@
+"""The descriptors of many lesions as a table that scikit-learn takes."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dermolib._checks import check_number, expected, listed
+from dermolib._runs import one_thread, run_tasks, settle
+from dermolib._types import Image, Mask
+from dermolib.features.abcd import ABCD_FEATURES, abcd_features
+
+__all__ = ["abcd_table"]
+
+_Segment: TypeAlias = Callable[[Image], Mask]
+
+
+class _Indexed(Protocol):
+    """Dataset of torch, list, or whatever else has a length and samples by row."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]: ...
+
+
+def abcd_table(
+    samples: _Indexed | Iterable[dict[str, Any]],
+    *,
+    segment: _Segment | None = None,
+    pixel_size: float | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Compute the descriptors of many lesions, one row for each sample, in their order.
+
+    The values do not depend on the number of workers, and images are held only while they are
+    worked on. A sample whose mask is empty, its own or the one found, gets a row of nan; a warning
+    says how many there are. Leave such rows out with ``dropna``, or begin a pipeline with
+    `sklearn.impute.SimpleImputer`.
+
+    Args:
+        samples: Dataset, or any other iterable, of dictionaries with ``image`` (H, W, 3), uint8
+            RGB, ``id``, and where there is one ``mask`` (H, W), bool: an `ISICDataset` without a
+            transform, for example, opened with ``masks=True``.
+        segment: Finds the mask of a sample that has none, such as
+            `dermolib.preprocessing.segment_lesion`; importable, where there are several workers.
+        pixel_size: Side of a pixel in mm, above 0, see `abcd_features`.
+        workers: Number of worker processes, 1 or more.
+        progress: Whether a bar is shown on the standard error.
+
+    Returns:
+        Table with the columns `ABCD_FEATURES`, float64, whose index is named ``id``.
+
+    Raises:
+        TypeError: A sample is no dictionary with image and id, or `workers` is no integer.
+        ValueError: A sample has no mask and `segment` is not given, its image or mask is unfit, or
+            an option is out of range; a message about a sample names it.
+
+    Examples:
+        >>> mask = np.zeros((60, 80), np.bool_)
+        >>> mask[20:40, 30:60] = True
+        >>> image = np.where(mask[..., None], 90, 200).astype(np.uint8).repeat(3, axis=2)
+        >>> table = abcd_table([{"id": "IMG_0", "image": image, "mask": mask}], progress=False)
+        >>> table.loc["IMG_0", ["diameter_feret", "area_share"]].round(3).tolist()
+        [36.056, 0.125]
+    """
+    check_number(workers, "workers", low=1, integer=True)
+    if pixel_size is not None:
+        check_number(pixel_size, "pixel_size", above=0)
+    tasks = ((samples_of, place, segment, pixel_size) for samples_of, place in _parts(samples))
+    total = len(samples) if isinstance(samples, Sized) else None
+    ids, rows = [], []
+    with one_thread(), tqdm(total=total, unit="image", disable=not progress) as bar:
+        for name, row in run_tasks(_describe, tasks, workers=workers):
+            ids.append(name)
+            rows.append(row)
+            bar.update()
+    values = np.array(rows, np.float64).reshape(-1, len(ABCD_FEATURES))
+    index = pd.Index(ids, name="id", dtype=object)
+    table = pd.DataFrame(values, index=index, columns=list(ABCD_FEATURES))
+    empty = table.index[table.isna().all(axis=1)]
+    if len(empty):
+        what = f"{len(empty)} of {len(table)} masks are empty ({listed(empty)})"
+        warnings.warn(f"{what}; their rows are nan.", stacklevel=2)
+    return table
+
+
+def _parts(samples: Any) -> Iterator[tuple[Any, int]]:
+    """Give each sample as a sequence and a place: of a dataset one row, which its worker reads."""
+    if hasattr(samples, "subset") and hasattr(samples, "__len__"):
+        yield from ((samples.subset([row]), 0) for row in range(len(samples)))
+    elif hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
+        # Datasets of torch end where their length says so, and go on for ever where iterated
+        yield from (([samples[row]], 0) for row in range(len(samples)))
+    else:
+        yield from (([sample], 0) for sample in samples)
+
+
+def _describe(
+    samples: Any, place: int, segment: _Segment | None, pixel_size: float | None
+) -> tuple[str, list[float]]:
+    settle()
+    sample = samples[place]
+    if not isinstance(sample, dict) or not {"image", "id"} <= sample.keys():
+        what = "samples: dictionaries with `image`, `id` and, where there is one, `mask`"
+        got = f"the keys {listed(sample)}" if isinstance(sample, dict) else type(sample).__name__
+        raise TypeError(expected("samples", what, got))
+    name, mask = str(sample["id"]), sample.get("mask")
+    if mask is None and segment is None:
+        remedy = "Open the dataset with `masks=True`, or pass `segment=segment_lesion`."
+        raise ValueError(expected("samples", "samples with a mask", f"{name} without one", remedy))
+    try:
+        if mask is None and segment is not None:
+            mask = segment(sample["image"])
+        if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and not mask.any():
+            return name, [np.nan] * len(ABCD_FEATURES)
+        numbers = abcd_features(sample["image"], cast(Mask, mask), pixel_size=pixel_size)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: {error}") from error
+    return name, [numbers[feature] for feature in ABCD_FEATURES]
