@@ -9,9 +9,9 @@ import pandas as pd
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._types import Indices
 from dermolib.datasets.audit_images import (
-    Pairs,
     conflicts,
     file_table,
+    no_pairs,
     notes,
     problems,
     same_pictures,
@@ -110,24 +110,19 @@ def audit(
     check_number(seed, "seed", low=0, integer=True)
     sides = gather(train, test)
     rows = _rows_with_files(sides) if images else np.empty(0, np.intp)
-    found = None
-    if len(rows):
-        paths = sides.column("image_path")[rows].tolist()
-        found = inspect_images(paths, hashes=duplicates, workers=workers, progress=progress)
-    pairs = None
-    if found is not None and duplicates:
-        pairs = same_pictures(sides, rows, found, tolerance=tolerance)
+    paths = sides.column("image_path")[rows].tolist()
+    shown = progress and bool(paths)
+    found = inspect_images(paths, hashes=duplicates, workers=workers, progress=shown)
     lists = {column: shared(sides, column) for column in SHARED}
     by = {column: flags for column, (_, flags) in lists.items()}
-    if pairs is not None:
-        by |= {
-            kind: pairs.between(sides, identical=kind == "identical")
-            for kind in ("identical", "near")
-        }
-    nothing = np.empty(0, np.intp)
-    inspected = _nothing_inspected() if found is None else found
-    files = file_table(sides, rows if found is not None else nothing, inspected)
-    some = _no_pairs(sides) if pairs is None else pairs
+    checked = [name for name, asked in (("images", images), ("duplicates", duplicates)) if asked]
+    checked = checked if len(rows) else []
+    pairs = no_pairs(sides)
+    if "duplicates" in checked:
+        pairs = same_pictures(sides, rows, found, tolerance=tolerance)
+        by["identical"] = pairs.between(sides, identical=True)
+        by["near"] = pairs.between(sides, identical=False)
+    files = file_table(sides, rows, found)
     shifts = find_shifts(sides, seed=seed)
     return AuditReport(
         sides=dict(zip(sides.names, sides.sizes(), strict=True)),
@@ -136,16 +131,16 @@ def audit(
         shared_patients=lists["patient"][0],
         shared_ids=lists["id"][0],
         shared_origins=lists["origin"][0],
-        duplicates=some.table(sides),
+        duplicates=pairs.table(sides),
         conflicts=conflicts(sides, pairs),
         problems=problems(sides, rows, found),
-        notes=notes(sides, rows, inspected),
+        notes=notes(sides, rows, found),
         class_counts=_class_counts(sides),
         gaps=_gaps(sides),
         sizes=size_counts(files),
         shifts=shifts,
         files=files,
-        checked=(*["images"] * (found is not None), *["duplicates"] * (pairs is not None)),
+        checked=tuple(checked),
         unchecked=tuple(_unchecked(sides, rows, found, shifts, _Asked(images, duplicates))),
         fail_on=fail_on,
     )
@@ -167,16 +162,6 @@ def _rows_with_files(sides: Sides) -> Indices:
     return np.flatnonzero(np.isin(sides.side, having))
 
 
-def _nothing_inspected() -> Inspection:
-    return inspect_images([], progress=False)
-
-
-def _no_pairs(sides: Sides) -> Pairs:
-    nothing = np.empty(0, np.intp)
-    alike = np.arange(len(sides.table))
-    return Pairs(nothing.reshape(0, 2), np.empty(0), np.empty(0, np.bool_), alike)
-
-
 def _class_counts(sides: Sides) -> pd.DataFrame:
     labels = sides.column("label")
     known = sorted({*range(len(DIAGNOSES)), *labels.tolist()} - {UNKNOWN})
@@ -191,15 +176,15 @@ def _class_counts(sides: Sides) -> pd.DataFrame:
 def _gaps(sides: Sides) -> pd.DataFrame:
     rows = []
     for number, name in enumerate(sides.names):
-        part = sides.table.iloc[sides.rows_of(number)]
+        part = sides.rows_of(number)
         for column in METADATA:
-            missing = int((part[column].isna() | (part[column] == "")).sum())
+            missing = int((~sides.known(column)[part]).sum())
             rows.append((name, column, missing, len(part)))
     return pd.DataFrame(rows, columns=pd.Index(["side", "column", "missing", "images"]))
 
 
 def _unchecked(
-    sides: Sides, rows: Indices, found: Inspection | None, shifts: pd.DataFrame, asked: _Asked
+    sides: Sides, rows: Indices, found: Inspection, shifts: pd.DataFrame, asked: _Asked
 ) -> Iterator[str]:
     """Say what was not checked."""
     if len(sides.names) == 1:
@@ -207,27 +192,26 @@ def _unchecked(
     for number, name in enumerate(sides.names):
         yield from _unknown(sides, number, name)
     yield from _unread(sides, asked)
-    if found is not None:
-        yield from _uncompared(sides, rows, found, asked)
+    yield from _uncompared(sides, rows, found, asked)
     known = set(zip(shifts["first"], shifts["second"], shifts["column"], strict=True))
     for pair in pairs_of_sides(sides):
         first, second = (sides.names[side] for side in pair)
         lacking = [name for name in SHIFT_COLUMNS if (first, second, name) not in known]
         if lacking:
-            yield f"Shift between {first} and {second} of {', '.join(lacking)}: not known on both."
+            yield f"Shift of {', '.join(lacking)} between {first} and {second}: not known of both."
     yield "Lesion masks: not read."
 
 
 def _unknown(sides: Sides, number: int, name: str) -> Iterator[str]:
-    part = sides.table.iloc[sides.rows_of(number)]
+    part = sides.rows_of(number)
     total = len(part)
     for column, word in (("patient", "Patients"), ("lesion", "Lesions")):
-        unknown = int((part[column] == "").sum())
+        unknown = int((~sides.known(column)[part]).sum())
         if total and unknown == total:
             yield f"{word} of {name}: none is known, so that shared ones cannot be found."
         elif unknown:
             yield f"{word} of {name}: not known for {unknown:,} of {total:,} images."
-    unlabelled = int((part["label"] == UNKNOWN).sum())
+    unlabelled = int((~sides.known("label")[part]).sum())
     if unlabelled:
         yield f"Labels of {name}: {unlabelled:,} of {total:,} images have none."
 

@@ -14,7 +14,16 @@ from dermolib.datasets.audit_sides import UNKNOWN, Sides, class_name
 from dermolib.datasets.duplicates import find_duplicates
 from dermolib.datasets.inspection import STATES, Inspection, note_words
 
-__all__ = ["Pairs", "conflicts", "file_table", "notes", "problems", "same_pictures", "size_counts"]
+__all__ = [
+    "Pairs",
+    "conflicts",
+    "file_table",
+    "no_pairs",
+    "notes",
+    "problems",
+    "same_pictures",
+    "size_counts",
+]
 
 _PAIR_COLUMNS = (
     "first", "first_id", "second", "second_id", "kind", "distance", "relation",
@@ -71,7 +80,7 @@ class Pairs:
         flags = {}
         for pair in pairs_of_sides(sides):
             chosen = (side == pair).all(axis=1) & (self.identical == identical)
-            flagged = np.zeros(len(sides.table), np.bool_)
+            flagged = np.zeros(len(sides), np.bool_)
             flagged[self.rows[chosen]] = True
             flags[pair] = flagged[self.alike]
         return flags
@@ -109,7 +118,7 @@ def same_pictures(sides: Sides, rows: Indices, found: Inspection, *, tolerance: 
     content = np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1)
     side, label = sides.side[rows], sides.column("label")[rows]
     stand_in = _first_of_each(np.stack([content, side, label], axis=1))
-    alike = np.arange(len(sides.table))
+    alike = np.arange(len(sides))
     alike[rows] = rows[stand_in]
     chosen = np.unique(stand_in)
     linked = [(number, first) for first, number in enumerate(stand_in.tolist()) if number != first]
@@ -153,12 +162,19 @@ def _near(
     return pairs[other], found.distances[other]
 
 
-def conflicts(sides: Sides, pairs: Pairs | None) -> pd.DataFrame:
+def no_pairs(sides: Sides) -> Pairs:
+    """Make the pairs of images that were not compared: none."""
+    nothing = np.empty(0, np.intp)
+    alike = np.arange(len(sides))
+    return Pairs(nothing.reshape(0, 2), np.empty(0), np.empty(0, np.bool_), alike)
+
+
+def conflicts(sides: Sides, pairs: Pairs) -> pd.DataFrame:
     """Find labels at odds: of one lesion, of one image, and of images that show the same picture.
 
     Args:
         sides: Rows of all sides.
-        pairs: Images that show the same picture; None where these were not looked for.
+        pairs: Images that show the same picture.
 
     Returns:
         A row for each lesion, image, set of identical files, or pair of near-duplicates.
@@ -166,8 +182,7 @@ def conflicts(sides: Sides, pairs: Pairs | None) -> pd.DataFrame:
     lesion, origin = sides.column("lesion"), sides.column("origin")
     of_image = np.where(lesion == "", origin, "")
     found = [*_at_odds(sides, lesion, "lesion"), *_at_odds(sides, of_image, "image")]
-    if pairs is not None:
-        found += _pairs_at_odds(sides, pairs)
+    found += _pairs_at_odds(sides, pairs)
     return pd.DataFrame(found, columns=pd.Index(_CONFLICT_COLUMNS))
 
 
@@ -202,10 +217,9 @@ def _pairs_at_odds(sides: Sides, pairs: Pairs) -> list[tuple[Any, ...]]:
     ]
 
 
-def problems(sides: Sides, rows: Indices, found: Inspection | None) -> pd.DataFrame:
+def problems(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
     """List files that lack or cannot be read, and rows that contradict themselves or others."""
-    listed = [] if found is None else _file_problems(sides, rows, found)
-    listed = [*listed, *_id_problems(sides), *_patient_problems(sides)]
+    listed = [*_file_problems(sides, rows, found), *_id_problems(sides), *_patient_problems(sides)]
     return pd.DataFrame(listed, columns=pd.Index(_PROBLEM_COLUMNS))
 
 
@@ -227,8 +241,9 @@ def _id_problems(sides: Sides) -> Iterator[tuple[str, ...]]:
     ids = sides.column("id")
     for row in np.flatnonzero(ids == "").tolist():
         yield (*_place(sides, row), "no id", "the row has no id", "")
-    counts = sides.table.groupby(["side", "id"])["id"].transform("size").to_numpy()
-    first = ~sides.table.duplicated(["side", "id"]).to_numpy()
+    keys = pd.DataFrame({"side": sides.side, "id": ids})
+    counts = keys.groupby(["side", "id"])["id"].transform("size").to_numpy()
+    first = ~keys.duplicated().to_numpy()
     reason = "the id stands several times on its side"
     for row in np.flatnonzero((counts > 1) & first & (ids != "")).tolist():
         yield (*_place(sides, row), "repeated id", reason, f"{counts[row]:,} rows")

@@ -16,7 +16,7 @@ SHARED: tuple[str, ...] = ("lesion", "patient", "id", "origin")
 """Columns whose values no two sides may share."""
 
 Flags = npt.NDArray[np.bool_]
-"""Flags (N,), one for each row of `Sides.table`."""
+"""Flags (N,), one for each row of `Sides`."""
 
 
 def pairs_of_sides(sides: Sides) -> Iterator[tuple[int, int]]:
@@ -66,7 +66,7 @@ def leak_counts(sides: Sides, by: dict[str, dict[tuple[int, int], Flags]]) -> pd
     rows = []
     for pair in pairs_of_sides(sides):
         kinds = {kind: flags[pair] for kind, flags in by.items() if pair in flags}
-        together = np.logical_or.reduce([*kinds.values(), np.zeros(len(sides.table), np.bool_)])
+        together = np.logical_or.reduce([*kinds.values(), np.zeros(len(sides), np.bool_)])
         for kind, flags in [*kinds.items(), ("any", together)]:
             counts = [int((flags & (sides.side == side)).sum()) for side in pair]
             rows.append((*(sides.names[side] for side in pair), kind, *counts))

@@ -39,7 +39,10 @@ _LABELS = {
     "near": "near-duplicates with different labels",
 }
 _COUNTED = {
-    "conflicts": ("label is at odds with another", "labels are at odds with others"),
+    "conflicts": (
+        "lesion or picture has labels at odds",
+        "lesions or pictures have labels at odds",
+    ),
     "duplicates": (
         "pair of images of one side shows one picture under different or unknown lesions",
         "pairs of images of one side show one picture under different or unknown lesions",
@@ -160,7 +163,8 @@ def _leaks(report: "AuditReport") -> list[str]:
             )
         )
         for by, words in _BY.items():
-            lines.append(f"    {words:<19}{_leak_cell(report, (first, second), by, counts)}")
+            cell = _leak_cell(report, (first, second), by, counts)
+            lines += textwrap.wrap(f"    {words:<19}{cell}", WIDTH, subsequent_indent=" " * 23)
         lines += _shared_examples(report, first, second)
         lines += _pair_examples(_of_pair(report.duplicates, first, second))
     if report.counts["leaks"]:

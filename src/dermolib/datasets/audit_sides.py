@@ -33,27 +33,33 @@ class Sides:
 
     Attributes:
         names: Names of the sides.
-        table: Rows with the columns ``side`` (place in `names`), ``id``, ``label`` (-1 where
+        columns: Columns (N,) by name: ``side`` (place in `names`), ``id``, ``label`` (-1 where
             unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``made_from``,
             ``image_path`` and ``origin``: the id of the image that the image was made from over all
             steps, or its own. An augmented image has the lesion and the patient of its origin.
+            Texts are objects, empty where unknown.
         given: Columns that each side came with.
     """
 
     names: tuple[str, ...]
-    table: pd.DataFrame
+    columns: dict[str, npt.NDArray[Any]]
     given: tuple[frozenset[str], ...]
 
     @property
     def side(self) -> npt.NDArray[np.int64]:
         """Side of each row (N,)."""
-        return self.table["side"].to_numpy(np.int64)
+        return self.columns["side"]
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Return a column (N,): texts as objects, numbers as they are."""
-        kind = object if name in (*_TEXTS, "origin") else None
-        values: npt.NDArray[Any] = self.table[name].to_numpy(kind)
-        return values
+        """Return a column (N,)."""
+        return self.columns[name]
+
+    def known(self, name: str) -> npt.NDArray[np.bool_]:
+        """Tell which rows have a value in a column (N,)."""
+        values = self.columns[name]
+        if name == "label":
+            return np.asarray(values != UNKNOWN)
+        return np.asarray(values != "" if name in _TEXTS else ~np.isnan(values))
 
     def rows_of(self, side: int) -> Indices:
         """Return the numbers of the rows of a side."""
@@ -62,6 +68,10 @@ class Sides:
     def sizes(self) -> list[int]:
         """Count the rows of each side."""
         return [int(count) for count in np.bincount(self.side, minlength=len(self.names))]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.side)
 
 
 def class_name(label: int) -> str:
@@ -85,17 +95,27 @@ def gather(train: Any, test: Any) -> Sides:
     """
     given = _named(train, test)
     tables = [_read(name, data) for name, data in given.items()]
-    parts = [
-        _normal(name, table).assign(side=np.int64(number))
-        for number, (name, table) in enumerate(zip(given, tables, strict=True))
-    ]
-    table = pd.concat(parts, ignore_index=True)
-    table = table.sort_values(["side", "id", "image_path"], kind="stable", ignore_index=True)
+    parts = [_normal(name, table) for name, table in zip(given, tables, strict=True)]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns["side"] = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+    order = _order(columns)
+    columns = {name: values[order] for name, values in columns.items()}
+    _add_origin(columns)
     return Sides(
         names=tuple(given),
-        table=_with_origin(table),
+        columns=columns,
         given=tuple(frozenset(map(str, table.columns)) for table in tables),
     )
+
+
+def _order(columns: dict[str, npt.NDArray[Any]]) -> Indices:
+    """Sort rows by side, id and file; rows that agree in these, by all else that they say."""
+    keys = ["side", "id", "image_path"]
+    codes = [pd.factorize(columns[name], sort=True)[0] for name in keys]
+    if pd.DataFrame(dict(zip(keys, codes, strict=True))).duplicated().any():
+        others = sorted(columns.keys() - set(keys))
+        codes += [pd.factorize(columns[name], sort=True)[0] for name in others]
+    return np.lexsort(codes[::-1])
 
 
 def _named(train: Any, test: Any) -> dict[str, Any]:
@@ -122,8 +142,8 @@ def _read(name: str, data: Any) -> pd.DataFrame:
     return table
 
 
-def _normal(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    columns: dict[str, Any] = {text: _texts(table, text) for text in _TEXTS}
+def _normal(name: str, table: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+    columns: dict[str, npt.NDArray[Any]] = {text: _texts(table, text) for text in _TEXTS}
     columns |= {number: _numbers(name, table, number) for number in _NUMBERS}
     labels = _numbers(name, table, "label")
     known = ~np.isnan(labels)
@@ -131,19 +151,15 @@ def _normal(name: str, table: pd.DataFrame) -> pd.DataFrame:
         what = "a table whose labels are whole numbers of 0 or more, or missing"
         raise ValueError(expected(name, what, "others", _READ))
     columns["label"] = np.where(known, labels, UNKNOWN).astype(np.int64)
-    return pd.DataFrame(columns)
+    return columns
 
 
 def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
     if column not in table.columns:
         return np.full(len(table), "", dtype=object)
-    values = table[column].astype(object)
-    values = values.where(~values.isna(), "")
-    return values.map(_plain).to_numpy(object)
-
-
-def _plain(value: object) -> str:
-    return value if type(value) is str else str(value)
+    values = table[column].to_numpy(object)
+    texts = np.where(pd.isna(values), "", values)
+    return np.array([text if type(text) is str else str(text) for text in texts], dtype=object)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
@@ -157,10 +173,10 @@ def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.floa
         raise TypeError(expected(name, what, "others", _READ)) from None
 
 
-def _with_origin(table: pd.DataFrame) -> pd.DataFrame:
+def _add_origin(columns: dict[str, npt.NDArray[Any]]) -> None:
     """Follow augmented images to what they were made from, over all sides."""
-    made_from = table["made_from"].to_numpy(object)
-    code, names = pd.factorize(table["id"].to_numpy(object))
+    made_from = columns["made_from"]
+    code, names = pd.factorize(columns["id"])
     row = np.flatnonzero(~pd.Index(code).duplicated())  # the first of each id, in their order
     parent = pd.Index(names).get_indexer(pd.Index(made_from[row]))  # -1 where there is none
     root = code
@@ -168,8 +184,7 @@ def _with_origin(table: pd.DataFrame) -> pd.DataFrame:
         root = np.where(parent[root] >= 0, parent[root], root)
     place = row[root]
     outside = made_from[place]  # of an image that no side has
-    table["origin"] = np.where(outside == "", names[root], outside)
+    columns["origin"] = np.where(outside == "", names[root], outside)
     for column in ("lesion", "patient"):
-        own = table[column].to_numpy(object)
-        table[column] = np.where((own == "") & (made_from != ""), own[place], own)
-    return table
+        own = columns[column]
+        columns[column] = np.where((own == "") & (made_from != ""), own[place], own)

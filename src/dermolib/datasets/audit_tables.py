@@ -91,13 +91,13 @@ def size_lines(sizes: pd.DataFrame, sides: Sequence[str]) -> list[str]:
         if len(part) > _SIZES:
             rest = part.iloc[_SIZES:]
             lines.append(f"    {images(int(rest['images'].sum()))} of {len(rest):,} other kinds")
-    return [*lines, "  Width x height."] if lines else lines
+    return [*lines, "  Width x height."] if lines else ["  no file was read"]
 
 
 def shift_lines(shifts: pd.DataFrame) -> list[str]:
     """Show how far sides are from each other, and read it in words."""
     if shifts.empty:
-        return []
+        return ["  nothing to compare"]
     lines: list[str] = []
     for (first, second), part in shifts.groupby(["first", "second"], sort=False):
         lines.append(f"  {plain(first)} and {plain(second)}:")

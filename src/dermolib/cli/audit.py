@@ -1,0 +1,141 @@
+"""The command ``dermolib audit``: what leaks between the sides of a data set, and what is wrong."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dermolib.cli._words import FAILED, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["add"]
+
+_NEVER = "nothing"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "audit",
+        help="find what leaks between training and test, and what is wrong with the files",
+        description="Audit both sides of a challenge's folder, or the CSV files of one side or "
+        "two: lesions, patients, ids and pictures on both sides, labels at odds, files that lack "
+        "or cannot be read, gaps, and shifts. The exit status is 1 where something is found that "
+        "--fail-on names.",
+    )
+    add = parser.add_argument
+    add("train", metavar="TRAIN", help="folder in the layout of the challenge, or a CSV file")
+    add("test", metavar="TEST", nargs="?", help="CSV file of the other side")
+    add(
+        "--images",
+        metavar="DIR",
+        help="folder of the images of CSV files, a store of `prepare`, or an HDF5 file; without it "
+        "the tables alone are checked",
+    )
+    add("--test-images", metavar="DIR", help="that of TEST, where it is another one")
+    add("--no-images", action="store_true", help="do not read any image")
+    add("--workers", metavar="N", type=int, default=1, help="parallel workers (default: 1)")
+    add("--json", metavar="FILE", help="write all findings to this file, ending in .json")
+    add(
+        "--fail-on",
+        metavar="WHAT",
+        nargs="+",
+        help="what makes the exit status 1: leaks, conflicts, duplicates, files, rows (all these "
+        f"by default), metadata, shift, or {_NEVER}",
+    )
+    add("--quiet", action="store_true", help="no progress bar and no page")
+    parser.set_defaults(run=_run)
+
+
+def _run(given: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from dermolib._checks import expected
+    from dermolib.datasets.audit import audit
+
+    if given.json is not None and Path(given.json).suffix.lower() != ".json":
+        raise ValueError(expected("--json", "a file ending in .json", given.json))
+    _check(given)
+    sides = _folder(given) if Path(given.train).is_dir() else _files(given)
+    report = audit(
+        sides,
+        images=not given.no_images,
+        workers=given.workers,
+        progress=not given.quiet,
+        fail_on=_chosen(given.fail_on),
+    )
+    if given.json is not None:
+        report.save(given.json)
+    if not given.quiet:
+        sys.stdout.write(f"{report}\n")
+    if report.failed:
+        counts = report.counts
+        found = ", ".join(f"{counts[name]:,} {name}" for name in report.failed)
+        return say(given, f"not fit as it is; number of findings: {found}.", FAILED)
+    return 0
+
+
+def _chosen(fail_on: list[str] | None) -> Sequence[str]:
+    from dermolib.datasets.audit_words import USUAL_FINDINGS
+
+    if fail_on is None:
+        return USUAL_FINDINGS
+    return [] if fail_on == [_NEVER] else fail_on
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Refuse options that contradict each other, before anything is read."""
+    from pathlib import Path
+
+    from dermolib._checks import expected
+
+    if given.no_images and (given.images or given.test_images):
+        remedy = "Leave one of the two out."
+        raise ValueError(
+            expected("--no-images", "given without a folder of images", "both", remedy)
+        )
+    if Path(given.train).is_dir():
+        lone = {"TEST": given.test, "--images": given.images, "--test-images": given.test_images}
+        for name, value in lone.items():
+            if value is not None:
+                what = "left out beside the folder of a challenge, which has both sides"
+                remedy = "Give the CSV files of both sides to audit others."
+                raise ValueError(expected(name, what, value, remedy))
+    elif given.test is None and given.test_images:
+        raise ValueError(expected("--test-images", "given beside TEST", "it alone"))
+
+
+def _folder(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
+    """Read both sides of a challenge."""
+    from pathlib import Path
+
+    from dermolib.datasets import read_challenge_table
+
+    sides = {}
+    for side in ("train", "test"):
+        table = read_challenge_table(given.train, side)
+        folder = Path(given.train) / side.capitalize()
+        sides[side] = _with_images(table, None if given.no_images else str(folder))
+    return sides
+
+
+def _files(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
+    """Read one CSV file or two."""
+    from dermolib.datasets import read_table
+
+    sides = {"train": _with_images(read_table(given.train), given.images)}
+    if given.test is not None:
+        folder = given.test_images or given.images
+        sides["test"] = _with_images(read_table(given.test), folder)
+    return sides
+
+
+def _with_images(table: "pd.DataFrame", folder: str | None) -> "pd.DataFrame":
+    from dermolib.datasets.files import find_files
+
+    if folder is None or "image_path" in table.columns:
+        return table
+    found = find_files(table, folder, masks=False)
+    return table.assign(image_path=found.images.to_numpy(object))
