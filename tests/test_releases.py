@@ -311,7 +311,7 @@ def test_a_merged_table_keeps_targets_of_one_collection(tmp_path: Path) -> None:
     assert len(table) == 5  # ISIC_1 to ISIC_4, and ISIC_0 of 2020 alone
     by_id = table.set_index("id")
     assert by_id.loc["ISIC_1", "malignant"]
-    assert pd.isna(by_id.loc["ISIC_4", "malignant"])
+    assert by_id["malignant"].isna().loc["ISIC_4"]
     assert by_id.loc["ISIC_1", "patient"] == "IP_0"
 
 

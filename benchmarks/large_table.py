@@ -1,0 +1,229 @@
+"""A table of 401,059 rows, the shape of ISIC 2024: opened, split, and read by forked workers.
+
+Rows are drawn: 55 columns, 1,042 patients, 0.1 % malignant, images of 16 px in one HDF5 file. The
+other column is what a project writes for itself: pandas and lists, and scikit-learn's
+`StratifiedGroupKFold`.
+
+    python benchmarks/large_table.py
+"""
+
+import argparse
+import csv
+import gc
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image as PillowImage
+from torch.utils.data import DataLoader, Dataset
+
+from input_parts.measuring import in_fresh_process
+
+ROWS = 401_059
+_SITES = (
+    "lower extremity",
+    "head/neck",
+    "posterior torso",
+    "anterior torso",
+    "upper extremity",
+    "",
+)
+_CODES = (
+    ["Benign"] * 9973
+    + ["Benign::Benign melanocytic proliferations::Nevus"] * 17
+    + ["Malignant::Malignant adnexal epithelial proliferations - Follicular::Basal cell carcinoma"]
+    * 4
+    + ["Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma in situ"] * 4
+    + ["Malignant::Malignant epidermal proliferations::Squamous cell carcinoma, Invasive"] * 2
+)
+
+
+def write(root: Path, rows: int) -> None:
+    """Write the table and the file of the images."""
+    import h5py
+
+    generator = np.random.default_rng(0)
+    pixels = io.BytesIO()
+    PillowImage.fromarray(np.full((16, 16, 3), 150, np.uint8)).save(pixels, "JPEG")
+    data = np.void(pixels.getvalue())
+    head = ["isic_id", "target", "patient_id", "age_approx", "sex", "anatom_site_general"]
+    more = [f"tbp_lv_{number}" for number in range(47)]
+    with (
+        (root / "train-metadata.csv").open("w", newline="") as file,
+        h5py.File(root / "train-image.hdf5", "w", libver="latest") as images,
+    ):
+        writer = csv.writer(file)
+        writer.writerow([*head, "lesion_id", "iddx_full", *more])
+        for row in range(rows):
+            code = _CODES[generator.integers(len(_CODES))]
+            name = f"ISIC_{17 * row + 15_670:07d}"
+            lesion = f"IL_{row:07d}" if generator.random() < 0.055 else ""
+            writer.writerow(
+                [
+                    name,
+                    int(code.startswith("Malignant")),
+                    f"IP_{generator.integers(1042):07d}",
+                    ("", "45.0", "50.0", "60.0", "85.0")[generator.integers(5)],
+                    ("male", "female", "")[generator.integers(3)],
+                    _SITES[generator.integers(len(_SITES))],
+                    lesion,
+                    code,
+                    *(f"{value:.6f}" for value in generator.random(len(more))),
+                ]
+            )
+            images.create_dataset(name, data=data)
+
+
+def _status(name: str) -> float:
+    """Read a figure of this process in MB."""
+    with Path("/proc/self/status").open() as file:
+        line = next(line for line in file if line.startswith(name))
+    return int(line.split()[1]) / 1024
+
+
+def _measured(function: Callable[[], Any]) -> tuple[Any, float, float]:
+    """Call a function; return its result, the seconds, and the MB at the peak above the start."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that from here on
+    begin, start = _status("VmRSS"), time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start, _status("VmHWM") - begin
+
+
+def _by_dermolib(root: Path) -> Any:
+    from dermolib.datasets import ISICDataset
+
+    return ISICDataset.from_isic2024(root)
+
+
+class _ListDataset(Dataset[dict[str, Any]]):
+    """What a project writes for itself: rows of dictionaries."""
+
+    def __init__(self, root: Path) -> None:
+        self.rows = pd.read_csv(root / "train-metadata.csv", low_memory=False).to_dict("records")
+        self.file = root / "train-image.hdf5"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index]
+        return {"id": row["isic_id"], "label": row["target"], "image": np.zeros(1)}
+
+
+def opened(root: Path, kind: str) -> tuple[float, float]:
+    """Open the dataset; give seconds and MB."""
+    import h5py  # noqa: F401 - imported before the clock runs, as torch and pandas are
+
+    import dermolib.datasets  # noqa: F401 - as above
+
+    _, seconds, memory = _measured(
+        lambda: _by_dermolib(root) if kind == "dermolib" else _ListDataset(root)
+    )
+    return seconds, memory
+
+
+def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
+    """Split by patient or lesion; give seconds, MB and the largest deviation of a share."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from dermolib.datasets import group_names, grouped_split
+
+    table = _by_dermolib(root).table
+    table["label"] = table["malignant"].astype(int)
+    if by == "lesion":
+        table["patient"] = ""
+    if kind == "dermolib":
+        sides, seconds, memory = _measured(lambda: grouped_split(table))
+        return seconds, memory, sides.largest_deviation
+    labels, groups = table["label"].to_numpy(), pd.factorize(group_names(table))[0]
+    splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    (train, test), seconds, memory = _measured(lambda: next(splitter.split(labels, labels, groups)))
+    off = [abs(labels[rows].mean() - labels.mean()) for rows in (train, test)]
+    return seconds, memory, float(max(off))
+
+
+def _private(worker: int) -> float:
+    """Read the memory that a process shares with nobody, in MB."""
+    lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
+    kinds = ("Private_Clean", "Private_Dirty")
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds)) / 1024
+
+
+class _WithoutImages(Dataset[dict[str, Any]]):
+    """Reads what a sample is made of, but not the image, which takes the same in all ways."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        own = self.dataset
+        if isinstance(own, _ListDataset):
+            return own[index]
+        path = own._image_paths[index]
+        return {"id": own._ids[index], "label": len(path), "image": np.zeros(1)}
+
+
+def workers(root: Path, kind: str) -> list[float]:
+    """Read all rows three times with two forked workers; give the MB of their own after each."""
+    dataset = _by_dermolib(root) if kind == "dermolib" else _ListDataset(root)
+    gc.collect()
+    loader = DataLoader(
+        _WithoutImages(dataset),
+        batch_size=1024,
+        num_workers=2,
+        persistent_workers=True,
+        multiprocessing_context="fork",
+    )
+    own = []
+    for _ in range(3):
+        batches = iter(loader)
+        for _ in batches:
+            pass
+        own.append(float(np.mean([_private(worker.pid) for worker in batches._workers])))  # type: ignore[attr-defined]  # workers have no public name
+    return own
+
+
+def main() -> int:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write(root, given.rows)
+        print(f"{given.rows:,} rows, medians of {given.repeats}\n")
+        print("| what | dermolib | by hand |\n|---|---|---|")
+        runs: dict[str, list[Any]] = {kind: [] for kind in ("dermolib", "hand")}
+        for _ in range(given.repeats):
+            for kind, found in runs.items():
+                found.append(in_fresh_process(opened, root, kind, cores=2))
+        median = {kind: np.median(found, axis=0) for kind, found in runs.items()}
+        told = [f"{median[kind][0]:.1f} s, {median[kind][1]:.0f} MB" for kind in runs]
+        print(f"| open | {told[0]} | {told[1]} |", flush=True)
+        for by in ("patient", "lesion"):
+            told = []
+            for kind in runs:
+                seconds, memory, off = in_fresh_process(split, root, kind, by, cores=2)
+                told.append(f"{seconds:.1f} s, {memory:.0f} MB, off by {100 * off:.4f} points")
+            print(f"| split 80/20 by {by} | {told[0]} | {told[1]} |", flush=True)
+        told = [
+            ", ".join(f"{own:.0f}" for own in in_fresh_process(workers, root, kind, cores=2))
+            for kind in runs
+        ]
+        print(f"| MB of a worker's own after epoch 1, 2, 3 | {told[0]} | {told[1]} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
