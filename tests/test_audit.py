@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib._types import Image
-from dermolib.datasets import ISICDataset
+from dermolib.datasets import ISICDataset, read_challenge_table
 from dermolib.datasets.audit import FINDINGS, AuditReport, audit
 from dermolib.datasets.audit_page import verdict
 from dermolib.diagnoses import DIAGNOSES
@@ -827,20 +827,14 @@ def test_options_out_of_range_are_refused(
     assert sentence in str(caught.value)
 
 
-def real_table(root: Path, name: str) -> pd.DataFrame:
-    table = pd.read_csv(root / f"metadata{name}.csv", dtype=str, keep_default_na=False)
-    lesions = pd.read_csv(root / "lesion_ids.csv", dtype=str, keep_default_na=False)
-    known = table["ID"].map(lesions.set_index("ID")["LESION_ID"])
-    return pd.DataFrame({"id": table["ID"], "lesion": known})
-
-
 @pytest.mark.data
 def test_more_than_half_of_the_test_images_of_the_challenge_share_a_lesion_with_training(
     data_dir: Path,
 ) -> None:
-    sides = [real_table(data_dir / "isic_challenge", name) for name in ("Train", "Test")]
+    root = data_dir / "isic_challenge"
+    train, test = (read_challenge_table(root, name) for name in ("train", "test"))
 
-    report = audit(*sides)
+    report = audit(train, test, images=False)
 
     assert report.sides == {"train": 18_998, "test": 6_333}
     assert report.shared_lesions["second_count"].sum() == 3_732

@@ -72,7 +72,7 @@ def _run(given: argparse.Namespace) -> int:
         sys.stdout.write(f"{report}\n")
     if report.failed:
         counts = report.counts
-        found = ", ".join(f"{counts[name]:,} {name}" for name in report.failed)
+        found = ", ".join(f"{name} {counts[name]:,}" for name in report.failed)
         return say(given, f"not fit as it is; number of findings: {found}.", FAILED)
     return 0
 

@@ -1,0 +1,159 @@
+"""The command dermolib audit: what it reads, what it writes, and its exit codes."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dermolib import cli
+from dermolib.cli import audit as command
+from dermolib.cli import main
+from dermolib.images import write_image
+from drawing import noise_image
+
+
+@pytest.fixture(autouse=True)
+def only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_COMMANDS", (command,))
+
+
+@pytest.fixture
+def clean(challenge: Path) -> Path:
+    """Make the small challenge one without fault."""
+    for number in range(2):
+        write_image(challenge / "Test" / f"TEST_{number}.jpg", noise_image(12, 16, 90 + number))
+    train = pd.read_csv(challenge / "metadataTrain.csv", keep_default_na=False)
+    train.assign(CLASS=[1, 2, 3, 2, 2, 2]).to_csv(challenge / "metadataTrain.csv", index=False)
+    return challenge
+
+
+def run(words: str) -> int:
+    return main(["audit", *shlex.split(words)])
+
+
+def write_tables(folder: Path) -> tuple[Path, Path]:
+    """Write two CSV files that share a lesion."""
+    for side in ("train", "test"):
+        table = pd.DataFrame({"ID": [f"{side}_{n}" for n in range(2)], "LESION_ID": ["L1", "L2"]})
+        table.to_csv(folder / f"{side}.csv", index=False)
+    return folder / "train.csv", folder / "test.csv"
+
+
+def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(clean)) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nFIT, as far as it")
+    assert "8/8" in shown.err
+
+
+def test_findings_make_the_exit_code_1_and_are_counted_in_a_sentence(
+    challenge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(f"{challenge} --quiet")
+
+    assert code == 1
+    assert capsys.readouterr() == (
+        "",
+        "dermolib audit: not fit as it is; number of findings: leaks 2, conflicts 1.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("leaks", 1), ("files rows", 0), ("conflicts files", 1), ("nothing", 0), ("metadata", 1)],
+)
+def test_what_fails_is_chosen(challenge: Path, words: str, code: int) -> None:
+    assert run(f"{challenge} --quiet --fail-on {words}") == code
+
+
+def test_a_file_that_lacks_is_found_unless_images_are_left_out(clean: Path) -> None:
+    (clean / "Train" / "IMG_3.jpg").unlink()
+
+    assert run(f"{clean} --quiet") == 1
+    assert run(f"{clean} --quiet --no-images") == 0
+
+
+def test_tables_are_audited_without_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+
+    code = run(f"{train} {test}")
+
+    shown = capsys.readouterr().out
+    assert code == 1
+    assert "2 of 2 images of test (100 %) share a lesion with train" in shown
+    assert "Files of train: its table has no column `image_path`." in shown
+
+
+def test_a_single_table_is_audited(tmp_path: Path) -> None:
+    train, _ = write_tables(tmp_path)
+
+    assert run(f"{train} --quiet") == 0
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_images_of_tables_lie_in_one_folder_or_in_two(
+    tmp_path: Path, apart: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+    folders = ("a", "b") if apart else ("a", "a")
+    for side, folder in zip(("train", "test"), folders, strict=True):
+        for number in range(2):
+            image = noise_image(20, 20, number + 7 * (side == "test"))
+            write_image(tmp_path / folder / f"{side}_{number}.png", image)
+    more = f"--test-images {tmp_path / 'b'}" if apart else ""
+
+    code = run(f"{train} {test} --images {tmp_path / 'a'} {more} --fail-on files")
+
+    assert code == 0
+    assert "test: 2 images of 1 kind" in capsys.readouterr().out
+
+
+def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
+    code = run(f"{challenge} --quiet --workers 2 --json {tmp_path / 'out' / 'audit.json'}")
+
+    content = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert code == content["exit_code"] == 1
+    assert content["sides"] == {"train": 6, "test": 2}
+
+
+def test_a_mistake_is_one_sentence_and_the_exit_code_2(
+    challenge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+    (tmp_path / "empty").mkdir()
+    mistakes = {
+        f"{tmp_path / 'gone.csv'}": f"Expected `{tmp_path / 'gone.csv'}` to exist, but it does no",
+        f"{tmp_path / 'empty'}": f"Expected `{tmp_path / 'empty' / 'metadataTrain.csv'}` to exist",
+        f"{train} {test} --images {tmp_path / 'gone'}": f"Expected `{tmp_path / 'gone'}` to exist",
+        f"{challenge} {test}": "Expected `TEST` to be left out beside the folder of a challenge",
+        f"{challenge} --images X": "Expected `--images` to be left out beside the folder of a ch",
+        f"{train} --no-images --images X": "Expected `--no-images` to be given without a folder",
+        f"{train} --test-images X": "Expected `--test-images` to be given beside TEST, but got it",
+        f"{train} --json a.txt": "Expected `--json` to be a file ending in .json, but got a.txt.",
+        f"{train} --fail-on leak": "Expected `fail_on` to be one of 'leaks', 'conflicts', ",
+        f"{train} --workers 0": "Expected `workers` to be an integer of 1 or more, but got 0.",
+    }
+    for words, sentence in mistakes.items():
+        assert run(words) == 2
+
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"dermolib audit: {sentence}")
+        assert shown.err.count("\n") == 1
+
+
+def test_help_names_all_that_can_make_it_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    from dermolib.datasets.audit import FINDINGS
+
+    with pytest.raises(SystemExit, match=r"^0$"):
+        run("--help")
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(name in shown for name in FINDINGS)
