@@ -235,7 +235,7 @@ def test_what_was_broken_off_is_taken_up_by_the_next_call(server: Server, folder
     get(own, folder)
 
     assert contents(folder) == LAYOUT
-    assert server.ranges()[0] == "bytes=1000-"
+    assert "bytes=1000-" in server.ranges()
 
 
 def test_a_wrong_digest_leaves_nothing_in_the_place_of_the_file(

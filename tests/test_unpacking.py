@@ -67,12 +67,13 @@ def test_an_archive_unpacks_to_a_folder_of_its_name_with_or_without_one_inside(
     assert content == Content(3, sum(map(len, files.values())))
 
 
-def test_a_file_of_the_folders_name_is_a_file(tmp_path: Path) -> None:
-    archive = packed(tmp_path / "Name.zip", {"Name": b"1", "Name2/a": b"2"})
+@pytest.mark.parametrize("files", [{"Name": b"1"}, {"Name": b"1", "Name2/a": b"2"}])
+def test_a_file_of_the_folders_name_is_a_file(tmp_path: Path, files: dict[str, bytes]) -> None:
+    archive = packed(tmp_path / "Name.zip", files)
 
     unpack(archive, tmp_path / "Name")
 
-    assert contents(tmp_path / "Name") == {"Name": b"1", "Name2/a": b"2"}
+    assert contents(tmp_path / "Name") == files
 
 
 def test_what_a_mac_adds_and_empty_folders_are_left_out(tmp_path: Path) -> None:
@@ -307,6 +308,18 @@ def damage_encoding(archive: Path) -> None:
     patched(archive, 46, b"\xff\xfe\xfa")
 
 
+def damage_local_encoding(archive: Path) -> None:
+    patched(archive, 9, b"\x08")
+    patched(archive, 30, b"\xff\xfe\xfa", signature=b"PK\x03\x04")
+
+
+def claim_the_rest(archive: Path) -> None:
+    """Claim what reaches to the end of the archive, and with the name beyond it."""
+    packed(archive, {"n" * 50: bytes(100)}, compress_type=zipfile.ZIP_STORED)
+    size = struct.pack("<I", archive.stat().st_size - 30)
+    patched(archive, 20, size + size)
+
+
 def cut(archive: Path) -> None:
     archive.write_bytes(archive.read_bytes()[:-30])
 
@@ -320,7 +333,18 @@ def page(archive: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_crc, damage_data, damage_name, damage_encoding, cut, empty, page]
+    "damage",
+    [
+        damage_crc,
+        damage_data,
+        damage_name,
+        damage_encoding,
+        damage_local_encoding,
+        claim_the_rest,
+        cut,
+        empty,
+        page,
+    ],
 )
 def test_a_damaged_archive_is_refused(folder: Path, damage: Callable[[Path], None]) -> None:
     archive = packed(folder / "Name.zip", {"a/name": bytes(range(256)) * 8})
