@@ -1,5 +1,6 @@
 """Each fault planted alone is found, and nothing else; what is clean is found to be so."""
 
+import dataclasses
 import json
 import random
 from collections.abc import Mapping
@@ -16,7 +17,6 @@ from hypothesis import strategies as st
 from dermolib._types import Image
 from dermolib.datasets import ISICDataset, read_challenge_table
 from dermolib.datasets.audit import FINDINGS, AuditReport, audit
-from dermolib.datasets.audit_page import verdict
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import read_image, resize_image, write_image
 
@@ -50,6 +50,7 @@ def side(folder: Path, name: str, *, start: int = 0, count: int = 16) -> pd.Data
             "sex": ["female", "male"] * (count // 2),
             "site": ["head/neck", "head/neck", "palms/soles", "lateral torso"] * (count // 4),
             "year": [2019] * count,
+            "source": ["ISIC 2019"] * count,
             "made_from": [""] * count,
             "image_path": [str(folder / name / f"{one}.png") for one in ids],
         }
@@ -136,7 +137,7 @@ def test_a_lesion_of_one_class_and_patient_is_a_leak_and_nothing_else(
 
     assert report.failed == ("leaks",)
     assert report.exit_code == 1
-    assert "1 of 8 images of test (12.5 %) share a lesion with train" in verdict(report)
+    assert "1 of 8 images of test (12.5 %) share a lesion with train" in report.verdict
 
 
 def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -479,6 +480,16 @@ def test_sizes_modes_and_formats_are_counted(train: pd.DataFrame) -> None:
     assert "15 images  80 x 60 px, RGB, PNG" in str(report)
 
 
+def test_the_most_frequent_sizes_are_shown_and_the_others_counted(train: pd.DataFrame) -> None:
+    for row in range(7):
+        write_image(train["image_path"][row], picture(row, 30 + row, 20))
+
+    page = str(checked(train))
+
+    assert "train: 16 images of 8 kinds" in page
+    assert "3 images of 3 other kinds" in page
+
+
 def test_what_is_read_all_the_same_is_noted(train: pd.DataFrame) -> None:
     path = Path(train["image_path"][2])
     path.rename(path.with_suffix(".jpg"))
@@ -562,7 +573,9 @@ def test_tables_alone_are_audited_and_what_lacks_is_said() -> None:
     assert "Patients of test: none is known, so that shared ones cannot be found." in page
     assert "same lesion        not known" in page
     assert "near-duplicate     not looked for" in page
-    assert "Shift of age, sex, site, class between train and test: not known of both." in page
+    assert (
+        "Shift of age, sex, site, class, source between train and test: not known of both." in page
+    )
 
 
 def test_files_are_not_read_unless_asked_for(train: pd.DataFrame) -> None:
@@ -739,6 +752,19 @@ def test_json_holds_as_many_rows_as_asked_for(faulty: tuple[pd.DataFrame, pd.Dat
         checked(faulty[0], images=False).to_json(most=-1)
 
 
+def test_json_takes_the_values_of_numpy_and_pandas(train: pd.DataFrame) -> None:
+    report = dataclasses.replace(
+        checked(train, images=False),
+        sides={"train": np.int64(16)},
+        gaps=pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]}),
+    )
+
+    content = json.loads(report.to_json())
+
+    assert content["sides"] == {"train": 16}
+    assert content["gaps"]["rows"] == [{"missing": 0.5, "x": None}, {"missing": None, "x": None}]
+
+
 def test_a_report_is_saved_as_json_or_as_a_page(train: pd.DataFrame, tmp_path: Path) -> None:
     report = checked(train)
 
@@ -773,7 +799,7 @@ def test_nothing_fails_where_nothing_is_to_fail(
 
     assert report.ok
     words = "FIT, as far as it was checked: nothing was asked about (found as well: 4 of 8 images"
-    assert verdict(report).startswith(words)
+    assert report.verdict.startswith(words)
 
 
 def test_the_tolerance_of_near_duplicates_is_chosen(
@@ -790,6 +816,7 @@ def test_the_tolerance_of_near_duplicates_is_chosen(
     [
         (("a.csv",), TypeError, "`train` to be an ISICDataset, a table, or a mapping of names to"),
         (({},), ValueError, "`train` to be a mapping with at least one side, but got an empty one"),
+        ((dict.fromkeys((1, "1"), pd.DataFrame({"id": []})),), ValueError, "of different names"),
         (({"a": pd.DataFrame({"id": []})}, pd.DataFrame()), TypeError, "`test` to be None beside"),
         ((pd.DataFrame(),), ValueError, "`train` to be a table with a column `id`, but got no col"),
         ((pd.DataFrame({"ID": ["a"]}),), ValueError, "but got the columns ID. Read it with `derm"),

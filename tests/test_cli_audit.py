@@ -51,7 +51,7 @@ def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
     assert "8/8" in shown.err
 
 
-def test_findings_make_the_exit_code_1_and_are_counted_in_a_sentence(
+def test_findings_make_the_exit_code_1_and_stand_in_a_sentence(
     challenge: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = run(f"{challenge} --quiet")
@@ -59,7 +59,8 @@ def test_findings_make_the_exit_code_1_and_are_counted_in_a_sentence(
     assert code == 1
     assert capsys.readouterr() == (
         "",
-        "dermolib audit: not fit as it is; number of findings: leaks 2, conflicts 1.\n",
+        "dermolib audit: NOT FIT AS IT IS: 2 of 2 images of test (100 %) share a lesion, patient "
+        "or picture with train; 1 lesion or picture has labels at odds.\n",
     )
 
 

@@ -71,9 +71,7 @@ def _run(given: argparse.Namespace) -> int:
     if not given.quiet:
         sys.stdout.write(f"{report}\n")
     if report.failed:
-        counts = report.counts
-        found = ", ".join(f"{name} {counts[name]:,}" for name in report.failed)
-        return say(given, f"not fit as it is; number of findings: {found}.", FAILED)
+        return say(given, report.verdict, FAILED)
     return 0
 
 

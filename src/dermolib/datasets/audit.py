@@ -61,17 +61,18 @@ def audit(
     """Check the sides of a data set against each other, and each by itself.
 
     Between any two sides: lesions, patients and ids that both have, images made from images of the
-    other side, identical files, near-duplicates, and how far ages, sexes, sites and classes
-    differ. On each side: duplicates that a split by lesion would tear apart, labels at odds, files
-    that lack or cannot be read, repeated ids, sizes and modes, class counts, and gaps.
+    other side, identical files, near-duplicates, and how far ages, sexes, sites, classes and
+    collections differ. On each side: duplicates that a split by lesion would tear apart, labels at
+    odds, files that lack or cannot be read, repeated ids, sizes and modes, class counts, and gaps.
 
     The result does not depend on the order of the rows, nor on the number of workers. Nothing is
     written, and no file makes the audit stop. What could not be checked is said.
 
     Args:
         train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``lesion``,
-            ``patient``, ``age``, ``sex``, ``site``, ``year``, ``made_from`` and ``image_path``
-            (empty for a missing file); or a mapping of names to such, for any number of sides.
+            ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``made_from`` and
+            ``image_path`` (empty for a missing file); or a mapping of names to such, for any number
+            of sides.
         test: The second side.
         images: Whether to read the files.
         duplicates: Whether to look for images that show the same picture.

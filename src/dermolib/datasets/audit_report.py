@@ -12,7 +12,7 @@ import pandas as pd
 
 from dermolib._checks import check_number, expected
 from dermolib._types import PathLike
-from dermolib.datasets.audit_page import page
+from dermolib.datasets.audit_page import page, verdict
 from dermolib.datasets.audit_words import FINDINGS
 from dermolib.images import whole_file
 
@@ -121,6 +121,11 @@ class AuditReport:
         """Exit code of a program: 0 where the audit is ok, else 1."""
         return 0 if self.ok else 1
 
+    @property
+    def verdict(self) -> str:
+        """The audit in one sentence, as it stands at the top of the page."""
+        return verdict(self)
+
     def __str__(self) -> str:
         """Write the page, of up to 100 columns."""
         return page(self)
@@ -148,6 +153,7 @@ class AuditReport:
         content: dict[str, Any] = {
             "format": _FORMAT,
             "ok": self.ok,
+            "verdict": self.verdict,
             "exit_code": self.exit_code,
             "fail_on": list(self.fail_on),
             "failed": list(self.failed),

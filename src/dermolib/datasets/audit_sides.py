@@ -20,7 +20,7 @@ METADATA: tuple[str, ...] = ("age", "sex", "site", "lesion", "patient", "year")
 UNKNOWN = -1
 """Label of a row that has none."""
 
-_TEXTS = ("id", "lesion", "patient", "sex", "site", "made_from", "image_path")
+_TEXTS = ("id", "lesion", "patient", "sex", "site", "source", "made_from", "image_path")
 _NUMBERS = ("age", "year")
 _MOST_STEPS = 8  # of augmentation of augmented images
 _WHAT = "an ISICDataset, a table, or a mapping of names to them"
@@ -34,10 +34,10 @@ class Sides:
     Attributes:
         names: Names of the sides.
         columns: Columns (N,) by name: ``side`` (place in `names`), ``id``, ``label`` (-1 where
-            unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``made_from``,
-            ``image_path`` and ``origin``: the id of the image that the image was made from over all
-            steps, or its own. An augmented image has the lesion and the patient of its origin.
-            Texts are objects, empty where unknown.
+            unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``,
+            ``made_from``, ``image_path`` and ``origin``: the id of the image that the image was
+            made from over all steps, or its own. An augmented image has the lesion and the patient
+            of its origin. Texts are objects, empty where unknown.
         given: Columns that each side came with.
     """
 
@@ -126,7 +126,10 @@ def _named(train: Any, test: Any) -> dict[str, Any]:
         raise TypeError(expected("test", "None beside a mapping", type(test).__name__, remedy))
     if not train:
         raise ValueError(expected("train", "a mapping with at least one side", "an empty one"))
-    return {str(name): data for name, data in train.items()}
+    named = {str(name): data for name, data in train.items()}
+    if len(named) < len(train):
+        raise ValueError(expected("train", "a mapping of different names", "one twice"))
+    return named
 
 
 def _read(name: str, data: Any) -> pd.DataFrame:

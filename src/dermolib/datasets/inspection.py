@@ -193,12 +193,15 @@ def _inspect_block(
     settle()
     records = np.zeros(len(paths), _RECORD)
     reasons = {}
-    for number, path in enumerate(paths):
-        try:
-            _inspect(path, records[number : number + 1], hashes=hashes)
-        except _UnfitError as error:
-            records[number]["state"] = error.state
-            reasons[number] = (error.reason, error.detail)
+    with warnings.catch_warnings():
+        # Pillow warns of tags that it does not understand, and of sizes that are checked here
+        warnings.simplefilter("ignore")
+        for number, path in enumerate(paths):
+            try:
+                _inspect(path, records[number : number + 1], hashes=hashes)
+            except _UnfitError as error:
+                records[number]["state"] = error.state
+                reasons[number] = (error.reason, error.detail)
     return records, reasons
 
 
@@ -308,14 +311,11 @@ def _decoded(path: str, data: bytes, record: npt.NDArray[Any]) -> Image:
 
 def _header(data: bytes) -> _Header:
     try:
-        with warnings.catch_warnings():
-            # The number of pixels is checked by the caller, against a stricter bound
-            warnings.simplefilter("ignore")
-            with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
-                name = image.format or ""
-                several = bool(getattr(image, "is_animated", False))
-                turned = name == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1
-                return _Header(*image.size, image.mode, name, several, turned)
+        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+            name = image.format or ""
+            several = bool(getattr(image, "is_animated", False))
+            turned = name == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1
+            return _Header(*image.size, image.mode, name, several, turned)
     except PillowImage.DecompressionBombError as error:
         raise _UnfitError("it has too many pixels", error) from None
     except Exception as error:  # as for decoders

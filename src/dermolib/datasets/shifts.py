@@ -1,4 +1,4 @@
-"""How far two sides differ in age, sex, site and class, against what chance alone would do."""
+"""How far two sides are apart in what they hold, against what chance alone would do."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from dermolib.datasets.audit_sides import UNKNOWN, Sides, class_name
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
 
-SHIFT_COLUMNS: tuple[str, ...] = ("age", "sex", "site", "class")
+SHIFT_COLUMNS: tuple[str, ...] = ("age", "sex", "site", "class", "source")
 """What is compared."""
 
 SMALL, LARGE = 0.05, 0.15
@@ -32,9 +32,10 @@ def find_shifts(sides: Sides, *, permutations: int = 199, seed: int = 0) -> pd.D
     """Compare the distributions of each pair of sides.
 
     Ages are compared by the statistic of Kolmogorov and Smirnov, the largest difference between
-    the shares of images up to an age. Sex, site and class are compared by the distance in total
-    variation, the share of images of one side that would have to change their value to match the
-    other. Both lie in 0..1, whatever the number of images; rows without a value are left out.
+    the shares of images up to an age. Sex, site, class and source (the collection) are compared by
+    the distance in total variation, the share of images of one side that would have to change their
+    value to match the other. Both lie in 0..1, whatever the number of images; rows without a value
+    are left out.
 
     Even a random split has a distance above 0. So the sides are dealt out anew many times, by
     whole groups as they stand on a side: patients where known, else lesions, else images. That is
