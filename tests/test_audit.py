@@ -753,9 +753,10 @@ def test_json_holds_as_many_rows_as_asked_for(faulty: tuple[pd.DataFrame, pd.Dat
 
 
 def test_json_takes_the_values_of_numpy_and_pandas(train: pd.DataFrame) -> None:
+    sides: Any = {"train": np.int64(16)}
     report = dataclasses.replace(
         checked(train, images=False),
-        sides={"train": np.int64(16)},
+        sides=sides,
         gaps=pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]}),
     )
 
