@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,21 +22,21 @@ from typing import Any
 import pytest
 
 import dermolib
-from dermolib._fetch import Patience
+from dermolib._fetch import Patience, Stopped
 from dermolib._part import Part
 from dermolib._runs import only_run
 from dermolib.cli import download as command
 from dermolib.datasets import archives
 from dermolib.datasets._threads import in_threads
 from dermolib.datasets.archives import Archive, Collection, find_collection, list_files
-from dermolib.datasets.download import Download, download, list_collections
+from dermolib.datasets.download import Download, _Run, download, list_collections
 from fetch_server import Answer, Server, serving
 
 _QUICK = Patience(attempts=3, pause=0, timeout=5)
 _CSV = b"image,MEL\nISIC_0000001,1\n" * 20
 _CHILD = """
 import sys
-from dermolib._fetch import Patience
+from dermolib._fetch import Patience, Stopped
 from dermolib.datasets.archives import Archive, Collection
 from dermolib.datasets.download import download
 files = (Archive("a.csv", "all", (sys.argv[1],)),)
@@ -432,7 +433,10 @@ def test_another_file_than_the_first_time_is_refused(server: Server, folder: Pat
 
 def test_a_table_that_was_changed_after_the_download_is_told(server: Server, folder: Path) -> None:
     get(collection(server), folder)
-    (folder / "Metadata.csv").write_bytes(b"X" + _CSV[1:])
+    path = folder / "Metadata.csv"
+    state = path.stat()
+    path.write_bytes(b"X" + _CSV[1:])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
     with pytest.raises(
         ValueError, match=r"to be the file of the first download, as downloads.json"
@@ -460,6 +464,31 @@ def test_what_was_noted_can_be_read_by_others(server: Server, folder: Path) -> N
     assert noted["format"] == "dermolib-downloads-1"
     assert noted["files"]["Input.zip"]["sha256"] == hashlib.sha256(INPUT).hexdigest()
     assert noted["files"]["Input.zip"]["files"] == 5
+
+
+def test_notes_that_a_killed_call_had_begun_are_thrown_away(server: Server, folder: Path) -> None:
+    folder.mkdir()
+    (folder / ".downloads-0123456789ab.json").touch()
+    (folder / ".mine-0123456789ab.json").touch()
+
+    get(collection(server), folder, parts=["metadata"])
+
+    assert set(contents(folder)) == {"Metadata.csv", ".mine-0123456789ab.json"}
+
+
+def test_a_call_that_ends_stops_unpacking_and_leaves_nothing_of_it(
+    server: Server, folder: Path
+) -> None:
+    folder.mkdir()
+    (folder / "Input.zip").write_bytes(INPUT)
+    files = collection(server).files[:1]
+    run = _Run(folder, files, unpack=True, keep=False, patience=None, progress=False)
+
+    run.stop.set()
+    with pytest.raises(Stopped):
+        run.obtain(files[0])
+
+    assert contents(folder) == {"Input.zip": INPUT}
 
 
 _NOTES = '{"format": "dermolib-downloads-1", "files": %s}'
@@ -671,7 +700,7 @@ def test_nothing_else_in_the_library_fetches_a_collection() -> None:
     assert users == {"_fetch.py", "datasets/download.py", "cli/download.py"}
 
 
-def run(*words: str) -> int:
+def run_command(*words: str) -> int:
     parser = argparse.ArgumentParser()
     command.add(parser.add_subparsers(dest="command"))
     given = parser.parse_args(["download", *words])
@@ -689,7 +718,9 @@ def registered(server: Server, monkeypatch: pytest.MonkeyPatch) -> Callable[[], 
 def test_the_command_fetches_a_collection_and_says_how_it_was_checked(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run("own", str(folder), "--part", "truth", "--part", "metadata", "--workers", "2")
+    code = run_command(
+        "own", str(folder), "--part", "truth", "--part", "metadata", "--workers", "2"
+    )
 
     assert code == 0
     assert set(contents(folder)) == {"Truth/Truth.csv", "Metadata.csv"}
@@ -704,16 +735,16 @@ def test_the_command_fetches_a_collection_and_says_how_it_was_checked(
 def test_the_command_keeps_archives(
     folder: Path, capsys: pytest.CaptureFixture[str], option: str, names: set[str]
 ) -> None:
-    run("own", str(folder), "--part", "truth", option, "--quiet")
+    run_command("own", str(folder), "--part", "truth", option, "--quiet")
 
     assert set(contents(folder)) == names
     assert capsys.readouterr() == ("", "")
 
 
 def test_the_command_lists_collections_and_their_files(capsys: pytest.CaptureFixture[str]) -> None:
-    run("--list")
+    run_command("--list")
     collections = capsys.readouterr().out.splitlines()
-    run("isic2019", "--list")
+    run_command("isic2019", "--list")
     files = capsys.readouterr().out.splitlines()
 
     assert [line.split()[0] for line in collections] == list_collections()
@@ -732,4 +763,4 @@ def test_the_command_without_a_folder_says_what_it_needs(words: list[str], got: 
     )
 
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        run(*words)
+        run_command(*words)
