@@ -194,6 +194,12 @@ def test_an_unknown_collection_lists_the_known_ones(folder: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("name", [None, 2019, ["isic2019"]])
+def test_what_names_no_collection_is_refused(folder: Path, name: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^Expected `collection` .* got {re.escape(repr(name))}"):
+        download(name, folder)
+
+
 def test_an_unknown_part_lists_the_known_ones(server: Server, folder: Path) -> None:
     words = r"^Expected `parts` to be one of 'images', 'truth', 'metadata', but got 'training'\.$"
 

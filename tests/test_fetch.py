@@ -146,6 +146,19 @@ def test_pauses_double_and_a_server_may_ask_for_longer_ones(server: Server, part
     assert part.read_bytes() == BYTES
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"attempts": 0}, "`attempts` to be an integer of 1 or more, but got 0."),
+        ({"pause": -1}, "`pause` to be a number of 0 or more, but got -1."),
+        ({"timeout": 0}, "`timeout` to be a number above 0, but got 0."),
+    ],
+)
+def test_patience_without_sense_is_refused(option: dict[str, int], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^Expected {re.escape(words)}$"):
+        Patience(**option)
+
+
 def test_no_pause_is_longer_than_a_minute(server: Server, part: Path) -> None:
     answers = [Answer(status=503, headers={"Retry-After": "86400"})]
     url = server.put("a.bin", BYTES, *answers)

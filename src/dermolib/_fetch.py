@@ -14,7 +14,7 @@ from pathlib import Path
 from ssl import SSLCertVerificationError
 from urllib.error import HTTPError
 
-from dermolib._checks import expected
+from dermolib._checks import check_number, expected
 from dermolib._part import Part, forget
 from dermolib._web import open_url
 
@@ -70,13 +70,24 @@ class Patience:
 
     Attributes:
         attempts: Attempts in a row that may bring no new byte, 1 or more.
-        pause: Seconds before the second attempt; each later pause is twice as long, up to 60.
-        timeout: Seconds that a server may be silent.
+        pause: Seconds before the second attempt, 0 or more; each later pause is twice as long, up
+            to 60.
+        timeout: Seconds that a server may be silent, above 0.
+
+    Raises:
+        TypeError: One of them is no number.
+        ValueError: One of them is out of range.
     """
 
     attempts: int = 6
     pause: float = 1.0
     timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        check_number(self.attempts, "attempts", low=1, integer=True)
+        check_number(self.pause, "pause", low=0)
+        check_number(self.timeout, "timeout", above=0)
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it

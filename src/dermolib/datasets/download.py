@@ -120,17 +120,18 @@ def download(
         >>> download("isic2017", "data")
         Traceback (most recent call last):
         ValueError: Expected `collection` to be one of 'isic2018', 'isic2019', 'isic2020',
-        'ham10000', but got 'isic2017'. Did you mean 'isic2018'?
+        'ham10000', but got 'isic2017'. Did you mean 'isic2019'?
     """
-    found = find_collection(collection) if isinstance(collection, str) else collection
-    files = _chosen(found, parts)
+    if not isinstance(collection, Collection):
+        collection = find_collection(collection)
+    files = _chosen(collection, parts)
     check_number(workers, "workers", low=1, integer=True)
     folder = Path(destination)
     with only_run(folder):
         run = _Run(folder, files, unpack=unpack, keep=keep, patience=patience, progress=progress)
         with explained(folder), run.bar:
             done = in_threads(run.obtain, files, workers=workers, stop=run.stop)
-    return Download(found, folder, tuple(done))
+    return Download(collection, folder, tuple(done))
 
 
 def _chosen(collection: Collection, parts: Sequence[str] | None) -> list[Archive]:
