@@ -409,7 +409,7 @@ def test_missing_and_unreadable_files_are_found_and_told_apart(train: pd.DataFra
     assert found(report) == {"files": 3}
     assert report.problems[["id", "kind", "reason"]].to_numpy().tolist() == [
         ["train_02", "missing", "there is no such file"],
-        ["train_03", "missing", "no file was found for it"],
+        ["train_03", "missing", "no file was found"],
         ["train_04", "unreadable", "it is a web page, such as an error message, and no image"],
     ]
     assert report.files["state"].value_counts().to_dict() == {
@@ -574,7 +574,8 @@ def test_tables_alone_are_audited_and_what_lacks_is_said() -> None:
     assert "same lesion        not known" in page
     assert "near-duplicate     not looked for" in page
     assert (
-        "Shift of age, sex, site, class, source between train and test: not known of both." in page
+        "Shift of age, sex, site, class, source between train and test: one of the two has no "
+        in page
     )
 
 
@@ -696,7 +697,7 @@ def test_the_counts_on_the_page_are_those_of_the_tables(
 
     assert f"lesions on both sides: {len(report.shared_lesions)}" in page
     assert f"patients on both sides: {len(report.shared_patients)}" in page
-    assert f"images that others were made of on both sides: {len(report.shared_origins)}" in page
+    assert f"images with augmented copies on both sides: {len(report.shared_origins)}" in page
     between = report.duplicates["first"] != report.duplicates["second"]
     assert f"{between.sum()} pairs of one picture" in page
     assert f"{(~between).sum()} pairs of one picture" in page

@@ -90,7 +90,7 @@ def test_a_missing_file_is_a_finding(tmp_path: Path) -> None:
 
     assert found.state.tolist() == [STATES.index("missing")] * 3
     assert [reason for reason, _ in found.reasons.values()] == [
-        "no file was found for it",
+        "no file was found",
         "there is no such file",
         "there is no such file",
     ]

@@ -199,7 +199,8 @@ def _unchecked(
         first, second = (sides.names[side] for side in pair)
         lacking = [name for name in SHIFT_COLUMNS if (first, second, name) not in known]
         if lacking:
-            yield f"Shift of {', '.join(lacking)} between {first} and {second}: not known of both."
+            words = f"Shift of {', '.join(lacking)} between {first} and {second}"
+            yield f"{words}: one of the two has no values."
     yield "Lesion masks: not read."
 
 

@@ -21,7 +21,7 @@ _BY = {
     "lesion": "same lesion",
     "patient": "same patient",
     "id": "same id",
-    "origin": "made of one image",
+    "origin": "augmented copies",
     "identical": "identical file",
     "near": "near-duplicate",
     "any": "any of these",
@@ -30,7 +30,7 @@ _SHARED = {
     "lesion": ("lesions", "shared_lesions"),
     "patient": ("patients", "shared_patients"),
     "id": ("ids", "shared_ids"),
-    "origin": ("images that others were made of", "shared_origins"),
+    "origin": ("images with augmented copies", "shared_origins"),
 }
 _LABELS = {
     "lesion": "lesions with several labels",
@@ -44,8 +44,8 @@ _COUNTED = {
         "lesions or pictures have labels at odds",
     ),
     "duplicates": (
-        "pair of images of one side shows one picture under different or unknown lesions",
-        "pairs of images of one side show one picture under different or unknown lesions",
+        "pair of one picture within a side is not known to be one lesion",
+        "pairs of one picture within a side are not known to be one lesion",
     ),
     "files": ("file is missing or unreadable", "files are missing or unreadable"),
     "rows": ("row is faulty", "rows are faulty"),

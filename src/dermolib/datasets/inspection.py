@@ -171,7 +171,7 @@ def inspect_images(
     todo = [row for row, path in enumerate(paths) if path]
     for row in sorted(set(range(len(paths))).difference(todo)):
         records[row]["state"] = _MISSING
-        reasons[row] = ("no file was found for it", "")
+        reasons[row] = ("no file was found", "")
     tasks = (
         ([str(paths[row]) for row in todo[start : start + _BLOCK]], hashes)
         for start in range(0, len(todo), _BLOCK)
