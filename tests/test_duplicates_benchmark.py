@@ -80,6 +80,21 @@ def test_the_tables_tell_what_was_found(
     assert duplicates._exact is exact
 
 
+def test_one_table_alone_can_be_made(
+    part: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads = cv2.getNumThreads()
+
+    try:
+        part("duplicates").main(["--data", str(data), "--only", "sides"])
+    finally:
+        cv2.setNumThreads(threads)
+
+    printed = capsys.readouterr().out
+    assert printed.startswith("| pairs within 0.1 |")
+    assert printed.count("| --- |") == 1
+
+
 def test_the_sheet_shows_pairs_of_different_lesions(
     part: Callable[[str], Any],
     data: Path,
@@ -158,7 +173,8 @@ def test_cut_fingerprints_are_as_many_as_wanted_and_differ(
     collection = part("duplicates_parts.collection")
     files = collection.read_collection(data).files
 
-    found = collection.cut_hashes(files, 25)
+    found, sources = collection.cut_hashes(files, 25)
 
     assert found.shape == (25, 64)
     assert len(np.unique(found, axis=0)) == 25
+    assert sources.tolist() == [row // 3 for row in range(25)]

@@ -32,7 +32,8 @@ def _jpeg(image: Image, quality: int) -> Image:
 
 
 def _light(image: Image, factor: float, offset: float = 0) -> Image:
-    return np.asarray(np.clip(np.rint(image * factor + offset), 0, 255), np.uint8)
+    levels = image.astype(np.float64) * factor + offset
+    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
 
 
 def _gamma(image: Image, power: float) -> Image:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermolib._checks import DatasetNotFoundError
+from dermolib._types import Indices
 from dermolib.datasets.hashing import perceptual_hash
 from dermolib.images import read_image
 
@@ -70,7 +71,7 @@ def task_files(data: Path, limit: int | None = None) -> list[Path]:
     return sorted((data / "isic2018_task1" / "images").glob("*.jpg"))[:limit]
 
 
-def cut_hashes(files: Sequence[Path], count: int) -> npt.NDArray[np.uint8]:
+def cut_hashes(files: Sequence[Path], count: int) -> tuple[npt.NDArray[np.uint8], Indices]:
     """Compute fingerprints that are as real ones are: those of parts cut out of real images.
 
     Args:
@@ -78,8 +79,8 @@ def cut_hashes(files: Sequence[Path], count: int) -> npt.NDArray[np.uint8]:
         count: Number of fingerprints wanted.
 
     Returns:
-        Fingerprints (count, 64). As many parts are cut out of each image, at random places and
-        with both sides 0.4 to 0.9 of its own.
+        Fingerprints (count, 64), and the number of the file of each. As many parts are cut out of
+        each image, at random places and with both sides 0.4 to 0.9 of its own.
     """
     rng = np.random.default_rng(0)
     each = -(-count // len(files))
@@ -91,7 +92,7 @@ def cut_hashes(files: Sequence[Path], count: int) -> npt.NDArray[np.uint8]:
             top = rng.integers(image.shape[0] - height + 1)
             left = rng.integers(image.shape[1] - width + 1)
             hashes.append(perceptual_hash(image[top : top + height, left : left + width]))
-    return np.stack(hashes[:count])
+    return np.stack(hashes[:count]), np.arange(count) // each
 
 
 def _column(path: Path, name: str) -> dict[str, str]:

@@ -87,9 +87,9 @@ def find_duplicates(
     Args:
         hashes: Fingerprints (N, `HASH_BYTES`), uint8, as `perceptual_hash` makes them; not
             modified. The two sides of a split are searched together: concatenate them.
-        tolerance: Largest distance of a pair, 0..0.5. On dermoscopic images, half the size and
-            JPEG quality 60 together move a fingerprint by up to 0.09; different lesions begin to
-            pair above 0.1, in the thousands at 0.2.
+        tolerance: Largest distance of a pair, 0..0.5. Of dermoscopic images, half the size and
+            JPEG quality 60 together move the fingerprint by 0.05 at most. Among 10,015 of them,
+            no different pictures were nearer than 0.11, and a few hundred pairs were up to 0.2.
         most: Number of pairs of a row from which on it need not be in all, 1 or more.
 
     Returns:
