@@ -996,6 +996,9 @@ def test_nothing_waits_for_the_gpu(name: str) -> None:
 
     torch.cuda.set_sync_debug_mode("error")
     try:
-        augment(images, images[:, 0] > 99, draw_seeds=seeds)
+        drawn, _ = augment(images, images[:, 0] > 99, draw_seeds=seeds)  # waiting is an error here
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+    assert drawn.is_cuda
+    assert drawn.shape == images.shape

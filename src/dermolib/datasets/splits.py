@@ -77,16 +77,14 @@ class Split(list[Indices]):
 
     def __str__(self) -> str:
         """Print a table of the rows and the share of each class on each side."""
-        shares = 100 * self.shares
-        table = pd.DataFrame(index=self.counts.index)
-        for name in self.names:
-            table[name], table[f"{name} %"] = self.counts[name], shares[name].round(2)
-        table["all"], table["all %"] = self.counts.sum(axis=1), shares["all"].round(2)
-        table.loc["rows"] = table.sum()
-        whole = [column for column in table if "%" not in str(column)]
-        table = table.astype(dict.fromkeys(whole, int))
+        counts = self.counts.assign(all=self.counts.sum(axis=1))
+        counts.loc["rows"] = counts.sum()
+        shares = (100 * counts / counts.loc["rows"]).round(2)
+        table = pd.DataFrame(index=counts.index)
+        for name in counts:
+            table[name], table[f"{name} %"] = counts[name], shares[name]
         largest = f"Largest deviation of a share: {100 * self.largest_deviation:.2f} points."
-        return f"{table}\n{largest}"
+        return f"{table.to_string()}\n{largest}"
 
     def save(self, path: PathLike) -> None:
         """Write the side of each image as CSV with the columns ``ID`` and ``SPLIT``.
