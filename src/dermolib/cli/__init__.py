@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 
 import dermolib
-from dermolib.cli import hair, prepare
+from dermolib.cli import audit, download, hair, prepare
 from dermolib.cli._words import FAILED, say
 
 __all__ = ["main"]
 
 _MISTAKE, _STOPPED = 2, 130
-_COMMANDS = (hair, prepare)
+_COMMANDS = (download, audit, hair, prepare)  # in the order of the pipeline
 _CONTINUES = "What is finished stays; the same command continues from there."
 _PATHS = (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError)
 
