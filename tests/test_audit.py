@@ -312,6 +312,23 @@ def test_a_near_duplicate_of_many_identical_files_counts_for_all_of_them(
     assert leaks_of(report) == {"near": (2, 1), "any": (2, 1)}
 
 
+def test_near_duplicates_of_a_crowd_count_although_not_all_pairs_are_listed(
+    tmp_path: Path,
+) -> None:
+    crowd = side(tmp_path, "train", count=40)
+    other = side(tmp_path, "test", start=500, count=8)
+    for row, table in [*((row, crowd) for row in range(40)), (0, other), (1, other)]:
+        image = picture(7)
+        image[0, row % 40] += np.uint8(1 + (table is other))
+        write_image(table["image_path"][row], image)
+    crowd["label"], other["label"] = 1, 1
+
+    report = checked(crowd, other)
+
+    assert leaks_of(report) == {"near": (40, 2), "any": (40, 2)}
+    assert len(report.duplicates) < 42 * 41 / 2
+
+
 def test_images_of_one_colour_are_no_duplicates_and_this_is_said(train: pd.DataFrame) -> None:
     for row, level in ((2, 10), (3, 200)):
         write_image(train["image_path"][row], np.full((60, 80, 3), level, np.uint8))

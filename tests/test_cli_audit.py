@@ -1,5 +1,6 @@
 """The command dermolib audit: what it reads, what it writes, and its exit codes."""
 
+import io
 import json
 import shlex
 from pathlib import Path
@@ -124,11 +125,27 @@ def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
     assert content["sides"] == {"train": 6, "test": 2}
 
 
+def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, _ = write_tables(tmp_path)
+    train.write_text("ID,LESION_ID,CLASS\na,\u9ed1,1\nb,\u9ed1,2\n", encoding="utf-8")
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", shown)
+
+    code = run(f"{train}")
+
+    shown.flush()
+    assert code == 1
+    assert b"?: a (train, MEL), b (train, NV)" in shown.buffer.getvalue()
+
+
 def test_a_mistake_is_one_sentence_and_the_exit_code_2(
     challenge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train, test = write_tables(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "old.json").mkdir()
     mistakes = {
         f"{tmp_path / 'gone.csv'}": f"Expected `{tmp_path / 'gone.csv'}` to exist, but it does no",
         f"{tmp_path / 'empty'}": f"Expected `{tmp_path / 'empty' / 'metadataTrain.csv'}` to exist",
@@ -137,7 +154,9 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
         f"{challenge} --images X": "Expected `--images` to be left out beside the folder of a ch",
         f"{train} --no-images --images X": "Expected `--no-images` to be given without a folder",
         f"{train} --test-images X": "Expected `--test-images` to be given beside TEST, but got it",
-        f"{train} --json a.txt": "Expected `--json` to be a file ending in .json, but got a.txt.",
+        f"{train} --json a.txt": "Expected `--json` to be a file ending in .json that can be writ",
+        f"{train} --json {tmp_path / 'old.json'}": "Expected `--json` to be a file ending in .json",
+        f"{train} --json {train / 'a.json'}": "Expected `--json` to be a file ending in .json that",
         f"{train} --fail-on leak": "Expected `fail_on` to be one of 'leaks', 'conflicts', ",
         f"{train} --workers 0": "Expected `workers` to be an integer of 1 or more, but got 0.",
     }

@@ -1,6 +1,7 @@
 """The command ``dermolib audit``: what leaks between the sides of a data set, and what is wrong."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 from dermolib.cli._words import FAILED, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 __all__ = ["add"]
@@ -55,8 +58,10 @@ def _run(given: argparse.Namespace) -> int:
     from dermolib._checks import expected
     from dermolib.datasets.audit import audit
 
-    if given.json is not None and Path(given.json).suffix.lower() != ".json":
-        raise ValueError(expected("--json", "a file ending in .json", given.json))
+    if given.json is not None and not _writable(Path(given.json)):
+        raise ValueError(
+            expected("--json", "a file ending in .json that can be written", given.json)
+        )
     _check(given)
     sides = _folder(given) if Path(given.train).is_dir() else _files(given)
     report = audit(
@@ -69,10 +74,23 @@ def _run(given: argparse.Namespace) -> int:
     if given.json is not None:
         report.save(given.json)
     if not given.quiet:
-        sys.stdout.write(f"{report}\n")
+        # A name may have characters that the terminal lacks, which is no reason to lose the page
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))
     if report.failed:
         return say(given, report.verdict, FAILED)
     return 0
+
+
+def _writable(path: "Path") -> bool:
+    """Tell early whether the report can be written, since an audit may take an hour."""
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    return (
+        path.suffix.lower() == ".json"
+        and not path.is_dir()
+        and place.is_dir()
+        and os.access(place, os.W_OK)
+    )
 
 
 def _chosen(fail_on: list[str] | None) -> Sequence[str]:

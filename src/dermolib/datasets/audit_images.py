@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._types import Indices
-from dermolib.datasets.audit_leaks import Flags, pairs_of_sides
+from dermolib.datasets.audit_leaks import Flags, on_both, pairs_of_sides
 from dermolib.datasets.audit_sides import UNKNOWN, Sides, class_name
 from dermolib.datasets.duplicates import find_duplicates
 from dermolib.datasets.inspection import STATES, Inspection, note_words
@@ -32,7 +32,7 @@ _PAIR_COLUMNS = (
 _CONFLICT_COLUMNS = ("kind", "lesion", "ids", "sides", "classes", "distance")
 _PROBLEM_COLUMNS = ("side", "id", "image_path", "kind", "reason", "detail")
 _NOTE_COLUMNS = ("side", "id", "image_path", "note")
-
+_CROWD = 32  # near-duplicates of one image from which on not all of its pairs are listed
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +42,8 @@ class Pairs:
     """Pairs of images that show the same picture.
 
     Of many identical files each is paired with the first of its side and class, and these with
-    each other: with three files twice as many pairs would say no more.
+    each other: with three files twice as many pairs would say no more. Where an image has more than
+    32 near-duplicates, as augmented copies are, not all of its pairs are listed.
 
     Attributes:
         rows: Rows of the two images (P, 2), the smaller number first.
@@ -50,12 +51,14 @@ class Pairs:
         identical: Whether the files are identical to the byte (P,).
         alike: For each row the row that stands for it and its identical files (N,); the row itself
             where there are none.
+        crowd: Number of the group of each row of which not all pairs are listed (N,), -1 elsewhere.
     """
 
     rows: Indices
     distance: Floats
     identical: npt.NDArray[np.bool_]
     alike: Indices
+    crowd: Indices
 
     def table(self, sides: Sides) -> pd.DataFrame:
         """Write the pairs as a table, ids beside rows."""
@@ -82,6 +85,8 @@ class Pairs:
             chosen = (side == pair).all(axis=1) & (self.identical == identical)
             flagged = np.zeros(len(sides), np.bool_)
             flagged[self.rows[chosen]] = True
+            if not identical:
+                flagged |= on_both(self.crowd, sides, pair)
             flags[pair] = flagged[self.alike]
         return flags
 
@@ -124,13 +129,15 @@ def same_pictures(sides: Sides, rows: Indices, found: Inspection, *, tolerance: 
     linked = [(number, first) for first, number in enumerate(stand_in.tolist()) if number != first]
     identical = rows[np.array([*linked, *_within(content, chosen)], np.intp).reshape(-1, 2)]
     hashed = chosen[found.hashed[good][chosen]]
-    near, distance = _near(found.hash[good], content, hashed, tolerance)
+    near, distance, crowded = _near(found.hash[good], content, hashed, tolerance)
+    crowd = np.full(len(sides), -1)
+    crowd[rows[hashed]] = crowded
     pairs = np.concatenate([identical, rows[near]])
     pairs.sort(axis=1)
     distances = np.concatenate([np.zeros(len(identical)), distance])
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     byte_for_byte = np.arange(len(pairs)) < len(identical)
-    return Pairs(pairs[order], distances[order], byte_for_byte[order], alike)
+    return Pairs(pairs[order], distances[order], byte_for_byte[order], alike, crowd)
 
 
 def _first_of_each(keys: npt.NDArray[Any]) -> Indices:
@@ -154,19 +161,24 @@ def _within(content: Indices, chosen: Indices) -> list[tuple[int, int]]:
 
 def _near(
     hashes: npt.NDArray[np.uint8], content: Indices, hashed: Indices, tolerance: float
-) -> tuple[Indices, Floats]:
-    """Find near-duplicates that are not identical."""
-    found = find_duplicates(hashes[hashed], tolerance=tolerance)
+) -> tuple[Indices, Floats, Indices]:
+    """Find near-duplicates that are not identical, and groups of which not all pairs are listed."""
+    found = find_duplicates(hashes[hashed], tolerance=tolerance, most=_CROWD)
+    groups = found.groups(len(hashed))
+    many = np.bincount(found.pairs.ravel(), minlength=len(hashed)) >= _CROWD
+    crowd = np.where(np.isin(groups, groups[many]), groups, -1)
     pairs = hashed[found.pairs]
     other = content[pairs[:, 0]] != content[pairs[:, 1]]
-    return pairs[other], found.distances[other]
+    return pairs[other], found.distances[other], crowd
 
 
 def no_pairs(sides: Sides) -> Pairs:
     """Make the pairs of images that were not compared: none."""
     nothing = np.empty(0, np.intp)
     alike = np.arange(len(sides))
-    return Pairs(nothing.reshape(0, 2), np.empty(0), np.empty(0, np.bool_), alike)
+    return Pairs(
+        nothing.reshape(0, 2), np.empty(0), np.empty(0, np.bool_), alike, np.full(len(sides), -1)
+    )
 
 
 def conflicts(sides: Sides, pairs: Pairs) -> pd.DataFrame:

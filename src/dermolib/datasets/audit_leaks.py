@@ -10,7 +10,7 @@ import pandas as pd
 from dermolib._types import Indices
 from dermolib.datasets.audit_sides import Sides
 
-__all__ = ["SHARED", "leak_counts", "pairs_of_sides", "shared"]
+__all__ = ["SHARED", "leak_counts", "on_both", "pairs_of_sides", "shared"]
 
 SHARED: tuple[str, ...] = ("lesion", "patient", "id", "origin")
 """Columns whose values no two sides may share."""
@@ -41,12 +41,10 @@ def shared(sides: Sides, column: str) -> tuple[pd.DataFrame, dict[tuple[int, int
     found = []
     flags: dict[tuple[int, int], Flags] = {}
     for pair in pairs_of_sides(sides):
-        both = _on_both(code, sides, pair)
+        flags[pair] = on_both(code, sides, pair)
         if column == "origin":
-            made = sides.column("made_from") != ""
-            of_pair = np.isin(sides.side, pair)
-            both = np.intersect1d(both, code[made & of_pair])
-        flags[pair] = np.isin(code, both) & np.isin(sides.side, pair)
+            made = flags[pair] & (sides.column("made_from") != "")
+            flags[pair] &= np.isin(code, code[made])
         found.append(_listed(sides, column, code, names, pair, flags[pair]))
     nothing = pd.DataFrame(columns=pd.Index(_names(column)))
     return pd.concat(found, ignore_index=True) if found else nothing, flags
@@ -81,9 +79,11 @@ def _codes(sides: Sides, column: str) -> tuple[Indices, npt.NDArray[np.object_]]
     return code, np.asarray(names, dtype=object)
 
 
-def _on_both(code: Indices, sides: Sides, pair: tuple[int, int]) -> Indices:
+def on_both(code: Indices, sides: Sides, pair: tuple[int, int]) -> Flags:
+    """Flag the rows of two sides whose code stands on both of them (N,); below 0 is no code."""
     first, second = (np.unique(code[(sides.side == side) & (code >= 0)]) for side in pair)
-    return np.intersect1d(first, second, assume_unique=True)
+    both = np.intersect1d(first, second, assume_unique=True)
+    return np.asarray(np.isin(code, both) & np.isin(sides.side, pair))
 
 
 def _listed(

@@ -20,7 +20,7 @@ _LONGEST = 40
 
 def plain(text: object, most: int = _LONGEST) -> str:
     """Make a text fit for a page: no control characters, which may move a cursor, and not long."""
-    shown = "".join(one if one.isprintable() else "\ufffd" for one in str(text))
+    shown = "".join(one if one.isprintable() else "?" for one in str(text))
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
