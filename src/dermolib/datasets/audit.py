@@ -77,7 +77,7 @@ def audit(
         images: Whether to read the files.
         duplicates: Whether to look for images that show the same picture.
         tolerance: How far the fingerprints of near-duplicates may be apart, 0..0.5, see
-            `dermolib.datasets.duplicates.find_duplicates`.
+            `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
             ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``, and further
             ``"metadata"`` and ``"shift"``.
@@ -94,7 +94,9 @@ def audit(
 
     References:
         Why a lesion on both sides makes a score too good: Kaufman et al., Leakage in data mining,
-        ACM TKDD 6(4), 2012, https://doi.org/10.1145/2382577.2382579.
+        ACM TKDD 6(4), 2012, https://doi.org/10.1145/2382577.2382579. Shifts against random splits
+        of whole groups: Gail et al., Statistics in Medicine 15(11), 1996,
+        https://doi.org/10.1002/(SICI)1097-0258(19960615)15:11%3C1069::AID-SIM220%3E3.0.CO;2-Q.
 
     Examples:
         >>> train = pd.DataFrame({"id": ["a", "b", "c"], "lesion": ["L1", "L2", "L2"]})

@@ -57,7 +57,10 @@ class AuditReport:
         class_counts: Images of each class (row) on each side (column); ``unknown`` last.
         gaps: Rows without a value: ``side``, ``column``, ``missing``, ``images``.
         sizes: Images of each ``height``, ``width``, ``mode`` and ``format`` on each side.
-        shifts: How far the sides differ, see `dermolib.datasets.shifts.find_shifts`.
+        shifts: How far two sides are apart in each ``column``: ``distance`` in 0..1 by ``measure``,
+            ``chance`` (what 95 of 100 random splits by patient, lesion or image stay within),
+            ``p_value``, ``reading`` (``"none"``, ``"small"``, ``"moderate"`` or ``"large"``), how
+            many values each side knows, medians of ages, and the value whose shares differ most.
         files: What was found of each file: ``side``, ``id``, ``image_path``, ``state``,
             ``height``, ``width``, ``size`` in bytes, ``mode``, ``format``.
         checked: ``"images"`` where files were read, ``"duplicates"`` where pictures were compared.
