@@ -42,7 +42,7 @@ from dermolib.datasets.download import download
 files = (Archive("a.csv", "all", (sys.argv[1],)),)
 collection = Collection("own", "", "", "", "", files)
 try:
-    download(collection, sys.argv[2], progress=False, patience=Patience(timeout=60))
+    download(collection, sys.argv[2], progress=False, patience=Patience(timeout=3600))
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -506,7 +506,7 @@ _NOTES = '{"format": "dermolib-downloads-1", "files": %s}'
         "",
         "[]",
         "{}",
-        '{"format": "other"}',
+        '{"format": "other", "files": {}}',
         _NOTES % "[1]",
         _NOTES % '{"a": 3}',
         _NOTES % '{"a": {"size": 1}}',
@@ -582,7 +582,7 @@ def test_the_bar_ends_at_the_sum_of_all_bytes(
 
 
 def interrupt(server: Server, folder: Path, number: int) -> int:
-    """Let a process fetch half a file and wait for the rest, and send it a signal; its status."""
+    """Let a process fetch half a file and wait for the rest, and send it a signal."""
     url = server.put("a.csv", LONG, Answer(drop=2000, stall=True))
     command = [sys.executable, "-c", _CHILD, url, str(folder)]
     part = folder / "a.csv.part"
@@ -591,7 +591,10 @@ def interrupt(server: Server, folder: Path, number: int) -> int:
             assert child.poll() is None
             time.sleep(0.02)
         child.send_signal(number)
-    return child.returncode
+        try:
+            return child.wait(timeout=60)  # the server would be waited for much longer
+        finally:
+            child.kill()
 
 
 def test_an_interrupted_call_ends_soon_and_the_next_one_goes_on(

@@ -309,7 +309,7 @@ def damage_encoding(archive: Path) -> None:
 
 
 def damage_local_encoding(archive: Path) -> None:
-    patched(archive, 9, b"\x08")
+    patched(archive, 7, b"\x08", signature=b"PK\x03\x04")
     patched(archive, 30, b"\xff\xfe\xfa", signature=b"PK\x03\x04")
 
 
