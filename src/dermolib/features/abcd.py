@@ -236,7 +236,7 @@ def _folded(mask: _Lab, lab: _Lab, axis: int) -> tuple[float, float]:
     difference = np.linalg.norm(lab - np.flip(lab, axis), axis=2)
     color = float((difference * both).sum()) / shared if shared else 0.0
     alone = np.abs(mask - other).sum(dtype=np.float64) / (2 * mask.sum(dtype=np.float64))
-    return float(alone), color
+    return min(1.0, float(alone)), color
 
 
 def _smooth(lab: _Lab, mask: _Grey) -> _Lab:

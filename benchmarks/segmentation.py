@@ -1,0 +1,192 @@
+"""The benchmark of lesion masks: do they agree with masks that people drew, and what follows?
+
+    python benchmarks/segmentation.py --data DIR
+    python benchmarks/segmentation.py --data DIR --gallery lesions.jpg
+
+Three looks: ten ways on all images of ISIC 2018 task 1, whose sorted ids are dealt alternately (the
+first, third, and so on chose the constants of `segment_lesion`, the others report); the masks of
+the challenge's training images; and what the ABCD descriptors say of the diagnosis, by masks that
+people drew and by masks that were found.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from dermolib._checks import DatasetNotFoundError
+from dermolib._types import Image
+from dermolib.features import abcd_table
+from dermolib.images import read_image, read_mask, write_image
+from dermolib.preprocessing import segment_lesion
+from hair_parts.images import default_data, part_of
+from segmentation_parts.descriptors import descriptor_rows
+from segmentation_parts.scoring import ENOUGH, Scores, score
+from segmentation_parts.ways import OURS, PLAIN, WAYS
+
+_Pair = tuple[Path, Path]
+
+_TABLES = ("ways", "challenge", "descriptors")
+_ROWS = 2  # of a gallery: the worst, and some at random
+_COLUMNS = 12
+_TILE = 240  # px
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measure lesion masks and descriptors.")
+    parser.add_argument("--data", type=Path, default=default_data(), help="folder of the images")
+    parser.add_argument("--tables", nargs="+", choices=_TABLES, default=_TABLES, help="which ones")
+    parser.add_argument("--limit", type=int, help="use at most so many images of each list")
+    parser.add_argument("--workers", type=int, default=1, help="workers for the descriptors")
+    parser.add_argument("--gallery", type=Path, help="draw the worst and some others, no tables")
+    given = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    try:
+        if given.gallery is not None:
+            _draw_gallery(_drawn(given.data)[: given.limit], given.gallery)
+            return
+        for table in _tables(given.data, given.tables, given.limit, given.workers):
+            print(table, flush=True)
+    except DatasetNotFoundError as error:
+        parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA.")
+
+
+def _tables(data: Path, tables: Sequence[str], limit: int | None, workers: int) -> Iterator[str]:
+    if "ways" in tables:
+        pairs = _drawn(data)[:limit]
+        yield _way_table(pairs, score(pairs, WAYS))
+    if "challenge" in tables:
+        pairs = _challenge(data)[:limit]
+        few = {name: WAYS[name] for name in (PLAIN, OURS)}
+        yield _challenge_table(pairs, score(pairs, few), _tuning(_drawn(data)))
+    if "descriptors" in tables:
+        yield _descriptor_table(data, _challenge(data)[:limit], workers)
+
+
+def _drawn(data: Path) -> list[_Pair]:
+    folder = data / "isic2018_task1"
+    images = sorted((folder / "images").glob("*.jpg"))
+    if not images:
+        raise DatasetNotFoundError(folder, "images/ID.jpg and masks/ID_segmentation.png")
+    return [(path, folder / "masks" / f"{path.stem}_segmentation.png") for path in images]
+
+
+def _challenge(data: Path) -> list[_Pair]:
+    folder = data / "isic_challenge" / "Train"
+    images = sorted(folder.glob("*.jpg"))
+    if not images:
+        raise DatasetNotFoundError(folder, "ID.jpg and ID_seg.png")
+    return [(path, path.with_name(f"{path.stem}_seg.png")) for path in images]
+
+
+def _tuning(pairs: list[_Pair]) -> set[str]:
+    return set(part_of([image.stem for image, _ in pairs], "tuning"))
+
+
+def _way_table(pairs: list[_Pair], scores: dict[str, Scores]) -> str:
+    tuning = np.isin([image.stem for image, _ in pairs], list(_tuning(pairs)))
+    plain = scores[PLAIN].seconds
+    rows = []
+    for name, found in scores.items():
+        halves = [f"{found.jaccard[half].mean():.3f}" for half in (tuning, ~tuning)]
+        ms, ratio = 1e3 * np.median(found.seconds), np.median(found.seconds / plain)
+        rows.append([name, *_summary(found), *halves, f"{ms:.1f}", f"{ratio:.2f}"])
+    head = [f"{len(pairs)} images of ISIC 2018 task 1", *_HEAD]
+    head += ["Jaccard, tuning half", "reporting half", "ms", "time over plain Otsu"]
+    return _table(head, rows)
+
+
+def _challenge_table(pairs: list[_Pair], scores: dict[str, Scores], tuning: set[str]) -> str:
+    unseen = ~np.isin([image.stem for image, _ in pairs], list(tuning))
+    rows = [
+        [name, *_summary(found), f"{found.jaccard[unseen].mean():.3f}"]
+        for name, found in scores.items()
+    ]
+    head = [f"{len(pairs)} images of isic_challenge/Train", *_HEAD]
+    return _table([*head, f"Jaccard, {unseen.sum()} not in the tuning half"], rows)
+
+
+_HEAD = [
+    "mean Jaccard (95 % interval)",
+    "median",
+    "mean Dice",
+    f"0 below {ENOUGH}",
+    f"below {ENOUGH}, %",
+]
+
+
+def _summary(found: Scores) -> list[str]:
+    return [
+        found.interval(),
+        f"{np.median(found.jaccard):.3f}",
+        f"{found.dice.mean():.3f}",
+        f"{found.thresholded.mean():.3f}",
+        f"{100 * (found.jaccard < ENOUGH).mean():.1f}",
+    ]
+
+
+def _descriptor_table(data: Path, pairs: list[_Pair], workers: int) -> str:
+    folder = data / "isic_challenge"
+    labels = pd.read_csv(folder / "metadataTrain.csv", index_col="ID")["CLASS"]
+    lesions = pd.read_csv(folder / "lesion_ids.csv", index_col="ID")["LESION_ID"]
+    tables = {
+        "drawn by people": abcd_table(_samples(pairs, masks=True), workers=workers, progress=False),
+        OURS: abcd_table(
+            _samples(pairs, masks=False), segment=segment_lesion, workers=workers, progress=False
+        ),
+    }
+    ids = [image.stem for image, _ in pairs]
+    groups = lesions.reindex(ids).fillna(pd.Series(ids, index=ids))
+    rows = descriptor_rows(tables, labels.loc[ids].to_numpy(), groups.to_numpy(object))
+    head = ["masks", "descriptors", "classifier", "balanced accuracy (95 % interval)"]
+    empty = int(tables[OURS].isna().all(axis=1).sum())
+    title = f"{len(ids)} images, {groups.nunique()} lesions, five folds; {empty} masks are empty.\n"
+    return f"{title}\n{_table(head, list(rows))}"
+
+
+def _samples(pairs: list[_Pair], *, masks: bool) -> Iterator[dict[str, object]]:
+    for image_path, mask_path in pairs:
+        sample: dict[str, object] = {"id": image_path.stem, "image": read_image(image_path)}
+        if masks:
+            sample["mask"] = read_mask(mask_path)
+        yield sample
+
+
+def _draw_gallery(pairs: list[_Pair], path: Path) -> None:
+    """Draw the outlines of people in green and those found in red: the worst, then some others."""
+    found = score(pairs, {OURS: WAYS[OURS]})[OURS].jaccard
+    worst = np.argsort(found)[:_COLUMNS]
+    others = np.random.default_rng(0).choice(len(pairs), min(_COLUMNS, len(pairs)), replace=False)
+    sheet = np.full((_ROWS * _TILE, _COLUMNS * _TILE, 3), 255, np.uint8)
+    for row, chosen in enumerate((worst, others)):
+        for column, number in enumerate(chosen):
+            tile = _tile(pairs[number], f"{found[number]:.2f}")
+            sheet[row * _TILE : (row + 1) * _TILE, column * _TILE : (column + 1) * _TILE] = tile
+    write_image(path, sheet)
+
+
+def _tile(pair: _Pair, words: str) -> Image:
+    image_path, mask_path = pair
+    image = read_image(image_path)
+    tile = np.asarray(cv2.resize(image, (_TILE, _TILE), interpolation=cv2.INTER_AREA), np.uint8)
+    for mask, color in ((read_mask(mask_path), (0, 255, 0)), (segment_lesion(image), (255, 0, 0))):
+        small = cv2.resize(mask * np.uint8(255), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+        outlines, _ = cv2.findContours(
+            (small >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(tile, outlines, -1, color, 2)
+    cv2.putText(tile, words, (5, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1)
+    return tile
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
