@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from sphinx.util.nodes import make_refnode
 
 import dermolib
 from dermolib.augmentation import list_presets, preset
-from dermolib.datasets import draw_sample
-from dermolib.reporting.plots import plot_samples, save_figure
+from dermolib.datasets import ISICDataset, make_synthetic_challenge
+from dermolib.reporting import plot_class_sheet, plot_exploration, plot_samples, save_figure
+from dermolib.synthetic import draw_sample
 
 project = "dermolib"
 author = "The dermolib authors"
@@ -82,7 +84,18 @@ def draw_presets(app: Sphinx) -> None:
         save_figure(plot_samples(draws), target, dpi=90)
 
 
+def draw_exploration(app: Sphinx) -> None:
+    """Draw the exploration of a small synthetic challenge, which is drawn itself."""
+    target = Path(app.srcdir) / "_generated"
+    with tempfile.TemporaryDirectory() as folder:
+        root = make_synthetic_challenge(folder, images_per_class=8, image_size=120, seed=0)
+        sides = {side: ISICDataset.from_challenge(root, side) for side in ("train", "test")}
+        save_figure(plot_exploration(sides), target / "exploration.png", dpi=90)
+        save_figure(plot_class_sheet(sides["train"]), target / "class_sheet.png", dpi=90)
+
+
 def setup(app: Sphinx) -> None:
     """Register what the pages need."""
     app.connect("builder-inited", draw_presets)
+    app.connect("builder-inited", draw_exploration)
     app.connect("missing-reference", find_by_last_name)

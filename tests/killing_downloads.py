@@ -15,8 +15,8 @@ from typing import Any
 
 from dermolib._fetch import Patience
 from dermolib._part import Part
-from dermolib.datasets.archives import Archive, Collection
-from dermolib.datasets.download import download
+from dermolib.downloading.archives import Archive, Collection
+from dermolib.downloading.run import download
 from fetch_server import Server, serving
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir", "os.rmdir"}

@@ -32,6 +32,10 @@ _ALLOWED = {
     ("training", "models"),  # Trainer.load rebuilds the model that a checkpoint describes
     ("evaluation", "metrics"),
     ("folders", "preprocessing"),  # a folder is cleaned image by image
+    # `dermolib.datasets` names what its neighbours do with data sets, for users; nothing else
+    ("datasets", "auditing"),
+    ("datasets", "downloading"),
+    ("datasets", "synthetic"),
     ("augmentation", "preprocessing"),  # the cast of the light is removed by a random share
 }
 _STAGES = sorted(  # the command line may know everything

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib._types import Image
+from dermolib.auditing.run import FINDINGS, AuditReport, audit
 from dermolib.datasets import ISICDataset, read_challenge_table
-from dermolib.datasets.audit import FINDINGS, AuditReport, audit
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import read_image, resize_image, write_image
 

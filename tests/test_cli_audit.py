@@ -170,7 +170,7 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
 
 
 def test_help_names_all_that_can_make_it_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    from dermolib.datasets.audit import FINDINGS
+    from dermolib.auditing.run import FINDINGS
 
     with pytest.raises(SystemExit, match=r"^0$"):
         run("--help")

@@ -26,10 +26,10 @@ from dermolib._fetch import Patience, Stopped
 from dermolib._part import Part
 from dermolib._runs import only_run
 from dermolib.cli import download as command
-from dermolib.datasets import archives
-from dermolib.datasets._threads import in_threads
-from dermolib.datasets.archives import Archive, Collection, find_collection, list_files
-from dermolib.datasets.download import Download, _Run, download, list_collections
+from dermolib.downloading import archives
+from dermolib.downloading._threads import in_threads
+from dermolib.downloading.archives import Archive, Collection, find_collection, list_files
+from dermolib.downloading.run import Download, _Run, download, list_collections
 from fetch_server import Answer, Server, serving
 
 _QUICK = Patience(attempts=3, pause=0, timeout=5)
@@ -37,8 +37,8 @@ _CSV = b"image,MEL\nISIC_0000001,1\n" * 20
 _CHILD = """
 import sys
 from dermolib._fetch import Patience, Stopped
-from dermolib.datasets.archives import Archive, Collection
-from dermolib.datasets.download import download
+from dermolib.downloading.archives import Archive, Collection
+from dermolib.downloading.run import download
 files = (Archive("a.csv", "all", (sys.argv[1],)),)
 collection = Collection("own", "", "", "", "", files)
 try:
@@ -454,8 +454,8 @@ def test_a_large_file_is_known_again_by_its_size_and_time(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     get(collection(server), folder)
-    monkeypatch.setattr("dermolib.datasets.download._SMALL", 10)
-    monkeypatch.setattr("dermolib.datasets.download.digest_of", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr("dermolib.downloading.run._SMALL", 10)
+    monkeypatch.setattr("dermolib.downloading.run.digest_of", lambda *_: pytest.fail("was read"))
 
     get(collection(server), folder)
 
@@ -702,11 +702,16 @@ def test_nothing_else_in_the_library_fetches_a_collection() -> None:
     for path in root.rglob("*.py"):
         nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-        if modules & {"dermolib.datasets.download", "dermolib._fetch", "dermolib._web"}:
+        if modules & {
+            "dermolib.downloading",
+            "dermolib.downloading.run",
+            "dermolib._fetch",
+            "dermolib._web",
+        }:
             users.add(str(path.relative_to(root)))
 
-    users -= {"datasets/__init__.py"}  # names it, and calls nothing
-    assert users == {"_fetch.py", "datasets/download.py", "cli/download.py"}
+    users -= {"datasets/__init__.py", "downloading/__init__.py"}  # name it, and call nothing
+    assert users == {"_fetch.py", "downloading/run.py", "cli/download.py"}
 
 
 def run_command(*words: str) -> int:

@@ -13,8 +13,8 @@ from dermolib._types import Image
 from dermolib.datasets import duplicates
 from dermolib.datasets.duplicates import find_duplicates
 from dermolib.datasets.hashing import perceptual_hash
-from dermolib.datasets.lesions import draw_lesion
 from dermolib.images import read_image, write_image
+from dermolib.synthetic.lesions import draw_lesion
 from drawing import noise_image
 
 _BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -11,10 +11,10 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.morphology import closing, disk
 
 from dermolib._types import Image, Mask
-from dermolib.datasets import draw_hair
 from dermolib.images import read_image
 from dermolib.preprocessing import fill as module
 from dermolib.preprocessing.fill import fill_mask, list_fills
+from dermolib.synthetic import draw_hair
 from drawing import noise_image
 
 FILLS = ["closing", "navier_stokes", "pyramid", "telea"]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib._types import Image, Mask
-from dermolib.datasets import draw_hair
 from dermolib.preprocessing.fill import fill_mask
 from dermolib.preprocessing.fill_torch import fill_batch
+from dermolib.synthetic import draw_hair
 
 gpu = pytest.mark.gpu
 

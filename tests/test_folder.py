@@ -30,7 +30,6 @@ from dermolib import listing
 from dermolib._checks import DatasetNotFoundError
 from dermolib._runs import only_run
 from dermolib._types import Image
-from dermolib.datasets import draw_hair
 from dermolib.folders import cleaning
 from dermolib.folders.cleaning import FORMATS, Cleaning
 from dermolib.folders.hair import remove_hair_from_folder
@@ -40,6 +39,7 @@ from dermolib.folders.report import FolderReport, Tally
 from dermolib.images import read_image, read_mask, write_image, write_mask
 from dermolib.listing import SUFFIXES, list_images
 from dermolib.preprocessing.occlusion import occlusion_removal
+from dermolib.synthetic import draw_hair
 
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
 OUTPUTS = ["a.jpg", "bare.jpg", "scan.png", "sub/B.PNG", "sub/deep/c.png"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib.datasets.hair import VISIBLE_CHANGE, draw_hair, keep_visible
+from dermolib.synthetic.hair import VISIBLE_CHANGE, draw_hair, keep_visible
 
 
 def _skin(height: int = 64, width: int = 80) -> np.ndarray[Any, np.dtype[np.uint8]]:

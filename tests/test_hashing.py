@@ -13,8 +13,8 @@ from scipy.fft import dctn
 
 from dermolib._types import Image
 from dermolib.datasets.hashing import HASH_BYTES, SCALE, orientations, perceptual_hash
-from dermolib.datasets.lesions import draw_lesion
 from dermolib.images import read_image
+from dermolib.synthetic.lesions import draw_lesion
 from drawing import noise_image
 
 Hash = npt.NDArray[np.uint8]

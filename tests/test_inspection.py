@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images, note_words
 from dermolib.datasets.hashing import HASH_BYTES, perceptual_hash
-from dermolib.datasets.inspection import NOTES, STATES, Inspection, inspect_images, note_words
 from dermolib.images import MAX_PIXELS, read_image, write_image
 from dermolib.preprocessing import prepare
 from drawing import noise_image
@@ -300,7 +300,7 @@ def test_a_decoder_that_fails_in_its_own_way_is_a_finding(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("dermolib.datasets.inspection.decode_image", fail)
+    monkeypatch.setattr("dermolib.auditing.inspection.decode_image", fail)
 
     assert state_of(tmp_path / "a.jpg") == ("unreadable", "it is damaged or cut off (JPEG)")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib.datasets._drawing import paint, ribbon, step, waves
-from dermolib.datasets.lesions import check_image_size, draw_lesion
 from dermolib.diagnoses import DIAGNOSES
+from dermolib.synthetic._drawing import paint, ribbon, step, waves
+from dermolib.synthetic.lesions import check_image_size, draw_lesion
 
 _CODES = {diagnosis.code: diagnosis.index for diagnosis in DIAGNOSES}
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from dermolib._types import Image, Mask
-from dermolib.datasets.hair import draw_hair
 from dermolib.images import read_image
 from dermolib.preprocessing.line import find_lines
+from dermolib.synthetic.hair import draw_hair
 from drawing import noise_image
 
 

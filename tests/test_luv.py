@@ -13,7 +13,6 @@ from skimage.measure import label
 from skimage.morphology import closing, disk
 
 from dermolib._types import Image, Mask
-from dermolib.datasets import draw_hair
 from dermolib.images import read_image
 from dermolib.preprocessing import luv
 from dermolib.preprocessing.luv import (
@@ -24,6 +23,7 @@ from dermolib.preprocessing.luv import (
     find_luv,
     scaled_radius,
 )
+from dermolib.synthetic import draw_hair
 from drawing import noise_image
 
 DEFAULTS = {"radius": 5.0, "low": 8.0, "high": 14.0, "min_area": 120.0}

@@ -10,12 +10,12 @@ from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotati
 from torchvision.transforms import v2
 
 from dermolib._types import Image
-from dermolib.datasets.hair import draw_hair
 from dermolib.preprocessing import (
     OcclusionRemoval,
     occlusion_mask,
     occlusion_removal,
 )
+from dermolib.synthetic.hair import draw_hair
 from drawing import noise_image
 
 METHODS = ["luv", "unet"]

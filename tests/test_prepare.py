@@ -30,7 +30,6 @@ import killing
 from dermolib._checks import DatasetNotFoundError
 from dermolib._runs import only_run
 from dermolib._types import Image
-from dermolib.datasets import draw_hair
 from dermolib.images import (
     read_image,
     read_mask,
@@ -51,6 +50,7 @@ from dermolib.preprocessing.border import Box
 from dermolib.preprocessing.packing import RECORD, RECORDS, Packing, RowWriter
 from dermolib.preprocessing.steps import Pipeline
 from dermolib.store import PreparedStore, is_store, load_image
+from dermolib.synthetic import draw_hair
 from drawing import noise_image
 
 FILES = ["a.jpg", "b.png", "scan.tif", "sub/c.PNG", "sub/deep/d.bmp"]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dermolib.datasets.audit_sides import gather
-from dermolib.datasets.shifts import LARGE, SMALL, find_shifts
+from dermolib.auditing.shifts import LARGE, SMALL, find_shifts
+from dermolib.auditing.sides import gather
 
 
 def frame(**columns: Any) -> pd.DataFrame:

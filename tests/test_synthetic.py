@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermolib.datasets import synthetic
-from dermolib.datasets.hair import VISIBLE_CHANGE
 from dermolib.datasets.isic import ISICDataset
-from dermolib.datasets.synthetic import draw_sample, make_synthetic_challenge
 from dermolib.images import read_image, read_mask, whole_file
+from dermolib.synthetic import challenge as synthetic
+from dermolib.synthetic.challenge import draw_sample, make_synthetic_challenge
+from dermolib.synthetic.hair import VISIBLE_CHANGE
 
 _COLUMNS = ["ID", "SEX", "AGE", "POSITION"]
 
@@ -264,7 +264,7 @@ def test_the_training_table_is_written_after_everything_else(
         written.append(path.name)
         return write(path)
 
-    monkeypatch.setattr("dermolib.datasets.synthetic.whole_file", record)
+    monkeypatch.setattr("dermolib.synthetic.challenge.whole_file", record)
     make_synthetic_challenge(tmp_path, images_per_class=1, image_size=32)
 
     assert len(written) == 4

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dermolib._checks import DatasetNotFoundError
-from dermolib.datasets import COLUMNS, METADATA_NAMES, metadata_vectors, read_challenge_table, read_table
+from dermolib.datasets import (
+    COLUMNS,
+    METADATA_NAMES,
+    metadata_vectors,
+    read_challenge_table,
+    read_table,
+)
 from dermolib.datasets.groups import group_names
 
 HEADER = "ID,CLASS,SEX,AGE,POSITION\n"
@@ -166,7 +172,9 @@ def test_metadata_become_numbers_with_a_flag_for_each_that_is_missing() -> None:
 
 
 def test_a_group_is_the_lesion_or_the_image_or_the_source_of_the_image() -> None:
-    table = pd.DataFrame({"id": ["A", "B", "C"], "lesion": ["L", "", ""], "made_from": ["", "", "B"]})
+    table = pd.DataFrame(
+        {"id": ["A", "B", "C"], "lesion": ["L", "", ""], "made_from": ["", "", "B"]}
+    )
 
     assert group_names(table).tolist() == ["L", "B", "B"]
 
@@ -185,7 +193,9 @@ def test_a_name_of_this_library_in_a_foreign_file_means_nothing(tmp_path: Path) 
 
 def test_a_group_is_followed_over_any_steps_of_augmentation() -> None:
     names = ["A", "A1", "A2", "Z1"]
-    table = pd.DataFrame({"id": names, "lesion": ["L", "", "", ""], "made_from": ["", "A", "A1", "Z"]})
+    table = pd.DataFrame(
+        {"id": names, "lesion": ["L", "", "", ""], "made_from": ["", "A", "A1", "Z"]}
+    )
 
     assert group_names(table).tolist() == ["L", "L", "L", "Z"]
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib._types import Image, Mask
-from dermolib.datasets.hair import draw_hair
 from dermolib.preprocessing import unet
 from dermolib.preprocessing.unet import find_hair, working_size
 from dermolib.preprocessing.unet_torch import HairUNet, load_network
+from dermolib.synthetic.hair import draw_hair
 from drawing import noise_image
 
 OPTIONS = {"threshold": 0.5, "certain": 0.6, "min_area": 20.0}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib.datasets._unpacking import Content, check_zip, unpacked
+from dermolib.downloading.unpacking import Content, check_zip, unpacked
 
 NAMES = ["a.jpg", "LICENSE.txt", "deep/er/b.jpg"]
 

@@ -15,7 +15,7 @@ import torch
 from dermolib._types import Image, Mask
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets
 from dermolib.augmentation._drawing import make_generators
-from dermolib.datasets import draw_sample
+from dermolib.synthetic import draw_sample
 
 __all__ = ["COST_SIZES", "SETTINGS", "Cost", "Timing", "time_parts", "time_presets"]
 

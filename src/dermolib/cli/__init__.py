@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = "a worker process was killed, which happens where memory runs out."
         return say(given, f"{words} {_CONTINUES} Try fewer workers.", FAILED)
     except OSError as error:
-        return say(given, f"{error}. {_CONTINUES}", FAILED)
+        return say(given, f"{str(error).rstrip('.')}. {_CONTINUES}", FAILED)
     return code
 
 

@@ -56,7 +56,7 @@ def _run(given: argparse.Namespace) -> int:
     from pathlib import Path
 
     from dermolib._checks import expected
-    from dermolib.datasets.audit import audit
+    from dermolib.auditing.run import audit
 
     if given.json is not None and not _writable(Path(given.json)):
         raise ValueError(
@@ -94,7 +94,7 @@ def _writable(path: "Path") -> bool:
 
 
 def _chosen(fail_on: list[str] | None) -> Sequence[str]:
-    from dermolib.datasets.audit_words import USUAL_FINDINGS
+    from dermolib.auditing.words import USUAL_FINDINGS
 
     if fail_on is None:
         return USUAL_FINDINGS

@@ -30,7 +30,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(given: argparse.Namespace) -> int:
     from dermolib._checks import expected
-    from dermolib.datasets.archives import list_collections, list_files
+    from dermolib.downloading import list_collections, list_files
 
     if given.list:
         sys.stdout.write(f"{list_files(given.collection)}\n")
@@ -43,7 +43,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _download(given: argparse.Namespace) -> int:
-    from dermolib.datasets.download import download
+    from dermolib.downloading import download
 
     done = download(
         given.collection,

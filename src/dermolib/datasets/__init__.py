@@ -3,9 +3,7 @@
 from dermolib._checks import DatasetNotFoundError
 from dermolib.datasets.columns import COLUMNS
 from dermolib.datasets.groups import group_names
-from dermolib.datasets.hair import draw_hair, keep_visible
 from dermolib.datasets.isic import ISICDataset
-from dermolib.datasets.lesions import draw_lesion
 from dermolib.datasets.merging import Merged, merge_tables
 from dermolib.datasets.metadata import METADATA_NAMES, SITES, metadata_vectors
 from dermolib.datasets.releases import (
@@ -17,29 +15,24 @@ from dermolib.datasets.releases import (
     read_isic2024,
 )
 from dermolib.datasets.splits import Grouped, Split, grouped_split, load_split
-from dermolib.datasets.synthetic import (
-    SyntheticSample,
-    draw_sample,
-    make_synthetic_challenge,
-)
 from dermolib.datasets.tables import read_table
+from dermolib.downloading import Download, download, list_collections
+from dermolib.synthetic import make_synthetic_challenge
 
 __all__ = [
     "COLUMNS",
     "METADATA_NAMES",
     "SITES",
     "DatasetNotFoundError",
+    "Download",
     "Grouped",
     "ISICDataset",
     "Merged",
     "Split",
-    "SyntheticSample",
-    "draw_hair",
-    "draw_lesion",
-    "draw_sample",
+    "download",
     "group_names",
     "grouped_split",
-    "keep_visible",
+    "list_collections",
     "load_split",
     "make_synthetic_challenge",
     "merge_tables",

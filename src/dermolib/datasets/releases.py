@@ -222,7 +222,7 @@ def read_isic2020(root: PathLike, split: str = "train") -> pd.DataFrame:
         [*truth, "train.csv"] if split == "train" else ["ISIC_2020_Test_Metadata.csv", "test.csv"]
     )
     places = [f"ISIC_2020_{part}_JPEG/{split}", f"ISIC_2020_{part}_JPEG", f"ISIC_2020_{part}_Input"]
-    places += [f"ISIC_2020_{part}_Input/{split}", f"jpeg/{split}", split]
+    places += [f"ISIC_2020_{part}_JPEG/ISIC_2020_{part}_Input", f"jpeg/{split}", split]
     layout = f"{names[0]} beside {split} or {places[0]}"
     path = _first(root, names, layout)
     if split == "train":

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dermolib.datasets.audit_words import WIDTH, aligned, images, percent, plain
+from dermolib.auditing.words import WIDTH, aligned, images, percent, plain
 from dermolib.diagnoses import DIAGNOSES
 
 __all__ = ["class_lines", "gap_lines", "shift_lines", "size_lines"]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._types import Indices
-from dermolib.datasets.audit_sides import Sides
+from dermolib.auditing.sides import Sides
 
 __all__ = ["SHARED", "leak_counts", "on_both", "pairs_of_sides", "shared"]
 

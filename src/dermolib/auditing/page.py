@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dermolib.datasets.audit_tables import class_lines, gap_lines, shift_lines, size_lines
-from dermolib.datasets.audit_words import USUAL_FINDINGS, WIDTH, images, percent, plain, some
+from dermolib.auditing.tables import class_lines, gap_lines, shift_lines, size_lines
+from dermolib.auditing.words import USUAL_FINDINGS, WIDTH, images, percent, plain, some
 
 if TYPE_CHECKING:
-    from dermolib.datasets.audit_report import AuditReport
+    from dermolib.auditing.report import AuditReport
 
 __all__ = ["page", "verdict"]
 

@@ -8,8 +8,8 @@ import pandas as pd
 
 from dermolib._checks import check_number
 from dermolib._types import Indices
-from dermolib.datasets.audit_leaks import pairs_of_sides
-from dermolib.datasets.audit_sides import UNKNOWN, Sides, class_name
+from dermolib.auditing.leaks import pairs_of_sides
+from dermolib.auditing.sides import UNKNOWN, Sides, class_name
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
 

@@ -14,10 +14,10 @@ from dermolib._checks import check_choice, check_number, expected
 from dermolib._fetch import Patience, Remote, Stopped, digest_of, fetch, forget
 from dermolib._runs import explained, only_run
 from dermolib._types import PathLike
-from dermolib.datasets._downloads import Journal, Record
-from dermolib.datasets._threads import in_threads
-from dermolib.datasets._unpacking import check_zip, unpacked
-from dermolib.datasets.archives import Archive, Collection, find_collection, list_collections
+from dermolib.downloading._journal import Journal, Record
+from dermolib.downloading._threads import in_threads
+from dermolib.downloading.archives import Archive, Collection, find_collection, list_collections
+from dermolib.downloading.unpacking import check_zip, unpacked
 
 __all__ = ["Download", "DownloadedFile", "download", "list_collections"]
 

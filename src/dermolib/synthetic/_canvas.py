@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from dermolib._types import Image
-from dermolib.datasets._drawing import Field, Points, blobs, paint, step, waves
+from dermolib.synthetic._drawing import Field, Points, blobs, paint, step, waves
 
 Color: TypeAlias = tuple[float, float, float]
 

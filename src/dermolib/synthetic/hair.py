@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dermolib._checks import check_image, check_number, expected
 from dermolib._types import Image, Mask
-from dermolib.datasets._drawing import Points, check_generator, paint, ribbon
+from dermolib.synthetic._drawing import Points, check_generator, paint, ribbon
 
 __all__ = ["VISIBLE_CHANGE", "draw_hair", "keep_visible"]
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._types import Indices
-from dermolib.datasets.audit_images import (
+from dermolib.auditing.images import (
     conflicts,
     file_table,
     no_pairs,
@@ -17,12 +17,12 @@ from dermolib.datasets.audit_images import (
     same_pictures,
     size_counts,
 )
-from dermolib.datasets.audit_leaks import SHARED, leak_counts, pairs_of_sides, shared
-from dermolib.datasets.audit_report import AuditReport
-from dermolib.datasets.audit_sides import METADATA, UNKNOWN, Sides, class_name, gather
-from dermolib.datasets.audit_words import FINDINGS, USUAL_FINDINGS
-from dermolib.datasets.inspection import Inspection, inspect_images
-from dermolib.datasets.shifts import SHIFT_COLUMNS, find_shifts
+from dermolib.auditing.inspection import Inspection, inspect_images
+from dermolib.auditing.leaks import SHARED, leak_counts, pairs_of_sides, shared
+from dermolib.auditing.report import AuditReport
+from dermolib.auditing.shifts import SHIFT_COLUMNS, find_shifts
+from dermolib.auditing.sides import METADATA, UNKNOWN, Sides, class_name, gather
+from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
 from dermolib.diagnoses import DIAGNOSES
 
 __all__ = ["FINDINGS", "AuditReport", "Tabled", "audit"]

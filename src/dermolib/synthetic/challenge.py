@@ -12,11 +12,11 @@ import numpy as np
 
 from dermolib._checks import check_number, expected
 from dermolib._types import Image, Mask, PathLike
-from dermolib.datasets._drawing import Field, check_generator, step
-from dermolib.datasets.hair import draw_hair, keep_visible
-from dermolib.datasets.lesions import check_image_size, draw_lesion
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file, write_image, write_mask
+from dermolib.synthetic._drawing import Field, check_generator, step
+from dermolib.synthetic.hair import draw_hair, keep_visible
+from dermolib.synthetic.lesions import check_image_size, draw_lesion
 
 __all__ = ["SyntheticSample", "draw_sample", "make_synthetic_challenge"]
 

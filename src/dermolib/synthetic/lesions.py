@@ -7,15 +7,15 @@ import numpy as np
 
 from dermolib._checks import check_number, expected
 from dermolib._types import Image, Mask
-from dermolib.datasets._canvas import Canvas, Form, develop, prepare
-from dermolib.datasets._drawing import (
+from dermolib.diagnoses import DIAGNOSES
+from dermolib.synthetic._canvas import Canvas, Form, develop, prepare
+from dermolib.synthetic._drawing import (
     Points,
     branching_vessel,
     check_generator,
     looped_vessel,
     step,
 )
-from dermolib.diagnoses import DIAGNOSES
 
 __all__ = ["check_image_size", "draw_lesion"]
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from dermolib._checks import check_number, expected
 from dermolib._types import PathLike
-from dermolib.datasets.audit_page import page, verdict
-from dermolib.datasets.audit_words import FINDINGS
+from dermolib.auditing.page import page, verdict
+from dermolib.auditing.words import FINDINGS
 from dermolib.images import whole_file
 
 __all__ = ["AuditReport"]
