@@ -13,21 +13,25 @@ from dermolib._runs import one_thread, run_tasks, settle
 from dermolib._types import Image, Mask
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features
 
-__all__ = ["abcd_table"]
+__all__ = ["Samples", "abcd_table"]
 
 _Segment: TypeAlias = Callable[[Image], Mask]
 
 
-class _Indexed(Protocol):
-    """Dataset of torch, list, or whatever else has a length and samples by row."""
+class Samples(Protocol):
+    """Whatever has a length and a sample for each row: a dataset of torch, or a list."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
 
-    def __getitem__(self, index: int, /) -> dict[str, Any]: ...
+    def __getitem__(self, index: int, /) -> dict[str, Any]:
+        """Return the sample of a row."""
+        ...
 
 
 def abcd_table(
-    samples: _Indexed | Iterable[dict[str, Any]],
+    samples: Samples | Iterable[dict[str, Any]],
     *,
     segment: _Segment | None = None,
     pixel_size: float | None = None,

@@ -234,8 +234,6 @@ def _outline(mask: _Grey) -> npt.NDArray[np.int32]:
 
 def _closed(votes: _Real, radius: int) -> _Real:
     """Close notches, as if the image went on beyond its frame as it is at the frame."""
-    if radius == 0:
-        return votes
     height, width = votes.shape
     margin = 2 * radius
     wide = cv2.copyMakeBorder(votes, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
