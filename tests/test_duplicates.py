@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dermolib.datasets import duplicates as module
-from dermolib.datasets.duplicates import Duplicates, find_duplicates
-from dermolib.datasets.hashing import HASH_BYTES, SCALE, orientations
+from dermolib.auditing import duplicates as module
+from dermolib.auditing.duplicates import Duplicates, find_duplicates
+from dermolib.auditing.hashing import HASH_BYTES, SCALE, orientations
 
 Hashes = npt.NDArray[np.uint8]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dermolib._types import Image
-from dermolib.datasets import duplicates
-from dermolib.datasets.duplicates import find_duplicates
-from dermolib.datasets.hashing import perceptual_hash
+from dermolib.auditing import duplicates
+from dermolib.auditing.duplicates import find_duplicates
+from dermolib.auditing.hashing import perceptual_hash
 from dermolib.images import read_image, write_image
 from dermolib.synthetic.lesions import draw_lesion
 from drawing import noise_image

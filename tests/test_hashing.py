@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.fft import dctn
 
 from dermolib._types import Image
-from dermolib.datasets.hashing import HASH_BYTES, SCALE, orientations, perceptual_hash
+from dermolib.auditing.hashing import HASH_BYTES, SCALE, orientations, perceptual_hash
 from dermolib.images import read_image
 from dermolib.synthetic.lesions import draw_lesion
 from drawing import noise_image

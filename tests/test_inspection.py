@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images, note_words
-from dermolib.datasets.hashing import HASH_BYTES, perceptual_hash
 from dermolib.images import MAX_PIXELS, read_image, write_image
 from dermolib.preprocessing import prepare
 from drawing import noise_image

@@ -4,14 +4,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dermolib import Trainer
 from dermolib.datasets import ISICDataset, make_synthetic_challenge
+from dermolib.images import read_image, write_image
+from dermolib.synthetic import draw_sample
 
-_PAGE = Path(__file__).parents[1] / "docs" / "input.md"
+_DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture
@@ -20,11 +23,17 @@ def isic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_synthetic_challenge("isic", images_per_class=2, image_size=64, seed=0)
 
 
+def blocks_of(page: str) -> list[str]:
+    """Return the Python examples of a page."""
+    text = (_DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
 # From Python 3.12 on, a process with threads is warned when it forks, as loaders do by default.
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 @pytest.mark.slow  # images are prepared, augmented and trained on
 def test_the_examples_of_the_page_on_input_run(isic: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", _PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = blocks_of("input.md")
     here = [block for block in blocks if "scheduler" not in block]
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
     names: dict[str, Any] = {
@@ -42,3 +51,33 @@ def test_the_examples_of_the_page_on_input_run(isic: Path) -> None:
     assert names["batch"]["mask"].dtype == torch.bool
     assert len(names["both"]) == 16 + 2 * (2 + 6 + 5 + 2)
     assert len(ISICDataset.from_challenge(isic)) == 16
+
+
+@pytest.mark.slow  # images are audited and drawn
+def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
+    folder = isic.absolute().parent
+    codes = ["naevus", "melanom", "unklar", "Naevus"] * 5
+    (folder / "clinic").mkdir()
+    lines = ["file;finding;subject"]
+    for number, code in enumerate(codes):
+        image = draw_sample(
+            number % 8, image_size=48, generator=np.random.default_rng(number)
+        ).image
+        write_image(folder / "clinic" / f"c{number}.jpg", image)
+        lines.append(f"c{number};{code};P{number // 2}")
+    (folder / "clinic.csv").write_text("\n".join(lines))
+    blocks = [block for block in blocks_of("data.md") if "download(" not in block]
+    names: dict[str, Any] = {}
+
+    for block in blocks:
+        exec(block.replace("workers=8", "workers=1, progress=False"), names)  # noqa: S102 - ours
+
+    assert names["clinic"].class_counts().tolist() == [5, 10, 0, 0, 0, 0, 0, 0]
+    assert len(names["merged"]) == 20
+    assert names["conflicts"].empty
+    assert len((folder / "split.csv").read_text().splitlines()) == 16
+    assert sum(map(len, names["split"])) == 15
+    assert names["report"].sides == ("train", "test")
+    assert (folder / "audit.json").stat().st_size > 1000
+    for figure in ("sites.png", "exploration.png", "sheet.png"):
+        assert read_image(folder / figure).shape[1] > 300

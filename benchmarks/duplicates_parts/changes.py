@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from PIL import Image as PillowImage
 
 from dermolib._types import Image
 from dermolib.preprocessing import occlusion_removal, shades_of_gray
@@ -21,8 +22,10 @@ def turned(image: Image) -> list[Image]:
 
 
 def _resized(image: Image, share: float) -> Image:
-    size = [max(1, round(side * share)) for side in image.shape[1::-1]]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    width, height = (max(1, round(side * share)) for side in image.shape[1::-1])
+    # Not by area: that is how the fingerprint itself begins, so that nothing would be tried
+    resized = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.BICUBIC)
+    return np.asarray(resized, np.uint8)
 
 
 def _jpeg(image: Image, quality: int) -> Image:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dermolib._checks import DatasetNotFoundError
 from dermolib._types import Indices
-from dermolib.datasets.hashing import perceptual_hash
+from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.images import read_image
 
 __all__ = ["Collection", "cut_hashes", "read_collection", "task_files"]
@@ -84,15 +84,16 @@ def cut_hashes(files: Sequence[Path], count: int) -> tuple[npt.NDArray[np.uint8]
     """
     rng = np.random.default_rng(0)
     each = -(-count // len(files))
-    hashes = []
-    for file in files:
+    hashes = np.empty((len(files), each, HASH_BYTES), np.uint8)
+    for number, file in enumerate(files):
         image = read_image(file)
-        for _ in range(each):
+        for place in range(each):
             height, width = (round(side * rng.uniform(*_SHARES)) for side in image.shape[:2])
             top = rng.integers(image.shape[0] - height + 1)
             left = rng.integers(image.shape[1] - width + 1)
-            hashes.append(perceptual_hash(image[top : top + height, left : left + width]))
-    return np.stack(hashes[:count]), np.arange(count) // each
+            part = image[top : top + height, left : left + width]
+            hashes[number, place] = perceptual_hash(part)
+    return hashes.reshape(-1, HASH_BYTES)[:count], np.arange(count) // each
 
 
 def _column(path: Path, name: str) -> dict[str, str]:

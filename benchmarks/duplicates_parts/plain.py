@@ -8,8 +8,8 @@ from PIL import Image as PillowImage
 from scipy.fft import dctn
 
 from dermolib._types import Image
-from dermolib.datasets.duplicates import Duplicates
-from dermolib.datasets.hashing import SCALE, orientations
+from dermolib.auditing.duplicates import Duplicates
+from dermolib.auditing.hashing import SCALE, orientations
 
 __all__ = ["all_pairs", "sign_distances", "sign_hash"]
 

@@ -2,9 +2,13 @@
 
 The stages, in the order in which an image passes them:
 
-- `dermolib.datasets`: files to samples, splits by lesion, the synthetic challenge.
+- `dermolib.downloading`: a name to a folder; nothing is fetched unless it is asked for.
+- `dermolib.datasets`: files of every year of ISIC to samples, splits by lesion and patient.
+- `dermolib.auditing`: tables and files to what leaks between sides, and what is wrong.
+- `dermolib.synthetic`: a seed to a drawn challenge.
 - `dermolib.preprocessing`: occlusion removal, border, colour; image to image, deterministic; and
   `dermolib.preprocessing.prepare`, a folder to a store.
+- `dermolib.features`: image and lesion mask to numbers, the descriptors of the ABCD rule.
 - `dermolib.folders`: folders to folders, parallel and resumable; the command ``dermolib hair``.
 - `dermolib.augmentation`: presets and offline class balancing; image to image, random and seeded.
 - `dermolib.models`: a name to an `nn.Module`.
@@ -14,9 +18,9 @@ The stages, in the order in which an image passes them:
 - `dermolib.reporting`: numbers to pictures and files.
 
 The leaves that stages share are `dermolib.diagnoses`, the vocabulary, `dermolib.images`, files to
-arrays and back, `dermolib.store`, prepared images in one file, `dermolib.loaders`, datasets to
-batches, and `dermolib.resident`, batches of images that lie on the device. Names load when they are
-first used: importing dermolib imports nothing heavy.
+arrays and back, `dermolib.hdf5`, images of an HDF5 file, `dermolib.store`, prepared images in one
+file, `dermolib.loaders`, datasets to batches, and `dermolib.resident`, batches that lie on
+the device. Names load when they are first used: importing dermolib imports nothing heavy.
 """
 
 import lazy_loader

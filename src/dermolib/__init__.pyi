@@ -1,8 +1,12 @@
+from . import auditing as auditing
 from . import augmentation as augmentation
 from . import datasets as datasets
 from . import diagnoses as diagnoses
+from . import downloading as downloading
 from . import evaluation as evaluation
+from . import features as features
 from . import folders as folders
+from . import hdf5 as hdf5
 from . import images as images
 from . import loaders as loaders
 from . import metrics as metrics
@@ -11,7 +15,9 @@ from . import preprocessing as preprocessing
 from . import reporting as reporting
 from . import resident as resident
 from . import store as store
+from . import synthetic as synthetic
 from . import training as training
+from .auditing import audit as audit
 from .augmentation import BatchAugmentation as BatchAugmentation
 from .augmentation import augment_offline as augment_offline
 from .augmentation import list_presets as list_presets
@@ -20,8 +26,11 @@ from .augmentation import preset as preset
 from .augmentation import seed_worker as seed_worker
 from .datasets import ISICDataset as ISICDataset
 from .datasets import grouped_split as grouped_split
-from .datasets import make_synthetic_challenge as make_synthetic_challenge
+from .datasets import merge_tables as merge_tables
 from .diagnoses import DIAGNOSES as DIAGNOSES
+from .downloading import download as download
+from .features import abcd_features as abcd_features
+from .features import abcd_table as abcd_table
 from .folders import remove_hair_from_folder as remove_hair_from_folder
 from .loaders import make_loader as make_loader
 from .metrics import WeightedAccuracy as WeightedAccuracy
@@ -37,9 +46,11 @@ from .preprocessing import list_occlusion_methods as list_occlusion_methods
 from .preprocessing import occlusion_mask as occlusion_mask
 from .preprocessing import occlusion_removal as occlusion_removal
 from .preprocessing import prepare as prepare
+from .preprocessing import segment_lesion as segment_lesion
 from .preprocessing import shades_of_gray as shades_of_gray
 from .resident import ResidentLoader as ResidentLoader
 from .store import PreparedStore as PreparedStore
+from .synthetic import make_synthetic_challenge as make_synthetic_challenge
 from .training import Trainer as Trainer
 
 __all__: list[str]

@@ -66,12 +66,14 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
         The images, sorted by path.
 
     Raises:
-        TypeError: `exclude` is one text instead of several.
+        TypeError: `exclude` is one text instead of several, or none at all.
         OSError: A subfolder cannot be read.
     """
-    if isinstance(exclude, str):
-        remedy = f"Write `[{exclude!r}]`."
-        raise TypeError(expected("exclude", "a list of patterns", "one text", remedy))
+    if isinstance(exclude, str) or not isinstance(exclude, Sequence):
+        one = isinstance(exclude, str)
+        remedy = f"Write `[{exclude!r}]`." if one else "Write `()` to leave out none."
+        got = "one text" if one else repr(exclude)
+        raise TypeError(expected("exclude", "a list of patterns", got, remedy))
     left_out = [re.compile(translate(pattern.lower())) for pattern in exclude]
     files, excluded, ignored = [], 0, 0
     for file in _walk(root):

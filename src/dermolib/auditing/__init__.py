@@ -1,12 +1,12 @@
 """Tables and files to what leaks between sides, and what else is wrong with them."""
 
+from dermolib.auditing.duplicates import Duplicates, find_duplicates
+from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images
 from dermolib.auditing.report import AuditReport
 from dermolib.auditing.run import Tabled, audit
 from dermolib.auditing.shifts import find_shifts
 from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
-from dermolib.datasets.duplicates import Duplicates, find_duplicates
-from dermolib.datasets.hashing import HASH_BYTES, perceptual_hash
 
 __all__ = [
     "FINDINGS",

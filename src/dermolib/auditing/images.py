@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._types import Indices
+from dermolib.auditing.duplicates import find_duplicates
 from dermolib.auditing.inspection import STATES, Inspection, note_words
 from dermolib.auditing.leaks import Flags, on_both, pairs_of_sides
 from dermolib.auditing.sides import UNKNOWN, Sides, class_name
-from dermolib.datasets.duplicates import find_duplicates
 
 __all__ = [
     "Pairs",

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from dermolib._checks import check_number
 from dermolib._runs import one_thread, run_tasks, settle
 from dermolib._types import Image
-from dermolib.datasets.hashing import HASH_BYTES, perceptual_hash
+from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.hdf5 import read_hdf5_bytes, split_path
 from dermolib.images import MAX_PIXELS, decode_image
 from dermolib.store import load_image

@@ -1,6 +1,7 @@
 """Files to samples: every year of ISIC, splits by lesion, and a synthetic challenge."""
 
 from dermolib._checks import DatasetNotFoundError
+from dermolib.auditing import AuditReport, audit
 from dermolib.datasets.columns import COLUMNS
 from dermolib.datasets.groups import group_names
 from dermolib.datasets.isic import ISICDataset
@@ -23,12 +24,14 @@ __all__ = [
     "COLUMNS",
     "METADATA_NAMES",
     "SITES",
+    "AuditReport",
     "DatasetNotFoundError",
     "Download",
     "Grouped",
     "ISICDataset",
     "Merged",
     "Split",
+    "audit",
     "download",
     "group_names",
     "grouped_split",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dermolib._checks import check_number, expected
 from dermolib._types import Indices
-from dermolib.datasets.hashing import HASH_BYTES, SCALE, orientations
+from dermolib.auditing.hashing import HASH_BYTES, SCALE, orientations
 
 __all__ = ["Duplicates", "find_duplicates"]
 
