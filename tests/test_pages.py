@@ -77,7 +77,7 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     assert names["conflicts"].empty
     assert len((folder / "split.csv").read_text().splitlines()) == 16
     assert sum(map(len, names["split"])) == 15
-    assert names["report"].sides == ("train", "test")
+    assert names["report"].sides == {"train": 16, "test": 8}
     assert (folder / "audit.json").stat().st_size > 1000
     for figure in ("sites.png", "exploration.png", "sheet.png"):
         assert read_image(folder / figure).shape[1] > 300
