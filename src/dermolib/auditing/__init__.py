@@ -5,7 +5,6 @@ from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images
 from dermolib.auditing.report import AuditReport
 from dermolib.auditing.run import Tabled, audit
-from dermolib.auditing.shifts import find_shifts
 from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "Tabled",
     "audit",
     "find_duplicates",
-    "find_shifts",
     "inspect_images",
     "perceptual_hash",
 ]

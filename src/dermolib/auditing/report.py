@@ -121,7 +121,7 @@ class AuditReport:
 
     @property
     def exit_code(self) -> int:
-        """Exit code of a program: 0 where the audit is ok, else 1."""
+        """0 where the audit is ok, else 1, for the exit of a program."""
         return 0 if self.ok else 1
 
     @property

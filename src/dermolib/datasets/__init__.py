@@ -4,7 +4,7 @@ from dermolib._checks import DatasetNotFoundError
 from dermolib.auditing import AuditReport, audit
 from dermolib.datasets.columns import COLUMNS
 from dermolib.datasets.groups import group_names
-from dermolib.datasets.isic import ISICDataset
+from dermolib.datasets.isic import ISICDataset, Options
 from dermolib.datasets.merging import Merged, merge_tables
 from dermolib.datasets.metadata import METADATA_NAMES, SITES, metadata_vectors
 from dermolib.datasets.releases import (
@@ -30,6 +30,7 @@ __all__ = [
     "Grouped",
     "ISICDataset",
     "Merged",
+    "Options",
     "Split",
     "audit",
     "download",

@@ -26,8 +26,8 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
             ``made_from`` of `dermolib.datasets.read_table`.
 
     Returns:
-        Names (N,): of the first row of a group that has a patient, its patient; else of the first
-        that has a lesion, its lesion; else the id that its first row has or was made from.
+        Names (N,). A group has the patient of its first row that has one, else the lesion of its
+        first row that has one, else the id that its first row has or was made from.
     """
     texts = _texts(table)
     groups = joined_groups(table)

@@ -29,7 +29,7 @@ from dermolib.datasets.tables import read_table
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.store import PreparedStore, load_image, load_mask
 
-__all__ = ["ISICDataset", "Transform"]
+__all__ = ["ISICDataset", "Options", "Transform"]
 
 Transform = Callable[..., dict[str, Any]]
 """Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""

@@ -16,16 +16,13 @@ _NOT_COMPARED = ("id", "diagnosis", "year", "source", "image_path", "mask_path")
 
 
 class Merged(NamedTuple):
-    """One table of several.
-
-    Attributes:
-        table: One row for each image.
-        conflicts: What the tables disagree on: a row for each value that was left out, with the
-            columns ``id``, ``column``, ``kept``, ``kept_source``, ``other`` and ``other_source``.
-    """
+    """One table of several, and what they disagree on."""
 
     table: pd.DataFrame
+    """One row for each image."""
     conflicts: pd.DataFrame
+    """A row for each value that was left out, with the columns ``id``, ``column``, ``kept``,
+    ``kept_source``, ``other`` and ``other_source``."""
 
 
 def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:

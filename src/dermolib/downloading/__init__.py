@@ -1,5 +1,6 @@
 """A name to a folder: public collections fetched, checked and unpacked, on request alone."""
 
+from dermolib._fetch import Patience
 from dermolib.downloading.archives import (
     Archive,
     Collection,
@@ -14,6 +15,7 @@ __all__ = [
     "Collection",
     "Download",
     "DownloadedFile",
+    "Patience",
     "download",
     "find_collection",
     "list_collections",

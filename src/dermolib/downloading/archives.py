@@ -41,7 +41,7 @@ class Archive:
 
     @property
     def target(self) -> str:
-        """Name of what a reader opens: the unpacked folder, or the file itself."""
+        """Name of the unpacked folder or of the file itself, which a reader opens."""
         return self.name.removesuffix(".zip")
 
 
