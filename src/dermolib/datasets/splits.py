@@ -56,7 +56,7 @@ class Split(list[Indices]):
 
     @property
     def shares(self) -> pd.DataFrame:
-        """Table of the share of each class on each side and, in the column ``all``, on the whole."""
+        """Table of the share of each class on each side and, in the column ``all``, overall."""
         counts = self.counts.assign(all=self.counts.sum(axis=1))
         return counts / counts.sum(axis=0)
 
