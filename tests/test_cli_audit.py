@@ -2,12 +2,14 @@
 
 import io
 import json
+import re
 import shlex
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import releases
 from dermolib import cli
 from dermolib.cli import audit as command
 from dermolib.cli import main
@@ -177,3 +179,24 @@ def test_help_names_all_that_can_make_it_fail(capsys: pytest.CaptureFixture[str]
 
     shown = " ".join(capsys.readouterr().out.split())
     assert all(name in shown for name in FINDINGS)
+
+
+@pytest.mark.parametrize("name", ["ham10000", "isic2018", "isic2019", "isic2020", "isic2024"])
+def test_every_collection_is_audited_by_its_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = "train" if name in ("ham10000", "isic2024") else "train (.*), test"
+    root = getattr(releases, f"write_{name}")(tmp_path)
+
+    code = run(f"{root} --collection {name} --fail-on nothing")
+
+    assert code == 0
+    assert re.match(f"Audit of {sides}", capsys.readouterr().out)
+
+
+def test_an_unknown_collection_is_refused_with_the_known(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{clean} --collection isic2021") == 2
+
+    assert "Expected `--collection` to be one of 'challenge', 'ham10000'" in capsys.readouterr().err

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 _NEVER = "nothing"
+_COLLECTIONS = ("challenge", "ham10000", "isic2018", "isic2019", "isic2020", "isic2024")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,8 +30,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--fail-on names.",
     )
     add = parser.add_argument
-    add("train", metavar="TRAIN", help="folder in the layout of the challenge, or a CSV file")
+    add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
     add("test", metavar="TEST", nargs="?", help="CSV file of the other side")
+    add(
+        "--collection",
+        metavar="NAME",
+        default=_COLLECTIONS[0],
+        help=f"what the folder holds: {', '.join(_COLLECTIONS)} (default: {_COLLECTIONS[0]})",
+    )
     add(
         "--images",
         metavar="DIR",
@@ -124,16 +131,22 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _folder(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
-    """Read both sides of a challenge."""
-    from pathlib import Path
+    """Read the sides of a collection; all but the challenge may lack the test side."""
+    from contextlib import suppress
 
-    from dermolib.datasets import read_challenge_table
+    from dermolib import datasets
+    from dermolib._checks import DatasetNotFoundError, check_choice
 
-    sides = {}
-    for side in ("train", "test"):
-        table = read_challenge_table(given.train, side)
-        folder = Path(given.train) / side.capitalize()
-        sides[side] = _with_images(table, None if given.no_images else str(folder))
+    check_choice(given.collection, "--collection", _COLLECTIONS)
+    if given.collection == "challenge":
+        read = datasets.read_challenge_table
+        return {side: read(given.train, side) for side in ("train", "test")}
+    if given.collection == "ham10000":
+        return {"train": datasets.read_ham10000(given.train)}
+    reader = getattr(datasets, f"read_{given.collection}")
+    sides = {"train": reader(given.train)}
+    with suppress(DatasetNotFoundError):
+        sides["test"] = reader(given.train, "test")
     return sides
 
 
