@@ -48,9 +48,11 @@ def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
 
     The distance of two fingerprints is the Euclidean one in the best of eight orientations, over
     `SCALE`: 0 for the same picture, about 1 for unrelated ones. It changes little when an image is
-    resized, compressed again, or made lighter or stronger in contrast, and not more when it is
-    flipped or turned by quarters. Colour is not looked at. It is no proof against intent: who
-    wants to may change an image so that its fingerprint differs, or draw another with the same.
+    resized, compressed again, or made lighter or stronger in contrast (a faint image suffers more
+    from that), and no more when it is flipped or turned by quarters. It changes much when an image
+    is cropped, by as little as 2 % on each side, or turned by a few degrees. Colour is not looked
+    at. It is no proof against intent: who wants to may change an image so that its fingerprint
+    differs, or draw another with the same.
 
     Args:
         image: Image (H, W, 3), uint8 RGB, of any size; it is not modified. The proportions do not
