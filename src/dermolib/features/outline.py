@@ -5,7 +5,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_fill_holes
 from skimage.measure import find_contours
 
 __all__ = ["Outline", "border_traits", "trace"]
@@ -38,11 +37,12 @@ def trace(mask: _Grey) -> Outline:
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SMOOTH)
     level = float(soft.max()) / 2  # a line of single pixels has no pixel of one half
     line = max(find_contours(soft, level), key=_area)
-    count, labels, sizes, _ = cv2.connectedComponentsWithStats(
-        (soft >= level).astype(np.uint8), connectivity=4
+    outlines, _ = cv2.findContours(
+        (soft >= level).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
-    largest = 1 + int(sizes[1:count, cv2.CC_STAT_AREA].argmax())
-    piece = np.asarray(binary_fill_holes(np.asarray(labels) == largest), np.bool_)
+    largest = max(outlines, key=lambda points: (cv2.contourArea(points), len(points)))
+    filled = cv2.drawContours(np.zeros(mask.shape, np.uint8), [largest], 0, (1,), cv2.FILLED)
+    piece = np.asarray(filled, np.uint8) > 0
     inner, outer = (
         cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for side in (piece, ~piece)
