@@ -151,6 +151,47 @@ def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFram
     ]
 
 
+@given(
+    number=st.integers(0, 10**15),
+    kinds=st.tuples(*[st.sampled_from(["int64", "float64", "Int64", "Float64", "str"])] * 2),
+    column=st.sampled_from(["lesion", "patient", "id", "origin"]),
+)
+def test_a_number_on_both_sides_is_found_whatever_the_type_of_its_column(
+    number: int, kinds: tuple[str, str], column: str
+) -> None:
+    name = "made_from" if column == "origin" else column
+    first, second = (
+        pd.DataFrame({"id": [f"{side}_{row}" for row in range(2)]}).assign(
+            **{name: pd.Series([number, number + 1 + place], dtype=kind)}
+        )
+        for place, (side, kind) in enumerate(zip(("train", "test"), kinds, strict=True))
+    )
+
+    report = checked(first, second)
+
+    shared = getattr(report, f"shared_{column}s")
+    assert shared[column].tolist() == [str(number)]
+
+
+def test_a_gap_among_lesions_that_are_numbers_hides_no_shared_one() -> None:
+    train = pd.DataFrame({"id": ["a", "b"], "label": [0, 1], "lesion": [1, np.nan]})
+    test = pd.DataFrame({"id": ["c", "d"], "label": [0, 1], "lesion": [1, 2]})
+
+    report = checked(train, test)
+
+    assert report.shared_lesions["lesion"].tolist() == ["1"]
+    assert report.shared_lesions[["first_ids", "second_ids"]].to_numpy().tolist() == [
+        [("a",), ("c",)]
+    ]
+
+
+@pytest.mark.parametrize("value", [1.5, np.float32(0.25), float("inf")])
+def test_a_number_that_is_not_whole_keeps_its_digits(value: float) -> None:
+    sides = [pd.DataFrame({"id": [name], "patient": [value]}, dtype=object) for name in "ab"]
+
+    assert checked(*sides).shared_patients["patient"].tolist() == [str(value)]
+
+
 def test_an_id_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
     put(test, 6, id="train_06")
 
@@ -628,6 +669,24 @@ def test_a_single_row_is_audited(train: pd.DataFrame) -> None:
     assert report.ok
     assert "Audit of train (1 image)" in str(report)
     assert report.unchecked[0].startswith("Leaks: there is one side alone.")
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "words"),
+    [
+        (("leaks", "files"), "no files; leaks not looked for, since there is one side only."),
+        (("leaks",), "checked: leaks not looked for, since there is one side only."),
+        (("files",), "checked: no files."),
+    ],
+)
+def test_of_one_side_the_page_says_that_there_was_nothing_to_compare(
+    train: pd.DataFrame, fail_on: tuple[str, ...], words: str
+) -> None:
+    report = checked(train, fail_on=fail_on)
+
+    nothing = "LEAKS BETWEEN SIDES\n  nothing to compare: there is one side only\n"
+    assert nothing in str(report)
+    assert report.verdict.endswith(words)
 
 
 def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -124,8 +124,17 @@ def verdict(report: "AuditReport") -> str:
     beside = f" (found as well: {'; '.join(others)})" if others else ""
     if asked:
         return f"NOT FIT AS IT IS: {'; '.join(asked)}{beside}."
-    nothing = f"no {', '.join(report.fail_on)}" if report.fail_on else "nothing was asked about"
-    return f"FIT, as far as it was checked: {nothing}{beside}."
+    return f"FIT, as far as it was checked: {_absent(report)}{beside}."
+
+
+def _absent(report: "AuditReport") -> str:
+    """Say what was looked for and not found; of one side alone nothing is known of leaks."""
+    alone = len(report.sides) == 1 and "leaks" in report.fail_on
+    looked_for = [name for name in report.fail_on if not (alone and name == "leaks")]
+    words = [f"no {', '.join(looked_for)}"] if looked_for else []
+    if alone:
+        words.append("leaks not looked for, since there is one side only")
+    return "; ".join(words) or "nothing was asked about"
 
 
 def _worst_leak(leaks: pd.DataFrame, sides: dict[str, int]) -> str:
@@ -151,6 +160,8 @@ def _of_pair(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 
 def _leaks(report: "AuditReport") -> list[str]:
+    if len(report.sides) == 1:
+        return ["  nothing to compare: there is one side only"]
     lines: list[str] = []
     for first, second in combinations(report.sides, 2):
         lines.append(f"  {plain(first)} and {plain(second)}:")

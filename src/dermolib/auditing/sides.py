@@ -37,7 +37,8 @@ class Sides:
             unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``,
             ``made_from``, ``image_path`` and ``origin``: the id of the image that the image was
             made from over all steps, or its own. An augmented image has the lesion and the patient
-            of its origin. Texts are objects, empty where unknown.
+            of its origin. Texts are objects, empty where unknown; a whole number is written without
+            a point, since a gap makes a column of numbers one of floats.
         given: Columns that each side came with.
     """
 
@@ -162,7 +163,14 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
         return np.full(len(table), "", dtype=object)
     values = table[column].to_numpy(object)
     texts = np.where(pd.isna(values), "", values)
-    return np.array([text if type(text) is str else str(text) for text in texts], dtype=object)
+    return np.array([text if type(text) is str else _text(text) for text in texts], dtype=object)
+
+
+def _text(value: object) -> str:
+    # Else lesion 1 of a side with gaps, which is 1.0 there, would not be lesion 1 of another
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
