@@ -152,10 +152,12 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
         f"{tmp_path / 'gone.csv'}": f"Expected `{tmp_path / 'gone.csv'}` to exist, but it does no",
         f"{tmp_path / 'empty'}": f"Expected `{tmp_path / 'empty' / 'metadataTrain.csv'}` to exist",
         f"{train} {test} --images {tmp_path / 'gone'}": f"Expected `{tmp_path / 'gone'}` to exist",
-        f"{challenge} {test}": "Expected `TEST` to be left out beside the folder of a challenge",
-        f"{challenge} --images X": "Expected `--images` to be left out beside the folder of a ch",
+        f"{challenge} {test}": "Expected `TEST` to be left out beside the folder of a collection",
+        f"{challenge} --images X": "Expected `--images` to be left out beside the folder of a co",
         f"{train} --no-images --images X": "Expected `--no-images` to be given without a folder",
         f"{train} --test-images X": "Expected `--test-images` to be given beside TEST, but got it",
+        f"{train} {test} --collection isic2019": "Expected `--collection` to be given for the fold",
+        f"{train} --collection challenge": "Expected `--collection` to be given for the folder of",
         f"{train} --json a.txt": "Expected `--json` to be a file ending in .json that can be writ",
         f"{train} --json {tmp_path / 'old.json'}": "Expected `--json` to be a file ending in .json",
         f"{train} --json {train / 'a.json'}": "Expected `--json` to be a file ending in .json that",
@@ -192,6 +194,60 @@ def test_every_collection_is_audited_by_its_name(
 
     assert code == 0
     assert re.match(f"Audit of {sides}", capsys.readouterr().out)
+
+
+def test_all_sides_of_2018_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = releases.write_isic2018(tmp_path)
+    releases.write_images(root / "ISIC2018_Task3_Validation_Input", ["ISIC_8"])
+
+    code = run(f"{root} --collection isic2018 --fail-on nothing")
+
+    assert code == 0
+    sides = r"Audit of train \(3 images\), validation \(1 image\), test \(1 image\)"
+    assert re.match(sides, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "left", "lacking"),
+    [
+        ("isic2019", "ISIC_2019_Test_Metadata.csv", "", "ISIC_2019_Test_Metadata.csv"),
+        ("isic2020", "ISIC_2020_Test_Metadata.csv", "", "ISIC_2020_Test_Metadata.csv"),
+        ("isic2018", "ISIC2018_Task3_Test_Input", "isic_TEST.zip", "ISIC2018_Task3_Test_Input"),
+        ("isic2018", "", "my Validation", "ISIC2018_Task3_Validation_Input"),
+        ("isic2024", "", "test-image.hdf5", "test-metadata.csv"),
+    ],
+)
+def test_a_side_that_is_there_and_cannot_be_read_is_told(
+    name: str,
+    gone: str,
+    left: str,
+    lacking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = getattr(releases, f"write_{name}")(tmp_path)
+    if gone:
+        (root / gone).rename(tmp_path.parent / f"{tmp_path.name}_gone")
+    if left:
+        (root / left).touch()
+
+    code = run(f"{root} --collection {name} --quiet")
+
+    assert code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"dermolib audit: Expected `{root / lacking}` to exist, but it does not")
+
+
+def test_a_side_of_another_task_is_none_of_task_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = releases.write_isic2018(tmp_path)
+    (root / "ISIC2018_Task3_Test_Input").rename(root / "ISIC2018_Task1-2_Test_Input")
+
+    code = run(f"{root} --collection isic2018 --fail-on nothing")
+
+    assert code == 0
+    assert capsys.readouterr().out.startswith("Audit of train (3 images)\n")
 
 
 def test_an_unknown_collection_is_refused_with_the_known(

@@ -17,6 +17,7 @@ __all__ = ["add"]
 
 _NEVER = "nothing"
 _COLLECTIONS = ("challenge", "ham10000", "isic2018", "isic2019", "isic2020", "isic2024")
+_OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose sides tell nothing of task 3
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -24,10 +25,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "audit",
         help="find what leaks between training and test, and what is wrong with the files",
-        description="Audit both sides of a challenge's folder, or the CSV files of one side or "
-        "two: lesions, patients, ids and pictures on both sides, labels at odds, files that lack "
-        "or cannot be read, gaps, and shifts. The exit status is 1 where something is found that "
-        "--fail-on names.",
+        description="Audit all sides in the folder of a collection, or the CSV files of one side "
+        "or two: lesions, patients, ids and pictures on both sides, labels at odds, files that "
+        "lack or cannot be read, gaps, and shifts. The exit status is 1 where something is found "
+        "that --fail-on names.",
     )
     add = parser.add_argument
     add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
@@ -35,7 +36,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add(
         "--collection",
         metavar="NAME",
-        default=_COLLECTIONS[0],
         help=f"what the folder holds: {', '.join(_COLLECTIONS)} (default: {_COLLECTIONS[0]})",
     )
     add(
@@ -119,11 +119,16 @@ def _check(given: argparse.Namespace) -> None:
         raise ValueError(
             expected("--no-images", "given without a folder of images", "both", remedy)
         )
-    if Path(given.train).is_dir():
+    is_folder = Path(given.train).is_dir()
+    if given.collection is not None and not is_folder:
+        what = "given for the folder of a collection"
+        remedy = "Leave it out beside CSV files, or name the folder."
+        raise ValueError(expected("--collection", what, f"it for {given.train}", remedy))
+    if is_folder:
         lone = {"TEST": given.test, "--images": given.images, "--test-images": given.test_images}
         for name, value in lone.items():
             if value is not None:
-                what = "left out beside the folder of a challenge, which has both sides"
+                what = "left out beside the folder of a collection, which has its sides in it"
                 remedy = "Give the CSV files of both sides to audit others."
                 raise ValueError(expected(name, what, value, remedy))
     elif given.test is None and given.test_images:
@@ -131,23 +136,30 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _folder(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
-    """Read the sides of a collection; all but the challenge may lack the test side."""
-    from contextlib import suppress
-
+    """Read the sides of a collection; all but the challenge may lack those that judge."""
     from dermolib import datasets
-    from dermolib._checks import DatasetNotFoundError, check_choice
+    from dermolib._checks import check_choice
 
-    check_choice(given.collection, "--collection", _COLLECTIONS)
-    if given.collection == "challenge":
+    name = _COLLECTIONS[0] if given.collection is None else given.collection
+    check_choice(name, "--collection", _COLLECTIONS)
+    if name == "challenge":
         read = datasets.read_challenge_table
         return {side: read(given.train, side) for side in ("train", "test")}
-    if given.collection == "ham10000":
+    if name == "ham10000":
         return {"train": datasets.read_ham10000(given.train)}
-    reader = getattr(datasets, f"read_{given.collection}")
-    sides = {"train": reader(given.train)}
-    with suppress(DatasetNotFoundError):
-        sides["test"] = reader(given.train, "test")
+    read = getattr(datasets, f"read_{name}")
+    sides = {"train": read(given.train)}
+    for side in ("validation", "test") if name == "isic2018" else ("test",):
+        if _has(given.train, side):
+            sides[side] = read(given.train, side)
     return sides
+
+
+def _has(root: str, side: str) -> bool:
+    """Tell whether anything of a side is there; what is there and cannot be read is to be told."""
+    with os.scandir(root) as entries:
+        names = [entry.name.lower() for entry in entries]
+    return any(side in name and not any(other in name for other in _OTHER_TASKS) for name in names)
 
 
 def _files(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
