@@ -188,6 +188,33 @@ def test_an_unknown_class_is_refused_with_the_known_ones(key: Any) -> None:
         plan_offline(CHALLENGE, factors={key: 2})
 
 
+class Counted:
+    """Stands for a data set, of which no image may be read for a plan."""
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError(index)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        Counted(),
+        [{"image": np.zeros((64, 64, 3), np.uint8)}],
+        pd.DataFrame({"label": CHALLENGE}),
+        np.zeros((2, 8), int),
+        7,
+    ],
+)
+def test_a_plan_of_what_are_no_counts_is_refused_in_one_sentence(counts: Any) -> None:
+    sentence = (
+        "Expected `counts` to be the number of images of each class, as a mapping or in the order "
+        f"of the labels, but got an object of type {type(counts).__name__}. Pass "
+        "`dataset.class_counts()` for a data set."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        plan_offline(counts, factors={"AK": 2})
+
+
 def test_two_factors_for_one_class_are_refused() -> None:
     sentence = (
         "Expected `factors` to be a mapping with one factor for each class, but got two for 'AK'."
@@ -588,7 +615,7 @@ def test_a_table_without_a_column_is_refused(rows: Rows, tmp_path: Path, column:
 def test_rows_without_classes_are_refused(rows: Rows, tmp_path: Path) -> None:
     sentence = (
         r"Expected `dataset` to be rows with a label in 0..7, but got 1 rows without one "
-        r"\(IMG_1\). Leave these rows out with `subset`."
+        r"\(IMG_1\). Take the others: `dataset.subset\(dataset.labelled\)`."
     )
     for value in (-1, 8, np.nan):
         with pytest.raises(ValueError, match=sentence):
@@ -616,10 +643,12 @@ def test_a_table_without_the_column_source_is_taken(rows: Rows, tmp_path: Path) 
     assert len(run(replace(rows, table=table), tmp_path / "aug")) == 5
 
 
-def test_held_out_rows_may_share_neither_image_nor_lesion(rows: Rows, tmp_path: Path) -> None:
+def test_held_out_rows_may_share_no_image_lesion_or_patient(rows: Rows, tmp_path: Path) -> None:
     table = rows.table.iloc[[0, 1]].assign(id=["OTHER_0", "OTHER_1"], lesion=["L9", ""])
     apart = Rows(table, "validation")
-    remedy = "Split with `dermolib.datasets.grouped_split`, which keeps lesions together."
+    remedy = (
+        "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients together."
+    )
 
     assert len(run(rows, tmp_path / "aug", held_out=apart)) == 5
 
@@ -635,7 +664,29 @@ def test_held_out_rows_may_share_neither_image_nor_lesion(rows: Rows, tmp_path: 
     )
     with pytest.raises(ValueError, match=sentence):
         run(rows, tmp_path / "new", held_out=Rows(table.assign(lesion=["L4", "L9"])))
+    sentence = (
+        "Expected `held_out` to be a set without patients of the training set, "
+        rf"but got 1 of them \(P3\). {remedy}"
+    )
+    known = replace(rows, table=rows.table.assign(patient=["P0", "", "P3", "P3", ""]))
+    with pytest.raises(ValueError, match=sentence):
+        run(known, tmp_path / "new", held_out=Rows(table.assign(patient=["P3", "P9"])))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("missing", ["", None, np.nan, pd.NA])
+def test_a_patient_that_is_not_known_is_shared_with_nobody(
+    rows: Rows, tmp_path: Path, missing: Any
+) -> None:
+    table = rows.table.iloc[[0, 1]].assign(id=["OTHER_0", "OTHER_1"], lesion="")
+    unknown = {"patient": missing}
+    known = replace(rows, table=rows.table.assign(**unknown))
+
+    apart = [Rows(table), Rows(table.assign(**unknown)), Rows(table.assign(patient="P9"))]
+
+    for number, held_out in enumerate(apart):
+        assert len(run(known, tmp_path / str(number), held_out=held_out)) == 5
+        assert len(run(rows, tmp_path / f"none_{number}", held_out=held_out)) == 5
 
 
 def test_ids_of_copies_that_exist_are_refused(rows: Rows, tmp_path: Path) -> None:

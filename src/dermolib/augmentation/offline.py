@@ -73,7 +73,8 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
         stays as it is.
 
     Raises:
-        TypeError: A count or a factor is not an integer, or `factors` is no mapping.
+        TypeError: A count or a factor is not an integer, `counts` are no counts but, say, a data
+            set, or `factors` is no mapping.
         ValueError: A count is negative, a factor is below 1, a class is unknown, or two factors
             name the same class.
 
@@ -83,7 +84,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
         >>> after[3], after[5], after[6], after[7], sum(after.values())
         (1950, 1253, 1140, 1413, 23264)
     """
-    now = dict(counts.items() if hasattr(counts, "items") else enumerate(counts))
+    now = _counts(counts)
     for label, count in now.items():
         check_number(count, f"counts[{label!r}]", low=0, integer=True)
     times = _factors(factors, list(now))
@@ -136,8 +137,8 @@ def augment_offline(
             megapixels, of which a draw at full size takes seconds.
         seed: Seed of the run, 0 or more.
         workers: Number of parallel workers, 1 or more.
-        held_out: Validation or test rows that may share neither an image nor a lesion with
-            `dataset`.
+        held_out: Validation or test rows that may share no image with `dataset`, and no lesion or
+            patient that is known.
         progress: Whether a progress bar is shown.
 
     Returns:
@@ -148,11 +149,11 @@ def augment_offline(
             has no table of rows.
         FileNotFoundError: An image or a mask is not there.
         ValueError: The rows are not for training, have no class or no image, or are augmented
-            already; they share an image or a lesion with `held_out`; another run works on the
-            destination; an id of a copy exists; the
-            preset draws nothing at random; the destination holds something else, another run, or
-            notes that cannot be read; a source is blank, cannot be read, or is too small to be
-            drawn at its own size; or a factor, class or number is unfit.
+            already; they share an image, a lesion or a patient with `held_out`; another run works
+            on the destination; an id of a copy exists; the preset draws nothing at random; the
+            destination holds something else, another run, or notes that cannot be read; a source
+            is blank, cannot be read, or is too small to be drawn at its own size; or a factor,
+            class or number is unfit.
     """
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
@@ -191,6 +192,18 @@ def augment_offline(
                 bar.update(len(made))
                 rows.update((row["ID"], row) for row in made)
         return folder.finish(rows[name] for name in copies)
+
+
+def _counts(counts: Any) -> dict[Any, int]:
+    # A map-style data set has no `__iter__`: it is refused before it reads an image
+    if hasattr(counts, "__iter__"):
+        now = dict(counts.items() if hasattr(counts, "items") else enumerate(counts))
+        if all(map(np.isscalar, now.values())):
+            return now
+    what = "the number of images of each class, as a mapping or in the order of the labels"
+    got = f"an object of type {type(counts).__name__}"
+    remedy = "Pass `dataset.class_counts()` for a data set."
+    raise TypeError(expected("counts", what, got, remedy))
 
 
 def _factors(factors: Mapping[Any, int], labels: list[Any]) -> dict[Any, int]:
@@ -248,7 +261,9 @@ def _training_rows(dataset: Augmentable) -> pd.DataFrame:
             got = f"the columns {listed(table.columns, most=len(_READ))}"
             raise ValueError(expected("dataset.table", what, got))
     known = table["label"].isin([diagnosis.index for diagnosis in DIAGNOSES])
-    _refuse(table, ~known, f"rows with a label in 0..{len(DIAGNOSES) - 1}", "without one")
+    what = f"rows with a label in 0..{len(DIAGNOSES) - 1}"
+    remedy = "Take the others: `dataset.subset(dataset.labelled)`."
+    _refuse(table, ~known, what, "without one", remedy)
     if "made_from" in table.columns:
         made = table["made_from"].fillna("") != ""
         _refuse(table, made, "original images alone", "that are augmented already")
@@ -256,23 +271,35 @@ def _training_rows(dataset: Augmentable) -> pd.DataFrame:
     return table
 
 
-def _refuse(table: pd.DataFrame, bad: Any, what: str, got: str) -> None:
+def _refuse(
+    table: pd.DataFrame,
+    bad: Any,
+    what: str,
+    got: str,
+    remedy: str = "Leave these rows out with `subset`.",
+) -> None:
     if bad.any():
         ids = table["id"][bad]
-        remedy = "Leave these rows out with `subset`."
         raise ValueError(
             expected("dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", remedy)
         )
 
 
 def _check_apart(table: pd.DataFrame, held_out: pd.DataFrame) -> None:
-    for column, words in (("id", "images"), ("lesion", "lesions")):
-        shared = sorted(({*table[column]} & {*held_out[column]}) - {""})
+    for column, words in (("id", "images"), ("lesion", "lesions"), ("patient", "patients")):
+        shared = sorted(_known(table, column) & _known(held_out, column))
         if shared:
             what = f"a set without {words} of the training set"
             got = f"{len(shared)} of them ({listed(shared)})"
-            remedy = "Split with `dermolib.datasets.grouped_split`, which keeps lesions together."
+            remedy = (
+                "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients "
+                "together."
+            )
             raise ValueError(expected("held_out", what, got, remedy))
+
+
+def _known(table: pd.DataFrame, column: str) -> set[str]:
+    return {*table[column].dropna()} - {""} if column in table.columns else set()
 
 
 def _tasks(table: pd.DataFrame, times: Mapping[int, int]) -> list[CopyTask]:
