@@ -1,9 +1,11 @@
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from dermolib.datasets import ISICDataset, read_challenge_table
+from dermolib.loaders import make_loader
 from dermolib.metrics import weighted_accuracy
 from dermolib.models import build_model
 from dermolib.training import History, Trainer
@@ -579,6 +583,67 @@ def test_unfit_data_are_refused(data: Any, kind: type[Exception], sentence: str)
 def test_a_model_of_other_classes_is_refused_before_the_first_step() -> None:
     with pytest.raises(ValueError, match=re.escape("logits (N, 3), but got (8, 4). Build it with")):
         trainer(network(classes=4)).fit(Colours(16))
+
+
+def opened(challenge: Path, split: str = "train") -> ISICDataset:
+    """Open the small challenge, without the label of its third training image."""
+    table = read_challenge_table(challenge, split)
+    if split == "train":
+        table["label"] = table["label"].astype("Int64")
+        table.loc[2, "label"] = pd.NA
+    return ISICDataset(table, transform=scaled, split=split)
+
+
+def scaled(image: Any) -> dict[str, Any]:
+    return {"image": torch.from_numpy(image).permute(2, 0, 1) / 255}
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda data: data,
+        lambda data: Subset(data, [0, 1]),
+        lambda data: make_loader(Subset(data, [0, 2]), batch_size=2),
+        lambda data: DataLoader(Subset(Subset(data, [0, 1, 2]), [2]), batch_size=2),
+    ],
+    ids=["dataset", "subset", "loader of a subset", "loader of a subset of a subset"],
+)
+def test_rows_without_a_label_are_refused_before_an_image_is_read(
+    wrapped: Callable[[Any], Any], challenge: Path
+) -> None:
+    data, labelled = wrapped(opened(challenge)), Colours(8)
+    for path in challenge.glob("*/*.jpg"):
+        path.unlink()
+    sentence = (
+        "Expected `labels` to be known for all rows, but got 1 of 6 rows without one. Take the "
+        "others: `dataset.subset(dataset.labelled)`."
+    )
+
+    for use in (
+        trainer(num_classes=8).fit,
+        trainer(num_classes=8).evaluate,
+        lambda data: trainer(num_classes=8).fit(labelled, data),
+    ):
+        with pytest.raises(RuntimeError, match=f"^{re.escape(sentence)}$"):
+            use(data)
+
+
+def test_a_side_without_labels_is_refused_and_can_be_predicted(challenge: Path) -> None:
+    data = opened(challenge, "test")
+
+    with pytest.raises(RuntimeError, match=r"^Expected `labels` to be read from a table with clas"):
+        trainer().evaluate(data)
+    assert trainer().predict(data).shape == (2, 3)
+
+
+def test_labelled_rows_can_be_trained_on_and_all_rows_predicted(challenge: Path) -> None:
+    data = opened(challenge)
+    fitted = trainer(network(classes=8), num_classes=8, epochs=1)
+
+    history = fitted.fit(data.subset(data.labelled))
+
+    assert len(history) == 1
+    assert fitted.predict(data).shape == (6, 8)
 
 
 def test_balanced_weights_need_labels() -> None:

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, RandomSampler, Subset
 from dermolib._checks import expected
 from dermolib.loaders import SeededDataset, make_loader
 
-__all__ = ["as_loader", "labels_of", "shuffles"]
+__all__ = ["as_loader", "check_labels", "labels_of", "shuffles"]
 
 
 def as_loader(
@@ -49,6 +49,20 @@ def shuffles(loader: Any) -> bool:
     """Tell whether a loader gives its rows in another order than that of its dataset."""
     sampler = getattr(loader, "sampler", None)
     return isinstance(sampler, RandomSampler) or getattr(sampler, "shuffle", False)
+
+
+def check_labels(data: Any) -> None:
+    """Let a dataset some of whose rows lack a label say so in its own words.
+
+    Args:
+        data: What `labels_of` takes; a dataset that tells no labels is taken as it is.
+
+    Raises:
+        RuntimeError: Rows of a `dermolib.datasets.ISICDataset` have no label.
+    """
+    while isinstance(data, (DataLoader, SeededDataset, Subset)):
+        data = data.dataset
+    getattr(data, "labels", None)
 
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:

@@ -21,7 +21,7 @@ from dermolib.metrics import class_weights as balanced_weights
 from dermolib.training.checkpoint import read_checkpoint, write_checkpoint
 from dermolib.training.engine import check_device, make_engine, pick_precision, quiet
 from dermolib.training.history import History
-from dermolib.training.loaders import as_loader, labels_of, shuffles
+from dermolib.training.loaders import as_loader, check_labels, labels_of, shuffles
 
 if TYPE_CHECKING:
     import lightning
@@ -158,10 +158,12 @@ class Trainer:
             TypeError: A batch has another form.
             ValueError: A set is empty, the weights need labels that the training set does not tell,
                 or the output of the model does not fit the classes.
-            RuntimeError: The loss is not finite any more.
+            RuntimeError: Rows of a dataset have no label, or the loss is not finite any more.
         """
         from dermolib.training.callbacks import KeepRows, best_checkpoint
 
+        for data in (train, validation):
+            check_labels(data)
         module = self._module(self._loss_weights(train))
         loader = self._loader(train, "train", shuffle=True)
         scored = None
@@ -197,8 +199,10 @@ class Trainer:
 
         Raises:
             TypeError: A batch has another form.
-            ValueError: The set is empty or has no labels.
+            ValueError: The set is empty, or its batches have no labels.
+            RuntimeError: Rows of the dataset have no label.
         """
+        check_labels(data)
         loader = self._loader(data, "data", shuffle=False)
         with self._seeded(data), quiet():
             scores = self._engine([]).validate(self._module(None), loader, verbose=False)[0]
