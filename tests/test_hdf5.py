@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from dermolib import hdf5
 from dermolib._checks import DatasetNotFoundError
-from dermolib.hdf5 import contained, hdf5_path, read_hdf5, read_hdf5_bytes
+from dermolib.hdf5 import ENDINGS, contained, hdf5_path, read_hdf5, read_hdf5_bytes, split_path
 from dermolib.images import read_image, write_image
 from dermolib.store import content_digest, load_image
 from drawing import noise_image
@@ -41,6 +43,34 @@ def test_an_image_is_that_of_its_file(file: Path, key: str) -> None:
     np.testing.assert_array_equal(load_image(path), read_image(file.with_name("a.jpg")))
     assert read_hdf5_bytes(path) == file.with_name("a.jpg").read_bytes()
     assert content_digest(path) == content_digest(file.with_name("a.jpg"))
+
+
+@given(
+    folder=st.text("a#/.\n"),
+    ending=st.sampled_from([*ENDINGS, *map(str.upper, ENDINGS)]),
+    key=st.text(),
+)
+@example(folder="", ending=".h5", key="A#1")
+@example(folder="", ending=".h5", key="a.hdf5#1")
+def test_what_was_joined_is_split_again_whatever_the_id(folder: str, ending: str, key: str) -> None:
+    file = f"{folder}images{ending}"
+
+    assert split_path(hdf5_path(file, key)) == (file, key)
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "a#1.jpg", "images.npy#7", "a.hdf5", "a.hdf5.npy#7", ""])
+def test_the_path_of_another_file_is_not_split(path: str) -> None:
+    assert split_path(path) is None
+
+
+def test_an_image_whose_id_has_a_number_sign_is_read(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", noise_image(12, 16, 0))
+    with h5py.File(tmp_path / "images.hdf5", "w") as file:
+        file["A#1"] = np.void((tmp_path / "a.png").read_bytes())
+
+    image = load_image(hdf5_path(tmp_path / "images.hdf5", "A#1"))
+
+    np.testing.assert_array_equal(image, noise_image(12, 16, 0))
 
 
 def test_what_a_file_has_is_told(file: Path) -> None:

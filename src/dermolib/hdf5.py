@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ __all__ = ["ENDINGS", "contained", "hdf5_path", "read_hdf5", "read_hdf5_bytes", 
 ENDINGS = (".hdf5", ".h5")
 """Endings of files that are taken for HDF5."""
 
+_JOINED = re.compile(
+    rf"(.*?(?:{'|'.join(map(re.escape, ENDINGS))}))#(.*)", re.IGNORECASE | re.DOTALL
+)
 _LAYOUT = "an HDF5 file with the encoded bytes of each image under its id"
 _MOST_BYTES = 1 << 30  # of one encoded image; no camera makes as many
 
@@ -31,9 +35,16 @@ def hdf5_path(file: PathLike, key: str) -> str:
 
 
 def split_path(path: PathLike) -> tuple[str, str] | None:
-    """Split what `hdf5_path` joined; None for the path of another file."""
-    file, sign, key = str(path).rpartition("#")
-    return (file, key) if sign and file.lower().endswith(ENDINGS) else None
+    """Split what `hdf5_path` joined; None for the path of another file.
+
+    The path is cut at the first ``#`` that follows an ending of HDF5, so that an id may have one.
+
+    Examples:
+        >>> split_path("images.hdf5#A#1"), split_path("images.png")
+        (('images.hdf5', 'A#1'), None)
+    """
+    joined = _JOINED.fullmatch(str(path))
+    return None if joined is None else (joined[1], joined[2])
 
 
 def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
