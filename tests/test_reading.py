@@ -132,7 +132,7 @@ def test_a_frame_of_any_types_is_read_as_text() -> None:
     columns = read_frame(frame, all_columns)
 
     assert [column.tolist() for column in columns.values()] == [
-        ["1.0", "", "3.5"],
+        ["1", "", "3.5"],
         ["a", "", "b"],
         ["1", "", "3"],
         ["[1]", "[2]", "[3]"],

@@ -1,6 +1,7 @@
 """Each year's files to one table, and what lacks or disagrees there."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -320,8 +321,12 @@ def test_merging_no_table_or_none_is_refused() -> None:
         merge_tables([])
     with pytest.raises(ValueError, match="a list of one table or more, but got DataFrame"):
         merge_tables(pd.DataFrame({"id": ["A"]}))  # type: ignore[arg-type]  # the wrong type under test
-    with pytest.raises(TypeError, match=r"`tables\[0\]` to be a table with a column `id`"):
-        merge_tables([pd.DataFrame({"ID": ["A"]})])
+    with pytest.raises(TypeError, match=r"`tables\[1\]` to be a data frame, but got an object of"):
+        merge_tables([pd.DataFrame({"ID": ["A"]}), {"ID": ["A"]}])  # type: ignore[list-item]  # as above
+    with pytest.raises(
+        ValueError, match=r"`tables\[0\]` to be a table with a column `ID`, but got"
+    ):
+        merge_tables([pd.DataFrame({"name": ["A"]})])
 
 
 def test_a_foreign_table_names_its_columns(tmp_path: Path) -> None:
@@ -350,7 +355,7 @@ def test_a_column_that_was_named_and_is_not_there_is_refused(tmp_path: Path) -> 
 
     with pytest.raises(ValueError, match=r"a table with a column `when`, but got the columns 'ID'"):
         read_table(tmp_path / "t.csv", columns={"year": "when"})
-    with pytest.raises(ValueError, match="Expected `columns` to be one of 'id'"):
+    with pytest.raises(ValueError, match="Expected `columns` to be one of 'label'"):
         read_table(tmp_path / "t.csv", columns={"yeer": "when"})
 
 
@@ -367,3 +372,161 @@ def test_most_test_images_of_the_challenge_share_a_lesion_with_training(data_dir
     shared = test["lesion"].isin(set(train["lesion"]) - {""})
 
     assert (int(shared.sum()), len(test)) == (3732, 6333)
+
+
+def frame(ids: str, lesions: str, **columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"id": list(ids), "lesion": lesions.split("."), **columns})
+
+
+def test_lesions_that_share_an_image_are_one_in_a_merged_table() -> None:
+    first = frame("xz", "HAM_1.HAM_1", patient=["", "P1"])
+    second = frame("xyw", "L9.L9.L8", patient=["P7", "P7", "P8"])
+
+    table, conflicts = merge_tables([first, second])
+
+    assert table.set_index("id")["lesion"].to_dict() == {
+        "x": "HAM_1", "z": "HAM_1", "y": "HAM_1", "w": "L8",
+    }  # fmt: skip
+    assert conflicts[["id", "column", "kept", "other"]].to_numpy().tolist() == [
+        ["x", "lesion", "HAM_1", "L9"]
+    ]
+    groups = ISICDataset(table.assign(image_path="-", mask_path="")).groups
+    assert groups[0] == groups[1] == groups[2] != groups[3]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"sex": pd.Categorical(["male"])}, {"sex": pd.Categorical(["female"])}),
+        ({"age": [1]}, {"age": [1.5]}),
+        ({"lesion": [np.nan]}, {"lesion": ["L1"]}),
+        ({"lesion": [3]}, {"lesion": ["L1"]}),
+        ({"age": [40]}, {"age": [np.nan]}),
+        ({"patient": [4]}, {}),
+    ],
+)
+def test_columns_of_any_types_merge_without_a_value_lost(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    tables = [pd.DataFrame({"id": [name], **more}) for name, more in (("a", first), ("b", second))]
+
+    merged, conflicts = merge_tables(tables)
+
+    assert conflicts.empty
+    for column, values in first.items():
+        assert str(merged[column].iloc[0]) in {str(values[0]), f"{values[0]}.0", ""}
+    for column, values in second.items():
+        assert str(merged[column].iloc[1]) == str(values[0])
+
+
+def test_a_code_that_cannot_be_the_diagnosis_of_another_table_is_told() -> None:
+    first = pd.DataFrame({"id": ["A", "B"], "diagnosis": ["akiec", "AKIEC"], "source": ["H", "H"]})
+    second = pd.DataFrame({"id": ["A", "B"], "label": [1, 7], "source": ["I", "I"]})
+
+    table, conflicts = merge_tables([first, second])
+
+    assert table["label"].tolist() == [1, 7]
+    assert conflicts.to_numpy().tolist() == [["A", "label", 1, "I", "akiec", "H"]]
+
+
+def test_an_image_with_and_without_the_ending_of_shrunk_ones_is_refused(tmp_path: Path) -> None:
+    for name in ("Metadata", "GroundTruth"):
+        path = write_isic2019(tmp_path) / f"ISIC_2019_Training_{name}.csv"
+        path.write_text(path.read_text().replace("ISIC_2,", "ISIC_1,"))
+
+    with pytest.raises(ValueError, match=r"in which each id stands once, but got ISIC_1 twice"):
+        read_isic2019(tmp_path)
+
+
+def test_a_truth_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    path = write_isic2019(tmp_path) / "ISIC_2019_Training_GroundTruth.csv"
+    path.write_text(path.read_text().replace("image,MEL,NV", "image,NV ,NV"))
+
+    with pytest.raises(ValueError, match="a truth with each column once, but got 'NV' twice"):
+        read_isic2019(tmp_path)
+
+
+def test_the_official_files_of_2024_are_read(tmp_path: Path) -> None:
+    write_isic2024(tmp_path / "kaggle")
+    rows = pd.read_csv(tmp_path / "kaggle" / "train-metadata.csv", dtype=str)
+    root = tmp_path / "official"
+    write_images(root / "ISIC_2024_Training_Input", list(rows["isic_id"]))
+    truth = rows[["isic_id", "target"]].rename(columns={"target": "malignant"})
+    truth.to_csv(root / "ISIC_2024_Training_GroundTruth.csv", index=False)
+
+    bare = read_isic2024(root)
+
+    assert bare["malignant"].tolist() == [False, True, True, False]
+    assert "label" not in bare
+    rows[["isic_id", "lesion_id", "iddx_full"]].iloc[::-1].to_csv(
+        root / "ISIC_2024_Training_Supplement.csv", index=False
+    )
+    rows.drop(columns=["target", "iddx_full", "lesion_id"]).to_csv(
+        root / "metadata.csv", index=False
+    )
+    full = read_isic2024(root)
+    assert labels(full) == [None, 7, 0, None]
+    assert full["lesion"].tolist() == ["", "IL_1", "IL_2", ""]
+    assert full["patient"].tolist() == ["IP_0", "IP_0", "IP_1", "IP_2"]
+    assert (full["image_path"] != "").all()
+
+
+def test_the_test_set_of_2018_of_the_dataverse_is_read(tmp_path: Path) -> None:
+    write_isic2018(tmp_path)
+    (tmp_path / "ISIC2018_Task3_Test_Input").rename(tmp_path / "ISIC2018_Task3_Test_Images")
+    columns = {"lesion_id": ["HAMTEST_1"], "image_id": ["ISIC_9"], "dx": ["bkl"], "age": ["65.0"]}
+    write_csv(tmp_path / "ISIC2018_Task3_Test_GroundTruth.csv", columns)
+
+    table = read_isic2018(tmp_path, "test")
+
+    assert table[["id", "label", "lesion", "age"]].to_numpy().tolist() == [
+        ["ISIC_9", 4, "HAMTEST_1", 65.0]
+    ]
+
+
+def test_a_table_without_ending_may_be_separated_by_tabs(tmp_path: Path) -> None:
+    path = write_ham10000(tmp_path) / "HAM10000_metadata.csv"
+    pd.read_csv(path, dtype=str).to_csv(tmp_path / "HAM10000_metadata", sep="\t", index=False)
+    path.unlink()
+
+    assert labels(read_ham10000(tmp_path)) == [4, 4, None, 1]
+
+
+def test_images_that_are_published_as_duplicates_are_of_one_lesion(tmp_path: Path) -> None:
+    pairs = {"image_name_1": ["ISIC_0", "ISIC_8"], "image_name_2": ["ISIC_3", "ISIC_9"]}
+    write_csv(write_isic2020(tmp_path) / "ISIC_2020_Training_Duplicates.csv", pairs)
+
+    table = read_isic2020(tmp_path)
+
+    assert table["lesion"].tolist() == ["IL_0", "IL_1", "IL_2", "IL_0"]
+
+
+@pytest.mark.parametrize("name", ["isic2018", "isic2019", "isic2020", "isic2024", "ham10000"])
+def test_images_from_elsewhere_need_no_original_folder(name: str, tmp_path: Path) -> None:
+    root = WRITERS[name](tmp_path / "root")
+    ids = list(READERS[name](root)["id"])
+    write_images(tmp_path / "clean", ids)
+    for folder in [*root.rglob("*_Input"), root / "train", *root.glob("HAM10000_images*")]:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    (root / "train-image.hdf5").unlink(missing_ok=True)
+
+    dataset = getattr(ISICDataset, f"from_{name}")(root, image_dir=tmp_path / "clean")
+
+    assert dataset.ids.tolist() == ids
+    assert dataset[0]["image"].shape == (12, 16, 3)
+    with pytest.raises(FileNotFoundError):
+        getattr(ISICDataset, f"from_{name}")(root)
+
+
+def test_images_may_lie_in_folders_and_files_of_several_kinds(tmp_path: Path) -> None:
+    root = write_isic2024(tmp_path)
+    write_images(tmp_path / "more", ["ISIC_9"])
+    frame = pd.DataFrame({"ID": ["ISIC_1", "ISIC_9"]})
+
+    for places in ([root / "train-image.hdf5", tmp_path / "more"],
+                   [tmp_path / "more", root / "train-image.hdf5"]):  # fmt: skip
+        dataset = ISICDataset(frame, places)
+        assert dataset[1]["image"].shape == dataset[0]["image"].shape == (12, 16, 3)
+    with pytest.raises(ValueError, match="`image_dir` to be a folder, or several, but got none"):
+        ISICDataset(frame, [])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
+from torch.utils.data import Subset, TensorDataset
 
 from dermolib.datasets import ISICDataset, grouped_split, load_split, read_challenge_table
 
@@ -101,7 +102,7 @@ def test_an_augmented_row_stays_with_its_source() -> None:
         ((0.5, 0.4), "shares that are together 1, but got (0.5, 0.4)."),
         ((), "shares that are together 1, but got ()."),
         ((1.0, 0.0), "a number above 0 and up to 1, but got 0.0."),
-        ((0.99, 0.01), "shares that leave no side empty, but got (0.99, 0.01) of 60 rows in"),
+        ((0.5, float("nan")), "a number above 0 and up to 1, but got nan."),
     ],
 )
 def test_unfit_shares_are_refused(fractions: Any, sentence: str) -> None:
@@ -305,3 +306,71 @@ def test_shares_are_as_near_as_those_of_scikit_learn(seed: int) -> None:
         return float((((np.array(counts) - whole) / np.maximum(whole, 1)) ** 2).sum())
 
     assert off(list(grouped_split(table, folds=5, seed=seed))) <= off(others) + 0.02
+
+
+def test_no_side_is_empty_where_there_are_groups_for_all() -> None:
+    table = pd.DataFrame({"label": [0] * 60, "lesion": ["A"] * 50 + ["B"] * 9 + ["C"]})
+
+    sides = grouped_split(table, fractions=(0.7, 0.15, 0.15))
+
+    assert sorted(map(len, sides)) == [1, 9, 50]
+    assert min(map(len, grouped_split(draw_table(60, 0), fractions=(0.999, 0.001)))) >= 1
+
+
+def test_folds_keep_their_order_when_they_are_loaded(tmp_path: Path) -> None:
+    table = draw_table(300, 0).assign(id=[f"I{row}" for row in range(300)])
+    split = grouped_split(table, folds=12)
+    split.save(tmp_path / "folds.csv")
+
+    again = load_split(tmp_path / "folds.csv", table)
+
+    assert again.names == split.names
+    assert [side.tolist() for side in again] == [side.tolist() for side in split]
+
+
+def test_a_split_of_others_that_tears_a_lesion_is_told(challenge: Path, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    lines = [f"IMG_{row},{'na' if row == 1 else 'train'},{row}" for row in range(6)]
+    path.write_text("\n".join(["id,split,CLASS", *lines]))  # IMG_1 and IMG_3 show one lesion
+
+    with pytest.warns(UserWarning, match=r"split\.csv has 1 lesions or patients on two sides"):
+        split = load_split(path, ISICDataset.from_challenge(challenge))
+
+    assert split.names == ("train", "na")
+    assert split[1].tolist() == [1]
+
+
+def test_a_dataset_without_any_label_is_split_by_lesion(challenge: Path) -> None:
+    table = pd.read_csv(challenge / "metadataTrain.csv").drop(columns="CLASS")
+    dataset = ISICDataset(table, challenge / "Train")
+
+    split = grouped_split(dataset, fractions=(0.5, 0.5))
+
+    assert split.counts.to_dict("index") == {"unknown": {"train": 3, "validation": 3}}
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (
+            [1, 2],
+            "a dataset with `labels` and `groups`, or a table, but got an object of type list",
+        ),
+        (Subset(TensorDataset(), [0]), "Take rows of a dataset with `dataset.subset(rows)`."),
+        (None, "but got an object of type NoneType."),
+    ],
+)
+def test_what_cannot_be_split_is_told(source: Any, sentence: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        grouped_split(source)
+
+
+@pytest.mark.parametrize("fractions", [0.8, None, "half"])
+def test_fractions_that_are_no_list_are_refused(fractions: Any) -> None:
+    with pytest.raises(TypeError, match="`fractions` to be a share for each side, but got"):
+        grouped_split(draw_table(60, 0), fractions=fractions)
+
+
+def test_ragged_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`duplicates` to be pairs \(P, 2\)"):
+        grouped_split(draw_table(60, 0), duplicates=[[0, 1], [2]])

@@ -17,6 +17,7 @@ from dermolib.datasets import (
     read_table,
 )
 from dermolib.datasets.groups import group_names
+from dermolib.diagnoses import DIAGNOSES
 
 HEADER = "ID,CLASS,SEX,AGE,POSITION\n"
 
@@ -184,11 +185,16 @@ def test_the_challenge_knows_its_lesions(challenge: Path) -> None:
     assert read_challenge_table(challenge, "test")["lesion"].tolist() == ["", ""]
 
 
-def test_a_name_of_this_library_in_a_foreign_file_means_nothing(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path, "ID,LABEL,source,lesion\nA,8,HAM,x\nB,3,HAM,x\n"))
+def test_labels_of_a_foreign_file_are_not_guessed_to_begin_at_0_or_1(tmp_path: Path) -> None:
+    path = write(tmp_path, "ID,LABEL,source,lesion\nA,7,HAM,x\nB,3,HAM,x\n")
 
-    assert "label" not in table
-    assert group_names(table).tolist() == ["A", "B"]
+    sentence = "a table with a column `CLASS` or `label`, but got LABEL. Pass `columns={'label'"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        read_table(path)
+    for column, labels in (("label", [7, 3]), ("class", [6, 2])):
+        table = read_table(path, columns={column: "LABEL"})
+        assert table["label"].tolist() == labels
+        assert table["lesion"].tolist() == ["x", "x"]
 
 
 def test_a_group_is_followed_over_any_steps_of_augmentation() -> None:
@@ -273,3 +279,55 @@ def test_the_real_tables_hold_the_papers_counts(data_dir: Path) -> None:
     counts = np.bincount(table["label"])
     assert counts.tolist() == [3391, 9657, 2492, 650, 1968, 179, 190, 471]
     assert len(read_challenge_table(data_dir / "isic_challenge", "test")) == 6333
+
+
+@pytest.mark.parametrize("lost", ["", "site", "age", "made_from", "diagnosis"])
+def test_a_table_that_was_saved_reads_as_itself_whatever_column_it_lacks(
+    tmp_path: Path, lost: str
+) -> None:
+    text = "ID,CLASS,SEX,AGE,POSITION,LESION_ID,PATIENT_ID\nA,1,,,,L1,P1\nB,8,male,3.5,x,L1,\n"
+    table = read_table(write(tmp_path, text))
+    kept = table.drop(columns=lost) if lost else table
+    kept.to_csv(tmp_path / "saved.csv", index=False)
+
+    for again in (read_table(kept), read_table(tmp_path / "saved.csv")):
+        columns = list(kept.columns)
+        pd.testing.assert_frame_equal(again[columns], kept)
+
+
+def test_a_column_that_is_named_is_taken_before_one_that_is_known() -> None:
+    frame = pd.DataFrame({"id": ["A"], "lesion": ["L1"], "lesion_v2": ["L2"], "class": [3]})
+
+    table = read_table(frame, columns={"lesion": "lesion_v2"})
+
+    assert table[["lesion", "label"]].to_numpy().tolist() == [["L2", 2]]
+
+
+def test_whole_numbers_stay_whole_beside_what_is_missing() -> None:
+    frame = pd.DataFrame({"ID": [7.0, 8.0], "LESION_ID": [1.0, np.nan], "PATIENT_ID": [2, 3]})
+
+    table = read_table(frame)
+
+    assert table[["id", "lesion", "patient"]].to_numpy().tolist() == [
+        ["7", "1", "2"],
+        ["8", "", "3"],
+    ]
+
+
+def test_a_diagnosis_that_is_missing_makes_no_label(tmp_path: Path) -> None:
+    path = write(tmp_path, "ID,DX\nA,nan\nB,nv\nC,\n")
+
+    table = read_table(path, vocabulary={"NV": DIAGNOSES[1]})
+
+    assert table["label"].isna().tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("vocabulary", [3, {"nv": 1}, {1: None}])
+def test_what_is_no_vocabulary_is_refused(vocabulary: Any) -> None:
+    with pytest.raises(TypeError, match="`vocabulary` to be the name of a vocabulary, or codes"):
+        read_table(pd.DataFrame({"ID": ["A"], "DX": ["nv"]}), vocabulary=vocabulary)
+
+
+def test_columns_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(TypeError, match="`columns` to be a mapping of names here to names there"):
+        read_table(pd.DataFrame({"ID": ["A"]}), columns=["ID"])  # type: ignore[arg-type]  # the wrong type under test

@@ -8,10 +8,19 @@ References:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from dermolib._checks import check_choice, expected, listed
 
-__all__ = ["DIAGNOSES", "VOCABULARIES", "Diagnosis", "Vocabulary", "find_diagnosis"]
+__all__ = [
+    "DIAGNOSES",
+    "VOCABULARIES",
+    "Diagnosis",
+    "Vocabulary",
+    "as_vocabulary",
+    "find_diagnosis",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ _HAM10000: Vocabulary = {
     "vasc": _VASC,
 }
 
-VOCABULARIES: Mapping[str, Vocabulary] = {
+_VOCABULARIES: Mapping[str, Vocabulary] = {
     "ham10000": _HAM10000,
     "isic2018": _HAM10000,
     "isic2019": {**{diagnosis.code.lower(): diagnosis for diagnosis in DIAGNOSES}, "unk": None},
@@ -88,6 +97,7 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
         "benign": None,
         "malignant": None,
         "indeterminate": None,
+        "malignant melanocytic proliferations (melanoma)": _MEL,
         "melanoma in situ": _MEL,
         "melanoma invasive": _MEL,
         "melanoma metastasis": _MEL,
@@ -107,6 +117,9 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
         "squamous cell carcinoma, nos": _SCC,
     },
 }
+VOCABULARIES: Mapping[str, Vocabulary] = MappingProxyType(
+    {name: MappingProxyType(dict(codes)) for name, codes in _VOCABULARIES.items()}
+)
 """What the codes that each collection publishes mean by the eight diagnoses.
 
 ISIC 2018 has the codes of HAM10000, whose ``akiec`` is actinic keratosis or squamous cell
@@ -120,16 +133,19 @@ def find_diagnosis(code: str, vocabulary: str | Vocabulary) -> Diagnosis | None:
     """Look up what a published code means.
 
     A code of several levels, ``Benign::Benign melanocytic proliferations::Nevus`` as in ISIC 2024,
-    means what the deepest level that the vocabulary knows means.
+    means what the deepest level that the vocabulary knows means: of ISIC 2024, whatever is benign,
+    malignant or indeterminate and none of the eight has no diagnosis.
 
     Args:
         code: Code as published, in any letter case.
-        vocabulary: Name in `VOCABULARIES`, or codes in small letters to diagnoses.
+        vocabulary: Name in `VOCABULARIES`, or codes in any letter case to diagnoses.
 
     Returns:
         The diagnosis, or None where the code is none of the eight or may be several.
 
     Raises:
+        TypeError: The code is no text, or a vocabulary of one's own has other values than
+            diagnoses and None.
         ValueError: The vocabulary is unknown, or does not know the code.
 
     References:
@@ -143,15 +159,41 @@ def find_diagnosis(code: str, vocabulary: str | Vocabulary) -> Diagnosis | None:
         'Benign keratosis'
         >>> find_diagnosis("akiec", "ham10000") is None
         True
-        >>> find_diagnosis("Malignant::Malignant epidermal proliferations::Melanoma", "isic2024")
+        >>> find_diagnosis("Benign::Cysts", "isic2024") is None
+        True
+    """
+    if not isinstance(code, str):
+        raise TypeError(expected("diagnosis", "a code, a text", repr(code)))
+    known = as_vocabulary(vocabulary)
+    levels = [level.strip().lower() for level in code.split("::")]
+    for level in reversed(levels):
+        if level in known:
+            return known[level]
+    what = "a code of the vocabulary"
+    remedy = f"Known are {listed(known, most=len(known))}."
+    raise ValueError(expected("diagnosis", what, repr(code), remedy))
+
+
+def as_vocabulary(vocabulary: Any) -> Vocabulary:
+    """Look up a vocabulary by its name, or take one of one's own, its codes in small letters.
+
+    Args:
+        vocabulary: Name in `VOCABULARIES`, or codes in any letter case to diagnoses or None.
+
+    Returns:
+        Codes in small letters to diagnoses.
+
+    Raises:
+        TypeError: It is neither.
+        ValueError: There is no such name.
     """
     if isinstance(vocabulary, str):
         check_choice(vocabulary, "vocabulary", VOCABULARIES)
-        vocabulary = VOCABULARIES[vocabulary]
-    levels = [level.strip().lower() for level in code.split("::")]
-    for level in reversed(levels):
-        if level in vocabulary:
-            return vocabulary[level]
-    what = "a code of the vocabulary"
-    remedy = f"Known are {listed(vocabulary, most=len(vocabulary))}."
-    raise ValueError(expected("diagnosis", what, repr(code), remedy))
+        return VOCABULARIES[vocabulary]
+    what = "the name of a vocabulary, or codes to diagnoses or None"
+    if not isinstance(vocabulary, Mapping):
+        raise TypeError(expected("vocabulary", what, f"a {type(vocabulary).__name__}"))
+    for code, diagnosis in vocabulary.items():
+        if not isinstance(code, str) or not isinstance(diagnosis, (Diagnosis, type(None))):
+            raise TypeError(expected("vocabulary", what, f"{code!r}: {diagnosis!r}"))
+    return {code.strip().lower(): diagnosis for code, diagnosis in vocabulary.items()}

@@ -4,9 +4,10 @@ from dermolib._checks import DatasetNotFoundError
 from dermolib.auditing import AuditReport, audit
 from dermolib.datasets.columns import COLUMNS
 from dermolib.datasets.groups import group_names
-from dermolib.datasets.isic import ISICDataset, Options
+from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.merging import Merged, merge_tables
 from dermolib.datasets.metadata import METADATA_NAMES, SITES, metadata_vectors
+from dermolib.datasets.options import Options
 from dermolib.datasets.releases import (
     read_challenge_table,
     read_ham10000,

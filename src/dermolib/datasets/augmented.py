@@ -11,6 +11,7 @@ from dermolib.datasets.tables import read_table
 __all__ = ["read_augmented"]
 
 _MANIFEST = "manifest.csv"
+_OF_THE_SOURCE = ("diagnosis", "malignant", "lesion", "patient", "year", "source")
 
 
 def read_augmented(folder: Path, sources: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:
@@ -22,8 +23,7 @@ def read_augmented(folder: Path, sources: pd.DataFrame, *, masks: bool) -> pd.Da
         masks: Whether a mask is needed for each image.
 
     Returns:
-        Table of the augmented rows with lesion and patient of their sources; None where there is
-        none.
+        Table of the augmented rows with what is known of their sources; None where there is none.
 
     Raises:
         DatasetNotFoundError: There is no manifest.
@@ -57,7 +57,7 @@ def read_augmented(folder: Path, sources: pd.DataFrame, *, masks: bool) -> pd.Da
     if known.any():
         got = f"known ones ({listed(made['id'][known])})"
         raise ValueError(expected(str(folder), "a folder of new ids", got))
-    for column in ("lesion", "patient"):
+    for column in _OF_THE_SOURCE:
         if column in sources:
-            made[column] = sources[column].to_numpy(object)[rows]
+            made[column] = sources[column].iloc[rows].reset_index(drop=True)
     return made

@@ -23,7 +23,8 @@ def deal(
     Groups that hold the same numbers of each class are of one kind, and most groups of a large set
     are of a few kinds. Kinds are dealt out from the largest group to the smallest, each step to the
     side that comes nearest to its shares by it: the sum over classes of the squared relative
-    deviation, and that of the number of rows. So the work grows with the number of kinds and not
+    deviation, and that of the number of rows. A side that would be empty gets the smallest group of
+    the side with most groups. So the work grows with the number of kinds and not
     with that of groups, and the many small groups at the end even out what the large ones left.
 
     Args:
@@ -51,6 +52,7 @@ def deal(
             dealt[side] += step * weights[kind]
             sides[order[place : place + step]] = side
             place += step
+    _fill_empty(sides, counts[:, -1], len(shares))
     return sides
 
 
@@ -61,6 +63,15 @@ def _counts(labels: npt.NDArray[np.int64], groups: Indices) -> _Counts:
     ones = np.ones(len(labels))
     counts = coo_array((ones, (groups, place)), shape=shape).toarray()
     return np.column_stack([counts, counts.sum(axis=1)])
+
+
+def _fill_empty(sides: Indices, sizes: npt.NDArray[np.float64], number: int) -> None:
+    """Give each side that has none a group, in place."""
+    for side in range(number):
+        count = np.bincount(sides, minlength=number)
+        if count[side] == 0 and count.max() > 1:
+            groups = np.flatnonzero(sides == count.argmax())
+            sides[groups[sizes[groups].argmin()]] = side
 
 
 def _nearest(

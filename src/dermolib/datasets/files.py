@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,15 @@ from dermolib.hdf5 import ENDINGS as HDF5_ENDINGS
 from dermolib.hdf5 import contained, hdf5_path
 from dermolib.store import PreparedStore, is_store
 
-__all__ = ["MAKE_FILES", "Found", "find_files", "locate", "present"]
+__all__ = [
+    "MAKE_FILES",
+    "Found",
+    "find_files",
+    "find_images",
+    "find_masks",
+    "locate",
+    "present",
+]
 
 MAKE_FILES = "Make these files, named as the ids of the rows."
 """Remedy where images of another kind lack."""
@@ -59,7 +67,7 @@ def find_files(
 
     Args:
         rows: Table with the column ``id``.
-        image_dir: Folder of the images, or several, a store, or an HDF5 file.
+        image_dir: Folder of the images, a store, an HDF5 file, or several folders and files.
         mask_dir: Folder of the masks, ``ID_seg.png`` or ``ID_segmentation.png``; that of the images
             where not given. A store has its own.
         masks: Whether masks are needed.
@@ -71,23 +79,67 @@ def find_files(
         DatasetNotFoundError: A folder is not there.
         ValueError: A store is not done, or lacks masks that are needed.
     """
-    if not isinstance(image_dir, (str, os.PathLike, PreparedStore)):
-        folders = [Path(folder) for folder in image_dir]
-    else:
+    if isinstance(image_dir, (str, os.PathLike, PreparedStore)):
         store = _opened(image_dir)
         if store is not None:
             return _stored(rows, store, masks=masks)
-        folders = [Path(str(image_dir))]
-    if folders[0].suffix.lower() in HDF5_ENDINGS and not folders[0].is_dir():
-        images = _in_hdf5(rows, folders[0])
+        places = [Path(str(image_dir))]
     else:
-        images = _paths(rows, folders, ("",), _ENDINGS)
-    if mask_dir is None and folders[0].is_file():
-        found = pd.Series([""] * len(rows), dtype=str)
-    else:
-        places = folders if mask_dir is None else [Path(mask_dir)]
-        found = _paths(rows, places, _MASK_TAILS, (".png",))
-    return Found(place=folders[0], images=images, masks=found, stored=False)
+        places = [Path(place) for place in image_dir]
+        if not places:
+            raise ValueError(expected("image_dir", "a folder, or several", "none"))
+    folders = places if mask_dir is None else [Path(mask_dir)]
+    return Found(
+        place=places[0],
+        images=find_images(rows, places),
+        masks=find_masks(rows, folders),
+        stored=False,
+    )
+
+
+def find_images(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
+    """Find the image of each row in the first of several folders and HDF5 files that has it.
+
+    Args:
+        rows: Table with the column ``id``.
+        places: Folders and HDF5 files.
+
+    Returns:
+        Paths (N,), empty where there is none.
+
+    Raises:
+        DatasetNotFoundError: A place is not there.
+    """
+    images = pd.Series([""] * len(rows), dtype=str)
+    for place in places:
+        found = _in_hdf5(rows, place) if _is_hdf5(place) else _paths(rows, place, ("",), _ENDINGS)
+        images = images.where(images != "", found)
+    return images
+
+
+def find_masks(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
+    """Find the mask of each row in the first of several folders that has it.
+
+    Args:
+        rows: Table with the column ``id``.
+        places: Folders; HDF5 files among them have no masks.
+
+    Returns:
+        Paths (N,), empty where there is none.
+
+    Raises:
+        DatasetNotFoundError: A folder is not there.
+    """
+    masks = pd.Series([""] * len(rows), dtype=str)
+    for folder in places:
+        if not _is_hdf5(folder):
+            found = _paths(rows, folder, _MASK_TAILS, (".png",))
+            masks = masks.where(masks != "", found)
+    return masks
+
+
+def _is_hdf5(place: Path) -> bool:
+    return place.suffix.lower() in HDF5_ENDINGS and not place.is_dir()
 
 
 def _in_hdf5(rows: pd.DataFrame, file: Path) -> pd.Series:
@@ -120,15 +172,12 @@ def _stored(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found:
 
 
 def _paths(
-    rows: pd.DataFrame, folders: Iterable[Path], tails: Sequence[str], endings: tuple[str, ...]
+    rows: pd.DataFrame, folder: Path, tails: Sequence[str], endings: tuple[str, ...]
 ) -> pd.Series:
-    """Find the file of each row, in the first folder that has it; empty where there is none."""
-    found: dict[str, str] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            layout = f"a folder with ID{tails[0]}{endings[0]} for each row"
-            raise DatasetNotFoundError(folder, layout)
-        found = _listed(folder, endings) | found
+    """Find the file of each row; empty where there is none."""
+    if not folder.is_dir():
+        raise DatasetNotFoundError(folder, f"a folder with ID{tails[0]}{endings[0]} for each row")
+    found = _listed(folder, endings)
     ends = [tail for name in tails for tail in (name, f"{_SHRUNK}{name}")]
     paths = (
         next((path for tail in ends if (path := found.get(f"{name}{tail}"))), "")

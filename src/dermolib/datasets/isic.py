@@ -1,9 +1,9 @@
 """Images, masks and metadata of the challenge as a dataset of samples."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from dermolib.datasets.augmented import read_augmented
 from dermolib.datasets.files import MAKE_FILES, find_files, locate, present
 from dermolib.datasets.groups import group_names
 from dermolib.datasets.metadata import metadata_vectors
+from dermolib.datasets.options import Options, Read, Transform
 from dermolib.datasets.packed import PackedTexts
 from dermolib.datasets.releases import (
     read_challenge_table,
@@ -29,26 +30,9 @@ from dermolib.datasets.tables import read_table
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.store import PreparedStore, load_image, load_mask
 
-__all__ = ["ISICDataset", "Options", "Transform"]
-
-Transform = Callable[..., dict[str, Any]]
-"""Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
+__all__ = ["ISICDataset"]
 
 _SPLITS = ("train", "validation", "test")
-
-
-class Options(TypedDict, total=False):
-    """What every way to open a dataset takes, see `ISICDataset`.
-
-    With `image_dir`, images come from there: a folder of cleaned ones, in which case the masks stay
-    where they were, or a store.
-    """
-
-    transform: Transform | None
-    missing: str
-    masks: bool
-    metadata: bool
-    image_dir: PathLike | PreparedStore | None
 
 
 class ISICDataset(Dataset[dict[str, Any]]):
@@ -83,7 +67,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
     Attributes:
         table: One row for each sample: the columns of `dermolib.datasets.read_table` with
-            ``image_path`` and ``mask_path``.
+            ``image_path`` and ``mask_path``. Samples do not follow changes that are made in it:
+            make a dataset of the changed table.
         dropped: Ids that ``missing="drop"`` left out.
         split: What the rows are for.
 
@@ -95,7 +80,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        table: PathLike | pd.DataFrame,
+        table: PathLike | pd.DataFrame | Read,
         image_dir: PathLike | Sequence[PathLike] | PreparedStore | None = None,
         *,
         transform: Transform | None = None,
@@ -108,8 +93,10 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """Read the table and find the files of its rows."""
         check_choice(missing, "missing", ("error", "drop"))
         check_choice(split, "split", _SPLITS)
-        rows = read_table(table)
-        place = locate(rows, table, image_dir, mask_dir, masks=masks)
+        # What a reader has just read need not be checked again
+        rows = table.rows if isinstance(table, Read) else read_table(table)
+        own = table.rows if isinstance(table, Read) else table
+        place = locate(rows, own, image_dir, mask_dir, masks=masks)
         kept = present(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
@@ -145,39 +132,40 @@ class ISICDataset(Dataset[dict[str, Any]]):
     @classmethod
     def from_ham10000(cls, root: PathLike, **options: Unpack[Options]) -> Self:
         """Open HAM10000, see `dermolib.datasets.read_ham10000` and `from_challenge`."""
-        return cls._open(read_ham10000(root), "train", options)
+        return cls._open(read_ham10000(root, images=_there(options)), "train", options)
 
     @classmethod
     def from_isic2018(
         cls, root: PathLike, split: str = "train", *, task: int = 3, **options: Unpack[Options]
     ) -> Self:
         """Open ISIC 2018, see `dermolib.datasets.read_isic2018` and `from_challenge`."""
-        return cls._open(read_isic2018(root, split, task=task), split, options)
+        table = read_isic2018(root, split, task=task, images=_there(options))
+        return cls._open(table, split, options)
 
     @classmethod
     def from_isic2019(
         cls, root: PathLike, split: str = "train", **options: Unpack[Options]
     ) -> Self:
         """Open ISIC 2019, see `dermolib.datasets.read_isic2019` and `from_challenge`."""
-        return cls._open(read_isic2019(root, split), split, options)
+        return cls._open(read_isic2019(root, split, images=_there(options)), split, options)
 
     @classmethod
     def from_isic2020(
         cls, root: PathLike, split: str = "train", **options: Unpack[Options]
     ) -> Self:
         """Open ISIC 2020, see `dermolib.datasets.read_isic2020` and `from_challenge`."""
-        return cls._open(read_isic2020(root, split), split, options)
+        return cls._open(read_isic2020(root, split, images=_there(options)), split, options)
 
     @classmethod
     def from_isic2024(
         cls, root: PathLike, split: str = "train", **options: Unpack[Options]
     ) -> Self:
         """Open ISIC 2024, see `dermolib.datasets.read_isic2024` and `from_challenge`."""
-        return cls._open(read_isic2024(root, split), split, options)
+        return cls._open(read_isic2024(root, split, images=_there(options)), split, options)
 
     @classmethod
     def _open(cls, table: pd.DataFrame, split: str, options: Options) -> Self:
-        return cls(table, split=split, **options)
+        return cls(Read(table), split=split, **options)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -306,7 +294,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
         Raises:
             DatasetNotFoundError: There is no manifest.
             FileNotFoundError: A file of the manifest lacks.
-            RuntimeError: These rows are not for training.
+            RuntimeError: These rows are not for training, or some lack a label.
             ValueError: The manifest names a source that is not among these rows, so that its
                 images would leak from another split; an image has another class than its source;
                 or ids stand on both sides.
@@ -315,6 +303,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
             raise RuntimeError(
                 expected("split", "'train' to take augmented images", repr(self.split))
             )
+        if not self.has_labels:
+            _ = self.labels  # says how many lack one, and what to do
         made = read_augmented(Path(folder), self.table, masks=self._with_masks)
         other = self._copy(split=None)
         if made is not None:
@@ -336,8 +326,12 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
         Raises:
             IndexError: There is no such row.
+            TypeError: `index` is no integer.
             ValueError: The image or mask cannot be read, or they differ in size.
         """
+        if isinstance(index, (bool, np.bool_)) or not isinstance(index, (int, np.integer)):
+            remedy = "Take several rows with `subset`."
+            raise TypeError(expected("index", "a row number", repr(index), remedy))
         if not -len(self) <= index < len(self):
             raise IndexError(expected("index", f"a row number below {len(self)}", index))
         image = load_image(self._image_paths[index])
@@ -378,6 +372,11 @@ class ISICDataset(Dataset[dict[str, Any]]):
             self._labels = rows["label"].fillna(-1).to_numpy(np.int64, copy=True)
         self._all_labelled = self.has_labels
         self._metadata = metadata_vectors(rows) if self._with_metadata else None
+
+
+def _there(options: Options) -> bool:
+    """Tell whether the images must lie where they were published."""
+    return options.get("image_dir") is None
 
 
 def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:

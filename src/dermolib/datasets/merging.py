@@ -6,13 +6,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from dermolib._checks import expected, listed
+from dermolib._checks import expected
+from dermolib._types import Indices
+from dermolib.datasets.tables import read_table
 
 __all__ = ["Merged", "merge_tables"]
 
 # Collections name these in their own words, so that other words are no contradiction
 _NOT_COMPARED = ("id", "diagnosis", "year", "source", "image_path", "mask_path")
+_GROUPS = ("lesion", "patient")
+_FILES = ("image_path", "mask_path")
+_TYPES = {"label": "Int64", "age": "float64", "year": "Int16", "malignant": "boolean"}
+_MAY_BE = {"akiec": (3, 7)}  # labels that a code without one may stand for
 
 
 class Merged(NamedTuple):
@@ -31,99 +39,140 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
     Of each column the first table that knows a value gives it, so that HAM10000's images whose code
     does not tell the diagnosis get that of ISIC 2019. Tables that know different values of label,
     lesion, patient, age, sex or site are told in the conflicts; sites in the words of two
-    collections may differ without a contradiction.
+    collections may differ without a contradiction. Lesions that share an image are one, and so are
+    patients: all their rows get the name that comes first, so that a split keeps them together.
 
     Args:
-        tables: Tables of the readers, the most trusted first.
+        tables: Tables of `dermolib.datasets.read_table` or of the readers, the most trusted first.
 
     Returns:
         Table with the rows in the order in which their ids first appear, and the conflicts.
 
     Raises:
-        TypeError: A table is no data frame with the column ``id``.
-        ValueError: There is no table.
+        TypeError: `tables` are no data frames.
+        ValueError: There is no table, or one is unfit.
 
     Examples:
         >>> first = pd.DataFrame({"id": ["A"], "age": [np.nan], "sex": ["male"], "source": ["x"]})
         >>> second = pd.DataFrame({"id": ["A"], "age": [40.0], "sex": ["female"], "source": ["y"]})
         >>> table, conflicts = merge_tables([first, second])
-        >>> table.to_numpy().tolist(), conflicts.to_numpy().tolist()
-        ([['A', 40.0, 'male', 'x']], [['A', 'sex', 'male', 'x', 'female', 'y']])
+        >>> table[["id", "age", "sex", "source"]].to_numpy().tolist()
+        [['A', 40.0, 'male', 'x']]
+        >>> conflicts[["id", "column", "kept", "other"]].to_numpy().tolist()
+        [['A', 'sex', 'male', 'female']]
     """
-    _check_tables(tables)
-    names = list(dict.fromkeys(name for table in tables for name in table.columns))
-    rows = {name: _stacked(tables, name) for name in names}
+    read = _checked(tables)
+    names = list(dict.fromkeys(name for table in read for name in table.columns))
+    rows = {name: _stacked(read, name) for name in names}
     groups, ids = pd.factorize(rows["id"].to_numpy(object))
-    kept, conflicts = {}, []
-    source = rows.get("source", pd.Series([""] * len(groups), dtype=object)).to_numpy(object)
+    source = rows["source"].to_numpy(object)
+    kept, found = {}, []
     for name, values in rows.items():
         first = _first_known(groups, len(ids), values)
         kept[name] = values.iloc[first].reset_index(drop=True)
         if name not in _NOT_COMPARED:
-            conflicts.append(_conflicts(name, values, first[groups], rows["id"], source))
-    found = pd.concat(conflicts, ignore_index=True) if conflicts else _conflict_table({})
+            found.append(_conflicts(name, values, first[groups], rows["id"], source))
     table = pd.DataFrame(kept)
-    if "label" in table and not table["label"].isna().any():
-        table["label"] = table["label"].astype(np.int64)
-    return Merged(table, found)
+    for name in _GROUPS:
+        table[name] = _joined(table[name].to_numpy(object), rows[name].to_numpy(object), groups)
+    if "label" in table:
+        found.append(_impossible(table, rows, groups, source))
+        if not table["label"].isna().any():
+            table["label"] = table["label"].astype(np.int64)
+    return Merged(table, pd.concat(found, ignore_index=True))
 
 
-def _check_tables(tables: Any) -> None:
-    if isinstance(tables, pd.DataFrame) or not len(tables):
+def _checked(tables: Any) -> list[pd.DataFrame]:
+    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Sequence) or not len(tables):
         raise ValueError(expected("tables", "a list of one table or more", type(tables).__name__))
+    read = []
     for place, table in enumerate(tables):
-        if not isinstance(table, pd.DataFrame) or "id" not in table:
-            got = f"columns {listed(getattr(table, 'columns', ()))}"
-            raise TypeError(expected(f"tables[{place}]", "a table with a column `id`", got))
+        if not isinstance(table, pd.DataFrame):
+            got = f"an object of type {type(table).__name__}"
+            raise TypeError(expected(f"tables[{place}]", "a data frame", got))
+        rows = read_table(table, name=f"tables[{place}]")
+        for name in _FILES:
+            if name in table:
+                rows[name] = np.where(table[name].isna(), "", table[name].to_numpy(object))
+        read.append(rows)
+    return read
 
 
 def _stacked(tables: Sequence[pd.DataFrame], name: str) -> "pd.Series[Any]":
     """Stack a column of all tables; where one lacks it, its rows know nothing."""
-    known = next(table[name] for table in tables if name in table)
-    text = not pd.api.types.is_numeric_dtype(known)
+    kind: Any = _TYPES.get(name, object)
+    nothing = "" if kind is object else pd.NA
     parts: list[Any] = [
-        table[name].astype(_type_of(name, known))
-        if name in table
-        else pd.Series(
-            [""] * len(table) if text else [pd.NA] * len(table), dtype=_type_of(name, known)
-        )
+        table[name].astype(kind) if name in table else pd.Series([nothing] * len(table), dtype=kind)
         for table in tables
     ]
     stacked: pd.Series[Any] = pd.concat(parts, ignore_index=True)
     return stacked
 
 
-def _type_of(name: str, known: "pd.Series[Any]") -> Any:
-    """Choose a type that can say that a value is not known."""
-    if name == "label":
-        return "Int64"
-    if pd.api.types.is_bool_dtype(known.dtype):
-        return "boolean"
-    return known.dtype
-
-
 def _known(values: "pd.Series[Any]") -> npt.NDArray[np.bool_]:
     known = ~values.isna().to_numpy()
-    if not pd.api.types.is_numeric_dtype(values):
+    if values.dtype == object:
         known &= values.to_numpy(object) != ""
     return known
 
 
-def _first_known(
-    groups: npt.NDArray[np.intp], number: int, values: "pd.Series[Any]"
-) -> npt.NDArray[np.intp]:
+def _first_known(groups: Indices, number: int, values: "pd.Series[Any]") -> Indices:
     """Find the first row of each group that knows its value, else its first row."""
     rows = np.arange(len(groups))
     rank = np.where(_known(values), rows, rows + len(groups))
     first = np.full(number, 2 * len(groups))
     np.minimum.at(first, groups, rank)
-    return first % len(groups) if len(groups) else first
+    return first % len(groups)
+
+
+def _joined(
+    kept: npt.NDArray[np.object_], all_rows: npt.NDArray[np.object_], groups: Indices
+) -> npt.NDArray[np.object_]:
+    """Give one name to all names that one image has in different tables."""
+    codes, names = pd.factorize(np.concatenate([kept, all_rows]))
+    own, others = codes[: len(kept)][groups], codes[len(kept) :]
+    joined = (names[own] != "") & (names[others] != "") & (own != others)
+    if not joined.any():
+        return kept
+    edges = (np.ones(int(joined.sum()), np.bool_), (own[joined], others[joined]))
+    graph = coo_array(edges, shape=(len(names), len(names)))
+    part = connected_components(graph, directed=False)[1]
+    first = np.full(part.max() + 1, len(names))
+    np.minimum.at(first, part, np.arange(len(names)))  # names stand in the order of their rows
+    return names[first[part]][codes[: len(kept)]]
+
+
+def _impossible(
+    table: pd.DataFrame,
+    rows: dict[str, "pd.Series[Any]"],
+    groups: Indices,
+    source: npt.NDArray[np.object_],
+) -> pd.DataFrame:
+    """Find codes that may be several diagnoses, but not the one that another table tells."""
+    code = rows["diagnosis"].str.lower()
+    label = table["label"].to_numpy(np.float64, na_value=np.nan)[groups]
+    odd = np.zeros(len(groups), np.bool_)
+    for name, labels in _MAY_BE.items():
+        odd |= (code == name).to_numpy() & ~np.isnan(label) & ~np.isin(label, labels)
+    found = np.flatnonzero(odd)
+    first = _first_known(groups, len(table), rows["label"])
+    return _conflict_table(
+        {
+            "id": rows["id"].iloc[found].to_numpy(object),
+            "column": "label",
+            "kept": table["label"].to_numpy(object)[groups[found]],
+            "kept_source": source[first[groups[found]]],
+            "other": rows["diagnosis"].iloc[found].to_numpy(object),
+            "other_source": source[found],
+        }
+    )
 
 
 def _conflicts(
     name: str,
     values: "pd.Series[Any]",
-    kept: npt.NDArray[np.intp],
+    kept: Indices,
     ids: "pd.Series[Any]",
     source: npt.NDArray[np.object_],
 ) -> pd.DataFrame:

@@ -35,6 +35,10 @@ def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
 
     def choose(header: Sequence[str]) -> dict[str, int]:
         upper = [text.strip().upper() for text in header]
+        twice = next((text for text in upper if upper.count(text) > 1), None)
+        if twice is not None:
+            got = f"{twice!r} twice"
+            raise ValueError(expected(str(path), "a truth with each column once", got))
         chosen = {text: place for place, text in enumerate(upper) if text.lower() in known}
         if _ID not in upper or not chosen:
             what = "a truth with the columns image, " + ", ".join(map(str.upper, known))
@@ -51,7 +55,7 @@ def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
         raise ValueError(expected(str(path), what, f"{len(wrong)} other ({rows})"))
     codes = np.array(list(columns), dtype=object)[flags.argmax(axis=1)] if len(ids) else ids
     frame = pd.DataFrame({"ID": ids, "DIAGNOSIS": codes})
-    return read_table(frame, vocabulary=vocabulary)
+    return read_table(frame, vocabulary=vocabulary, name=str(path))
 
 
 def _flags(path: Path, values: Texts) -> npt.NDArray[np.bool_]:

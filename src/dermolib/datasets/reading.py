@@ -115,9 +115,8 @@ def _read(path: Path, rows: Iterator[list[str]], choose: Choice) -> dict[str, Te
     chosen = choose(header)
     take = _taker(list(chosen.values()))
     known: dict[str, str] = {}
-    blocks = []
-    fields = _checked(path, rows, len(header), take)
-    while block := list(islice(fields, _BLOCK)):
+    blocks: list[list[Texts]] = []
+    while block := _block(path, rows, len(header), take, first=2 + _BLOCK * len(blocks)):
         blocks.append([_shared(column, known) for column in zip(*block, strict=True)])
     if not blocks:
         return {name: np.empty(0, dtype=object) for name in chosen}
@@ -134,18 +133,22 @@ def _taker(places: list[int]) -> Callable[[list[str]], tuple[str, ...]]:
     return take  # type: ignore[no-any-return]  # it gives a tuple where there are two or more
 
 
-def _checked(
+def _block(
     path: Path,
     rows: Iterator[list[str]],
     wanted: int,
     take: Callable[[list[str]], tuple[str, ...]],
-) -> Iterator[tuple[str, ...]]:
-    """Give the fields that are kept; the others are let go at once, which halves the time."""
-    for number, fields in enumerate(rows, start=2):
+    *,
+    first: int,
+) -> list[tuple[str, ...]]:
+    """Read the fields that are kept of some rows; the others are let go row by row."""
+    block = []
+    for number, fields in enumerate(islice(rows, _BLOCK), start=first):
         if len(fields) != wanted:
             what = f"a CSV file with {wanted} fields in each row, as its header has"
             raise ValueError(expected(str(path), what, f"row {number} with {len(fields)}"))
-        yield take(fields)
+        block.append(take(fields))
+    return block
 
 
 def _shared(values: tuple[str, ...], known: dict[str, str]) -> Texts:
@@ -161,7 +164,13 @@ def _as_text(column: "pd.Series[Any]") -> Texts:
     try:
         codes, texts = pd.factorize(values)
     except TypeError:  # what cannot be hashed, such as a list
-        return np.array([str(value) for value in values], dtype=object)
+        return np.array([_word(value) for value in values], dtype=object)
     known = np.empty(len(texts) + 1, dtype=object)
-    known[:] = [*(str(text) for text in texts), ""]  # the last is what is missing
+    known[:] = [*map(_word, texts), ""]  # the last is what is missing
     return known[codes]
+
+
+def _word(value: Any) -> str:
+    """Write a value as text; a missing one beside a number 7 makes it 7.0, and it is 7 again."""
+    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)

@@ -1,18 +1,20 @@
 """Splits that keep every lesion and every patient on one side."""
 
 import csv
+import warnings
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import check_number, expected, listed
+from dermolib._checks import check_number, expected, listed, outside
 from dermolib._types import Indices, PathLike
 from dermolib.datasets.dealing import deal
 from dermolib.datasets.groups import joined_groups
-from dermolib.datasets.tables import read_table
+from dermolib.datasets.reading import Choice, read_csv
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file
 
@@ -139,8 +141,8 @@ def grouped_split(
 
     Raises:
         TypeError: The table lacks a column, or an argument is no number.
-        ValueError: The fractions do not fit, there are fewer groups than sides, a side would be
-            empty, or a pair is not of rows.
+        ValueError: The fractions do not fit, there are fewer groups than sides, or a pair is not
+            of rows.
 
     References:
         Kaufman et al., Leakage in data mining, ACM TKDD 6(4), 2012,
@@ -168,10 +170,6 @@ def grouped_split(
     side_of_group = deal(labels, groups, shares, np.random.default_rng(seed))
     side = side_of_group[groups]
     sides = [np.flatnonzero(side == number) for number in range(len(shares))]
-    if not all(len(rows) for rows in sides):
-        remedy = "Take larger fractions."
-        got = f"{tuple(fractions)} of {len(labels)} rows in {count} groups"
-        raise ValueError(expected("fractions", "shares that leave no side empty", got, remedy))
     if folds is None and len(sides) <= len(_NAMES):
         names = _NAMES[: len(sides)]
     else:
@@ -192,15 +190,24 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
 
     Raises:
         DatasetNotFoundError: There is no such file.
+        TypeError: The rows have no ids.
         ValueError: The file is no such table, or its ids are not those of the rows.
+
+    Warns:
+        UserWarning: A lesion or patient stands on two sides.
     """
-    table = getattr(dataset_or_table, "table", dataset_or_table)
-    written = read_table(path, columns={"source": "SPLIT"}).set_index("id")["source"]
-    name = str(path)
-    unknown, lacking = (
-        set(first) - set(second)
-        for first, second in ((written.index, table["id"]), (table["id"], written.index))
-    )
+    table = _table_of(dataset_or_table)
+    if "id" not in table:
+        raise TypeError(expected("dataset_or_table", "rows with ids", "none"))
+    name, ids = str(path), table["id"].astype(str)
+    columns = read_csv(Path(path), _columns(name))
+    written = pd.Series(columns["SPLIT"], index=columns["ID"], dtype=object)
+    twice = written.index[written.index.duplicated()]
+    if len(twice):
+        raise ValueError(
+            expected(name, "a table in which each id stands once", f"{twice[0]} twice")
+        )
+    unknown, lacking = set(written.index) - set(ids), set(ids) - set(written.index)
     if unknown or lacking:
         got = f"{len(lacking)} of them missing and {len(unknown)} others"
         got += f" ({listed(sorted(lacking or unknown))})"
@@ -208,12 +215,41 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     if (written == "").any():
         got = f"none for {listed(written.index[written == ''])}"
         raise ValueError(expected(name, "a table with a side for each id", got))
-    rank = {text: place for place, text in enumerate(_NAMES)}
-    names = sorted(set(written), key=lambda text: (rank.get(text, len(rank)), text))
-    side = table["id"].map(written).to_numpy(object)
+    names = sorted(set(written), key=_rank)
+    side = ids.map(written).to_numpy(object)
     sides = [np.flatnonzero(side == text) for text in names]
+    torn = _torn(joined_groups(table), np.unique(side.astype(str), return_inverse=True)[1])
+    if torn:
+        text = f"{name} has {torn:,} lesions or patients on two sides: scores will be too good."
+        warnings.warn(text, stacklevel=outside())
     labels = _table_labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
     return _made(sides, names, _counts(labels, sides, names), table["id"].to_numpy(object))
+
+
+def _columns(name: str) -> Choice:
+    """Make the function that finds ID and SPLIT in a header."""
+
+    def choose(header: Sequence[str]) -> dict[str, int]:
+        upper = [text.strip().upper() for text in header]
+        if not {"ID", "SPLIT"} <= set(upper):
+            what = "a table with the columns ID and SPLIT"
+            raise ValueError(expected(name, what, f"the columns {listed(header)}"))
+        return {text: upper.index(text) for text in ("ID", "SPLIT")}
+
+    return choose
+
+
+def _rank(name: str) -> tuple[int, str, int]:
+    """Order sides: train, validation, test, then by name, in which numbers count as numbers."""
+    text = name.rstrip("0123456789")
+    number = int(name[len(text) :] or 0)
+    return (_NAMES.index(name) if name in _NAMES else len(_NAMES), text, number)
+
+
+def _torn(groups: Indices, sides: Indices) -> int:
+    """Count the groups that stand on several sides."""
+    pairs = np.unique(np.stack([groups, sides]), axis=1)
+    return int((np.bincount(pairs[0]) > 1).sum())
 
 
 def _made(sides: list[Indices], names: Sequence[str], counts: pd.DataFrame, ids: Any) -> Split:
@@ -224,6 +260,8 @@ def _shares(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.flo
     if folds is not None:
         check_number(folds, "folds", low=2, integer=True)
         return np.full(folds, 1 / folds)
+    if isinstance(fractions, (int, float, str)) or not hasattr(fractions, "__len__"):
+        raise TypeError(expected("fractions", "a share for each side", repr(fractions)))
     for fraction in fractions:
         check_number(fraction, "fractions", above=0, high=1)
     if not len(fractions) or abs(sum(fractions) - 1) > 1e-6:
@@ -236,10 +274,9 @@ def _read(
     source: Grouped | pd.DataFrame, duplicates: npt.ArrayLike | None
 ) -> tuple[npt.NDArray[np.int64], Indices, npt.NDArray[np.object_] | None]:
     """Read labels, groups (0..G-1, numbered by name) and ids."""
-    table = source if isinstance(source, pd.DataFrame) else getattr(source, "table", None)
-    if not isinstance(table, pd.DataFrame):
-        others: Any = source  # a data set of another library, whose groups are what it says
-        table = pd.DataFrame({"label": others.labels, "lesion": others.groups})
+    table = _table_of(source)
+    if "label" not in table and not isinstance(source, pd.DataFrame):
+        table = table.assign(label=pd.Series(pd.NA, index=table.index, dtype="Int64"))
     lacking = [column for column in ("label", "lesion") if column not in table.columns]
     if lacking:
         columns = ", ".join(map(str, table.columns))
@@ -248,6 +285,28 @@ def _read(
     pairs = None if duplicates is None else _pairs(duplicates, len(table))
     ids = table["id"].to_numpy(object) if "id" in table else None
     return _table_labels(table), _ordered(joined_groups(table, pairs), ids), ids
+
+
+def _table_of(source: Any) -> pd.DataFrame:
+    """Find the table of a dataset; that of another library has the labels and groups it tells."""
+    if isinstance(source, pd.DataFrame):
+        return source
+    table = getattr(source, "table", None)
+    if isinstance(table, pd.DataFrame):
+        return table
+    what = "a dataset with `labels` and `groups`, or a table"
+    if not hasattr(source, "labels") or not hasattr(source, "groups"):
+        remedy = (
+            "Take rows of a dataset with `dataset.subset(rows)`."
+            if hasattr(source, "indices")
+            else ""
+        )
+        got = f"an object of type {type(source).__name__}"
+        raise TypeError(expected("dataset_or_table", what, got, remedy))
+    if len(source.labels) != len(source.groups):
+        got = f"{len(source.labels)} labels and {len(source.groups)} groups"
+        raise ValueError(expected("dataset_or_table", what, got))
+    return pd.DataFrame({"label": source.labels, "lesion": source.groups})
 
 
 def _ordered(groups: Indices, ids: npt.NDArray[np.object_] | None) -> Indices:
@@ -261,12 +320,15 @@ def _ordered(groups: Indices, ids: npt.NDArray[np.object_] | None) -> Indices:
 
 
 def _pairs(duplicates: npt.ArrayLike, number: int) -> Indices:
-    pairs = np.asarray(duplicates)
+    what = f"pairs (P, 2) of row numbers in 0..{number - 1}"
+    try:
+        pairs = np.asarray(duplicates)
+    except ValueError as error:
+        raise ValueError(expected("duplicates", what, error)) from error
     if pairs.size == 0:
         return np.empty((0, 2), np.intp)
     whole = np.issubdtype(pairs.dtype, np.integer) and pairs.ndim == 2 and pairs.shape[1] == 2
     if not whole or pairs.min() < 0 or pairs.max() >= number:
-        what = f"pairs (P, 2) of row numbers in 0..{number - 1}"
         raise ValueError(expected("duplicates", what, f"{pairs.dtype} of shape {pairs.shape}"))
     return pairs.astype(np.intp)
 

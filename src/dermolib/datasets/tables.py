@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import check_choice, expected, listed
+from dermolib._checks import expected, listed
 from dermolib._types import PathLike
 from dermolib.datasets.columns import chooser
 from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
-from dermolib.diagnoses import DIAGNOSES, VOCABULARIES, Vocabulary, find_diagnosis
+from dermolib.diagnoses import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
 
 __all__ = ["labels_of_codes", "read_table"]
 
 _MISSING = {"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"}
+_NO_DIAGNOSIS = _MISSING - {"none", "unknown"}  # which are codes
 _HIGHEST_AGE = 120
 _YEARS = (1900, 2100)
 # A name that stays inside its folder on every system, is not hidden and has no control character.
@@ -34,6 +35,7 @@ def read_table(
     vocabulary: str | Vocabulary | None = None,
     delimiter: str = ",",
     needed: Sequence[str] = (),
+    name: str = "table",
 ) -> pd.DataFrame:
     """Read the rows of a table into known columns, in their order.
 
@@ -52,10 +54,11 @@ def read_table(
             ``site``, ``year``, ``source``), such as ``{"id": "file_name"}``. Where ``malignant``
             (0 and 1) is given, the table has that column, bool.
         vocabulary: What the codes of ``diagnosis`` mean where there is no ``class``: a name in
-            `dermolib.diagnoses.VOCABULARIES`, or codes in small letters to diagnoses. Without one a
-            diagnosis is kept as text and makes no label.
+            `dermolib.diagnoses.VOCABULARIES`, or codes in any letter case to diagnoses. Without one
+            a diagnosis is kept as text and makes no label.
         delimiter: What separates the fields of a file: comma, semicolon, tab or bar.
         needed: Columns that must be there, by the challenge's names.
+        name: What a data frame is called in errors; a file is called by its path.
 
     Returns:
         Table with the columns ``id``; ``label``, 0..7, int64, or nullable where some rows have none
@@ -80,12 +83,10 @@ def read_table(
         1  B   <NA>     akiec
     """
     if isinstance(source, pd.DataFrame):
-        name = "table"
-        raw = read_frame(source, chooser(name, columns, needed, own=True))
+        raw = read_frame(source, chooser(name, columns, needed))
     elif isinstance(source, (str, os.PathLike)):
         name = str(source)
-        choose = chooser(name, columns, needed, own=False)
-        raw = read_csv(Path(source), choose, delimiter=delimiter)
+        raw = read_csv(Path(source), chooser(name, columns, needed), delimiter=delimiter)
     else:
         what = "the path of a CSV file or a data frame"
         raise TypeError(expected("table", what, f"an object of type {type(source).__name__}"))
@@ -110,9 +111,7 @@ def labels_of_codes(
     Raises:
         ValueError: A code is unknown, or the vocabulary is.
     """
-    if isinstance(vocabulary, str):
-        check_choice(vocabulary, "vocabulary", VOCABULARIES)
-        vocabulary = VOCABULARIES[vocabulary]
+    vocabulary = as_vocabulary(vocabulary)
     places, texts = pd.factorize(codes)
     found, unknown = np.full(len(texts), -1), np.zeros(len(texts), np.bool_)
     for place, text in enumerate(texts):
@@ -131,7 +130,7 @@ def labels_of_codes(
 
 def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None) -> pd.DataFrame:
     table = pd.DataFrame({"id": _ids(raw["id"], name)})
-    diagnoses = _text(raw, "diagnosis", missing={""})
+    diagnoses = _text(raw, "diagnosis", missing=_NO_DIAGNOSIS)
     if "class" in raw or "label" in raw:
         labels = _labels(raw, name)
         if labels is not None:
