@@ -62,7 +62,15 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
         ImportError: h5py is not installed.
         ValueError: The file is no HDF5 file.
     """
-    found = set(_opened(file).id)  # bytes, in a third of the time that texts take
+    opened = _opened(file)
+    import h5py
+
+    names: list[bytes] = []
+    # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
+    opened.id.links.iterate(
+        names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE
+    )
+    found = set(names)
     return np.fromiter((key.encode() in found for key in keys), np.bool_)
 
 

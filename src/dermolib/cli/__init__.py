@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return say(given, f"stopped. {_CONTINUES}", _STOPPED)
     except _PATHS as error:
         return say(given, str(error), _MISTAKE)
-    except (TypeError, ValueError) as error:
+    except (ImportError, TypeError, ValueError) as error:
         if not str(error).startswith("Expected `"):
             raise  # a fault of ours, whose traceback is of use
         return say(given, str(error), _MISTAKE)
