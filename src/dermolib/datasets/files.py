@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,11 +110,13 @@ def find_images(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
     Raises:
         DatasetNotFoundError: A place is not there.
     """
-    images = pd.Series([""] * len(rows), dtype=str)
-    for place in places:
-        found = _in_hdf5(rows, place) if _is_hdf5(place) else _paths(rows, place, ("",), _ENDINGS)
-        images = images.where(images != "", found)
-    return images
+    return _first(
+        rows,
+        (
+            _in_hdf5(rows, place) if _is_hdf5(place) else _paths(rows, place, ("",), _ENDINGS)
+            for place in places
+        ),
+    )
 
 
 def find_masks(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
@@ -130,12 +132,16 @@ def find_masks(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
     Raises:
         DatasetNotFoundError: A folder is not there.
     """
-    masks = pd.Series([""] * len(rows), dtype=str)
-    for folder in places:
-        if not _is_hdf5(folder):
-            found = _paths(rows, folder, _MASK_TAILS, (".png",))
-            masks = masks.where(masks != "", found)
-    return masks
+    folders = [place for place in places if not _is_hdf5(place)]
+    return _first(rows, (_paths(rows, folder, _MASK_TAILS, (".png",)) for folder in folders))
+
+
+def _first(rows: pd.DataFrame, found: Iterable[pd.Series]) -> pd.Series:
+    """Take the path of each row from the first of several places that has one."""
+    paths: pd.Series | None = None
+    for more in found:
+        paths = more if paths is None else paths.where(paths != "", more)
+    return pd.Series([""] * len(rows), dtype=str) if paths is None else paths
 
 
 def _is_hdf5(place: Path) -> bool:

@@ -1,6 +1,7 @@
 """Columns of text in two arrays, for what worker processes read again and again."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,12 @@ class PackedTexts:
 
     def __init__(self, texts: Sequence[str] | npt.NDArray[np.object_]) -> None:
         """Pack the texts."""
-        encoded = [text.encode("utf-8", "surrogateescape") for text in np.asarray(texts, object)]
-        self._ends = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        self._bytes: npt.NDArray[np.uint8] = np.frombuffer(b"".join(encoded), np.uint8)
+        parts: list[Any] = np.asarray(texts, object).tolist()
+        if not (joined := "".join(parts)).isascii():  # a byte for each letter, else
+            parts = [text.encode("utf-8", "surrogateescape") for text in parts]
+        content = joined.encode() if joined.isascii() else b"".join(parts)
+        self._ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        self._bytes: npt.NDArray[np.uint8] = np.frombuffer(content, np.uint8)
 
     def __len__(self) -> int:
         """Return the number of texts."""

@@ -2,7 +2,9 @@
 
 import codecs
 import csv
+import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -53,7 +55,7 @@ def read_csv(path: Path, choose: Choice, *, delimiter: str = ",") -> dict[str, T
     """
     check_choice(delimiter, "delimiter", _DELIMITERS)
     try:
-        with path.open(encoding=_encoding(path), newline="") as file:
+        with _uncollected(), path.open(encoding=_encoding(path), newline="") as file:
             return _read(path, csv.reader(file, strict=True, delimiter=delimiter), choose)
     except FileNotFoundError:
         raise DatasetNotFoundError(path, _LAYOUT) from None
@@ -154,9 +156,24 @@ def _block(
 def _shared(values: tuple[str, ...], known: dict[str, str]) -> Texts:
     """Make an array in which equal texts of a column with few of them are one object."""
     column = np.empty(len(values), dtype=object)
-    few = len(set(values)) < len(values) // 2
-    column[:] = [known.setdefault(text, text) for text in values] if few else values
-    return column
+    column[:] = values
+    codes, texts = pd.factorize(column)
+    if len(texts) > len(values) // 2:
+        return column
+    texts[:] = [known.setdefault(text, text) for text in texts]
+    return texts[codes]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for cycles among millions of texts, which have none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _as_text(column: "pd.Series[Any]") -> Texts:
