@@ -67,11 +67,12 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
 
     names: list[bytes] = []
     # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
-    opened.id.links.iterate(
-        names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE
-    )
-    found = set(names)
-    return np.fromiter((key.encode() in found for key in keys), np.bool_)
+    opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    wanted = [key.encode() for key in keys]
+    lacking = set(wanted).difference(names)
+    if not lacking:
+        return np.ones(len(wanted), np.bool_)
+    return np.array([key not in lacking for key in wanted], np.bool_)
 
 
 def read_hdf5(path: PathLike) -> Image:

@@ -151,8 +151,9 @@ def _is_hdf5(place: Path) -> bool:
 def _in_hdf5(rows: pd.DataFrame, file: Path) -> pd.Series:
     names = rows["id"].to_list()
     there = contained(file, names)
+    begin = hdf5_path(file, "")
     return pd.Series(
-        [hdf5_path(file, name) if has else "" for name, has in zip(names, there, strict=True)],
+        [begin + name if has else "" for name, has in zip(names, there.tolist(), strict=True)],
         dtype=str,
     )
 

@@ -144,11 +144,12 @@ def _block(
     first: int,
 ) -> list[tuple[str, ...]]:
     """Read the fields that are kept of some rows; the others are let go row by row."""
-    block = []
-    for number, fields in enumerate(islice(rows, _BLOCK), start=first):
+    block: list[tuple[str, ...]] = []
+    for fields in islice(rows, _BLOCK):
         if len(fields) != wanted:
             what = f"a CSV file with {wanted} fields in each row, as its header has"
-            raise ValueError(expected(str(path), what, f"row {number} with {len(fields)}"))
+            got = f"row {first + len(block)} with {len(fields)}"
+            raise ValueError(expected(str(path), what, got))
         block.append(take(fields))
     return block
 
