@@ -128,6 +128,19 @@ def check_mask(mask: Any, shape: tuple[int, int], name: str = "mask") -> Mask:
     return mask
 
 
+def check_masks(masks: Any, shape: tuple[int, ...], name: str = "masks") -> None:
+    """Refuse what is not a boolean tensor of masks (N, H, W) of the given shape."""
+    import torch  # its callers have it; whoever checks an array need not load it
+
+    what = f"a tensor of masks {shape} of dtype bool"
+    if not isinstance(masks, torch.Tensor):
+        raise TypeError(expected(name, what, f"an object of type {type(masks).__name__}"))
+    if masks.dtype != torch.bool:
+        raise TypeError(expected(name, what, f"dtype {masks.dtype}", "Use `masks > 0`."))
+    if masks.shape != shape:
+        raise ValueError(expected(name, what, f"shape {tuple(masks.shape)}"))
+
+
 def outside() -> int:
     """Count the frames up to the caller who is no part of dermolib: the stack level of a warning.
 

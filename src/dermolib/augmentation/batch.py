@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._checks import check_choice, check_masks, check_number, expected
 from dermolib.augmentation.batch_color import Channels, finish, shift_hsv, shift_light, visible
 from dermolib.augmentation.batch_draws import TABLES, Draws, DrawTable
 from dermolib.augmentation.batch_warp import resize, sample, sample_masks, spline_weights, warp
@@ -128,7 +128,8 @@ class BatchAugmentation(nn.Module):
         if isinstance(images, dict):
             return self._forward_dictionary(images, masks, draw_seeds)
         _check_images(images)
-        _check_masks(masks, images)
+        if masks is not None:
+            check_masks(masks, (images.shape[0], *images.shape[2:]))
         if self.image_size is None and self.table.names:
             _check_kept(images)
         if self.spline.device != images.device:
@@ -250,19 +251,6 @@ def _check_images(images: Any) -> None:
         remedy = "Move the channels first with `images.movedim(-1, 1)`."
         remedy = remedy if images.ndim == 4 and images.shape[-1] == 3 else ""
         raise ValueError(expected("images", what, f"shape {tuple(images.shape)}", remedy))
-
-
-def _check_masks(masks: Any, images: torch.Tensor) -> None:
-    if masks is None:
-        return
-    shape = (images.shape[0], *images.shape[2:])
-    what = f"a tensor of masks {shape} of dtype bool"
-    if not isinstance(masks, torch.Tensor):
-        raise TypeError(expected("masks", what, f"an object of type {type(masks).__name__}"))
-    if masks.dtype != torch.bool:
-        raise TypeError(expected("masks", what, f"dtype {masks.dtype}", "Use `masks > 0`."))
-    if masks.shape != shape:
-        raise ValueError(expected("masks", what, f"shape {tuple(masks.shape)}"))
 
 
 def _check_kept(images: torch.Tensor) -> None:

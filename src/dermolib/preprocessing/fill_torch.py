@@ -6,7 +6,7 @@ import cv2
 import torch
 from torch.nn import functional
 
-from dermolib._checks import check_choice, expected
+from dermolib._checks import check_choice, check_masks, expected
 from dermolib.preprocessing.fill import (
     COARSEST,
     FAR_LEAST,
@@ -63,7 +63,7 @@ def fill_batch(images: torch.Tensor, masks: torch.Tensor, *, fill: str = "pyrami
     """
     check_choice(fill, "fill", _FILLS)
     _check_images(images)
-    _check_masks(masks, (images.shape[0], *images.shape[2:]))
+    check_masks(masks, (images.shape[0], *images.shape[2:]))
     if not len(images):
         return images.clone()
     replaced = (masks & ~masks.flatten(1).all(dim=1)[:, None, None])[:, None]
@@ -83,16 +83,6 @@ def _check_images(images: torch.Tensor) -> None:
         raise TypeError(expected("images", what, f"dtype {images.dtype}"))
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
         raise ValueError(expected("images", what, f"shape {tuple(images.shape)}"))
-
-
-def _check_masks(masks: torch.Tensor, shape: tuple[int, ...]) -> None:
-    what = f"a tensor of masks {shape} of dtype bool"
-    if not isinstance(masks, torch.Tensor):
-        raise TypeError(expected("masks", what, f"an object of type {type(masks).__name__}"))
-    if masks.dtype != torch.bool:
-        raise TypeError(expected("masks", what, f"dtype {masks.dtype}", "Use `masks > 0`."))
-    if masks.shape != shape:
-        raise ValueError(expected("masks", what, f"shape {tuple(masks.shape)}"))
 
 
 def _pyramid(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
