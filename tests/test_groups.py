@@ -1,6 +1,7 @@
 """Which rows belong together, and texts in few arrays."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermolib.datasets import group_names
+from dermolib.datasets import group_names, read_table
 from dermolib.datasets.groups import joined_groups
 from dermolib.datasets.packed import PackedTexts
 
@@ -33,6 +34,22 @@ def test_missing_values_of_any_kind_join_nothing() -> None:
     rows = table(lesion=[None, None, "", "L", "L"])
 
     assert group_names(rows).tolist() == ["A", "B", "C", "L", "L"]
+
+
+@pytest.mark.parametrize(
+    "lesions", [["1", "1.0", " 1 ", "2", "02"], [1, 1.0, np.float32(1), 2, "02"]]
+)
+def test_a_number_is_one_lesion_however_it_is_written(lesions: list[Any]) -> None:
+    frame = pd.DataFrame({"id": list("ABCDE"), "lesion": pd.Series(lesions, dtype=object)})
+
+    assert joined_groups(frame).tolist() == [0, 0, 0, 1, 2]
+    assert read_table(frame)["lesion"].tolist() == ["1", "1", "1", "2", "02"]
+
+
+def test_placeholders_join_nothing() -> None:
+    rows = table(lesion=["unknown", "NaN", "n/a", "None", "L"], patient=["nan", "NA", "", "", ""])
+
+    assert len(set(joined_groups(rows))) == 5
 
 
 def test_pairs_join_groups() -> None:

@@ -9,6 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from dermolib._types import Indices
+from dermolib.datasets.reading import clean_name
 
 __all__ = ["group_names", "joined_groups"]
 
@@ -72,5 +73,9 @@ def joined_groups(table: pd.DataFrame, pairs: Indices | None = None) -> Indices:
 def _texts(table: pd.DataFrame) -> Mapping[str, npt.NDArray[np.object_]]:
     texts = dict.fromkeys(_READ, np.full(len(table), "", dtype=object))
     for name in set(_READ) & set(table.columns):
-        texts[name] = np.where(table[name].isna(), "", table[name].to_numpy(object))
+        codes, values = pd.factorize(table[name].astype(object))
+        # The last is what is missing; an id is never that
+        clean = str if name == "id" else clean_name
+        known = np.array([*map(clean, values), ""], dtype=object)
+        texts[name] = known[codes]
     return texts

@@ -80,7 +80,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
     def __init__(
         self,
-        table: PathLike | pd.DataFrame | Read,
+        table: PathLike | pd.DataFrame,
         image_dir: PathLike | Sequence[PathLike] | PreparedStore | None = None,
         *,
         transform: Transform | None = None,
@@ -94,8 +94,9 @@ class ISICDataset(Dataset[dict[str, Any]]):
         check_choice(missing, "missing", ("error", "drop"))
         check_choice(split, "split", _SPLITS)
         # What a reader has just read need not be checked again
-        rows = table.rows if isinstance(table, Read) else read_table(table)
-        own = table.rows if isinstance(table, Read) else table
+        given: Any = table
+        rows = given.rows if isinstance(given, Read) else read_table(table)
+        own = given.rows if isinstance(given, Read) else table
         place = locate(rows, own, image_dir, mask_dir, masks=masks)
         kept = present(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
@@ -165,7 +166,8 @@ class ISICDataset(Dataset[dict[str, Any]]):
 
     @classmethod
     def _open(cls, table: pd.DataFrame, split: str, options: Options) -> Self:
-        return cls(Read(table), split=split, **options)
+        rows: Any = Read(table)  # which only the readers of this package make
+        return cls(rows, split=split, **options)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:

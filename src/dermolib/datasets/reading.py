@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gc
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -16,7 +17,16 @@ import pandas as pd
 
 from dermolib._checks import DatasetNotFoundError, check_choice, expected
 
-__all__ = ["Choice", "Columns", "Texts", "read_csv", "read_frame", "recode"]
+__all__ = [
+    "MISSING",
+    "Choice",
+    "Columns",
+    "Texts",
+    "clean_name",
+    "read_csv",
+    "read_frame",
+    "recode",
+]
 
 Texts: TypeAlias = npt.NDArray[np.object_]
 """Column of text (N,)."""
@@ -27,6 +37,9 @@ Columns: TypeAlias = Mapping[str, Texts]
 Choice: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 """Given the header, tells which columns are kept: the name wanted and the place of each."""
 
+MISSING = frozenset({"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"})
+"""Texts, in small letters, that say that a value is not known."""
+
 _DELIMITERS = (",", ";", "\t", "|")
 _BLOCK = 16_384  # rows that are held as lists before they become arrays
 # As text editors and spreadsheets write them; a file without such a mark is UTF-8
@@ -35,6 +48,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_WHOLE = re.compile(r"-?\d+\.0+")
 _LAYOUT = "a CSV file with the columns ID, CLASS, ..."
 
 
@@ -102,6 +116,29 @@ def recode(values: Texts, function: Callable[[str], str]) -> Texts:
     made = np.empty(len(texts), dtype=object)
     made[:] = [function(text) for text in texts]
     return made[codes]
+
+
+def clean_name(value: Any) -> str:
+    """Write the name of a lesion, patient or image as one text, however a table holds it.
+
+    A number that a gap in its column made 7.0 is 7, as a number and as text; blanks around it go,
+    and a text that says that it is not known is empty.
+
+    Args:
+        value: Text, bytes or number.
+
+    Returns:
+        The name, empty where it is not known.
+
+    Examples:
+        >>> clean_name(7.0), clean_name("7.0"), clean_name(" L7 "), clean_name("Unknown")
+        ('7', '7', 'L7', '')
+    """
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else _word(value)
+    text = text.strip()
+    if text.lower() in MISSING:
+        return ""
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def _encoding(path: Path) -> str:

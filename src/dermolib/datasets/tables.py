@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ import pandas as pd
 from dermolib._checks import expected, listed
 from dermolib._types import PathLike
 from dermolib.datasets.columns import chooser
-from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
+from dermolib.datasets.reading import MISSING, Texts, clean_name, read_csv, read_frame, recode
 from dermolib.diagnoses import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
 
 __all__ = ["labels_of_codes", "read_table"]
 
-_MISSING = {"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"}
-_NO_DIAGNOSIS = _MISSING - {"none", "unknown"}  # which are codes
+_NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
 _HIGHEST_AGE = 120
 _YEARS = (1900, 2100)
 # A name that stays inside its folder on every system, is not hidden and has no control character.
@@ -142,16 +141,20 @@ def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None
     table["diagnosis"] = diagnoses
     if "malignant" in raw:
         table["malignant"] = _flags(raw["malignant"], name)
-    table["lesion"], table["patient"] = _text(raw, "lesion"), _text(raw, "patient")
+    table["lesion"], table["patient"] = _name(raw, "lesion"), _name(raw, "patient")
     table["age"] = _ages(_text(raw, "age"), name)
     table["sex"] = _sexes(_text(raw, "sex"), name)
     table["site"] = recode(_text(raw, "site"), str.lower)
     table["year"] = _years(_text(raw, "year"), name)
-    table["source"], table["made_from"] = _text(raw, "source"), _text(raw, "made_from")
+    table["source"], table["made_from"] = _text(raw, "source"), _name(raw, "made_from")
     return table
 
 
-def _text(raw: Mapping[str, Texts], column: str, missing: set[str] = _MISSING) -> Texts:
+def _name(raw: Mapping[str, Texts], column: str) -> Texts:
+    return recode(raw[column], clean_name) if column in raw else _text(raw, column)
+
+
+def _text(raw: Mapping[str, Texts], column: str, missing: Set[str] = MISSING) -> Texts:
     if column not in raw:
         return np.full(len(raw["id"]), "", dtype=object)
 
