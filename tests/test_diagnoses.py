@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,9 @@ def test_an_unknown_code_is_refused_with_the_known() -> None:
 def test_an_unknown_vocabulary_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`vocabulary` to be one of .* Did you mean 'isic2019'\?"):
         find_diagnosis("MEL", "isic2109")
+
+
+@pytest.mark.parametrize("code", [None, 3, float("nan")])
+def test_what_is_no_code_is_refused(code: Any) -> None:
+    with pytest.raises(TypeError, match="`diagnosis` to be a code, a text, but got"):
+        find_diagnosis(code, "isic2019")

@@ -301,3 +301,29 @@ def test_the_real_challenge_opens_with_what_is_there(data_dir: Path) -> None:
 
     assert dataset.class_counts().tolist() == [836, 5042, 382, 98, 822, 85, 107, 156]
     assert dataset[0]["mask"].shape == (150, 200)
+
+
+@pytest.mark.parametrize("index", [slice(0, 2), "0", 1.0, np.True_])
+def test_what_is_no_row_number_is_refused(challenge: Path, index: Any) -> None:
+    with pytest.raises(TypeError, match=r"`index` to be a row number, but got .* with `subset`\."):
+        open_train(challenge)[index]
+
+
+def test_rows_without_a_label_take_no_augmented_images(challenge: Path, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "aug")
+    rows = open_train(challenge).table
+    rows["label"] = rows["label"].astype("Int64").mask(rows["id"] == "IMG_0")
+
+    with pytest.raises(RuntimeError, match="known for all rows, but got 1 of 6 rows without one"):
+        ISICDataset(rows).with_augmented(tmp_path / "aug")
+
+
+def test_masks_of_a_table_stay_where_the_images_come_from_elsewhere(
+    challenge: Path, tmp_path: Path
+) -> None:
+    for number in range(6):
+        write_image(tmp_path / "other" / f"IMG_{number}.png", noise_image(12, 16, 77))
+
+    dataset = ISICDataset(open_train(challenge).table, tmp_path / "other", masks=True)
+
+    assert dataset[0]["mask"].sum() == 48

@@ -530,3 +530,31 @@ def test_images_may_lie_in_folders_and_files_of_several_kinds(tmp_path: Path) ->
         assert dataset[1]["image"].shape == dataset[0]["image"].shape == (12, 16, 3)
     with pytest.raises(ValueError, match="`image_dir` to be a folder, or several, but got none"):
         ISICDataset(frame, [])
+
+
+def test_a_list_of_duplicates_without_its_columns_is_refused(tmp_path: Path) -> None:
+    write_csv(write_isic2020(tmp_path) / "ISIC_2020_Training_Duplicates.csv", {"a": ["x"]})
+
+    with pytest.raises(ValueError, match="the columns image_name_1 and image_name_2, but got the"):
+        read_isic2020(tmp_path)
+
+
+def test_a_folder_without_images_lacks_every_image(tmp_path: Path) -> None:
+    for file in (write_isic2019(tmp_path) / "ISIC_2019_Training_Input").iterdir():
+        file.unlink()
+
+    assert (read_isic2019(tmp_path)["image_path"] == "").all()
+    with pytest.raises(FileNotFoundError, match="4 of 4 lack it"):
+        ISICDataset.from_isic2019(tmp_path)
+
+
+def test_a_task_without_images_or_masks_is_told(tmp_path: Path) -> None:
+    for name in ("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"):
+        (tmp_path / name).mkdir()
+
+    with pytest.raises(ValueError, match=r"to be a folder of images ID\.jpg, but got none"):
+        read_isic2018(tmp_path, task=1)
+    with pytest.raises(
+        ValueError, match="`root` to be a folder with images or masks, but got neither"
+    ):
+        read_isic2018(tmp_path, "test", task=1, images=False)

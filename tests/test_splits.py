@@ -374,3 +374,56 @@ def test_fractions_that_are_no_list_are_refused(fractions: Any) -> None:
 def test_ragged_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match=r"`duplicates` to be pairs \(P, 2\)"):
         grouped_split(draw_table(60, 0), duplicates=[[0, 1], [2]])
+
+
+class Others:
+    """A data set of another library."""
+
+    def __init__(self, labels: list[int], groups: list[str]) -> None:
+        self.labels, self.groups = np.array(labels), np.array(groups, dtype=object)
+
+
+def test_a_dataset_of_another_library_is_split_by_its_groups() -> None:
+    groups = [f"G{row // 3}" for row in range(60)]
+
+    first, second = grouped_split(Others([0, 1] * 30, groups), fractions=(0.5, 0.5))
+
+    assert len(first) + len(second) == 60
+    assert not {groups[row] for row in first} & {groups[row] for row in second}
+
+
+def test_labels_and_groups_of_other_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="a table, but got 2 labels and 1 groups"):
+        grouped_split(Others([0, 1], ["A"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "ID,SIDE\nA,train\n",
+            "a table with the columns ID and SPLIT, but got the columns ID, SIDE",
+        ),
+        ("ID,SPLIT\nA,x\nA,y\n", "in which each id stands once, but got A twice."),
+    ],
+)
+def test_what_is_no_split_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "split.csv").write_text(text)
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        load_split(tmp_path / "split.csv", pd.DataFrame({"id": ["A"], "lesion": ""}))
+
+
+def test_a_split_needs_rows_with_ids(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("ID,SPLIT\nA,x\n")
+
+    with pytest.raises(TypeError, match="`dataset_or_table` to be rows with ids, but got none"):
+        load_split(tmp_path / "split.csv", draw_table(60, 0))
+
+
+def test_a_table_without_labels_is_loaded_as_unknown(tmp_path: Path) -> None:
+    (tmp_path / "split.csv").write_text("ID,SPLIT\nA,x\nB,y\n")
+
+    split = load_split(tmp_path / "split.csv", pd.DataFrame({"id": ["A", "B"], "lesion": ""}))
+
+    assert split.counts.to_dict("index") == {"unknown": {"x": 1, "y": 1}}

@@ -331,3 +331,35 @@ def test_what_is_no_vocabulary_is_refused(vocabulary: Any) -> None:
 def test_columns_that_are_no_mapping_are_refused() -> None:
     with pytest.raises(TypeError, match="`columns` to be a mapping of names here to names there"):
         read_table(pd.DataFrame({"ID": ["A"]}), columns=["ID"])  # type: ignore[arg-type]  # the wrong type under test
+
+
+def test_a_column_under_two_names_is_not_chosen() -> None:
+    frame = pd.DataFrame({"image": ["A"], "isic_id": ["B"]})
+
+    with pytest.raises(ValueError, match=r"several for 'id' \(IMAGE, ISIC_ID\)\. Say which"):
+        read_table(frame)
+    assert read_table(frame, columns={"id": "isic_id"})["id"].tolist() == ["B"]
+
+
+def test_a_target_that_is_neither_0_nor_1_is_refused() -> None:
+    frame = pd.DataFrame({"ID": ["A", "B"], "target": ["1", "2"]})
+
+    with pytest.raises(
+        ValueError, match=r"whose targets are 0 and 1, but got 1 other \(row 3: '2'"
+    ):
+        read_table(frame, columns={"malignant": "target"})
+
+
+def test_a_target_may_lack() -> None:
+    frame = pd.DataFrame({"ID": ["A", "B"], "target": [True, None]})
+
+    table = read_table(frame, columns={"malignant": "target"})
+
+    assert table["malignant"].isna().tolist() == [False, True]
+
+
+def test_a_year_outside_of_the_centuries_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"whose years are 1900\.\.2100, but got 1 other \(row 2: '19'"
+    ):
+        read_table(pd.DataFrame({"ID": ["A"], "YEAR": ["19"]}))
