@@ -529,13 +529,6 @@ def test_two_calls_do_not_work_on_one_folder(server: Server, folder: Path) -> No
         get(collection(server), folder)
 
 
-def test_a_destination_that_is_a_file_is_refused(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "data").touch()
-
-    with pytest.raises(FileExistsError):
-        get(collection(server), tmp_path / "data")
-
-
 def test_a_full_disk_is_told_and_what_came_stays(
     server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -778,3 +771,310 @@ def test_the_command_without_a_folder_says_what_it_needs(words: list[str], got: 
 
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         run_command(*words)
+
+
+def described(*names: str) -> Collection:
+    files = tuple(Archive(name, "all", ("http://127.0.0.1:9/a",)) for name in names)
+    return Collection("own", "Own images", "", "", "", files)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../evil.csv", "/evil.csv", "a/b.csv", "a\\b.csv", "C:evil.csv", "..", "...zip", ""),
+        *("a\x00.csv", "a\n.csv", "a.csv.", "a.csv ", "a .zip", ".lock", ".zip", "x" * 201, None),
+    ],
+)
+def test_a_name_that_leads_elsewhere_is_refused(name: Any) -> None:
+    words = r"to be a plain file name of up to 200 bytes that begins with no point, but got"
+
+    with pytest.raises((TypeError, ValueError), match=f"^Expected `name` {words} "):
+        Archive(name, "all", ("http://127.0.0.1:9/a",))
+
+
+@pytest.mark.parametrize(
+    "name", ["downloads.json", "DOWNLOADS.JSON", "downloads.json.zip", "a.csv.part", "a.Part.json"]
+)
+def test_a_name_that_downloads_need_themselves_is_refused(name: str) -> None:
+    sentence = (
+        "Expected `name` to be none of downloads.json, *.part and *.part.json, which `download` "
+        f"writes itself, but got {name!r}."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Archive(name, "all", ("http://127.0.0.1:9/a",))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.csv", "a.csv"),
+        ("a.csv", "A.csv"),
+        ("A.zip", "A"),
+        ("a", "A.zip"),
+        ("A.zip", "A.zip.zip"),
+        ("\u00e9.csv", "e\u0301.csv"),
+    ],
+)
+def test_two_files_of_a_collection_do_not_share_a_place(names: tuple[str, ...]) -> None:
+    sentence = (
+        "Expected `files` to be without two of one name or unpacked folder, however it is spelled, "
+        f"but got {names[0]!r} and {names[1]!r}."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        described(*names)
+
+
+_HTTP = ("https://a/b",)
+_URLS = "Expected `urls` to be a tuple of addresses of https:// or http://, one or more, but got "
+_SIZE = "Expected `size` to be an integer of 0 or more, but got "
+_DIGEST = (
+    "Expected `digest` to be sha256: and 64 or md5: and 32 hexadecimal digits, or None, but got "
+)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"urls": "https://a/b"}, f"{_URLS}'https://a/b'. Write `('https://a/b',)` for this one."),
+        ({"urls": ()}, f"{_URLS}()."),
+        ({"urls": ["https://a/b"]}, f"{_URLS}['https://a/b']."),
+        ({"urls": (3,)}, f"{_URLS}(3,)."),
+        ({"urls": ("file:///etc/passwd",)}, f"{_URLS}('file:///etc/passwd',)."),
+        ({"size": -1}, f"{_SIZE}-1."),
+        ({"size": 1.5}, f"{_SIZE}1.5 of type float."),
+        ({"size": True}, f"{_SIZE}True of type bool."),
+        *(
+            ({"digest": digest}, f"{_DIGEST}{digest!r}.")
+            for digest in ("a" * 64, "sha256:abc", f"md5:{'g' * 32}", f"sha1:{'a' * 40}", "", 3)
+        ),
+        ({"part": ""}, "Expected `part` to be a name, but got ''."),
+        ({"part": None}, "Expected `part` to be a name, but got None."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_true_of_a_file_is_refused(known: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(words)}$"):
+        Archive("a.csv", **{"part": "all", "urls": _HTTP, **known})
+
+
+@pytest.mark.parametrize("files", [(), [Archive("a.csv", "all", _HTTP)], ("a.csv",), None])
+def test_a_collection_is_of_files(files: Any) -> None:
+    words = "Expected `files` to be a tuple of `Archive`, one or more, but got "
+
+    with pytest.raises((TypeError, ValueError), match=f"^{re.escape(words)}"):
+        Collection("own", "", "", "", "", files)
+
+
+def test_the_texts_of_a_collection_are_texts() -> None:
+    with pytest.raises(TypeError, match=r"^Expected `licence` to be a text, but got None\.$"):
+        Collection("own", "", "", None, "", (Archive("a.csv", "all", _HTTP),))  # type: ignore[arg-type]  # refused
+
+
+def test_a_digest_may_be_in_capitals(server: Server, folder: Path) -> None:
+    digest = f"sha256:{sha256(_CSV).removeprefix('sha256:').upper()}"
+    own = collection(server, Metadata={"digest": digest})
+
+    get(own, folder, parts=["metadata"])
+    again = get(own, folder, parts=["metadata"])
+
+    assert not again.files[0].fetched
+
+
+def test_a_part_of_someone_else_is_refused_before_anything_comes_and_left_alone(
+    server: Server, folder: Path
+) -> None:
+    folder.mkdir()
+    (folder / "Metadata.csv.part").write_bytes(b"mine")
+    sentence = (
+        f"Expected `{folder / 'Metadata.csv.part'}` to be what an earlier call has left, with its "
+        "note Metadata.csv.part.json beside it, but got a file without one. Move it away, and call "
+        "again."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        get(collection(server), folder)
+
+    assert contents(folder) == {"Metadata.csv.part": b"mine"}
+    assert server.asked == []
+
+
+def test_a_part_of_someone_else_beside_a_file_that_is_there_is_left_alone(
+    server: Server, folder: Path
+) -> None:
+    get(collection(server), folder)
+    (folder / "Metadata.csv.part").write_bytes(b"mine")
+
+    get(collection(server), folder)
+
+    assert (folder / "Metadata.csv.part").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("name", ["Metadata.csv.part", "Metadata.csv.part.json"])
+def test_a_folder_in_the_place_of_a_part_is_refused(
+    server: Server, folder: Path, name: str
+) -> None:
+    (folder / name).mkdir(parents=True)
+    words = f"Expected `{folder / 'Metadata.csv.part'}` to be what an earlier call has left"
+    got = "but got no file in one of these places."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}.* {re.escape(got)}"):
+        get(collection(server), folder)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_in_the_place_of_an_unpacked_folder_is_refused(
+    server: Server, folder: Path, link: bool
+) -> None:
+    folder.mkdir()
+    if link:
+        (folder / "Input").symlink_to("nowhere")
+    else:
+        (folder / "Input").write_bytes(b"mine")
+    sentence = (
+        f"Expected `{folder / 'Input'}` to be a folder, or not there, but got something else. Move "
+        "it away, and call again."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        get(collection(server), folder)
+
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("name", ["Metadata.csv", "Input.zip"])
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_folder_in_the_place_of_a_file_is_refused(
+    server: Server, folder: Path, name: str, filled: bool
+) -> None:
+    (folder / name).mkdir(parents=True)
+    if filled:
+        (folder / name / "mine").touch()
+    sentence = (
+        f"Expected `{folder / name}` to be a file, or not there, but got something else. Move it "
+        "away, and call again."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        get(collection(server), folder)
+
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("destination", ["data", "data/inside", "data/in/side"])
+def test_a_destination_that_is_or_lies_in_a_file_is_refused(
+    server: Server, tmp_path: Path, destination: str
+) -> None:
+    (tmp_path / "data").touch()
+    sentence = (
+        f"Expected `destination` to be a folder, or not there, but got the file {tmp_path}/data. "
+        "Name another folder."
+    )
+
+    with pytest.raises(FileExistsError, match=f"^{re.escape(sentence)}$"):
+        get(collection(server), tmp_path / destination)
+
+
+@pytest.mark.parametrize("destination", [None, 3, b"data"])
+def test_a_destination_that_is_no_path_is_refused(server: Server, destination: Any) -> None:
+    words = rf"^Expected `destination` to be the path of a folder, but got {destination!r}\.$"
+
+    with pytest.raises(TypeError, match=words):
+        get(collection(server), destination)
+
+
+def test_a_folder_in_the_place_of_the_notes_is_refused(server: Server, folder: Path) -> None:
+    (folder / "downloads.json").mkdir(parents=True)
+
+    with pytest.raises(ValueError, match=r"to be the file that `download` writes, but got anothe"):
+        get(collection(server), folder)
+
+
+def test_the_way_out_of_the_first_download_is_named_and_leads_out(
+    server: Server, folder: Path
+) -> None:
+    get(collection(server), folder)
+    (folder / "Metadata.csv").unlink()
+    server.put("Metadata.csv", LONG)
+    way = (
+        "To take the file that is there now, delete the entry 'Metadata.csv' in "
+        f"{folder / 'downloads.json'}, or that file, and call again."
+    )
+
+    with pytest.raises(ValueError, match=f"{re.escape(way)}$"):
+        get(collection(server), folder)
+    noted = json.loads((folder / "downloads.json").read_text())
+    del noted["files"]["Metadata.csv"]
+    (folder / "downloads.json").write_text(json.dumps(noted))
+    get(collection(server), folder)
+
+    assert (folder / "Metadata.csv").read_bytes() == LONG
+
+
+@pytest.mark.parametrize("name", ["isic2024", "ISIC-2024"])
+def test_the_collection_of_2024_is_said_to_be_elsewhere(folder: Path, name: str) -> None:
+    words = "It cannot be fetched here; it is at https://challenge.isic-archive.com/data/#2024."
+
+    with pytest.raises(ValueError, match=f"^Expected `collection` .*{re.escape(words)}$"):
+        download(name, folder)
+
+
+def test_the_challenge_is_said_to_be_elsewhere(folder: Path) -> None:
+    words = "It cannot be fetched here; its organisers have its tables, and its images are those of"
+
+    with pytest.raises(ValueError, match=f"^Expected `collection` .*{re.escape(words)}"):
+        download("challenge", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("ISIC2019", "isic2019"), ("ISIC 2019", "isic2019"), ("HAM-10000", "ham10000")],
+)
+def test_a_name_in_another_spelling_suggests_the_known_one(
+    folder: Path, name: str, known: str
+) -> None:
+    words = f"but got {name!r}. Did you mean {known!r}?"
+
+    with pytest.raises(ValueError, match=f"{re.escape(words)}$"):
+        download(name, folder)
+
+
+@pytest.mark.parametrize("parts", [[], (), iter(())])
+def test_no_parts_at_all_are_refused(server: Server, folder: Path, parts: Any) -> None:
+    sentence = (
+        r"^Expected `parts` to be a list of names, one or more, but got none\. Leave `parts` out"
+    )
+
+    with pytest.raises(ValueError, match=sentence):
+        get(collection(server), folder, parts=parts)
+
+
+def test_parts_may_come_from_a_generator(server: Server, folder: Path) -> None:
+    done = get(collection(server), folder, parts=(name for name in ["metadata"]))
+
+    assert [file.name for file in done.files] == ["Metadata.csv"]
+
+
+def test_parts_that_are_no_list_of_any_kind_are_refused(server: Server, folder: Path) -> None:
+    with pytest.raises(TypeError, match=r"^Expected `parts` to be a list of names, but got 3\.$"):
+        get(collection(server), folder, parts=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "got"),
+    [
+        (["isic2019", "data"], "DIR"),
+        (["isic2019", "--part", "training"], "--part"),
+        (["--keep"], "--keep"),
+        (["--no-unpack", "--quiet"], "--no-unpack and --quiet"),
+        (["--workers", "2"], "--workers"),
+    ],
+)
+def test_the_command_that_lists_refuses_what_it_would_not_heed(words: list[str], got: str) -> None:
+    sentence = (
+        f"Expected `--list` to be alone or with NAME, but got it with {got}. Leave out one or the "
+        "other."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        run_command("--list", *words)

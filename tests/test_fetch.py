@@ -255,10 +255,25 @@ def test_a_part_is_taken_up_where_something_tells_its_version_or_the_digest_deci
     assert server.ranges() == [None, second]
 
 
-def test_a_part_without_its_note_is_taken_up_where_a_digest_decides(
+@pytest.mark.parametrize("digest", [None, f"sha256:{SHA256}"])
+def test_a_part_without_its_note_is_someone_elses_and_left_alone(
+    server: Server, part: Path, digest: str | None
+) -> None:
+    part.write_bytes(b"mine")
+    url = server.put("a.bin", BYTES)
+
+    with pytest.raises(ValueError, match=r"to be what an earlier call has left, .* without one\."):
+        get(url, part, digest=digest)
+    forget(part)
+
+    assert part.read_bytes() == b"mine"
+    assert server.asked == []
+
+
+def test_a_part_with_an_empty_note_is_taken_up_where_a_digest_decides(
     server: Server, part: Path
 ) -> None:
-    part.write_bytes(BYTES[:3000])
+    leave(part, BYTES[:3000])
     url = server.put("a.bin", BYTES)
 
     get(url, part, digest=f"sha256:{SHA256}")
@@ -610,3 +625,67 @@ def test_a_digest_is_that_of_the_file(tmp_path: Path) -> None:
 
     assert digest_of(path, "md5") == hashlib.md5(BYTES, usedforsecurity=False).hexdigest()
     assert digest_of(path, "sha256") == SHA256
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.zip"])
+@pytest.mark.parametrize("answer", [Answer(), Answer(chunked=True)])
+def test_an_empty_file_in_place_of_one_with_content_is_refused(
+    server: Server, part: Path, name: str, answer: Answer
+) -> None:
+    url = server.put(name, b"", answer)
+
+    with pytest.raises(ValueError, match=rf"file at {url}, but got an empty one\.$"):
+        get(url, part, name=name)
+
+    assert list(part.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.zip", "a.bin"])
+def test_a_line_that_breaks_before_the_first_bytes_is_tried_again(
+    server: Server, part: Path, name: str
+) -> None:
+    content = b"PK\x03\x04" + BYTES
+    url = server.put(name, content, Answer(drop=0), Answer(drop=2))
+
+    get(url, part, name=name)
+
+    assert part.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "words"),
+    [
+        (b' {"error": "no such file"}', {}, 'JSON that begins with \'{"error": "no such file"}\''),
+        (b"[1]", {}, "JSON that begins with '[1]'"),
+        (b"error", {"Content-Type": "application/json"}, "JSON that begins with 'error'"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>", {}, 'XML that begins with "<?xml'),
+        (
+            b"<Error><Code>AccessDenied</Code>",
+            {},
+            "XML that begins with '<Error><Code>AccessDenied",
+        ),
+        (b"no", {"Content-Type": "text/xml"}, "XML that begins with 'no'"),
+        (b"no", {"Content-Type": "application/xml; charset=utf-8"}, "XML that begins with 'no'"),
+    ],
+)
+def test_an_error_in_words_in_place_of_a_table_is_refused(
+    server: Server, part: Path, body: bytes, headers: dict[str, str | None], words: str
+) -> None:
+    url = server.put("a.csv", body, Answer(headers=headers))
+
+    with pytest.raises(ValueError, match=f"but got {re.escape(words)}.*stands in between"):
+        get(url, part, name="a.csv")
+
+    assert list(part.parent.iterdir()) == []
+
+
+def test_json_under_another_name_is_a_file_like_any(server: Server, part: Path) -> None:
+    url = server.put("a.json", b"[1]", Answer(headers={"Content-Type": "application/json"}))
+
+    assert get(url, part, name="a.json").size == 3
+
+
+def test_a_file_published_as_empty_is_empty(server: Server, part: Path) -> None:
+    get(server.put("a.bin", b""), part, size=0)
+
+    assert part.read_bytes() == b""

@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 
 from dermolib._checks import check_number, expected
 from dermolib._part import Part, forget
-from dermolib._web import open_url
+from dermolib._web import open_url, stand_in
 
 __all__ = ["Fetched", "Patience", "Remote", "Stopped", "digest_of", "fetch", "forget"]
 
@@ -25,8 +25,6 @@ _HEAD = 512  # bytes that tell what kind of file comes
 _LONGEST = 60.0  # s between two attempts
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}  # answers that another attempt may change
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
-_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
-_HTML = (b"<!doctype html", b"<html")
 _REPLACED = "The file was replaced there, or something in between answers in its place."
 _TITLES = {"sha256": "SHA-256", "md5": "MD5"}
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -37,11 +35,13 @@ class Remote:
     """What is known of a file before it is fetched.
 
     Attributes:
-        name: Name of the file, for errors; what ends in .zip must begin as a zip does.
+        name: Name of the file, for errors; what ends in .zip must begin as a zip does, what ends in
+            .csv is neither JSON nor XML, and neither is empty.
         urls: Where it is, http or https; one that refuses gives way to the next.
         size: Size in bytes, or None where it is unknown.
         digest: ``"sha256:…"`` or ``"md5:…"`` in hexadecimal, or None where none is known.
         origin: Whose digest and size they are, for errors.
+        remedy: What else can be done where the digest differs, for errors.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Remote:
     size: int | None = None
     digest: str | None = None
     origin: str = "its publisher"
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def fetch(
         OSError: The part cannot be written.
         Stopped: `wait` returned what is true.
         ValueError: What comes is another file: of another size or digest, or a page in its place;
-            or an address is not one of http or https.
+            an address is not one of http or https; or the part is a file of someone else.
     """
     transfer = _Transfer(remote, part, patience or Patience(), wait, advance, state)
     found = transfer.complete()
@@ -144,6 +145,7 @@ def fetch(
         algorithm, _, digest = str(remote.digest).partition(":")
         what = f"the file of {remote.origin}, with the {_TITLES[algorithm]} {digest.lower()}"
         remedy = "It was thrown away. Call again; if this lasts, the file was replaced there."
+        remedy = f"{remedy} {remote.remedy}".rstrip()
         raise ValueError(expected(remote.name, what, found[algorithm], remedy))
     return Fetched(transfer.part.size, found["sha256"])
 
@@ -219,6 +221,8 @@ class _Transfer:
                 raise ConnectionError(expected(self.remote.name, what, trouble, self._kept()))
             pause = self.patience.pause * 2 ** max(idle - 1, 0)
             self._heed(min(max(pause, self.least), _LONGEST))
+        if not self.part.size:
+            self.part.path.touch()  # where the published size is 0, nothing has come
         algorithm = (self.remote.digest or "sha256:").partition(":")[0]
         return _digests(self.part.path, {"sha256", algorithm})
 
@@ -320,9 +324,11 @@ class _Transfer:
         if response.status != 200:
             raise _TroubleError(f"the answer {response.status} {response.reason}")
         head = _read(response.read, _HEAD)
-        self._check_kind(response, head)
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else None
+        if len(head) < min(len(_ZIP[0]), total or 0):
+            raise _TroubleError(f"{len(head)} of {total:,} bytes")  # too few to tell the kind
+        self._check_kind(response, head)
         self._check_total(total)
         self.part.discard()
         self.part.describe(_described(response.headers, total))
@@ -352,26 +358,22 @@ class _Transfer:
 
     def _check_kind(self, response: HTTPResponse, head: bytes) -> None:
         """Refuse a page that stands in for the file, and a file that is no zip."""
-        zipped = self.remote.name.endswith(".zip")
+        zipped, table = (self.remote.name.lower().endswith(kind) for kind in (".zip", ".csv"))
         packing = response.headers.get("Content-Encoding", "identity")
         remedy = ""
-        if response.headers.get_content_type() == "text/html" or _is_html(head):
-            title = _TITLE.search(head)
-            words = " ".join(title[1].decode("utf-8", "replace").split()) if title else ""
-            got = f"an HTML page titled {words!r}" if words else "an HTML page"
+        got = stand_in(response.headers, head, table=table)
+        if got:
             remedy = "A login or an error page stands in between: open the address by hand."
         elif packing != "identity":
             got = f"one packed as {packing}"
+        elif (zipped or table) and not head:
+            got = "an empty one"
         elif zipped and not head.startswith(_ZIP):
             got = f"one that begins with {head[:8]!r}"
         else:
             return
         what = f"{'a zip' if zipped else 'the plain'} file at {response.url}"
         raise ValueError(expected(self.remote.name, what, got, remedy))
-
-
-def _is_html(head: bytes) -> bool:
-    return head.lstrip().lower().startswith(_HTML)
 
 
 def _described(headers: HTTPMessage, total: int | None) -> dict[str, int | str | None]:

@@ -4,11 +4,14 @@ Both lie on the disk, so that another process can go on where one was killed.
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Part", "forget"]
+from dermolib._checks import expected
+
+__all__ = ["Part", "check_part", "forget"]
 
 _KINDS = {"total": int, "etag": str, "modified": str}
 
@@ -26,10 +29,14 @@ class Part:
         size: Bytes that have come.
         note: What the server said of the version: ``total`` bytes, ``etag``, ``modified``; what it
             did not say is left out.
+
+    Raises:
+        ValueError: A file of someone else has its name.
     """
 
     def __init__(self, path: Path, advance: Callable[[int], object]) -> None:
         """Look at what is there."""
+        check_part(path)
         self.path, self._advance = path, advance
         self.size = path.stat().st_size if path.exists() else 0
         self.note = _read(_note_of(path))
@@ -62,10 +69,28 @@ class Part:
         self._advance(len(block))
 
 
+def check_part(path: Path) -> None:
+    """Refuse a file that no call has left, since it would be written to or deleted.
+
+    Args:
+        path: Where a partial file is, or would be.
+
+    Raises:
+        ValueError: What lies there is no file, or one without a note.
+    """
+    note = _note_of(path)
+    odd = any(os.path.lexists(place) and not place.is_file() for place in (path, note))
+    if odd or (path.exists() and not note.exists()):
+        what = f"what an earlier call has left, with its note {note.name} beside it"
+        got = "no file in one of these places" if odd else "a file without one"
+        raise ValueError(expected(str(path), what, got, "Move it away, and call again."))
+
+
 def forget(path: Path) -> None:
-    """Delete a partial file and its note, where they are."""
-    path.unlink(missing_ok=True)
-    _note_of(path).unlink(missing_ok=True)
+    """Delete a partial file and its note, where they are; a file without a note is not ours."""
+    if _note_of(path).is_file():
+        path.unlink(missing_ok=True)
+        _note_of(path).unlink()
 
 
 def _note_of(path: Path) -> Path:

@@ -21,7 +21,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add(
         "--part", metavar="PART", action="append", help="a part of it, such as training; repeatable"
     )
-    add("--workers", metavar="N", type=int, default=4, help="files at a time (default: 4)")
+    add("--workers", metavar="N", type=int, help="files at a time (default: 4)")
     add("--keep", action="store_true", help="keep the zip files when they are unpacked")
     add("--no-unpack", action="store_true", help="leave the zip files as they are")
     add("--quiet", action="store_true", help="no progress bar and no summary")
@@ -33,6 +33,7 @@ def _run(given: argparse.Namespace) -> int:
     from dermolib.downloading import list_collections, list_files
 
     if given.list:
+        _check_alone(given)
         sys.stdout.write(f"{list_files(given.collection)}\n")
         return 0
     if given.destination is None:
@@ -42,6 +43,23 @@ def _run(given: argparse.Namespace) -> int:
     return _download(given)
 
 
+def _check_alone(given: argparse.Namespace) -> None:
+    from dermolib._checks import expected
+
+    options = {
+        "DIR": given.destination,
+        "--part": given.part,
+        "--workers": given.workers,
+        "--keep": given.keep,
+        "--no-unpack": given.no_unpack,
+        "--quiet": given.quiet,
+    }
+    others = [name for name, value in options.items() if value not in (None, False)]
+    if others:
+        got, remedy = f"it with {' and '.join(others)}", "Leave out one or the other."
+        raise ValueError(expected("--list", "alone or with NAME", got, remedy))
+
+
 def _download(given: argparse.Namespace) -> int:
     from dermolib.downloading import download
 
@@ -49,7 +67,7 @@ def _download(given: argparse.Namespace) -> int:
         given.collection,
         given.destination,
         parts=given.part,
-        workers=given.workers,
+        workers=4 if given.workers is None else given.workers,
         unpack=not given.no_unpack,
         keep=given.keep,
         progress=not given.quiet,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from dermolib._checks import expected
 from dermolib._runs import TEMPORARY
+from dermolib.downloading._names import LEDGER
 from dermolib.images import whole_file
 
 __all__ = ["Journal", "Record"]
 
-_NAME = "downloads.json"
 _FORMAT = "dermolib-downloads-1"
 
 
@@ -50,10 +50,10 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         """Read what earlier calls have noted."""
-        self._path = folder / _NAME
+        self._path = folder / LEDGER
         for path in folder.iterdir():  # what a killed call had begun to write
             match = TEMPORARY.fullmatch(path.name)
-            if match and f"{match['stem']}{match['suffix']}" == _NAME:
+            if match and f"{match['stem']}{match['suffix']}" == LEDGER:
                 path.unlink()
         self._lock = threading.Lock()
         self._records = self._read()
@@ -80,7 +80,7 @@ class Journal:
             return {name: _record(values) for name, values in content["files"].items()}
         except FileNotFoundError:
             return {}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (IsADirectoryError, ValueError, TypeError, KeyError, AttributeError) as error:
             what = "the file that `download` writes"
             got = f"another one ({type(error).__name__}: {error})"
             remedy = "Delete it: files that lie there are then taken as found, and checked anew."

@@ -7,7 +7,15 @@ witness says so. Where none is published the digest is None, and what comes is r
 
 from dataclasses import dataclass
 
-from dermolib._checks import check_choice
+from dermolib._checks import check_choice, expected
+from dermolib.downloading._names import (
+    check_digest,
+    check_name,
+    check_part_name,
+    check_places,
+    check_size,
+    check_urls,
+)
 
 __all__ = ["Archive", "Collection", "find_collection", "list_collections", "list_files"]
 
@@ -18,6 +26,12 @@ _ISIC = (
 )
 _DATAVERSE = "https://dataverse.harvard.edu/api/access/datafile"
 _CC_BY_NC = "CC BY-NC 4.0"
+# Readers know them by these names
+_ELSEWHERE = {
+    "isic2024": "it is at https://challenge.isic-archive.com/data/#2024.",
+    "challenge": "its organisers have its tables, and its images are those of 'isic2019', part "
+    "'training'.",
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +39,23 @@ class Archive:
     """One file of a collection.
 
     Attributes:
-        name: Name of the file; one that ends in .zip unpacks to the folder of that name without the
-            ending, any other is used as it is.
+        name: Plain name of the file, up to 200 bytes; one that ends in .zip unpacks to the folder
+            of that name without the ending, any other is used as it is.
         part: Part of the collection that it belongs to.
-        urls: Where it is; one that refuses gives way to the next.
+        urls: Where it is, http or https; one that refuses gives way to the next.
         size: Size in bytes, or None where none is published.
         digest: ``"sha256:…"`` or ``"md5:…"``, or None where none is published.
+
+    Raises:
+        TypeError: One of them is of another type.
+        ValueError: The name leads elsewhere or is one that `download` needs itself, there is no
+            address, or the size or the digest cannot be one.
+
+    Examples:
+        >>> Archive("../table.csv", "all", ("https://example.org/table.csv",))
+        Traceback (most recent call last):
+        ValueError: Expected `name` to be a plain file name of up to 200 bytes that begins with no
+        point, but got '../table.csv'.
     """
 
     name: str
@@ -38,6 +63,14 @@ class Archive:
     urls: tuple[str, ...]
     size: int | None = None
     digest: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be true of a file, before anything is fetched."""
+        check_name(self.name)
+        check_part_name(self.part)
+        check_urls(self.urls)
+        check_size(self.size)
+        check_digest(self.digest)
 
     @property
     def target(self) -> str:
@@ -55,7 +88,12 @@ class Collection:
         page: Page of its publisher.
         licence: Licence of the images.
         citation: DOI, or address of the paper, that users must cite.
-        files: Its files.
+        files: Its files, one or more, of which no two share a name or an unpacked folder, also
+            where these differ in case alone.
+
+    Raises:
+        TypeError: One of them is of another type.
+        ValueError: There are no files, or two of them share a place.
     """
 
     name: str
@@ -64,6 +102,19 @@ class Collection:
     licence: str
     citation: str
     files: tuple[Archive, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse files that would overwrite each other, before anything is fetched."""
+        for key in ("name", "title", "page", "licence", "citation"):
+            if not isinstance(getattr(self, key), str):
+                raise TypeError(expected(key, "a text", repr(getattr(self, key))))
+        what = "a tuple of `Archive`, one or more"
+        files: object = self.files
+        if not isinstance(files, tuple) or not all(isinstance(file, Archive) for file in files):
+            raise TypeError(expected("files", what, repr(files)))
+        if not files:
+            raise ValueError(expected("files", what, "none"))
+        check_places(file.name for file in self.files)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -94,12 +145,17 @@ def find_collection(name: str) -> Collection:
         The collection and its files.
 
     Raises:
-        ValueError: There is no such collection; the known ones are listed.
+        ValueError: There is no such collection, or it is known and cannot be fetched; those that
+            can are listed.
 
     Examples:
         >>> find_collection("isic2019").parts
         ('training', 'test')
     """
+    remedy = _remedy(name)
+    if remedy:
+        what = f"one of {', '.join(map(repr, _COLLECTIONS))}"
+        raise ValueError(expected("collection", what, repr(name), remedy))
     check_choice(name, "collection", _COLLECTIONS)
     return _COLLECTIONS[name]
 
@@ -130,6 +186,16 @@ def list_files(name: str | None = None) -> str:
         kind = {"sha256": "SHA-256", "md5": "MD5", "none": "-"}[digest]
         lines.append(f"{file.part:<16} {size:>14}  {kind:<7}  {file.name}")
     return "\n".join(lines)
+
+
+def _remedy(name: object) -> str:
+    """Say where a known collection is that is not fetched here, or how it is spelled."""
+    spelled = "".join(letter for letter in str(name).casefold() if letter.isalnum())
+    if spelled in _ELSEWHERE:
+        return f"It cannot be fetched here; {_ELSEWHERE[spelled]}"
+    if spelled in _COLLECTIONS and name != spelled:
+        return f"Did you mean {spelled!r}?"
+    return ""
 
 
 def _summary(collection: Collection) -> str:

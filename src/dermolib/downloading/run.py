@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from tqdm import tqdm
 
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._fetch import Patience, Remote, Stopped, digest_of, fetch, forget
+from dermolib._part import check_part
 from dermolib._runs import explained, only_run
 from dermolib._types import PathLike
 from dermolib.downloading._journal import Journal, Record
+from dermolib.downloading._names import LEDGER
 from dermolib.downloading._threads import in_threads
 from dermolib.downloading.archives import Archive, Collection, find_collection, list_collections
 from dermolib.downloading.unpacking import check_zip, unpacked
@@ -110,11 +112,13 @@ def download(
 
     Raises:
         ConnectionError: A server cannot be reached, refuses, or does not give a file whole.
-        FileExistsError: `destination` is a file.
+        FileExistsError: `destination` is a file, or lies in one.
         OSError: The disk is full.
-        ValueError: The collection or a part of it is unknown, another call works on the folder, a
-            file that came or that lies there is not the published one, or an archive holds what may
-            not be unpacked.
+        TypeError: `destination` is no path, or `parts` no list.
+        ValueError: The collection or a part of it is unknown, `parts` is empty, another call works
+            on the folder, something of another kind lies in the place of a file, a file that came
+            or that lies there is not the published one, or an archive holds what may not be
+            unpacked.
 
     Examples:
         >>> download("isic2017", "data")
@@ -126,7 +130,7 @@ def download(
         collection = find_collection(collection)
     files = _chosen(collection, parts)
     check_number(workers, "workers", low=1, integer=True)
-    folder = Path(destination)
+    folder = _folder(destination)
     with only_run(folder):
         run = _Run(folder, files, unpack=unpack, keep=keep, patience=patience, progress=progress)
         with explained(folder), run.bar:
@@ -138,9 +142,37 @@ def _chosen(collection: Collection, parts: Sequence[str] | None) -> list[Archive
     if isinstance(parts, str):
         remedy = f"Write `[{parts!r}]` for this one."
         raise TypeError(expected("parts", "a list of names", repr(parts), remedy))
-    for part in parts or ():
+    if parts is None:
+        return list(collection.files)
+    if not isinstance(parts, Iterable):
+        raise TypeError(expected("parts", "a list of names", repr(parts)))
+    parts = list(parts)
+    if not parts:
+        remedy = "Leave `parts` out for the whole collection."
+        raise ValueError(expected("parts", "a list of names, one or more", "none", remedy))
+    for part in parts:
         check_choice(part, "parts", collection.parts)
-    return [file for file in collection.files if parts is None or file.part in parts]
+    return [file for file in collection.files if file.part in parts]
+
+
+def _folder(destination: object) -> Path:
+    if not isinstance(destination, (str, os.PathLike)):
+        raise TypeError(expected("destination", "the path of a folder", repr(destination)))
+    folder = Path(destination)
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            got, remedy = f"the file {place}", "Name another folder."
+            what = "a folder, or not there"
+            raise FileExistsError(expected("destination", what, got, remedy))
+    return folder
+
+
+def _check_kind(path: Path, *, folder: bool) -> None:
+    """Refuse what is neither missing nor of the kind that belongs there; a link to nowhere too."""
+    if os.path.lexists(path) and not (path.is_dir() if folder else path.is_file()):
+        what = f"a {'folder' if folder else 'file'}, or not there"
+        remedy = "Move it away, and call again."
+        raise ValueError(expected(str(path), what, "something else", remedy))
 
 
 class _Run:
@@ -161,7 +193,12 @@ class _Run:
         self.journal = Journal(folder)
         self.stop = threading.Event()
         self.lock = threading.Lock()
+        for file in files:
+            _check_kind(self._target(file), folder=self._target(file).name != file.name)
         missing = [file for file in files if not self._is_there(file)]
+        for file in missing:
+            _check_kind(folder / file.name, folder=False)
+            check_part(self._part(file))
         self._check_room(missing)
         total = sum(file.size or 0 for file in missing)
         self.bar = tqdm(total=total, unit="B", unit_scale=True, disable=not progress)
@@ -243,7 +280,7 @@ class _Run:
         sha256, wanted = digest_of(path, "sha256"), self._wanted(file)
         algorithm, _, digest = (wanted or "sha256:").partition(":")
         seen = sha256 if algorithm == "sha256" else digest_of(path, algorithm)
-        if (digest and seen != digest) or file.size not in (None, state.st_size):
+        if (digest and seen != digest.lower()) or file.size not in (None, state.st_size):
             what = f"the file of {self._origin(file)}"
             got = f"another one of {state.st_size:,} bytes"
             remedy = "Move it away, and it is fetched again."
@@ -281,8 +318,9 @@ class _Run:
 
     def _fetch(self, file: Archive) -> Record:
         wanted, words, part = self._wanted(file), self._words(file), self._part(file)
+        remedy = "" if self._first(file) is None else _way_out(self.folder, file.name)
         fetched = fetch(
-            Remote(file.name, file.urls, file.size, wanted, self._origin(file)),
+            Remote(file.name, file.urls, file.size, wanted, self._origin(file), remedy),
             part,
             patience=self.patience,
             wait=self.stop.wait,
@@ -322,6 +360,13 @@ class _Run:
             source.replace(archive)
         forget(self._part(file))
         return record
+
+
+def _way_out(folder: Path, name: str) -> str:
+    return (
+        f"To take the file that is there now, delete the entry {name!r} in {folder / LEDGER}, or "
+        "that file, and call again."
+    )
 
 
 def _measured(folder: Path) -> tuple[int, int]:
