@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from dermolib._types import Image, Mask
 from dermolib.datasets import ISICDataset, make_synthetic_challenge
 from dermolib.features import ABCD_FEATURES, abcd_features, abcd_table
+from dermolib.images import read_image, read_mask
 from dermolib.preprocessing import segment_lesion
 from drawing import noise_image
 
@@ -377,6 +378,72 @@ def test_the_dark_border_of_a_dermoscope_is_not_taken_for_skin() -> None:
     assert dark["color_darkness"] == pytest.approx(plain["color_darkness"], abs=1)
 
 
+def test_black_around_a_lesion_leaves_no_skin_to_compare_it_to() -> None:
+    mask = ellipse(200, 200, (100, 100), (60, 60))
+    image = np.where(mask[..., None], painted(mask), 0).astype(np.uint8)
+
+    numbers = abcd_features(image, mask)
+
+    unknown = {name for name, number in numbers.items() if np.isnan(number)}
+    assert unknown == {
+        "border_abruptness",
+        "border_abruptness_variation",
+        "color_contrast",
+        "color_darkness",
+    }
+    assert numbers["border_cut"] == 1
+
+
+@pytest.mark.parametrize("size", [60, 200, 600])
+def test_a_black_frame_put_around_an_image_hardly_changes_the_border_of_a_cut_lesion(
+    size: int,
+) -> None:
+    mask = ellipse(size, size, (size / 6, size / 2), (size / 3, size / 3))
+    image = blotched(mask)
+    framed = np.pad(image, ((40, 40), (40, 40), (0, 0)))
+
+    plain, dark = abcd_features(image, mask), abcd_features(framed, np.pad(mask, 40))
+
+    assert plain["border_cut"] > 0.2
+    assert dark["border_cut"] == pytest.approx(plain["border_cut"], abs=0.03)
+    assert dark["border_abruptness"] == pytest.approx(plain["border_abruptness"], rel=0.05)
+
+
+def test_light_that_fades_towards_the_dark_border_is_not_compared() -> None:
+    mask = ellipse(240, 240, (120, 120), (80, 80))
+    rows, columns = np.mgrid[:240, :240]
+    # the circle that a dermoscope lights touches the lesion on its left side
+    light = np.clip((102 - np.hypot(rows - 120, columns - 138)) / 12, 0, 1)[..., None]
+    image = (painted(mask) * light).astype(np.uint8)
+
+    plain, dark = (abcd_features(one, mask) for one in (painted(mask), image))
+
+    assert 0.1 < dark["border_cut"] < 0.5
+    assert dark["border_abruptness"] == pytest.approx(plain["border_abruptness"], rel=0.1)
+    assert dark["border_abruptness_variation"] < 3
+
+
+def test_hair_and_a_dark_mole_beside_a_lesion_are_no_dark_border() -> None:
+    mask = ellipse(240, 240, (120, 120), (60, 60))
+    image = painted(mask)
+    image[(np.abs(np.arange(240) - 120) < 3)[:, None] & ~mask] = 5
+    image[ellipse(240, 240, (52, 120), (7, 10)) & ~mask] = 5
+
+    assert abcd_features(image, mask)["border_cut"] == 0
+
+
+@pytest.mark.data
+def test_the_dark_border_of_a_real_image_is_no_skin(data_dir: Path) -> None:
+    folder = data_dir / "isic2018_task1"
+    image = read_image(folder / "images" / "ISIC_0000004.jpg")
+    mask = read_mask(folder / "masks" / "ISIC_0000004_segmentation.png")
+
+    numbers = abcd_features(image, mask)
+
+    assert 0.5 < numbers["border_cut"] < 0.8
+    assert numbers["border_abruptness"] > 10
+
+
 def test_neither_image_nor_mask_is_modified() -> None:
     image, mask = blotched(blob()), blob()
     image.flags.writeable = mask.flags.writeable = False
@@ -416,6 +483,18 @@ def test_neither_image_nor_mask_is_modified() -> None:
             {"pixel_size": 0},
             ValueError,
             "Expected `pixel_size` to be a number above 0, but got 0.",
+        ),
+        (
+            np.ones((8, 9), np.bool_),
+            {"pixel_size": np.nan},
+            ValueError,
+            "Expected `pixel_size` to be a number above 0, but got nan.",
+        ),
+        (
+            np.ones((8, 9), np.bool_),
+            {"pixel_size": np.inf},
+            ValueError,
+            "Expected `pixel_size` to be a finite number above 0, but got inf.",
         ),
     ],
 )
@@ -498,6 +577,15 @@ def test_a_dataset_that_only_knows_its_length_ends_there() -> None:
     assert abcd_table(_Endless(), progress=False).index.tolist() == ["IMG_0", "IMG_1", "IMG_2"]
 
 
+@pytest.mark.parametrize("index", [[2, 0, 1], list("abc"), [5, 5, 5]])
+def test_a_series_goes_by_position_whatever_its_index(index: list[Any]) -> None:
+    drawn = samples(3)
+
+    table = abcd_table(pd.Series(drawn, index=index), progress=False)
+
+    pd.testing.assert_frame_equal(table, abcd_table(drawn, progress=False))
+
+
 def test_samples_are_asked_for_one_by_one() -> None:
     asked = []
 
@@ -572,6 +660,19 @@ def test_a_bar_is_shown_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -
             ValueError,
             "Expected `pixel_size` to be a number above 0, but got -1.",
         ),
+        (
+            {},
+            {"pixel_size": np.inf},
+            ValueError,
+            "Expected `pixel_size` to be a finite number above 0, but got inf.",
+        ),
+        (
+            {},
+            {"segment": "otsu"},
+            TypeError,
+            "Expected `segment` to be a function from an image to its mask, but got 'otsu'. "
+            "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`.",
+        ),
     ],
 )
 def test_what_makes_no_table_is_refused(
@@ -594,3 +695,57 @@ def test_samples_that_are_no_dictionaries_of_a_dataset_are_refused(sample: Any, 
 
     with pytest.raises(TypeError, match=re.escape(sentence)):
         abcd_table([sample], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (samples(1)[0], "one sample alone. Put a single one into a list."),
+        ({"IMG_0": samples(1)[0]}, "an object of type dict."),
+        (pd.DataFrame(samples(1)), "an object of type DataFrame."),
+        (7, "an object of type int."),
+    ],
+    ids=["sample", "mapping", "table", "number"],
+)
+def test_what_is_no_row_of_samples_is_refused(given: Any, got: str) -> None:
+    sentence = (
+        "Expected `samples` to be samples: dictionaries with `image`, `id` and, where there is "
+        f"one, `mask`, but got {got}"
+    )
+
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        abcd_table(given, progress=False)
+
+
+class _OwnError(Exception):
+    """An error that takes more than a message."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
+def _raise_runtime_error(image: Image) -> Mask:
+    raise RuntimeError(f"no lesion in {image.shape}")
+
+
+def _raise_own_error(image: Image) -> Mask:
+    raise _OwnError("no lesion", image.ndim)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_segment_keeps_its_type_and_names_the_sample(workers: int) -> None:
+    drawn = [sample | {"mask": None} for sample in samples(2)]
+
+    with pytest.raises(RuntimeError, match=r"^IMG_0: no lesion in \(100, 120, 3\)$") as caught:
+        abcd_table(drawn, segment=_raise_runtime_error, workers=workers, progress=False)
+
+    assert caught.value.__cause__ is not None
+
+
+def test_an_error_of_segment_that_takes_other_arguments_has_a_note_of_the_sample() -> None:
+    drawn = [sample | {"mask": None} for sample in samples(2)]
+
+    with pytest.raises(_OwnError, match=r"^no lesion \(3\)") as caught:
+        abcd_table(drawn, segment=_raise_own_error, progress=False)
+
+    assert caught.value.__notes__ == ["The sample is IMG_0."]

@@ -4,6 +4,7 @@ Size belongs to D alone: for A, B and C the lesion is brought to one size first,
 depend on how large the image is, and cost the same for each.
 """
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +16,7 @@ from dermolib._types import Image, Mask
 from dermolib.features.outline import border_traits, trace
 from dermolib.images import resize_image, resize_mask
 
-__all__ = ["ABCD_FEATURES", "abcd_features"]
+__all__ = ["ABCD_FEATURES", "abcd_features", "check_pixel_size"]
 
 _SIDE = 192  # longer side of the lesion's bounding box once it is brought to one size, in px
 _MARGIN = 32  # px of skin around that box
@@ -23,6 +24,8 @@ _SKIN = 24  # px around the lesion that stand for its skin
 _BLUR = 3.0  # standard deviation in px: colours are those of spots, not of single pixels
 _FOLDED = 96  # radius of the disc on which a lesion is folded, in px
 _DARKEST = 10.0  # lightness of skin at least: what is darker is the border of a dermoscope
+_THICKEST = 9  # px of a hair; the dark border of a dermoscope is wider
+_FADING = 8  # px beside that border over which the light may fade
 _FEWEST = 16  # pixels of skin without which nothing is compared to it
 _PRESENT = 0.05  # share of the lesion from which a colour counts as present
 # Colours in CIELAB that stand for the six names beside skin of `_HUE`: a choice, not a calibration
@@ -73,12 +76,15 @@ class _Lesion(NamedTuple):
     Attributes:
         lab: Colours in CIELAB (h, w, 3).
         mask: 1 on the lesion (h, w).
-        seen: 1 within the image, 0 on the margin beyond its frame (h, w).
+        seen: 1 within the image, 0 on the margin beyond its frame and on the dark border of a
+            dermoscope (h, w).
+        lit: The same, but for where light may fade towards that border (h, w).
     """
 
     lab: _Lab
     mask: _Grey
     seen: _Grey
+    lit: _Grey
 
 
 def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) -> dict[str, float]:
@@ -86,7 +92,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 
     The numbers do not depend on where in the image the lesion lies, and hardly on quarter turns and
     flips; those of A, B and C hardly on the size of the image either. Of a lesion that the frame
-    cuts, the part that is seen is described: ``border_cut`` says so. All pieces of a mask count,
+    cuts, the part that is seen is described: ``border_cut`` says so. The dark border of a
+    dermoscope, black and at the edge of what is looked at, is no skin. All pieces of a mask count,
     but ``border_*`` is about the outer line of the largest one.
 
     - ``asymmetry_least``, ``asymmetry_most`` (0..1): share of the area without a counterpart when
@@ -100,7 +107,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
       outline, by its mean; 0 is a disc.
     - ``border_abruptness``, ``border_abruptness_variation``: by how much the skin along the outline
       is lighter than the lesion along it, mean and standard deviation of eight sectors.
-    - ``border_cut`` (0..1): share of the outline that is the frame of the image.
+    - ``border_cut`` (0..1): share of the outline that is the frame of the image, or lies along the
+      dark border of a dermoscope.
     - ``color_deviation_l``, ``color_deviation_a``, ``color_deviation_b`` (0 or more): standard
       deviations of lightness, green to red, and blue to yellow within the lesion.
     - ``color_contrast`` (0 or more), ``color_darkness`` (-100..100): colour difference of the mean
@@ -119,7 +127,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
         mask: Mask of the lesion (H, W), bool, with at least one pixel; it is not modified.
-        pixel_size: Side of a pixel in mm, above 0; the two diameters are in px where not given.
+        pixel_size: Side of a pixel in mm, finite and above 0; the two diameters are in px where
+            not given.
 
     Returns:
         The numbers, in the order of `ABCD_FEATURES`. ``border_abruptness``, its variation,
@@ -150,19 +159,29 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
     """
     check_image(image)
     check_mask(mask, (image.shape[0], image.shape[1]))
-    if pixel_size is not None:
-        check_number(pixel_size, "pixel_size", above=0)
+    check_pixel_size(pixel_size)
     if not mask.any():
         remedy = "Leave the image out, or find the lesion again."
         raise ValueError(expected("mask", "a mask with a lesion", "no pixel that is True", remedy))
     lesion = _one_size(image, mask)
     numbers = {
         **_asymmetry(lesion),
-        **border_traits(trace(lesion.mask), lesion.lab[..., 0], lesion.mask, lesion.seen),
+        **border_traits(
+            trace(lesion.mask), lesion.lab[..., 0], lesion.mask, seen=lesion.seen, lit=lesion.lit
+        ),
         **_color(lesion),
         **_diameter(mask, 1.0 if pixel_size is None else float(pixel_size)),
     }
     return {name: float(numbers[name]) for name in ABCD_FEATURES}
+
+
+def check_pixel_size(value: float | None) -> None:
+    """Refuse a size of a pixel that is given and is no finite number above 0."""
+    if value is None:
+        return
+    check_number(value, "pixel_size", above=0)
+    if not math.isfinite(value):
+        raise ValueError(expected("pixel_size", "a finite number above 0", repr(value)))
 
 
 def _one_size(image: Image, mask: Mask) -> _Lesion:
@@ -180,7 +199,33 @@ def _one_size(image: Image, mask: Mask) -> _Lesion:
     colors = resize_image(np.ascontiguousarray(image[place]), size).astype(np.float32) / 255
     lab = np.asarray(cv2.cvtColor(colors, cv2.COLOR_RGB2LAB), np.float32)
     seen = resize_mask(known, size).astype(np.uint8)
-    return _Lesion(lab, _resized(mask[place] & known, size), seen)
+    lesion = _resized(mask[place] & known, size)
+    blur = int(np.ceil(scale))  # pixels into which resizing mixes the next one
+    border = _dark_border((lab[..., 0] < _DARKEST) & (lesion == 0), seen, blur)
+    off, lit = (seen & (1 - _widened(border, reach)) for reach in (blur + 1, blur + _FADING))
+    return _Lesion(lab, lesion, off, lit)
+
+
+def _dark_border(dark: Mask, seen: _Grey, blur: int) -> _Grey:
+    """Mark the border of a dermoscope among dark pixels.
+
+    It is broader than hair and reaches the frame of the image, or the edge of what was cut out:
+    what is dark within, such as a mole beside, is none.
+    """
+    wide = max(_THICKEST, 2 * blur + 1)
+    square = np.ones((wide, wide), np.uint8)
+    broad = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, square)
+    _, pieces = cv2.connectedComponents(broad)
+    inside = np.pad(seen[1:-1, 1:-1], 1)
+    # a line of another colour is the frame of some images
+    reached = np.unique(pieces[_widened(1 - inside, blur + 1) > 0])
+    border = np.isin(pieces, reached[reached > 0]).astype(np.uint8)
+    # opening took corners off
+    return np.asarray(cv2.dilate(border, square), np.uint8) & dark.astype(np.uint8)
+
+
+def _widened(mask: _Grey, reach: int) -> _Grey:
+    return np.asarray(cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
 
 
 def _span(line: Mask) -> tuple[int, int]:

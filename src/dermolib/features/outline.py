@@ -50,14 +50,17 @@ def trace(mask: _Grey) -> Outline:
     return Outline(line, piece, np.asarray(np.where(piece, inner, outer) - 0.5, np.float32))
 
 
-def border_traits(outline: Outline, lightness: _Real, mask: _Grey, seen: _Grey) -> dict[str, float]:
+def border_traits(
+    outline: Outline, lightness: _Real, mask: _Grey, *, seen: _Grey, lit: _Grey
+) -> dict[str, float]:
     """Measure the border of a lesion; the names are those of `abcd_features`.
 
     Args:
         outline: Outline of its largest piece.
         lightness: Lightness (h, w), 0..100.
         mask: 1 on all of the lesion (h, w).
-        seen: 1 within the image (h, w).
+        seen: 1 within the image and off the dark border of a dermoscope (h, w).
+        lit: The same, but for where light may fade towards that border (h, w).
     """
     steps = np.diff(outline.line, axis=0)
     lengths = np.hypot(*steps.T)
@@ -67,7 +70,7 @@ def border_traits(outline: Outline, lightness: _Real, mask: _Grey, seen: _Grey) 
     centre = np.array([rows.mean(), columns.mean()])
     radii = np.hypot(*(outline.line[:-1] + steps / 2 - centre).T)
     radius = np.average(radii, weights=lengths)
-    differences = _differences(outline, centre, lightness, mask, seen)
+    differences = _differences(outline, centre, lightness, mask, lit)
     return {
         "border_compactness": perimeter**2 / (4 * np.pi * area),
         "border_solidity": min(1.0, area / cv2.contourArea(hull)),
@@ -89,12 +92,12 @@ def _differences(
     centre: npt.NDArray[np.float64],
     lightness: _Real,
     mask: _Grey,
-    seen: _Grey,
+    lit: _Grey,
 ) -> npt.NDArray[np.float64]:
     """Compute by how much each sector is lighter outside of the line than inside."""
     near = outline.distance <= _BAND
-    inside = near & outline.piece & (seen > 0)
-    outside = near & ~outline.piece & (mask == 0) & (seen > 0)
+    inside = near & outline.piece & (lit > 0)
+    outside = near & ~outline.piece & (mask == 0) & (lit > 0)
     rows, columns = np.indices(near.shape)
     angles = np.arctan2(rows - centre[0], columns - centre[1])
     sector = (np.floor(angles / (2 * np.pi) * _SECTORS) % _SECTORS).astype(np.intp)
@@ -109,7 +112,7 @@ def _differences(
 
 
 def _cut(outline: Outline, seen: _Grey) -> float:
-    """Compute the share of the pixels along a line that lie at the frame of the image."""
+    """Compute the share of the pixels along a line that lie where nothing more is seen."""
     edge = outline.piece & (outline.distance <= 1)
     beyond = cv2.dilate(1 - seen, np.ones((5, 5), np.uint8)) > 0
     return float(beyond[edge].mean())

@@ -1,7 +1,7 @@
 """The descriptors of many lesions as a table that scikit-learn takes."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -11,11 +11,13 @@ from tqdm import tqdm
 from dermolib._checks import check_number, expected, listed
 from dermolib._runs import one_thread, run_tasks, settle
 from dermolib._types import Image, Mask
-from dermolib.features.abcd import ABCD_FEATURES, abcd_features
+from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
 __all__ = ["Samples", "abcd_table"]
 
 _Segment: TypeAlias = Callable[[Image], Mask]
+
+_SAMPLES = "samples: dictionaries with `image`, `id` and, where there is one, `mask`"
 
 
 class Samples(Protocol):
@@ -46,12 +48,12 @@ def abcd_table(
     `sklearn.impute.SimpleImputer`.
 
     Args:
-        samples: Dataset, or any other iterable, of dictionaries with ``image`` (H, W, 3), uint8
-            RGB, ``id``, and where there is one ``mask`` (H, W), bool: an `ISICDataset` without a
-            transform, for example, opened with ``masks=True``.
+        samples: Dataset, list, series, or any other iterable, of dictionaries with ``image``
+            (H, W, 3), uint8 RGB, ``id``, and where there is one ``mask`` (H, W), bool: an
+            `ISICDataset` without a transform, for example, opened with ``masks=True``.
         segment: Finds the mask of a sample that has none, such as
             `dermolib.preprocessing.segment_lesion`; importable, where there are several workers.
-        pixel_size: Side of a pixel in mm, above 0, see `abcd_features`.
+        pixel_size: Side of a pixel in mm, finite and above 0, see `abcd_features`.
         workers: Number of worker processes, 1 or more.
         progress: Whether a bar is shown on the standard error.
 
@@ -59,9 +61,11 @@ def abcd_table(
         Table with the columns `ABCD_FEATURES`, float64, whose index is named ``id``.
 
     Raises:
-        TypeError: A sample is no dictionary with image and id, or `workers` is no integer.
+        TypeError: A sample is no dictionary with image and id, `samples` is a dictionary itself or
+            a table, `segment` cannot be called, or `workers` is no integer.
         ValueError: A sample has no mask and `segment` is not given, its image or mask is unfit, or
             an option is out of range; a message about a sample names it.
+        Exception: Whatever `segment` raises; the message, or a note to it, names the sample.
 
     Examples:
         >>> mask = np.zeros((60, 80), np.bool_)
@@ -72,8 +76,8 @@ def abcd_table(
         [36.056, 0.125]
     """
     check_number(workers, "workers", low=1, integer=True)
-    if pixel_size is not None:
-        check_number(pixel_size, "pixel_size", above=0)
+    check_pixel_size(pixel_size)
+    _check_given(samples, segment)
     tasks = ((samples_of, place, segment, pixel_size) for samples_of, place in _parts(samples))
     total = len(samples) if isinstance(samples, Sized) else None
     ids, rows = [], []
@@ -92,10 +96,27 @@ def abcd_table(
     return table
 
 
+def _check_given(samples: Any, segment: Any) -> None:
+    if isinstance(samples, Mapping) and {"image", "id"} <= samples.keys():
+        remedy = "Put a single one into a list."
+        raise TypeError(expected("samples", _SAMPLES, "one sample alone", remedy))
+    known = hasattr(samples, "__getitem__") or isinstance(samples, Iterable)
+    if isinstance(samples, Mapping | pd.DataFrame) or not known:
+        got = f"an object of type {type(samples).__name__}"
+        raise TypeError(expected("samples", _SAMPLES, got))
+    if segment is not None and not callable(segment):
+        remedy = "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`."
+        what = "a function from an image to its mask"
+        raise TypeError(expected("segment", what, repr(segment), remedy))
+
+
 def _parts(samples: Any) -> Iterator[tuple[Any, int]]:
     """Give each sample as a sequence and a place: of a dataset one row, which its worker reads."""
     if hasattr(samples, "subset") and hasattr(samples, "__len__"):
         yield from ((samples.subset([row]), 0) for row in range(len(samples)))
+    elif isinstance(samples, pd.Series):
+        # its square brackets ask for labels of its index
+        yield from (([sample], 0) for sample in samples)
     elif hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
         # Datasets of torch end where their length says so, and go on for ever where iterated
         yield from (([samples[row]], 0) for row in range(len(samples)))
@@ -109,9 +130,8 @@ def _describe(
     settle()
     sample = samples[place]
     if not isinstance(sample, dict) or not {"image", "id"} <= sample.keys():
-        what = "samples: dictionaries with `image`, `id` and, where there is one, `mask`"
         got = f"the keys {listed(sample)}" if isinstance(sample, dict) else type(sample).__name__
-        raise TypeError(expected("samples", what, got))
+        raise TypeError(expected("samples", _SAMPLES, got))
     name, mask = str(sample["id"]), sample.get("mask")
     if mask is None and segment is None:
         remedy = "Open the dataset with `masks=True`, or pass `segment=segment_lesion`."
@@ -122,6 +142,18 @@ def _describe(
         if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and not mask.any():
             return name, [np.nan] * len(ABCD_FEATURES)
         numbers = abcd_features(sample["image"], cast(Mask, mask), pixel_size=pixel_size)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}") from error
+    except Exception as error:
+        named = _named(error, name)
+        if named is None:
+            raise
+        raise named from error
     return name, [numbers[feature] for feature in ABCD_FEATURES]
+
+
+def _named(error: Exception, name: str) -> Exception | None:
+    """Word an error anew with the name of its sample, or note the name where that cannot be."""
+    try:
+        return type(error)(f"{name}: {error}")
+    except Exception:  # an error of one's own may ask for other arguments than a message
+        error.add_note(f"The sample is {name}.")
+        return None
