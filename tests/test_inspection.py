@@ -5,8 +5,10 @@ import os
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
@@ -60,6 +62,37 @@ def test_an_image_is_described_by_size_mode_format_bytes_digest_and_hash(tmp_pat
     expected = perceptual_hash(read_image(tmp_path / "a.jpg"))
     np.testing.assert_array_equal(found.hash[0], expected)
     assert (found.hashed[0], found.notes[0], found.reasons) == (True, 0, {})
+
+
+@pytest.mark.parametrize("index", [[2, 1, 0], ["a", "b", "c"], [7, 7, 7]])
+def test_paths_are_taken_in_their_order_whatever_the_index(
+    tmp_path: Path, index: list[object]
+) -> None:
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for number, path in enumerate(paths):
+        write_image(path, noise_image(20 + number, 30, number))
+
+    found = inspect_images(pd.Series(paths, index=index), progress=False)
+
+    assert found.column("height").tolist() == [20, 21, 22]
+    np.testing.assert_array_equal(found.records, inspect(*paths).records)
+
+
+def test_paths_that_come_one_by_one_are_inspected(tmp_path: Path) -> None:
+    jpeg(tmp_path / "a.jpg")
+
+    found = inspect_images((str(path) for path in [tmp_path / "a.jpg"]), progress=False)
+
+    assert found.ok.tolist() == [True]
+
+
+@pytest.mark.parametrize("path", ["a.jpg", b"a.jpg", Path("a.jpg")], ids=repr)
+def test_a_single_path_is_refused(path: Any) -> None:
+    sentence = (
+        r"^Expected `paths` to be several paths, but got .*a\.jpg.* alone\. Put it into a list\.$"
+    )
+    with pytest.raises(TypeError, match=sentence):
+        inspect_images(path, progress=False)
 
 
 def test_without_hashes_files_are_read_all_the_same(tmp_path: Path) -> None:

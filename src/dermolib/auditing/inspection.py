@@ -5,7 +5,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from dermolib._checks import check_number
+from dermolib._checks import check_number, expected
 from dermolib._runs import one_thread, run_tasks, settle
 from dermolib._types import Image
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
@@ -140,7 +140,7 @@ class Inspection:
 
 
 def inspect_images(
-    paths: Sequence[str], *, hashes: bool = True, workers: int = 1, progress: bool = True
+    paths: Iterable[str], *, hashes: bool = True, workers: int = 1, progress: bool = True
 ) -> Inspection:
     """Read each image once: its bytes, its header, and all its pixels.
 
@@ -149,7 +149,8 @@ def inspect_images(
     is the same for any number of workers.
 
     Args:
-        paths: Paths (N,) as `dermolib.store.load_image` takes them; empty for a missing file.
+        paths: Paths (N,) as `dermolib.store.load_image` takes them; empty for a missing file. The
+            images are found in the order in which these come, whatever the index of a Series.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.
         progress: Whether to draw a progress bar on the standard error.
@@ -158,6 +159,7 @@ def inspect_images(
         What was found of each image.
 
     Raises:
+        TypeError: `paths` is a single path.
         ValueError: `workers` is below 1.
 
     Examples:
@@ -166,6 +168,10 @@ def inspect_images(
         (['missing', 'missing'], ('there is no such file', ''))
     """
     check_number(workers, "workers", low=1, integer=True)
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        remedy = "Put it into a list."
+        raise TypeError(expected("paths", "several paths", f"{paths!r} alone", remedy))
+    paths = list(paths)
     records = np.zeros(len(paths), _RECORD)
     reasons: dict[int, tuple[str, str]] = {}
     todo = [row for row, path in enumerate(paths) if path]
