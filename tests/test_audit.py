@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 
 from dermolib._types import Image
 from dermolib.auditing.run import FINDINGS, AuditReport, audit
+from dermolib.auditing.words import USUAL_FINDINGS
 from dermolib.datasets import ISICDataset, read_challenge_table
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import read_image, resize_image, write_image
 
 CLASSES = 8
+DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
 SHARED = ("shared_lesions", "shared_patients", "shared_ids", "shared_origins")
 
 
@@ -101,7 +103,7 @@ def test_a_clean_set_is_ok(train: pd.DataFrame, test: pd.DataFrame) -> None:
     assert (report.ok, report.exit_code, report.failed) == (True, 0, ())
     assert report.sides == {"train": 16, "test": 8}
     assert report.unchecked == ("Lesion masks: not read.",)
-    assert report.checked == ("images", "duplicates")
+    assert report.checked == ("labels", "images", "duplicates")
     assert "FIT, as far as it was checked: no leaks, conflicts, dup" in str(report)
 
 
@@ -185,6 +187,45 @@ def test_a_gap_among_lesions_that_are_numbers_hides_no_shared_one() -> None:
     ]
 
 
+@pytest.mark.parametrize("column", ["lesion", "patient"])
+@pytest.mark.parametrize("text", ["7.0", "7.000", " 7 ", " 7.0\n", b"7", b" 7.0", 7, 7.0], ids=repr)
+def test_a_number_written_as_a_text_is_the_number(column: str, text: Any) -> None:
+    sides = [pd.DataFrame({"id": [str(one)], column: [one]}) for one in ("7", text)]
+
+    shared = getattr(checked(*sides), f"shared_{column}s")
+
+    assert shared[column].tolist() == ["7"]
+
+
+@pytest.mark.parametrize("text", ["7.5", "7.01", "v7.0", "7.", "7.0a"])
+def test_a_text_that_is_no_whole_number_is_kept(text: str) -> None:
+    sides = [pd.DataFrame({"id": [one], "lesion": [text]}) for one in "ab"]
+
+    assert checked(*sides).shared_lesions["lesion"].tolist() == [text]
+
+
+@pytest.mark.parametrize("column", ["lesion", "patient"])
+@pytest.mark.parametrize(
+    "text", ["nan", "NaN", "NA", "n/a", "None", "UNKNOWN", "<NA>", " nan ", " "]
+)
+def test_placeholders_are_no_lesion_and_no_patient(column: str, text: str) -> None:
+    sides = [pd.DataFrame({"id": [one], column: [text]}) for one in "ab"]
+
+    report = checked(*sides, fail_on=("leaks",))
+
+    assert report.ok
+    gaps = report.gaps.query("column == @column")
+    assert gaps["missing"].tolist() == [1, 1]
+
+
+def test_ids_of_bytes_and_of_texts_are_one_and_odd_bytes_stay_apart() -> None:
+    first, second = ["é".encode(), b"\xff", b"x"], [" é", b"\xfe", "x "]
+
+    report = checked(pd.DataFrame({"id": first}), pd.DataFrame({"id": second}))
+
+    assert report.shared_ids["id"].tolist() == ["x", "é"]
+
+
 @pytest.mark.parametrize("value", [1.5, np.float32(0.25), float("inf")])
 def test_a_number_that_is_not_whole_keeps_its_digits(value: float) -> None:
     sides = [pd.DataFrame({"id": [name], "patient": [value]}, dtype=object) for name in "ab"]
@@ -241,11 +282,39 @@ def test_images_made_from_images_of_their_own_side_are_no_finding(
     assert not report.unchecked[0].startswith("Lesions")
 
 
-def test_images_made_from_each_other_are_audited_all_the_same(train: pd.DataFrame) -> None:
-    put(train, 0, made_from="train_01")
-    put(train, 1, made_from="train_00")
+@pytest.mark.parametrize("steps", [1, 8, 9, 64, 301])
+def test_a_chain_of_augmented_images_is_followed_to_its_end(steps: int) -> None:
+    chain = [f"a{step}" for step in range(steps + 1)]
+    train = pd.DataFrame({"id": chain[1:], "made_from": chain[:-1]})
+    test = pd.DataFrame({"id": ["a0"], "lesion": ["L"], "patient": ["P"]})
 
-    assert checked(train).sides == {"train": 16}
+    report = checked(shuffled(train, 0), test)
+
+    assert report.shared_origins["origin"].tolist() == ["a0"]
+    assert leaks_of(report) == dict.fromkeys(("lesion", "patient", "origin", "any"), (steps, 1))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
+def test_images_made_from_each_other_have_one_origin(size: int) -> None:
+    circle = [f"a{step:02d}" for step in range(size)]
+    train = pd.DataFrame({"id": circle, "made_from": [*circle[1:], circle[0]]})
+    test = pd.DataFrame({"id": ["copy"], "made_from": [circle[-1]]})
+
+    report = checked(train, test)
+
+    assert report.shared_origins["origin"].tolist() == ["a00"]
+    assert leaks_of(report) == {"origin": (size, 1), "any": (size, 1)}
+
+
+def test_rows_without_an_id_are_the_origin_of_nothing(train: pd.DataFrame) -> None:
+    copy_image(train, 6, train, 14)
+    put(train, 0, id="")
+    put(train, 1, id="")
+    copy_image(train, 0, train, 1)
+
+    report = checked(train)
+
+    assert report.duplicates["relation"].tolist() == ["different lesions"] * 2
 
 
 def test_an_identical_file_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -446,6 +515,86 @@ def test_an_unlabelled_copy_is_at_odds_with_nothing(
     assert "Labels of test: 8 of 8 images have none." in report.unchecked
 
 
+def coded(codes: list[Any], **columns: Any) -> pd.DataFrame:
+    """Make a table of one lesion, of which diagnoses alone are known."""
+    ids = [f"{row}" for row in range(len(codes))]
+    return pd.DataFrame({"id": ids, "lesion": "L", "diagnosis": codes, **columns})
+
+
+def test_diagnoses_at_odds_are_found_where_labels_lack() -> None:
+    table = coded(["nevus", "melanoma"], source="ISIC 2020")
+
+    report = checked(table, fail_on=("conflicts",))
+
+    assert report.failed == ("conflicts",)
+    assert report.conflicts[["kind", "ids", "classes"]].to_numpy().tolist() == [
+        ["lesion", ("0", "1"), ("nevus", "melanoma")]
+    ]
+    assert "- L: 0 (train, nevus), 1 (train, melanoma)" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("codes", "columns", "count"),
+    [
+        (["nevus", "NV"], {"source": ["ISIC 2020", "ISIC 2019"]}, 0),
+        (["nevus", "melanoma"], {}, 1),
+        (["nevus", "nevus"], {}, 0),
+        (["nevus", "unknown"], {}, 0),
+        (["nevus", ""], {}, 0),
+        (["nv", "nevus"], {"label": [1, 1]}, 0),
+        (["nv", "nv"], {"label": [0, 1]}, 1),
+        (["nv", "mel"], {"label": [1, None]}, 1),
+        (["nv", "nv"], {"label": [1, None]}, 0),
+        (["nv", ""], {"label": [1, None]}, 0),
+        (["nv", "nevus", "nv"], {"label": [1, 1, None]}, 1),
+        (["nv", "mel", "x", "x"], {"label": [1, 1, 1, None], "source": ["a", "a", "b", "b"]}, 0),
+    ],
+)
+@pytest.mark.parametrize("kind", ["lesion", "near"])
+def test_labels_are_compared_first_and_then_diagnoses_of_one_source(
+    codes: list[str], columns: dict[str, Any], count: int, kind: str, tmp_path: Path
+) -> None:
+    table = coded(codes, **columns)
+    if kind == "near":
+        table["lesion"] = [f"L{row}" for row in range(len(table))]
+        table["image_path"] = [str(tmp_path / f"{row}.png") for row in range(len(table))]
+        for row, path in enumerate(table["image_path"]):
+            image = picture(0)
+            image[0, row] += np.uint8(1)
+            write_image(path, image)
+
+    report = checked(table)
+
+    assert bool(len(report.conflicts)) == bool(count)
+    assert set(report.conflicts["kind"]) == ({kind} if count else set())
+
+
+def test_identical_files_with_different_diagnoses_are_found(train: pd.DataFrame) -> None:
+    for row in (1, 2):
+        copy_image(train, 0, train, row)
+    table = train.drop(columns="label").assign(diagnosis="")
+    put(table, 1, diagnosis="nv")
+    put(table, 2, diagnosis="mel")
+
+    report = checked(table)
+
+    assert report.conflicts[["kind", "ids", "classes"]].to_numpy().tolist() == [
+        ["identical", ("train_01", "train_02"), ("nv", "mel")]
+    ]
+
+
+def test_without_label_and_diagnosis_nothing_is_known_of_labels_at_odds(
+    train: pd.DataFrame, test: pd.DataFrame
+) -> None:
+    sides = [table.drop(columns="label") for table in (train, test)]
+
+    unknown, known = checked(*sides), checked(train, sides[1])
+
+    assert "LABELS AT ODDS\n  not known\n" in str(unknown)
+    assert unknown.verdict.endswith("shift; conflicts not looked for, since no label is known.")
+    assert "LABELS AT ODDS\n  none\n" in str(known)
+
+
 def test_labels_at_odds_are_found_through_an_unlabelled_copy(train: pd.DataFrame) -> None:
     for row in (1, 2):
         copy_image(train, 0, train, row)
@@ -489,6 +638,62 @@ def test_a_repeated_id_and_a_row_without_id_are_found(train: pd.DataFrame) -> No
         ["", "no id", ""],
         ["train_05", "repeated id", "2 rows"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("age", np.inf, "an age outside 0..120 years"),
+        ("age", -np.inf, "an age outside 0..120 years"),
+        ("age", 500, "an age outside 0..120 years"),
+        ("age", -4, "an age outside 0..120 years"),
+        ("label", 8, "a label outside 0..7"),
+    ],
+)
+def test_an_impossible_value_is_found(
+    train: pd.DataFrame, test: pd.DataFrame, column: str, value: float, reason: str
+) -> None:
+    put(test, 3, **{column: value})
+
+    report = checked(train, test, fail_on=USUAL_FINDINGS)
+
+    assert report.failed == ("rows",)
+    assert report.problems[["side", "id", "kind", "reason", "detail"]].to_numpy().tolist() == [
+        ["test", "test_03", "impossible value", reason, f"{value}"]
+    ]
+
+
+@pytest.mark.parametrize("value", [0, 120])
+def test_an_age_at_the_border_is_possible(train: pd.DataFrame, value: float) -> None:
+    put(train, 3, age=value)
+
+    assert checked(train).ok
+
+
+def test_impossible_ages_are_no_shift(train: pd.DataFrame, test: pd.DataFrame) -> None:
+    report = checked(train.assign(age=[-np.inf, np.inf] * 8), test)
+
+    assert "age" not in set(report.shifts["column"])
+
+
+def test_an_empty_side_is_found_and_fails(train: pd.DataFrame) -> None:
+    report = checked(train, train.iloc[:0], fail_on=USUAL_FINDINGS)
+
+    assert report.failed == ("rows",)
+    assert report.verdict.startswith("NOT FIT AS IT IS: test has no image.")
+    assert report.problems[["side", "kind"]].to_numpy().tolist() == [["test", "no image"]]
+    page = str(report)
+    assert "FILES AND ROWS\n  test has no image\n" in page
+    assert "- test: it has no image, so that there is nothing to check or to compare." in page
+
+
+def test_an_empty_side_is_told_apart_from_faulty_rows(train: pd.DataFrame) -> None:
+    put(train, 3, age=-1)
+    put(train, 4, age=-1)
+
+    report = checked(train, train.iloc[:0])
+
+    assert "test has no image; 2 rows are faulty" in report.verdict
 
 
 def test_a_lesion_of_two_patients_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -647,17 +852,17 @@ def test_files_are_not_read_unless_asked_for(train: pd.DataFrame) -> None:
     assert without.files.empty
     assert "Files: not read, as asked" in str(without)
     assert found(apart) == {"files": 1}
-    assert apart.checked == ("images",)
+    assert apart.checked == ("labels", "images")
     assert "Images that show the same picture: not looked for, as asked." in apart.unchecked
 
 
 @pytest.mark.parametrize("columns", [["id"], ["id", "image_path", "label", "lesion", "age"]])
-def test_a_table_of_no_rows_is_audited(columns: list[str]) -> None:
+def test_tables_of_no_rows_are_audited_and_not_fit(columns: list[str]) -> None:
     nothing = pd.DataFrame({name: [] for name in columns})
 
     report = checked(nothing, nothing)
 
-    assert report.ok
+    assert found(report) == {"rows": 2}
     assert report.sides == {"train": 0, "test": 0}
     json.loads(report.to_json())
     assert "train (0 images)" in str(report)
@@ -876,8 +1081,11 @@ def test_nothing_fails_where_nothing_is_to_fail(
     report = checked(*faulty, fail_on=())
 
     assert report.ok
-    words = "FIT, as far as it was checked: nothing was asked about (found as well: 4 of 8 images"
-    assert report.verdict.startswith(words)
+    assert report.verdict.startswith("NOT JUDGED: nothing was asked about (found: 4 of 8 images of")
+
+
+def test_nothing_is_judged_where_nothing_is_asked_about(train: pd.DataFrame) -> None:
+    assert checked(train, fail_on=()).verdict == "NOT JUDGED: nothing was asked about."
 
 
 def test_the_tolerance_of_near_duplicates_is_chosen(
@@ -887,6 +1095,10 @@ def test_the_tolerance_of_near_duplicates_is_chosen(
 
     assert checked(train, test, tolerance=0.0).ok
     assert not checked(train, test, tolerance=0.2).ok
+
+
+def one_column(name: str, values: Any) -> pd.DataFrame:
+    return pd.DataFrame({"id": [str(row) for row in range(len(values))], name: values})
 
 
 @pytest.mark.parametrize(
@@ -899,9 +1111,35 @@ def test_the_tolerance_of_near_duplicates_is_chosen(
         ((pd.DataFrame(),), ValueError, "`train` to be a table with a column `id`, but got no col"),
         ((pd.DataFrame({"ID": ["a"]}),), ValueError, "but got the columns ID. Read it with `derm"),
         ((pd.DataFrame([["a", "b"]], columns=["id", "id"]),), ValueError, "but got 'id' twice"),
-        ((pd.DataFrame({"id": ["a"], "label": ["x"]}),), TypeError, "whose column `label` has num"),
-        ((pd.DataFrame({"id": ["a"], "label": [0.5]}),), ValueError, "whose labels are whole numb"),
-        ((pd.DataFrame({"id": ["a"], "label": [-1]}),), ValueError, "whose labels are whole numb"),
+        (
+            (one_column("label", [None, "x"]),),
+            TypeError,
+            "`label` has numbers, but got 'x' in row 1",
+        ),
+        (
+            (one_column("age", ["50", "old"]),),
+            TypeError,
+            "`age` has numbers, but got 'old' in row 1",
+        ),
+        ((one_column("age", [3, [4]]),), TypeError, "`age` has numbers, but got [4] in row 1"),
+        ((one_column("age", ["1_0"]),), TypeError, "`age` has numbers, but got others."),
+        ((one_column("label", [0, 0.5]),), ValueError, "or missing, but got 0.5 in row 1"),
+        ((one_column("label", [-1]),), ValueError, "0 or more, or missing, but got -1 in row 0"),
+        (
+            (one_column("label", [np.inf]),),
+            ValueError,
+            "0 or more, or missing, but got inf in row 0",
+        ),
+        (
+            (one_column("year", DAYS),),
+            TypeError,
+            "but got dates or times. Take the year with `.dt.y",
+        ),
+        (
+            (one_column("age", DAYS - DAYS[0]),),
+            TypeError,
+            "`age` has numbers, but got dates or times.",
+        ),
     ],
 )
 def test_what_is_no_side_is_refused(

@@ -1,6 +1,5 @@
 """What the images of an audit show: the same picture twice, labels at odds, files that lack."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from dermolib._types import Indices
 from dermolib.auditing.duplicates import find_duplicates
 from dermolib.auditing.inspection import STATES, Inspection, note_words
 from dermolib.auditing.leaks import Flags, on_both, pairs_of_sides
+from dermolib.auditing.rows import place, row_problems
 from dermolib.auditing.sides import UNKNOWN, Sides, class_name
 
 __all__ = [
@@ -41,9 +41,9 @@ Floats = npt.NDArray[np.float64]
 class Pairs:
     """Pairs of images that show the same picture.
 
-    Of many identical files each is paired with the first of its side and class, and these with
-    each other: with three files twice as many pairs would say no more. Where an image has more than
-    32 near-duplicates, as augmented copies are, not all of its pairs are listed.
+    Of many identical files each is paired with the first of its side, class and diagnosis, and
+    these with each other: with three files twice as many pairs would say no more. Where an image
+    has more than 32 near-duplicates, as augmented copies are, not all of its pairs are listed.
 
     Attributes:
         rows: Rows of the two images (P, 2), the smaller number first.
@@ -101,7 +101,8 @@ def relations(sides: Sides, first: Indices, second: Indices) -> npt.NDArray[np.o
     """Say of pairs of rows whether they are known to show one lesion."""
     lesion, origin = sides.column("lesion"), sides.column("origin")
     known = (lesion[first] != "") & (lesion[second] != "")
-    same = (origin[first] == origin[second]) | (known & (lesion[first] == lesion[second]))
+    one = (origin[first] != "") & (origin[first] == origin[second])
+    same = one | (known & (lesion[first] == lesion[second]))
     words = np.where(same, "same lesion", np.where(known, "different lesions", "lesion unknown"))
     return words.astype(object)
 
@@ -122,7 +123,9 @@ def same_pictures(sides: Sides, rows: Indices, found: Inspection, *, tolerance: 
     rows, digests = rows[good], found.digest[good]
     content = np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1)
     side, label = sides.side[rows], sides.column("label")[rows]
-    stand_in = _first_of_each(np.stack([content, side, label], axis=1))
+    code, source = sides.column("diagnosis")[rows], sides.column("source")[rows]
+    said = pd.factorize(pd.MultiIndex.from_arrays([code, np.where(code == "", "", source)]))[0]
+    stand_in = _first_of_each(np.stack([content, side, label, said], axis=1))
     alike = np.arange(len(sides))
     alike[rows] = rows[stand_in]
     chosen = np.unique(stand_in)
@@ -184,6 +187,9 @@ def no_pairs(sides: Sides) -> Pairs:
 def conflicts(sides: Sides, pairs: Pairs) -> pd.DataFrame:
     """Find labels at odds: of one lesion, of one image, and of images that show the same picture.
 
+    Two rows are compared by their labels where both have one, else by their diagnoses as published
+    where both have one and are of the same source: collections word one diagnosis differently.
+
     Args:
         sides: Rows of all sides.
         pairs: Images that show the same picture.
@@ -199,27 +205,45 @@ def conflicts(sides: Sides, pairs: Pairs) -> pd.DataFrame:
 
 
 def _at_odds(sides: Sides, keys: npt.NDArray[np.object_], kind: str) -> list[tuple[Any, ...]]:
-    """List the groups of rows of one key that have several labels."""
-    labels = sides.column("label")
-    labelled = np.flatnonzero((labels != UNKNOWN) & (keys != ""))
-    frame = pd.DataFrame({"key": keys[labelled], "label": labels[labelled]})
-    several = frame.groupby("key")["label"].transform("nunique").to_numpy() > 1
-    rows = labelled[several]
-    groups = pd.Series(rows).groupby(keys[rows], sort=True)
-    return [_conflict(sides, group.to_numpy(), kind, 0.0) for _, group in groups]
+    """List the groups of rows of one key whose labels or diagnoses differ."""
+    labels, codes = sides.column("label"), sides.column("diagnosis")
+    frame = pd.DataFrame(
+        {
+            "key": keys,
+            "label": labels,
+            "diagnosis": codes,
+            "source": sides.column("source"),
+            "unlabelled": labels == UNKNOWN,
+        }
+    )
+    labelled = frame[(keys != "") & (labels != UNKNOWN)]
+    coded = frame[(keys != "") & (codes != "")]
+    several = labelled.groupby("key")["label"].transform("nunique") > 1
+    groups = coded.groupby(["key", "source"])
+    # Of two rows with labels these alone are compared
+    differ = (groups["diagnosis"].transform("nunique") > 1) & groups["unlabelled"].transform("any")
+    rows = np.union1d(labelled.index[several], coded.index[differ])
+    by_key = pd.Series(rows).groupby(keys[rows], sort=True)
+    return [_conflict(sides, group.to_numpy(), kind, 0.0) for _, group in by_key]
 
 
 def _conflict(sides: Sides, rows: Indices, kind: str, distance: float) -> tuple[Any, ...]:
     lesions = sorted({text for text in sides.column("lesion")[rows] if text})
     lesion = lesions[0] if len(lesions) == 1 else ""
-    ids, labels = tuple(sides.column("id")[rows]), sides.column("label")[rows]
+    ids, labels = tuple(sides.column("id")[rows]), sides.column("label")[rows].tolist()
     names = tuple(sides.names[side] for side in sides.side[rows])
-    return (kind, lesion, ids, names, tuple(class_name(int(one)) for one in labels), distance)
+    codes = zip(labels, sides.column("diagnosis")[rows], strict=True)
+    classes = tuple(code if label == UNKNOWN else class_name(label) for label, code in codes)
+    return (kind, lesion, ids, names, classes, distance)
 
 
 def _pairs_at_odds(sides: Sides, pairs: Pairs) -> list[tuple[Any, ...]]:
-    labels = sides.column("label")[pairs.rows]
-    differ = (labels[:, 0] != labels[:, 1]) & (labels != UNKNOWN).all(axis=1)
+    labels, codes, sources = (
+        sides.column(name)[pairs.rows].T for name in ("label", "diagnosis", "source")
+    )
+    labelled = (labels != UNKNOWN).all(axis=0)
+    comparable = (codes != "").all(axis=0) & (sources[0] == sources[1])
+    differ = np.where(labelled, labels[0] != labels[1], comparable & (codes[0] != codes[1]))
     # One lesion with two labels is found as such already
     differ &= relations(sides, *pairs.rows.T) != "same lesion"
     kinds = np.where(pairs.identical, "identical", "near")
@@ -231,13 +255,8 @@ def _pairs_at_odds(sides: Sides, pairs: Pairs) -> list[tuple[Any, ...]]:
 
 def problems(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
     """List files that lack or cannot be read, and rows that contradict themselves or others."""
-    listed = [*_file_problems(sides, rows, found), *_id_problems(sides), *_patient_problems(sides)]
+    listed = [*_file_problems(sides, rows, found), *row_problems(sides)]
     return pd.DataFrame(listed, columns=pd.Index(_PROBLEM_COLUMNS))
-
-
-def _place(sides: Sides, row: int) -> tuple[str, str, str]:
-    ids, paths = sides.column("id"), sides.column("image_path")
-    return sides.names[sides.side[row]], str(ids[row]), str(paths[row])
 
 
 def _file_problems(sides: Sides, rows: Indices, found: Inspection) -> list[tuple[str, ...]]:
@@ -249,35 +268,12 @@ def _file_problems(sides: Sides, rows: Indices, found: Inspection) -> list[tuple
     ]
 
 
-def _id_problems(sides: Sides) -> Iterator[tuple[str, ...]]:
-    ids = sides.column("id")
-    for row in np.flatnonzero(ids == "").tolist():
-        yield (*_place(sides, row), "no id", "the row has no id", "")
-    keys = pd.DataFrame({"side": sides.side, "id": ids})
-    counts = keys.groupby(["side", "id"])["id"].transform("size").to_numpy()
-    first = ~keys.duplicated().to_numpy()
-    reason = "the id stands several times on its side"
-    for row in np.flatnonzero((counts > 1) & first & (ids != "")).tolist():
-        yield (*_place(sides, row), "repeated id", reason, f"{counts[row]:,} rows")
-
-
-def _patient_problems(sides: Sides) -> Iterator[tuple[str, ...]]:
-    lesion, patient = sides.column("lesion"), sides.column("patient")
-    known = np.flatnonzero((lesion != "") & (patient != ""))
-    frame = pd.DataFrame({"row": known, "lesion": lesion[known], "patient": patient[known]})
-    several = frame[frame.groupby("lesion")["patient"].transform("nunique") > 1]
-    for name, group in several.groupby("lesion"):
-        words = f"{name}: {', '.join(sorted(set(group['patient'])))}"
-        place = _place(sides, int(group["row"].min()))
-        yield (*place, "several patients", "one lesion has several patients", words)
-
-
 def notes(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
     """List what is to be known of files that are read all the same."""
     listed = []
     for number in np.flatnonzero(found.notes):
-        place = _place(sides, int(rows[number]))
-        listed += [(*place, words) for words in note_words(int(found.notes[number]))]
+        where = place(sides, int(rows[number]))
+        listed += [(*where, words) for words in note_words(int(found.notes[number]))]
     return pd.DataFrame(listed, columns=pd.Index(_NOTE_COLUMNS))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dermolib.auditing.rows import NO_IMAGE
 from dermolib.auditing.tables import class_lines, gap_lines, shift_lines, size_lines
 from dermolib.auditing.words import USUAL_FINDINGS, WIDTH, images, percent, plain, some
 
@@ -88,7 +89,7 @@ def page(report: "AuditReport") -> str:
     unchecked = (line for words in report.unchecked for line in _bullet(plain(words, 300)))
     sections = [
         ("Leaks between sides", _leaks(report)),
-        ("Labels at odds", _conflicts(report.conflicts)),
+        ("Labels at odds", _conflicts(report)),
         ("Duplicates within a side", _within(report)),
         ("Files and rows", [*_problems(report.problems), *_notes(report.notes)]),
         ("Classes", class_lines(report.class_counts)),
@@ -117,24 +118,40 @@ def verdict(report: "AuditReport") -> str:
     clauses = {"leaks": _worst_leak(report.leaks, report.sides)}
     for name, (one, many) in _COUNTED.items():
         clauses[name] = f"{counts[name]:,} {one if counts[name] == 1 else many}"
+    clauses["rows"] = _faulty(report.problems, counts["rows"])
     asked = [clauses[name] for name in report.failed]
     others = [
         clauses[name] for name in USUAL_FINDINGS if counts[name] and name not in report.failed
     ]
+    if not report.fail_on:
+        beside = f" (found: {'; '.join(others)})" if others else ""
+        return f"NOT JUDGED: nothing was asked about{beside}."
     beside = f" (found as well: {'; '.join(others)})" if others else ""
     if asked:
         return f"NOT FIT AS IT IS: {'; '.join(asked)}{beside}."
     return f"FIT, as far as it was checked: {_absent(report)}{beside}."
 
 
+def _faulty(problems: pd.DataFrame, count: int) -> str:
+    """Name the sides without images, and count the other faulty rows."""
+    empty = problems["side"][problems["kind"] == NO_IMAGE].tolist()
+    words = [f"{plain(name)} has no image" for name in empty]
+    if count > len(empty):
+        one, many = _COUNTED["rows"]
+        words.append(f"{count - len(empty):,} {one if count - len(empty) == 1 else many}")
+    return "; ".join(words)
+
+
 def _absent(report: "AuditReport") -> str:
-    """Say what was looked for and not found; of one side alone nothing is known of leaks."""
-    alone = len(report.sides) == 1 and "leaks" in report.fail_on
-    looked_for = [name for name in report.fail_on if not (alone and name == "leaks")]
+    """Say what was looked for and not found, and what could not be looked for."""
+    reasons = {}
+    if len(report.sides) == 1:
+        reasons["leaks"] = "leaks not looked for, since there is one side only"
+    if "labels" not in report.checked:
+        reasons["conflicts"] = "conflicts not looked for, since no label is known"
+    looked_for = [name for name in report.fail_on if name not in reasons]
     words = [f"no {', '.join(looked_for)}"] if looked_for else []
-    if alone:
-        words.append("leaks not looked for, since there is one side only")
-    return "; ".join(words) or "nothing was asked about"
+    return "; ".join([*words, *(reasons[name] for name in report.fail_on if name in reasons)])
 
 
 def _worst_leak(leaks: pd.DataFrame, sides: dict[str, int]) -> str:
@@ -249,8 +266,11 @@ def _pair_examples(pairs: pd.DataFrame) -> Iterator[str]:
         yield from _bullet(f"{one} and {other}: {distance}, {row['relation']}", indent=6)
 
 
-def _conflicts(table: pd.DataFrame) -> list[str]:
+def _conflicts(report: "AuditReport") -> list[str]:
+    if "labels" not in report.checked:
+        return ["  not known"]
     lines: list[str] = []
+    table = report.conflicts
     for kind, title in _LABELS.items():
         part = table[table["kind"] == kind]
         if part.empty:
@@ -258,7 +278,9 @@ def _conflicts(table: pd.DataFrame) -> list[str]:
         lines.append(f"  {title}: {len(part):,}{_such(len(part))}")
         for row in part.head(_MOST).to_dict("records"):
             labelled = zip(row["ids"], row["sides"], row["classes"], strict=True)
-            ids = some([f"{plain(name)} ({plain(side)}, {one})" for name, side, one in labelled])
+            ids = some(
+                [f"{plain(name)} ({plain(side)}, {plain(one)})" for name, side, one in labelled]
+            )
             value = f"{plain(row['lesion'])}: " if kind == "lesion" else ""
             lines += _bullet(f"{value}{ids}", indent=4)
     return [*lines, *_remedy(_CONFLICT)] if lines else lines
@@ -281,6 +303,9 @@ def _problems(problems: pd.DataFrame) -> list[str]:
     lines: list[str] = []
     for key, part in problems.groupby(["side", "kind", "reason"], sort=False):
         side, kind, reason = map(str, key)
+        if kind == NO_IMAGE:
+            lines.append(f"  {plain(side)} has no image")
+            continue
         lines.append(f"  {plain(side)}, {kind}: {len(part):,} ({plain(reason, 80)})")
         lines += _examples(part["id"].tolist(), part["detail"].tolist())
     return [*lines, *_remedy(_FILES)] if lines else lines

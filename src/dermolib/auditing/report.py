@@ -46,12 +46,14 @@ class AuditReport:
             and classes of both; ``kind`` is ``"identical"`` (to the byte) or ``"near"``,
             ``distance`` that of their fingerprints, ``relation`` ``"same lesion"``,
             ``"different lesions"`` or ``"lesion unknown"``. Of many identical files each is paired
-            with the first of its side and class.
+            with the first of its side, class and diagnosis.
         conflicts: Labels at odds: ``kind`` (``"lesion"``, ``"image"``, ``"identical"`` or
-            ``"near"``), ``lesion``, ``ids``, ``sides``, ``classes``, ``distance``.
+            ``"near"``), ``lesion``, ``ids``, ``sides``, ``classes`` (the diagnosis as published
+            of an image without a label), ``distance``.
         problems: Files that lack or cannot be read, and faulty rows: ``side``, ``id``,
-            ``image_path``, ``kind`` (``"missing"``, ``"unreadable"``, ``"no id"``, ``"repeated
-            id"`` or ``"several patients"``), ``reason``, ``detail``.
+            ``image_path``, ``kind`` (``"missing"``, ``"unreadable"``, ``"no image"`` of an empty
+            side, ``"no id"``, ``"repeated id"``, ``"impossible value"`` or ``"several
+            patients"``), ``reason``, ``detail``.
         notes: What is to be known of files that are read all the same: ``side``, ``id``,
             ``image_path``, ``note``.
         class_counts: Images of each class (row) on each side (column); ``unknown`` last.
@@ -63,7 +65,8 @@ class AuditReport:
             many values each side knows, medians of ages, and the value whose shares differ most.
         files: What was found of each file: ``side``, ``id``, ``image_path``, ``state``,
             ``height``, ``width``, ``size`` in bytes, ``mode``, ``format``.
-        checked: ``"images"`` where files were read, ``"duplicates"`` where pictures were compared.
+        checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
+            read, ``"duplicates"`` where pictures were compared.
         unchecked: What was not checked, in sentences.
         fail_on: Findings that make the exit code 1.
     """

@@ -63,16 +63,22 @@ def audit(
     Between any two sides: lesions, patients and ids that both have, images made from images of the
     other side, identical files, near-duplicates, and how far ages, sexes, sites, classes and
     collections differ. On each side: duplicates that a split by lesion would tear apart, labels at
-    odds, files that lack or cannot be read, repeated ids, sizes and modes, class counts, and gaps.
+    odds, files that lack or cannot be read, repeated ids, impossible values, sizes and modes, class
+    counts, and gaps. An age outside 0..120 years, a label above 7, and a side without any image are
+    findings of ``"rows"``; a label that is below 0 or not whole is refused.
+
+    Labels are at odds where two images of one lesion or picture have different ones, or, where one
+    of the two has none, different diagnoses as published by the same source.
 
     The result does not depend on the order of the rows, nor on the number of workers. Nothing is
     written, and no file makes the audit stop. What could not be checked is said.
 
     Args:
-        train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``lesion``,
-            ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``made_from`` and
-            ``image_path`` (empty for a missing file); or a mapping of names to such, for any number
-            of sides.
+        train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``diagnosis``,
+            ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``made_from``
+            and ``image_path`` (empty for a missing file); or a mapping of names to such, for any
+            number of sides. A lesion or patient ``"1.0"`` is 1, and one such as ``"nan"``,
+            ``"N/A"``, ``"none"`` or ``"unknown"`` is not known.
         test: The second side.
         images: Whether to read the files.
         duplicates: Whether to look for images that show the same picture.
@@ -90,7 +96,8 @@ def audit(
 
     Raises:
         TypeError: A side is no dataset and no table, or a column has values of another kind.
-        ValueError: A table has no column ``id``, or an argument is out of range.
+        ValueError: A table has no column ``id``, a label is no whole number of 0 or more, or an
+            argument is out of range.
 
     References:
         Why a lesion on both sides makes a score too good: Kaufman et al., Leakage in data mining,
@@ -120,6 +127,8 @@ def audit(
     by = {column: flags for column, (_, flags) in lists.items()}
     checked = [name for name, asked in (("images", images), ("duplicates", duplicates)) if asked]
     checked = checked if len(rows) else []
+    if any(sides.known(column).any() for column in ("label", "diagnosis")):
+        checked.insert(0, "labels")
     pairs = no_pairs(sides)
     if "duplicates" in checked:
         pairs = same_pictures(sides, rows, found, tolerance=tolerance)
@@ -193,6 +202,8 @@ def _unchecked(
     if len(sides.names) == 1:
         yield "Leaks: there is one side alone. Audit it with the others to find what they share."
     for number, name in enumerate(sides.names):
+        if not len(sides.rows_of(number)):
+            yield f"{name}: it has no image, so that there is nothing to check or to compare."
         yield from _unknown(sides, number, name)
     yield from _unread(sides, asked)
     yield from _uncompared(sides, rows, found, asked)

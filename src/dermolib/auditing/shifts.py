@@ -9,7 +9,7 @@ import pandas as pd
 from dermolib._checks import check_number
 from dermolib._types import Indices
 from dermolib.auditing.leaks import pairs_of_sides
-from dermolib.auditing.sides import UNKNOWN, Sides, class_name
+from dermolib.auditing.sides import AGES, UNKNOWN, Sides, class_name
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
 
@@ -34,8 +34,8 @@ def find_shifts(sides: Sides, *, permutations: int = 199, seed: int = 0) -> pd.D
     Ages are compared by the statistic of Kolmogorov and Smirnov, the largest difference between
     the shares of images up to an age. Sex, site, class and source (the collection) are compared by
     the distance in total variation, the share of images of one side that would have to change their
-    value to match the other. Both lie in 0..1, whatever the number of images; rows without a value
-    are left out.
+    value to match the other. Both lie in 0..1, whatever the number of images; rows without a value,
+    or of an impossible age, are left out.
 
     Even a random split has a distance above 0. So the sides are dealt out anew many times, by
     whole groups as they stand on a side: patients where known, else lesions, else images. That is
@@ -110,7 +110,8 @@ class _Column:
 
 def _values(sides: Sides, rows: Indices, name: str) -> _Column:
     if name == "age":
-        return _Column(pd.Series(sides.column("age")[rows]), ordered=True)
+        ages = pd.Series(sides.column("age")[rows])
+        return _Column(ages.where(ages.between(*AGES)), ordered=True)
     if name == "class":
         labels = pd.Series(sides.column("label")[rows])
         return _Column(labels.where(labels != UNKNOWN).astype("Int64"), ordered=False)

@@ -1,5 +1,6 @@
 """What is audited, as one table: the rows of all sides under each other, in one fixed order."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,19 +11,29 @@ import pandas as pd
 
 from dermolib._checks import expected, listed
 from dermolib._types import Indices
+from dermolib.auditing.words import plain
 from dermolib.diagnoses import DIAGNOSES
 
-__all__ = ["METADATA", "UNKNOWN", "Sides", "class_name", "gather"]
+__all__ = ["AGES", "METADATA", "UNKNOWN", "Sides", "class_name", "gather"]
 
 METADATA: tuple[str, ...] = ("age", "sex", "site", "lesion", "patient", "year")
 """Columns whose gaps are counted."""
 
+AGES = 0.0, 120.0
+"""Least and largest age in years that a person can have."""
+
 UNKNOWN = -1
 """Label of a row that has none."""
 
-_TEXTS = ("id", "lesion", "patient", "sex", "site", "source", "made_from", "image_path")
+_TEXTS = (
+    "id", "lesion", "patient", "diagnosis", "sex", "site", "source", "made_from", "image_path",
+)  # fmt: skip
+_NAMES = ("lesion", "patient")
+_SAID = (*_NAMES, "diagnosis")  # where a placeholder would make strangers alike, or at odds
+_PLACEHOLDERS = {"nan", "na", "n/a", "none", "unknown", "<na>", "nat"}
+_WHOLE = re.compile(r"\d+\.0+")
 _NUMBERS = ("age", "year")
-_MOST_STEPS = 8  # of augmentation of augmented images
+_LARGEST_LABEL = 1_000_000  # far above any vocabulary, and safe as a whole number
 _WHAT = "an ISICDataset, a table, or a mapping of names to them"
 _READ = "Read it with `dermolib.datasets.read_table`, which gives the columns these names."
 
@@ -34,11 +45,14 @@ class Sides:
     Attributes:
         names: Names of the sides.
         columns: Columns (N,) by name: ``side`` (place in `names`), ``id``, ``label`` (-1 where
-            unknown), ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``,
-            ``made_from``, ``image_path`` and ``origin``: the id of the image that the image was
-            made from over all steps, or its own. An augmented image has the lesion and the patient
-            of its origin. Texts are objects, empty where unknown; a whole number is written without
-            a point, since a gap makes a column of numbers one of floats.
+            unknown), ``diagnosis``, ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``,
+            ``source``, ``made_from``, ``image_path`` and ``origin``: the id of the image that the
+            image was made from over all steps, or its own; of images made from each other, the
+            first of them. An augmented image has the lesion and the patient of its origin. Texts
+            are objects, empty where unknown, without white space around them (paths keep it). A
+            whole number is written without a point, as a lesion or patient also where it is a text
+            such as ``"1.0"``, since a gap makes a column of numbers one of floats. A lesion,
+            patient or diagnosis such as ``"nan"``, ``"N/A"`` or ``"unknown"`` is not known.
         given: Columns that each side came with.
     """
 
@@ -151,9 +165,11 @@ def _normal(name: str, table: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
     columns |= {number: _numbers(name, table, number) for number in _NUMBERS}
     labels = _numbers(name, table, "label")
     known = ~np.isnan(labels)
-    if (labels[known] != np.rint(labels[known])).any() or (labels[known] < 0).any():
+    wrong = known & ~((labels >= 0) & (labels <= _LARGEST_LABEL) & (labels == np.rint(labels)))
+    if wrong.any():
         what = "a table whose labels are whole numbers of 0 or more, or missing"
-        raise ValueError(expected(name, what, "others", _READ))
+        row = int(wrong.argmax())
+        raise ValueError(expected(name, what, f"{labels[row]:g} in row {row}", _READ))
     columns["label"] = np.where(known, labels, UNKNOWN).astype(np.int64)
     return columns
 
@@ -162,12 +178,21 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
     if column not in table.columns:
         return np.full(len(table), "", dtype=object)
     values = table[column].to_numpy(object)
-    texts = np.where(pd.isna(values), "", values)
-    return np.array([text if type(text) is str else _text(text) for text in texts], dtype=object)
+    filled = np.where(pd.isna(values), "", values)
+    texts = [text if type(text) is str else _text(text) for text in filled]
+    if column != "image_path":
+        texts = [text.strip() for text in texts]
+    if column in _NAMES:
+        # Else lesion 1 of a side with gaps, which is 1.0 there, would not be lesion 1 of another
+        texts = [text.partition(".")[0] if _WHOLE.fullmatch(text) else text for text in texts]
+    if column in _SAID:
+        texts = ["" if text.lower() in _PLACEHOLDERS else text for text in texts]
+    return np.array(texts, dtype=object)
 
 
 def _text(value: object) -> str:
-    # Else lesion 1 of a side with gaps, which is 1.0 there, would not be lesion 1 of another
+    if isinstance(value, bytes):  # as HDF5 gives texts; what is no UTF-8 stays told apart
+        return value.decode("utf-8", "surrogateescape")
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
@@ -176,12 +201,25 @@ def _text(value: object) -> str:
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     if column not in table.columns:
         return np.full(len(table), np.nan)
+    values = table[column]
+    what = f"a table whose column `{column}` has numbers"
+    if values.dtype.kind in "mM":  # which pandas would turn into nanoseconds
+        remedy = "Take the year with `.dt.year`." if column == "year" else _READ
+        raise TypeError(expected(name, what, "dates or times", remedy))
     try:
-        values = pd.to_numeric(table[column], errors="raise")
-        return values.to_numpy(np.float64, na_value=np.nan)
+        return pd.to_numeric(values, errors="raise").to_numpy(np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        what = f"a table whose column `{column}` has numbers"
-        raise TypeError(expected(name, what, "others", _READ)) from None
+        raise TypeError(expected(name, what, _first_wrong(values), _READ)) from None
+
+
+def _first_wrong(values: pd.Series) -> str:
+    """Name the first value that is no number, and its row from 0 on."""
+    for row, value in enumerate(values.tolist()):
+        try:
+            float(0 if pd.api.types.is_scalar(value) and pd.isna(value) else value)
+        except (TypeError, ValueError):
+            return f"{plain(repr(value))} in row {row}"
+    return "others"
 
 
 def _add_origin(columns: dict[str, npt.NDArray[Any]]) -> None:
@@ -189,13 +227,30 @@ def _add_origin(columns: dict[str, npt.NDArray[Any]]) -> None:
     made_from = columns["made_from"]
     code, names = pd.factorize(columns["id"])
     row = np.flatnonzero(~pd.Index(code).duplicated())  # the first of each id, in their order
-    parent = pd.Index(names).get_indexer(pd.Index(made_from[row]))  # -1 where there is none
-    root = code
-    for _ in range(_MOST_STEPS):
-        root = np.where(parent[root] >= 0, parent[root], root)
+    source = made_from[row]
+    # A row without an id is the origin of nothing
+    parent = np.where(source == "", -1, pd.Index(names).get_indexer(pd.Index(source)))
+    root = _roots(parent)[code]
     place = row[root]
-    outside = made_from[place]  # of an image that no side has
-    columns["origin"] = np.where(outside == "", names[root], outside)
-    for column in ("lesion", "patient"):
+    outside = (made_from[place] != "") & (parent[root] < 0)  # made from what no side has
+    columns["origin"] = np.where(outside, made_from[place], np.asarray(names, object)[root])
+    for column in _NAMES:
         own = columns[column]
         columns[column] = np.where((own == "") & (made_from != ""), own[place], own)
+
+
+def _roots(parent: Indices) -> Indices:
+    """Follow each number to the last of its chain, or to the least of the circle it ends in.
+
+    Args:
+        parent: What each number comes from (N,), -1 for nothing.
+
+    Returns:
+        Numbers (N,).
+    """
+    root = np.where(parent >= 0, parent, np.arange(len(parent)))
+    least = np.arange(len(parent))
+    for _ in range(len(parent).bit_length()):  # each turn doubles the steps taken
+        least = np.minimum(least, least[root])
+        root = root[root]
+    return np.where(parent[root] >= 0, least[root], root)
