@@ -161,7 +161,11 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
         f"{train} --json a.txt": "Expected `--json` to be a file ending in .json that can be writ",
         f"{train} --json {tmp_path / 'old.json'}": "Expected `--json` to be a file ending in .json",
         f"{train} --json {train / 'a.json'}": "Expected `--json` to be a file ending in .json that",
-        f"{train} --fail-on leak": "Expected `fail_on` to be one of 'leaks', 'conflicts', ",
+        f"{train} --fail-on leak": "Expected `--fail-on` to be one of 'leaks', 'conflicts', ",
+        f"{train} --fail-on nothing leaks": "Expected `--fail-on` to be findings, or 'nothing' alo",
+        f"{tmp_path / 'gone.csv'} --fail-on x": "Expected `--fail-on` to be one of 'leaks', 'confl",
+        f"{train} --images {test}": "Expected `--images` to be a folder, a store of `prepare`, or ",
+        f"{train} {test} --test-images {test}": "Expected `--test-images` to be a folder, a store ",
         f"{train} --workers 0": "Expected `workers` to be an integer of 1 or more, but got 0.",
     }
     for words, sentence in mistakes.items():
@@ -171,6 +175,14 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
         assert shown.out == ""
         assert shown.err.startswith(f"dermolib audit: {sentence}")
         assert shown.err.count("\n") == 1
+
+
+def test_the_choices_of_what_fails_contain_nothing(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{clean} --fail-on foo") == 2
+
+    assert "'shift', 'nothing', but got 'foo'." in capsys.readouterr().err
 
 
 def test_help_names_all_that_can_make_it_fail(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,13 +70,14 @@ def _run(given: argparse.Namespace) -> int:
             expected("--json", "a file ending in .json that can be written", given.json)
         )
     _check(given)
+    fail_on = _chosen(given.fail_on)
     sides = _folder(given) if Path(given.train).is_dir() else _files(given)
     report = audit(
         sides,
         images=not given.no_images,
         workers=given.workers,
         progress=not given.quiet,
-        fail_on=_chosen(given.fail_on),
+        fail_on=fail_on,
     )
     if given.json is not None:
         report.save(given.json)
@@ -101,11 +102,18 @@ def _writable(path: "Path") -> bool:
 
 
 def _chosen(fail_on: list[str] | None) -> Sequence[str]:
-    from dermolib.auditing.words import USUAL_FINDINGS
+    from dermolib._checks import check_choice, expected
+    from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
 
     if fail_on is None:
         return USUAL_FINDINGS
-    return [] if fail_on == [_NEVER] else fail_on
+    for name in fail_on:
+        check_choice(name, "--fail-on", (*FINDINGS, _NEVER))
+    findings = [name for name in fail_on if name != _NEVER]
+    if findings and len(findings) < len(fail_on):
+        what = f"findings, or {_NEVER!r} alone"
+        raise ValueError(expected("--fail-on", what, repr(" ".join(fail_on))))
+    return findings
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -133,6 +141,22 @@ def _check(given: argparse.Namespace) -> None:
                 raise ValueError(expected(name, what, value, remedy))
     elif given.test is None and given.test_images:
         raise ValueError(expected("--test-images", "given beside TEST", "it alone"))
+    _check_place("--images", given.images)
+    _check_place("--test-images", given.test_images)
+
+
+def _check_place(name: str, place: str | None) -> None:
+    """Refuse a file that cannot hold images; a place that is not there is told when looked at."""
+    from pathlib import Path
+
+    from dermolib._checks import expected
+    from dermolib.hdf5 import ENDINGS
+
+    if place is None or Path(place).suffix.lower() in ENDINGS:
+        return
+    if Path(place).exists() and not Path(place).is_dir():
+        what = f"a folder, a store of `prepare`, or an HDF5 file ({', '.join(ENDINGS)})"
+        raise ValueError(expected(name, what, f"the file {place}"))
 
 
 def _folder(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
