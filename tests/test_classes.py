@@ -94,6 +94,32 @@ def test_labels_of_integers_and_of_missing_floats_alone_are_read() -> None:
     assert texts(plot_class_counts(nothing)) == ["no data: 2 images of unknown label"]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [[0.0, 1.0, np.nan, 1.0], pd.Series([0, 1, None, 1], dtype=object)],
+    ids=["floats", "objects"],
+)
+def test_whole_labels_with_missing_ones_are_read_from_any_type(labels: Any) -> None:
+    axes = plot_class_counts(pd.DataFrame({"label": labels}))
+
+    assert ticks(axes) == [*CODES, "unknown"]
+    assert widths(axes) == [25, 50, 0, 0, 0, 0, 0, 0, 25]
+
+
+@pytest.mark.parametrize("missing", [labelled(None, None)["label"], [np.nan, np.nan]])
+def test_a_table_whose_labels_are_all_missing_is_counted_by_its_published_codes(
+    missing: Any,
+) -> None:
+    table = published("nv", "akiec").assign(label=missing)
+
+    axes = plot_class_counts(table)
+
+    assert ticks(axes) == ["akiec", "nv"]
+    assert texts(axes) == ["1 (50.0 %)", "1 (50.0 %)"]
+    assert texts(plot_class_counts(table, by="label")) == ["no data: 2 images of unknown label"]
+    assert ticks(plot_class_counts(table, labelled(0))) == CODES
+
+
 def test_a_table_without_labels_is_counted_by_its_published_codes() -> None:
     axes = plot_class_counts(published("nv", "akiec", "nv", "", None, "nv", "UNK"))
 
@@ -238,11 +264,10 @@ def test_what_is_no_count_is_refused(
             "but got labels 8, -1.",
         ),
         (
-            lambda: plot_class_counts(pd.DataFrame({"label": [0.0, np.nan]})),
+            lambda: plot_class_counts(pd.DataFrame({"label": [0.5, np.nan]})),
             TypeError,
             "Expected `data` to be a table whose labels are whole numbers in 0..7, "
-            "but got labels of dtype float64. "
-            "Convert labels with missing ones among them with `astype('Int64')`.",
+            "but got labels of dtype float64.",
         ),
         (
             lambda: plot_class_counts(published("nv", 3)),

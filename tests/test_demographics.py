@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 
 from dermolib.reporting import plot_ages, plot_sexes, plot_sites
@@ -163,6 +164,17 @@ def test_signs_of_formulas_are_drawn_as_they_are() -> None:
     axes.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr] # it has one
 
     assert ticks(axes) == [r"$\frac{1}$"]
+
+
+@pytest.mark.parametrize("plot", [plot_ages, plot_sexes, plot_sites])
+def test_what_is_no_axes_is_not_drawn_on(plot: Callable[..., Axes]) -> None:
+    sentence = (
+        "Expected `axes` to be axes of matplotlib, but got an object of type Figure. "
+        "Make some with `figure.add_subplot()`."
+    )
+
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        plot([None], axes=Figure())
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,14 @@ def test_the_axes_are_saved_as_they_are_returned(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
+def test_the_figure_of_any_axes_saves_all_of_them(tmp_path: Path) -> None:
+    figure = plot_exploration(rows(2))["age"].figure
+
+    assert isinstance(figure, Figure)
+    figure.savefig(tmp_path / "a.png", dpi=40)
+    assert len(figure.axes) == len(KEYS)
+
+
 @pytest.mark.parametrize("sets", [1, 2, 4])
 def test_no_text_of_the_figure_stands_on_another_or_is_cut_off(sets: int) -> None:
     generator = np.random.default_rng(0)

@@ -1,6 +1,8 @@
 import re
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,7 +77,19 @@ def test_bars_agree_with_a_histogram_and_sum_to_100_percent(sizes: list[int], mo
     assert sum(shown) == pytest.approx(100)
 
 
-def test_what_is_no_name_of_a_lesion_is_refused() -> None:
-    sentence = 'Expected `data` to be names of lesions (N,), "" where unknown, but got 7.'
+@pytest.mark.parametrize(
+    "numbers", [[7, 7, 8], [7.0, 7.0, 8.0, np.nan], pd.array([7, 7, 8, None], dtype="Int64")]
+)
+def test_lesions_may_be_numbers(numbers: Any) -> None:
+    axes = plot_images_per_lesion(pd.DataFrame({"lesion": numbers}))
+
+    assert texts(axes) == ["1 (50.0 %)", "1 (50.0 %)"]
+
+
+@pytest.mark.parametrize("odd", [True, b"L1"])
+def test_what_is_no_name_of_a_lesion_is_refused(odd: Any) -> None:
+    what = 'names or numbers of lesions (N,), "" where unknown'
+    sentence = f"Expected `data` to be {what}, but got {odd!r}."
+
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        plot_images_per_lesion(["L1", 7])
+        plot_images_per_lesion(["L1", odd])

@@ -41,6 +41,10 @@ def on_axes(axes: Axes | None, *, width: float = 6.4, height: float = 4.0) -> tu
     if axes is None:
         figure = new_airy_figure(width, height)
         return figure, figure.add_subplot()
+    if not isinstance(axes, Axes):
+        got = f"an object of type {type(axes).__name__}"
+        remedy = "Make some with `figure.add_subplot()`."
+        raise TypeError(expected("axes", "axes of matplotlib", got, remedy))
     owner: Any = axes.figure
     while isinstance(owner, SubFigure):
         owner = owner.figure

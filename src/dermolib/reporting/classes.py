@@ -43,17 +43,17 @@ def plot_class_counts(
 ) -> Axes:
     """Draw the share of each class, with the number of its images beside the bar.
 
-    A table is counted by its labels, rows without one under "unknown". Where there are none, it is
+    A table is counted by its labels, rows without one under "unknown". Where no row has one, it is
     counted by its diagnoses as published, frequent ones first; of more than 24 codes, the 23 most
     frequent have a bar and the others share one. A set in which no class is known has no bars, and
     the legend says so.
 
     Args:
-        data: A data set, a table with the column ``label`` (0..7, missing where unknown) or
+        data: A data set, a table with the column ``label`` (0..7, missing or nan where unknown) or
             ``diagnosis`` (codes, ``""`` where unknown), or the counts of K classes (K,), whole
             numbers; or a mapping, see `plot_ages`.
         other: A second one to compare with, see `plot_ages`.
-        by: ``"label"`` or ``"diagnosis"``; labels where some set has them, if None.
+        by: ``"label"`` or ``"diagnosis"``; labels where a row of some set has one, if None.
         names: Names of the K classes, or of the eight labels; the diagnoses' codes for eight of
             them where None.
         axes: Where to draw; a new figure where None.
@@ -62,7 +62,8 @@ def plot_class_counts(
         The axes drawn on. They say "no data" where there is no image of known class.
 
     Raises:
-        TypeError: Counts or labels are no whole numbers, or a diagnosis is no text.
+        TypeError: Counts or labels are no whole numbers, a diagnosis is no text, or `axes` is no
+            axes.
         ValueError: Counts are empty or negative, sets are of different numbers of classes, a label
             is not in 0..7, there are not K names or two are the same, `by` is another word, or no
             table has the column.
@@ -156,7 +157,15 @@ def by_diagnosis(parts: Sequence[Part], by: str | None) -> bool:
     # a table of dermolib, which has ids, lacks labels where no row has one
     if not has_column(parts, "label", "diagnosis", "id"):
         raise ValueError(lacking(parts, "a column `label` or `diagnosis`"))
-    return not has_column(parts, "label") and has_column(parts, "diagnosis")
+    return not _has_labels(parts) and has_column(parts, "diagnosis")
+
+
+def _has_labels(parts: Sequence[Part]) -> bool:
+    """Whether some row of some set has a label; bare counts are those of labels."""
+    return any(
+        part.table is None or ("label" in part.table and part.table["label"].notna().any())
+        for part in parts
+    )
 
 
 def class_words(parts: Sequence[Part], published: bool) -> list["pd.Series[Any] | None"]:
@@ -176,9 +185,11 @@ def _codes(labels: "pd.Series[Any]", argument: str) -> "pd.Series[Any]":
     """Name the class of each label, "unknown" for a missing one."""
     if labels.isna().all():
         return pd.Series(UNKNOWN, index=labels.index, dtype=object)
-    if not pd.api.types.is_integer_dtype(labels.dtype):
-        remedy = "Convert labels with missing ones among them with `astype('Int64')`."
-        raise TypeError(expected(argument, _LABELS, f"labels of dtype {labels.dtype}", remedy))
+    # pandas reads whole numbers as floats, or as objects, where some are missing
+    whole = labels.convert_dtypes()
+    if not pd.api.types.is_integer_dtype(whole.dtype):
+        raise TypeError(expected(argument, _LABELS, f"labels of dtype {labels.dtype}"))
+    labels = whole
     missing = len(DIAGNOSES)
     odd = labels[(labels < 0) | (labels >= missing)]
     if len(odd):

@@ -59,7 +59,7 @@ def plot_ages(data: Sets, other: OneSet | None = None, *, axes: Axes | None = No
         The axes drawn on. They say "no data" where no age is known.
 
     Raises:
-        TypeError: Ages are no numbers.
+        TypeError: Ages are no numbers, or `axes` is no axes.
         ValueError: Ages are not one-dimensional or one is not in 0..130, or no table has the
             column.
 
@@ -87,7 +87,7 @@ def plot_sexes(data: Sets, other: OneSet | None = None, *, axes: Axes | None = N
         The axes drawn on. They say "no data" where there is no image.
 
     Raises:
-        TypeError: A value is neither text nor missing.
+        TypeError: A value is neither text nor missing, or `axes` is no axes.
         ValueError: Values are not one-dimensional, or no table has the column.
 
     Examples:
@@ -115,7 +115,7 @@ def plot_sites(data: Sets, other: OneSet | None = None, *, axes: Axes | None = N
         The axes drawn on. They say "no data" where there is no image.
 
     Raises:
-        TypeError: A value is neither text nor missing.
+        TypeError: A value is neither text nor missing, or `axes` is no axes.
         ValueError: Values are not one-dimensional, or no table has the column.
 
     Examples:

@@ -40,7 +40,7 @@ def plot_exploration(
 
     Returns:
         The axes under the names ``"age"``, ``"sex"``, ``"lesion"``, ``"site"``, ``"class"``, and
-        with images ``"sheet"``. `save_figure` takes them as they are.
+        with images ``"sheet"``, all of one figure. `save_figure` takes them as they are.
 
     Raises:
         TypeError: A set has no table, labels are no whole numbers, or a column holds values of
@@ -105,12 +105,16 @@ def _arrange(
         heights.append(sheet[1] * min(1, (_WIDTH - 0.5) / sheet[0]))
     figure = new_airy_figure(_WIDTH, sum(heights))
     # rows of their own: long names of sites take no room from the axes above
-    rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     names = [("age", "sex", "lesion"), ("site", "class"), ("sheet",)]
     return {
         name: axes
-        for row, inside in zip(rows, names, strict=False)
-        for name, axes in zip(inside, row.subplots(1, len(inside), squeeze=False)[0], strict=True)
+        for place, inside in enumerate(names[: len(heights)])
+        for name, axes in zip(
+            inside,
+            rows[place, 0].subgridspec(1, len(inside)).subplots(squeeze=False)[0],
+            strict=True,
+        )
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from dermolib.reporting._style import plural
 __all__ = ["plot_images_per_lesion"]
 
 _SINGLE = 9  # numbers of images with a bar of their own
-_LESIONS = 'names of lesions (N,), "" where unknown'
+_LESIONS = 'names or numbers of lesions (N,), "" where unknown'
 
 
 def plot_images_per_lesion(
@@ -30,8 +31,8 @@ def plot_images_per_lesion(
     augmented ones too.
 
     Args:
-        data: A data set, a table with the column ``lesion`` (``""`` where unknown), or names of
-            lesions (N,); or a mapping, see `plot_ages`.
+        data: A data set, a table with the column ``lesion`` (``""`` where unknown), or names or
+            numbers of lesions (N,); or a mapping, see `plot_ages`.
         other: A second one to compare with, see `plot_ages`.
         axes: Where to draw; a new figure where None.
 
@@ -39,7 +40,7 @@ def plot_images_per_lesion(
         The axes drawn on. They say "no data" where no lesion is known.
 
     Raises:
-        TypeError: A value is neither text nor missing.
+        TypeError: A value is neither text, nor a number, nor missing, or `axes` is no axes.
         ValueError: Values are not one-dimensional, or no table has the column.
 
     Examples:
@@ -74,7 +75,9 @@ def count_lesions(parts: Sequence[Part]) -> Bars:
 def _sizes(values: "pd.Series[Any]", part: Part) -> npt.NDArray[np.int64]:
     """Count the images of each lesion."""
     counts = values.value_counts(sort=False)
-    odd = [name for name in counts.index if not isinstance(name, str)]
+    odd = [
+        name for name in counts.index if not isinstance(name, str | Real) or isinstance(name, bool)
+    ]
     if odd:
         raise TypeError(expected(part.argument, _LESIONS, f"{odd[0]!r}"))
     known = [is_known(name) for name in counts.index]
