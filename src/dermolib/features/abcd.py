@@ -106,7 +106,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
     - ``border_radial`` (0 or more): standard deviation of the distance from the centroid to the
       outline, by its mean; 0 is a disc.
     - ``border_abruptness``, ``border_abruptness_variation``: by how much the skin along the outline
-      is lighter than the lesion along it, mean and standard deviation of eight sectors.
+      is lighter than the lesion along it, mean and standard deviation of eight sectors; of those
+      that show both, where no dark border is so near that light may fade.
     - ``border_cut`` (0..1): share of the outline that is the frame of the image, or lies along the
       dark border of a dermoscope.
     - ``color_deviation_l``, ``color_deviation_a``, ``color_deviation_b`` (0 or more): standard
@@ -132,7 +133,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 
     Returns:
         The numbers, in the order of `ABCD_FEATURES`. ``border_abruptness``, its variation,
-        ``color_contrast`` and ``color_darkness`` are nan where the image shows no skin around.
+        ``color_contrast`` and ``color_darkness`` are nan where the image shows no skin around, the
+        first two also where all of it lies next to the dark border of a dermoscope.
 
     Raises:
         TypeError: `image` is no uint8 array, `mask` is not bool, or `pixel_size` is no number.
