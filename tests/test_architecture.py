@@ -17,6 +17,7 @@ _LEAVES = {
     "_runs",
     "_seeding",
     "_store_files",
+    "_texts",
     "_types",
     "_web",
     "diagnoses",

@@ -1,6 +1,5 @@
 """What is audited, as one table: the rows of all sides under each other, in one fixed order."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._checks import expected, listed
+from dermolib._texts import MISSING, as_text, clean_name
 from dermolib._types import Indices
 from dermolib.auditing.words import plain
 from dermolib.diagnoses import DIAGNOSES
@@ -29,9 +29,6 @@ _TEXTS = (
     "id", "lesion", "patient", "diagnosis", "sex", "site", "source", "made_from", "image_path",
 )  # fmt: skip
 _NAMES = ("lesion", "patient")
-_SAID = (*_NAMES, "diagnosis")  # where a placeholder would make strangers alike, or at odds
-_PLACEHOLDERS = {"nan", "na", "n/a", "none", "unknown", "<na>", "nat"}
-_WHOLE = re.compile(r"\d+\.0+")
 _NUMBERS = ("age", "year")
 _LARGEST_LABEL = 1_000_000  # far above any vocabulary, and safe as a whole number
 _WHAT = "an ISICDataset, a table, or a mapping of names to them"
@@ -179,23 +176,14 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
         return np.full(len(table), "", dtype=object)
     values = table[column].to_numpy(object)
     filled = np.where(pd.isna(values), "", values)
-    texts = [text if type(text) is str else _text(text) for text in filled]
+    if column in _NAMES:
+        return np.array([clean_name(text) for text in filled], dtype=object)
+    texts = [text if type(text) is str else as_text(text) for text in filled]
     if column != "image_path":
         texts = [text.strip() for text in texts]
-    if column in _NAMES:
-        # Else lesion 1 of a side with gaps, which is 1.0 there, would not be lesion 1 of another
-        texts = [text.partition(".")[0] if _WHOLE.fullmatch(text) else text for text in texts]
-    if column in _SAID:
-        texts = ["" if text.lower() in _PLACEHOLDERS else text for text in texts]
+    if column == "diagnosis":  # a placeholder would be at odds with a code
+        texts = ["" if text.lower() in MISSING else text for text in texts]
     return np.array(texts, dtype=object)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bytes):  # as HDF5 gives texts; what is no UTF-8 stays told apart
-        return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import gc
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -16,13 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._checks import DatasetNotFoundError, check_choice, expected
+from dermolib._texts import as_text
 
 __all__ = [
-    "MISSING",
     "Choice",
-    "Columns",
     "Texts",
-    "clean_name",
     "read_csv",
     "read_frame",
     "recode",
@@ -31,14 +28,8 @@ __all__ = [
 Texts: TypeAlias = npt.NDArray[np.object_]
 """Column of text (N,)."""
 
-Columns: TypeAlias = Mapping[str, Texts]
-"""Columns by name."""
-
 Choice: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 """Given the header, tells which columns are kept: the name wanted and the place of each."""
-
-MISSING = frozenset({"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"})
-"""Texts, in small letters, that say that a value is not known."""
 
 _DELIMITERS = (",", ";", "\t", "|")
 _BLOCK = 16_384  # rows that are held as lists before they become arrays
@@ -48,7 +39,6 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-_WHOLE = re.compile(r"-?\d+\.0+")
 _LAYOUT = "a CSV file with the columns ID, CLASS, ..."
 
 
@@ -116,29 +106,6 @@ def recode(values: Texts, function: Callable[[str], str]) -> Texts:
     made = np.empty(len(texts), dtype=object)
     made[:] = [function(text) for text in texts]
     return made[codes]
-
-
-def clean_name(value: Any) -> str:
-    """Write the name of a lesion, patient or image as one text, however a table holds it.
-
-    A number that a gap in its column made 7.0 is 7, as a number and as text; blanks around it go,
-    and a text that says that it is not known is empty.
-
-    Args:
-        value: Text, bytes or number.
-
-    Returns:
-        The name, empty where it is not known.
-
-    Examples:
-        >>> clean_name(7.0), clean_name("7.0"), clean_name(" L7 "), clean_name("Unknown")
-        ('7', '7', 'L7', '')
-    """
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else _word(value)
-    text = text.strip()
-    if text.lower() in MISSING:
-        return ""
-    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
 
 
 def _encoding(path: Path) -> str:
@@ -219,13 +186,7 @@ def _as_text(column: "pd.Series[Any]") -> Texts:
     try:
         codes, texts = pd.factorize(values)
     except TypeError:  # what cannot be hashed, such as a list
-        return np.array([_word(value) for value in values], dtype=object)
+        return np.array([as_text(value) for value in values], dtype=object)
     known = np.empty(len(texts) + 1, dtype=object)
-    known[:] = [*map(_word, texts), ""]  # the last is what is missing
+    known[:] = [*map(as_text, texts), ""]  # the last is what is missing
     return known[codes]
-
-
-def _word(value: Any) -> str:
-    """Write a value as text; a missing one beside a number 7 makes it 7.0, and it is 7 again."""
-    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
-    return str(int(value)) if whole else str(value)

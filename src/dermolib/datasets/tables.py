@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._checks import expected, listed
+from dermolib._texts import MISSING, clean_name
 from dermolib._types import PathLike
 from dermolib.datasets.columns import chooser
-from dermolib.datasets.reading import MISSING, Texts, clean_name, read_csv, read_frame, recode
+from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
 from dermolib.diagnoses import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
 
 __all__ = ["labels_of_codes", "read_table"]
