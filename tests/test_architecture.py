@@ -25,6 +25,7 @@ _LEAVES = {
     "images",
     "listing",
     "loaders",
+    "penultimate",
     "resident",
     "store",
 }

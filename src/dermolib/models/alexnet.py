@@ -108,6 +108,8 @@ def alexnet(
 class _AlexNet(nn.Module):
     """AlexNet with torchvision's names for its layers, so that torchvision's files fit."""
 
+    penultimate_layer = "classifier.6"
+
     def __init__(self, num_classes: int, *, krizhevsky: bool, append: bool) -> None:
         super().__init__()
         self._krizhevsky = krizhevsky
