@@ -1,5 +1,6 @@
 """A fitted model to a judgement."""
 
-from dermolib.evaluation.intervals import Interval, bootstrap_interval
+import lazy_loader
 
-__all__ = ["Interval", "bootstrap_interval"]
+# What needs torch among these names must not bring it to those who want an interval
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
