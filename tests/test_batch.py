@@ -699,6 +699,20 @@ def test_normalising_takes_the_statistics_of_imagenet_out() -> None:
     assert (back - rounded.float()).abs().max() < 0.51
 
 
+def test_another_mean_and_standard_deviation_are_taken_out_of_the_same_pixels() -> None:
+    images = batch_of(noise_image(SIDE, SIDE, 0)).repeat(8, 1, 1, 1)
+    mean, std = (0.1, 0.5, 0.9), (0.2, 0.5, 1)
+    usual = BatchAugmentation("paper")(images, draw_seeds=range(8))
+    usual_mean, usual_std = (
+        torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
+
+    found = BatchAugmentation("paper", mean=mean, std=std)(images, draw_seeds=range(8))
+
+    back = found * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
+    torch.testing.assert_close(back, usual * usual_std + usual_mean, rtol=0, atol=1e-5)
+
+
 def test_images_of_another_size_are_brought_to_the_size_that_was_asked_for() -> None:
     images = torch.randint(0, 256, (3, 3, 50, 70), dtype=torch.uint8)
     masks = images[:, 0] > 100
@@ -799,9 +813,12 @@ def test_it_has_no_state_and_is_copied_and_pickled() -> None:
 
 
 def test_its_text_names_its_options() -> None:
-    text = repr(BatchAugmentation("light", image_size=64))
+    text = repr(BatchAugmentation("light", image_size=64, std=(0.5, 0.5, 0.5)))
 
-    assert text.startswith("BatchAugmentation(\n  'light', image_size=64, normalize=True\n")
+    assert text.startswith(
+        "BatchAugmentation(\n  'light', image_size=64, normalize=True, "
+        "mean=(0.485, 0.456, 0.406), std=(0.5, 0.5, 0.5)\n"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

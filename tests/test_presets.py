@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from dermolib.augmentation import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    BatchAugmentation,
     Preset,
     is_blank,
     list_presets,
@@ -92,6 +94,85 @@ def test_evaluation_shrinks_by_area_and_takes_the_statistics_of_imagenet_out() -
     )
     shrunk = cv2.resize(mask.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
     assert (sample["mask"].numpy() == (shrunk >= 0.5))[np.abs(shrunk - 0.5) > 0.01].all()
+
+
+@given(
+    mean=st.tuples(*[st.floats(0, 1)] * 3),
+    std=st.tuples(*[st.floats(0.01, 1)] * 3),
+    seed=st.integers(0, 99),
+)
+def test_any_mean_and_standard_deviation_is_taken_out_of_the_same_pixels(
+    mean: tuple[float, float, float], std: tuple[float, float, float], seed: int
+) -> None:
+    image, _ = lesion()
+    pixels = preset("paper", image_size=16, seed=seed, normalize=False)(image=image)["image"]
+    reference = (pixels / 255 - np.array(mean)) / np.array(std)
+
+    transform = preset("paper", image_size=16, seed=seed, mean=mean, std=std)
+
+    assert (transform.mean, transform.std) == (mean, std)
+    found = transform(image=image)["image"].numpy()
+    np.testing.assert_allclose(found, reference.transpose(2, 0, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_albumentations_normalises_with_the_same_numbers() -> None:
+    image, _ = lesion()
+    half = preset("evaluation", image_size=16, mean=[0.5] * 3, std=[0.25] * 3)
+
+    composed = A.Compose(half.transforms)(image=image)["image"]
+
+    assert torch.equal(half(image=image)["image"], composed)
+
+
+@pytest.mark.parametrize("build", [preset, BatchAugmentation])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"mean": 0.5},
+            TypeError,
+            "Expected `mean` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got an object of type float.",
+        ),
+        (
+            {"std": "0.5"},
+            TypeError,
+            "Expected `std` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got an object of type str.",
+        ),
+        (
+            {"std": [0.5]},
+            ValueError,
+            "Expected `std` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got 1.",
+        ),
+        (
+            {"mean": (123.7, 116.3, 103.5)},
+            ValueError,
+            "Expected `mean[0]` to be a number in 0..1, but got 123.7.",
+        ),
+        (
+            {"mean": (0.5, "a", 0.5)},
+            TypeError,
+            "Expected `mean[1]` to be a number in 0..1, but got 'a' of type str.",
+        ),
+        (
+            {"std": (0.2, 0.2, 0)},
+            ValueError,
+            "Expected `std[2]` to be a number above 0 and up to 1, but got 0.",
+        ),
+        (
+            {"std": (float("nan"), 0.2, 0.2)},
+            ValueError,
+            "Expected `std[0]` to be a number above 0 and up to 1, but got nan.",
+        ),
+    ],
+)
+def test_a_mean_or_standard_deviation_that_is_none_is_refused(
+    build: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        build("light", image_size=16, **options)
 
 
 def test_an_image_of_one_mean_colour_of_imagenet_becomes_zero() -> None:
@@ -496,7 +577,8 @@ def test_the_text_of_a_preset_names_its_options_and_its_transforms() -> None:
     text = repr(preset("light", image_size=64, seed=3))
 
     assert text.splitlines() == [
-        "preset('light', image_size=64, seed=3, normalize=True, min_kept=0.5):",
+        "preset('light', image_size=64, seed=3, normalize=True, mean=(0.485, 0.456, 0.406), "
+        "std=(0.229, 0.224, 0.225), min_kept=0.5):",
         "    Resize(p=1)",
         "    Transpose(p=0.5)",
         "    HorizontalFlip(p=0.5)",

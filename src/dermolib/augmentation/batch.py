@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from dermolib._checks import check_choice, check_masks, check_number, expected
+from dermolib._normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 from dermolib.augmentation.batch_color import Channels, finish, shift_hsv, shift_light, visible
 from dermolib.augmentation.batch_draws import TABLES, Draws, DrawTable
 from dermolib.augmentation.batch_warp import resize, sample, sample_masks, spline_weights, warp
-from dermolib.augmentation.presets import IMAGENET_MEAN, IMAGENET_STD, SMALLEST
+from dermolib.augmentation.presets import SMALLEST
 
 __all__ = ["BatchAugmentation"]
 
@@ -53,17 +54,21 @@ class BatchAugmentation(nn.Module):
         image_size: Height and width of the result in px, 16 or more; an image of other proportions
             is squeezed, by area where a side shrinks. None keeps the size of the images, which must
             then be square and of 16 px or more, except for ``"evaluation"``.
-        normalize: Whether images become float32 with ImageNet's mean and standard deviation taken
-            out, or stay uint8.
+        normalize: Whether images become float32 with `mean` and `std` taken out, or stay uint8.
+        mean: Mean of red, green and blue, as shares of 255; ImageNet's, unless told otherwise. The
+            model knows it: ``**input_settings(model).normalization`` gives both.
+        std: Standard deviation of red, green and blue, as shares of 255, above 0.
 
     Attributes:
         name: As given, like the others.
         image_size: As given.
         normalize: As given.
+        mean: As given, three numbers.
+        std: As given, three numbers.
 
     Raises:
-        TypeError: `image_size` is not an integer.
-        ValueError: The name is unknown, or `image_size` is out of its range.
+        TypeError: `image_size` is not an integer, or `mean` or `std` no sequence of numbers.
+        ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
         >>> images = torch.arange(4 * 3 * 64 * 64).view(4, 3, 64, 64).to(torch.uint8)
@@ -84,6 +89,8 @@ class BatchAugmentation(nn.Module):
         *,
         image_size: int | None = None,
         normalize: bool = True,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         """Check the options and prepare the table of what is drawn."""
         super().__init__()
@@ -93,6 +100,8 @@ class BatchAugmentation(nn.Module):
         self.name = name
         self.image_size = image_size
         self.normalize = normalize
+        self.mean = checked_mean(mean)
+        self.std = checked_std(std)
         self.table = DrawTable(name)
         self.register_buffer("spline", spline_weights(), persistent=False)
 
@@ -158,7 +167,10 @@ class BatchAugmentation(nn.Module):
 
     def extra_repr(self) -> str:
         """Name the options."""
-        return f"{self.name!r}, image_size={self.image_size}, normalize={self.normalize}"
+        return (
+            f"{self.name!r}, image_size={self.image_size}, normalize={self.normalize}, "
+            f"mean={self.mean}, std={self.std}"
+        )
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
         """Follow to another device, but keep the precision: ``half()`` is for networks."""
@@ -221,8 +233,8 @@ class BatchAugmentation(nn.Module):
         done = finish(
             channels,
             shown,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
+            mean=self.mean,
+            std=self.std,
             normalize=self.normalize,
             channels_last=channels_last,
         )

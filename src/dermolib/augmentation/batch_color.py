@@ -11,6 +11,7 @@ from typing import TypeAlias
 import torch
 
 from dermolib.augmentation.batch_draws import Draws
+from dermolib.augmentation.recipes import HOLE
 
 __all__ = ["Channels", "finish", "shift_hsv", "shift_light", "visible"]
 
@@ -105,7 +106,7 @@ def finish(
 
     Args:
         channels: Channels in 0..255.
-        shown: Flags (N, S, S), 0 where the mean as a whole number takes the place of the image.
+        shown: Flags (N, S, S), 0 where the colour of a hole takes the place of the image.
         mean: Mean of each channel in [0, 1].
         std: Standard deviation of each channel in [0, 1].
         normalize: Whether to take mean and standard deviation out, or to round.
@@ -115,9 +116,8 @@ def finish(
         Images (N, 3, S, S), float32 or uint8.
     """
     done = []
-    for channel, middle, spread in zip(channels, mean, std, strict=True):
+    for channel, fill, middle, spread in zip(channels, HOLE, mean, std, strict=True):
         if shown is not None:
-            fill = round(255 * middle)
             channel = (channel - fill).mul_(shown).add_(fill)
         if normalize:
             done.append((channel - 255 * middle).mul_(1 / (255 * spread)))

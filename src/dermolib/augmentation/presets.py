@@ -3,7 +3,7 @@
 `dermolib.augmentation.recipes` has the table of each preset. Every preset first brings the image to
 `image_size` (by area when it shrinks; a crop comes before that), so that no warp and no filter ever
 works on more pixels than the network sees, then applies its random transforms, and last normalises
-with the mean and standard deviation of ImageNet.
+with the mean and standard deviation of ImageNet, unless it is told others.
 
 What stays true:
 
@@ -27,22 +27,15 @@ import numpy.typing as npt
 import torch
 
 from dermolib._checks import check_choice, check_image, check_mask, check_number, expected, listed
+from dermolib._normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 from dermolib._types import Image, Mask
 from dermolib.augmentation._drawing import Drawn, Pipeline, make_generators
-from dermolib.augmentation.recipes import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    RECIPES,
-    REFERENCE_SIZE,
-    SCALED_SIZES,
-)
+from dermolib.augmentation.recipes import RECIPES, REFERENCE_SIZE, SCALED_SIZES
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preset", "list_presets", "preset"]
 
 SMALLEST = 16
 _HANDED_ON = ("label", "id", "metadata")
-_MEAN = np.array(IMAGENET_MEAN, np.float32) * np.float32(255)
-_SCALE = np.reciprocal(np.array(IMAGENET_STD, np.float32) * np.float32(255))
 
 
 def list_presets() -> list[str]:
@@ -64,6 +57,8 @@ def preset(
     image_size: int | None,
     seed: int | None = None,
     normalize: bool = True,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
     min_kept: float = 0.5,
 ) -> "Preset":
     """Build the random transforms of that name, see the tables of `dermolib.augmentation.recipes`.
@@ -77,6 +72,10 @@ def preset(
             takes fresh entropy. In a `torch.utils.data.DataLoader` with workers, pass
             `seed_worker` too, or every worker and every epoch draws the same.
         normalize: Whether the image becomes a normalised tensor, or stays uint8.
+        mean: Mean that is taken out of red, green and blue, as shares of 255. The model knows it:
+            ``**input_settings(model).normalization`` gives `mean` and `std`, see
+            `dermolib.models.input_settings`.
+        std: Standard deviation that is divided by, as shares of 255, above 0.
         min_kept: Share of the lesion, 0..1, that every draw keeps visible where a mask is given;
             0 takes each draw as it comes, 1 allows only what can lose nothing.
 
@@ -85,7 +84,8 @@ def preset(
         with a whole sample, ``transform(**sample)``.
 
     Raises:
-        TypeError: `image_size` or `seed` is not an integer, or `min_kept` is no number.
+        TypeError: `image_size` or `seed` is not an integer, `min_kept` is no number, or `mean` or
+            `std` is no sequence of numbers.
         ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
@@ -98,8 +98,19 @@ def preset(
         >>> again = preset("paper", image_size=64, seed=1, normalize=False)(image=image)["image"]
         >>> first.shape, bool((first == again).all())
         ((64, 64, 3), True)
+        >>> half = preset("evaluation", image_size=16, mean=[0.5] * 3, std=[0.5] * 3)
+        >>> half(image=np.full((16, 16, 3), 255, np.uint8))["image"].unique()
+        tensor([1.])
     """
-    return Preset(name, image_size=image_size, seed=seed, normalize=normalize, min_kept=min_kept)
+    return Preset(
+        name,
+        image_size=image_size,
+        seed=seed,
+        normalize=normalize,
+        mean=mean,
+        std=std,
+        min_kept=min_kept,
+    )
 
 
 class Preset:
@@ -115,6 +126,8 @@ class Preset:
         image_size: Height and width of the result in px, or None where each image keeps its size.
         seed: Seed that it was built with.
         normalize: Whether the image becomes a normalised tensor.
+        mean: Mean that is taken out of red, green and blue, three numbers in [0, 1].
+        std: Standard deviation that is divided by, three numbers in (0, 1].
         min_kept: Share of the lesion that every draw keeps visible where a mask is given.
         applied: Names of the random transforms that the last call applied, in their order.
         kept: Share of the lesion that the last call kept visible, 0..1; None where there was no
@@ -129,6 +142,8 @@ class Preset:
         image_size: int | None,
         seed: int | None = None,
         normalize: bool = True,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
         min_kept: float = 0.5,
     ) -> None:
         """Check the options and start the stream."""
@@ -142,6 +157,8 @@ class Preset:
         self.image_size = image_size
         self.seed = seed
         self.normalize = normalize
+        self.mean = checked_mean(mean)
+        self.std = checked_std(std)
         self.min_kept = min_kept
         self.applied: tuple[str, ...] = ()
         self.kept: float | None = None
@@ -163,7 +180,7 @@ class Preset:
             crops = sum(isinstance(step, A.CropAndPad) for step in steps)
             steps.insert(crops, A.Resize(*size, area_for_downscale="image_mask"))
         if self.normalize:
-            steps += [A.Normalize(mean=IMAGENET_MEAN, std=IMAGENET_STD), A.ToTensorV2()]
+            steps += [A.Normalize(mean=self.mean, std=self.std), A.ToTensorV2()]
         return steps
 
     @property
@@ -204,9 +221,9 @@ class Preset:
                 objects. Anything else is refused; albumentations would pass it through unchanged.
 
         Returns:
-            ``image``: float32 tensor (3, S, S) with ImageNet's mean and standard deviation taken
-            out, or uint8 array (S, S, 3) with ``normalize=False``; where a mask was given,
-            ``mask``: bool tensor or array (S, S); and what is handed on.
+            ``image``: float32 tensor (3, S, S) with `mean` and `std` taken out, or uint8 array
+            (S, S, 3) with ``normalize=False``; where a mask was given, ``mask``: bool tensor or
+            array (S, S); and what is handed on.
 
         Raises:
             TypeError: The image is not uint8, the mask neither bool nor uint8, or there is a
@@ -229,7 +246,7 @@ class Preset:
         """Name the options and the transforms with their probabilities."""
         options = (
             f"image_size={self.image_size}, seed={self.seed}, normalize={self.normalize}, "
-            f"min_kept={self.min_kept}"
+            f"mean={self.mean}, std={self.std}, min_kept={self.min_kept}"
         )
         steps = "".join(f"\n    {_outline(step)}" for step in self.transforms)
         return f"preset({self.name!r}, {options}):{steps}"
@@ -249,7 +266,7 @@ class Preset:
     def _finished(self, drawn: Drawn, image: Image) -> dict[str, Any]:
         pixels: Any = drawn.image
         if self.normalize:
-            pixels = _normalized(drawn.image)
+            pixels = _normalized(drawn.image, self.mean, self.std)
         elif np.may_share_memory(pixels, image):
             # Where no transform applies, what comes out must not be what came in.
             pixels = image.copy()
@@ -259,11 +276,15 @@ class Preset:
         return {"image": pixels, "mask": mask}
 
 
-def _normalized(image: Image) -> torch.Tensor:
+def _normalized(image: Image, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Do the work of `A.Normalize` and `A.ToTensorV2` plane by plane: the same bits, sooner."""
+    middles = np.array(mean, np.float32) * np.float32(255)
+    scales = np.reciprocal(np.array(std, np.float32) * np.float32(255))
     planes = np.empty((3, *image.shape[:2]), np.float32)
-    for plane, channel, mean, scale in zip(planes, cv2.split(image), _MEAN, _SCALE, strict=True):
-        np.subtract(channel, mean, out=plane)
+    for plane, channel, middle, scale in zip(
+        planes, cv2.split(image), middles, scales, strict=True
+    ):
+        np.subtract(channel, middle, out=plane)
         plane *= scale
     return torch.from_numpy(planes)
 

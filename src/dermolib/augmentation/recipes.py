@@ -91,6 +91,7 @@ from typing import Any, TypeAlias
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
 
+from dermolib._normalization import IMAGENET_MEAN
 from dermolib.augmentation.color_constancy import RandomShadesOfGray
 from dermolib.augmentation.warps import (
     Affine,
@@ -101,13 +102,7 @@ from dermolib.augmentation.warps import (
     Transpose,
 )
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet, red, green, blue, in [0, 1]."""
-
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet, red, green, blue, in [0, 1]."""
+__all__ = ["HOLE", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
 
 REFERENCE_SIZE = 224
 """Side in px at which the lengths in the tables hold."""
@@ -115,9 +110,11 @@ REFERENCE_SIZE = 224
 SCALED_SIZES = (56, 1024)
 """Sides between which lengths go with the image: below, kernels vanish; above, time does."""
 
+HOLE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
+"""Colour of the holes of a cutout, uint8: the mean of ImageNet, however images are normalised."""
+
 _BORDER = cv2.BORDER_REFLECT_101
 _LARGEST_MEDIAN = 5  # px; OpenCV takes ten times as long for a larger one
-_FILL = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
 _Recipe: TypeAlias = Callable[[int, bool], list[Any]]
 
 
@@ -173,7 +170,7 @@ def _paper(side: int, _keep_size: bool) -> list[Any]:
             num_holes_range=(1, 3),
             hole_height_range=(0.08, 0.18),
             hole_width_range=(0.08, 0.18),
-            fill=_FILL,
+            fill=HOLE,
             p=0.5,
         ),
     ]
@@ -226,7 +223,7 @@ def _strong(side: int, keep_size: bool) -> list[Any]:
             num_holes_range=(1, 2),
             hole_height_range=(0.1, 0.22),
             hole_width_range=(0.1, 0.22),
-            fill=_FILL,
+            fill=HOLE,
             p=0.7,
         ),
     ]
