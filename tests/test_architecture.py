@@ -13,6 +13,7 @@ _ROOT = Path(dermolib.__file__).parent
 _LEAVES = {
     "_checks",
     "_fetch",
+    "_normalization",
     "_part",
     "_runs",
     "_seeding",
@@ -25,6 +26,7 @@ _LEAVES = {
     "images",
     "listing",
     "loaders",
+    "metadata",
     "penultimate",
     "resident",
     "store",

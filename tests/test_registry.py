@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from dermolib.models import alexnet, build_model, custom_cnn, list_models, resnet
+from dermolib.models import (
+    MetadataFusion,
+    alexnet,
+    build_model,
+    custom_cnn,
+    list_models,
+    resnet,
+)
 
 SMALL = "timm/mobilenetv3_small_050"
 
@@ -31,6 +38,7 @@ def test_the_own_models_are_listed_in_order() -> None:
     assert list_models() == [
         "alexnet",
         "custom_cnn",
+        "fusion",
         "resnet",
         "resnet18",
         "resnet34",
@@ -62,11 +70,15 @@ def test_every_listed_model_is_built_and_rebuilt_from_its_architecture(name: str
             lambda: build_model("custom_cnn", num_classes=3, image_size=50, dropout=0),
             lambda: custom_cnn(3, image_size=50, dropout=0),
         ),
+        (
+            lambda: build_model("fusion", num_classes=3, backbone="resnet18", hidden=5),
+            lambda: MetadataFusion(resnet(depth=18), num_classes=3, hidden=5),
+        ),
         (lambda: build_model("resnet"), lambda: resnet()),
         (lambda: build_model("resnet", depth=34), lambda: resnet(depth=34)),
         (lambda: build_model("resnet101"), lambda: resnet(depth=101)),
     ],
-    ids=["alexnet", "custom_cnn", "resnet", "resnet depth=34", "resnet101"],
+    ids=["alexnet", "custom_cnn", "fusion", "resnet", "resnet depth=34", "resnet101"],
 )
 def test_a_model_built_by_name_is_the_one_that_its_builder_builds(
     by_name: Any, direct: Any
@@ -162,7 +174,7 @@ def test_the_stage_is_imported_without_timm_and_torchvision() -> None:
     [
         (
             "resnet19",
-            "Expected `name` to be one of 'alexnet', 'custom_cnn', 'resnet', 'resnet18', "
+            "Expected `name` to be one of 'alexnet', 'custom_cnn', 'fusion', 'resnet', 'resnet18', "
             "'resnet34', 'resnet50', 'resnet101', 'resnet152', 'timm/<any name of timm>', but got "
             "'resnet19'. Did you mean 'resnet18'?",
         ),
@@ -225,6 +237,31 @@ def test_a_number_of_classes_below_one_is_refused() -> None:
             "resnet",
             {"image_size": 50},
             "Expected `options` to be options of 'resnet' (depth), but got image_size.",
+        ),
+        (
+            "fusion",
+            {"layers": 3},
+            "Expected `options` to be options of 'fusion' (backbone, hidden, dropout, "
+            "metadata_dropout, backbone_<option>), but got layers.",
+        ),
+        (
+            "fusion",
+            {"backbone": "custom_cnn", "backbone_depth": 3},
+            "Expected `options` to be options of 'custom_cnn' (image_size, dropout), but got "
+            "depth.",
+        ),
+        (
+            "fusion",
+            {"backbone_weights": "DEFAULT", "backbone_num_classes": 3},
+            "Expected `options` to be options of the backbone, but got backbone_num_classes, "
+            "backbone_weights. Build a network with weights first and give it to "
+            "`MetadataFusion`.",
+        ),
+        (
+            "fusion",
+            {"backbone": resnet},
+            "Expected `backbone` to be the name of a model, but got an object of type function. "
+            "Give a network to `MetadataFusion` itself.",
         ),
         (
             SMALL,

@@ -19,8 +19,10 @@ The stages, in the order in which an image passes them:
 
 The leaves that stages share are `dermolib.diagnoses`, the vocabulary, `dermolib.images`, files to
 arrays and back, `dermolib.hdf5`, images of an HDF5 file, `dermolib.store`, prepared images in one
-file, `dermolib.loaders`, datasets to batches, and `dermolib.resident`, batches that lie on
-the device. Names load when they are first used: importing dermolib imports nothing heavy.
+file, `dermolib.loaders`, datasets to batches, `dermolib.resident`, batches that lie on the device,
+`dermolib.metadata`, what a metadata vector means, and `dermolib.penultimate`, what a classifier
+knows before it decides. Names load when they are first used: importing dermolib imports nothing
+heavy.
 """
 
 import lazy_loader

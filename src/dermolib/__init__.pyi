@@ -9,8 +9,10 @@ from . import folders as folders
 from . import hdf5 as hdf5
 from . import images as images
 from . import loaders as loaders
+from . import metadata as metadata
 from . import metrics as metrics
 from . import models as models
+from . import penultimate as penultimate
 from . import preprocessing as preprocessing
 from . import reporting as reporting
 from . import resident as resident
@@ -36,7 +38,9 @@ from .loaders import make_loader as make_loader
 from .metrics import WeightedAccuracy as WeightedAccuracy
 from .metrics import class_weights as class_weights
 from .metrics import weighted_accuracy as weighted_accuracy
+from .models import MetadataFusion as MetadataFusion
 from .models import build_model as build_model
+from .models import input_settings as input_settings
 from .models import list_models as list_models
 from .preprocessing import OcclusionRemoval as OcclusionRemoval
 from .preprocessing import crop_border as crop_border

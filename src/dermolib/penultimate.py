@@ -80,13 +80,14 @@ class Penultimate(nn.Module):
             ValueError: The network does something else than give the output of its last linear
                 layer as logits.
         """
-        features: Tensor = self.model(images, *others, **options)
+        features: Any = self.model(images, *others, **options)
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         if got != (len(images), self.size):
             what = f"a classifier that gives what its linear layer {self.layer!r} gives"
             without = f"{got} instead of ({len(images)}, {self.size}) without that layer"
             raise ValueError(expected("model", what, without, _REMEDY))
-        return features
+        taken: Tensor = features
+        return taken
 
 
 def _layer(model: nn.Module, names: list[str]) -> str:

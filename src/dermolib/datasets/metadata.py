@@ -4,29 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from dermolib.metadata import METADATA_NAMES, SITES
+
 __all__ = ["METADATA_NAMES", "SITES", "metadata_vectors"]
-
-SITES: tuple[str, ...] = (
-    "anterior torso",
-    "head/neck",
-    "lateral torso",
-    "lower extremity",
-    "oral/genital",
-    "palms/soles",
-    "posterior torso",
-    "upper extremity",
-)
-"""Sites of the body in the challenge's metadata."""
-
-METADATA_NAMES: tuple[str, ...] = (
-    "age",
-    "age_missing",
-    "female",
-    "sex_missing",
-    *SITES,
-    "site_missing",
-)
-"""What each entry of a metadata vector means."""
 
 
 def metadata_vectors(table: pd.DataFrame) -> npt.NDArray[np.float32]:

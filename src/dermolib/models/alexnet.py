@@ -10,11 +10,13 @@ from dermolib._types import PathLike
 from dermolib.models._architecture import finish
 from dermolib.models._input import check_images
 from dermolib.models._weights import load_weights
+from dermolib.models.settings import expect_imagenet
 
 __all__ = ["alexnet"]
 
 _IMAGENET_CLASSES = 1000
 _KRIZHEVSKY_SIZE = 227
+_USUAL_SIZE = 224
 _SMALLEST_SIZE = 63
 _DROPOUT = 0.5
 _OUTPUT_STD = 0.01
@@ -99,6 +101,7 @@ def alexnet(
     krizhevsky, append = variant == "krizhevsky", head == "append"
     model = _AlexNet(num_classes, krizhevsky=krizhevsky, append=append)
     _initialise(model)
+    expect_imagenet(model, image_size=_KRIZHEVSKY_SIZE if krizhevsky else _USUAL_SIZE)
     finish(model, "alexnet", num_classes, variant=variant, head=head)
     fresh = "head" if append else "classifier.6"
     load_weights(model, weights, fresh=[fresh], url=None if krizhevsky else _url)

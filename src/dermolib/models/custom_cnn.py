@@ -9,6 +9,7 @@ from dermolib._types import PathLike
 from dermolib.models._architecture import finish
 from dermolib.models._input import check_images
 from dermolib.models._weights import load_weights
+from dermolib.models.settings import expect_imagenet
 
 __all__ = ["custom_cnn"]
 
@@ -66,6 +67,7 @@ def custom_cnn(
     check_number(image_size, "image_size", low=_HALVINGS, integer=True)
     check_number(dropout, "dropout", low=0, high=1)
     model = _CustomCNN(num_classes, image_size, dropout)
+    expect_imagenet(model, image_size=image_size)
     finish(model, "custom_cnn", num_classes, image_size=int(image_size), dropout=float(dropout))
     load_weights(model, weights)
     return model

