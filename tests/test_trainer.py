@@ -57,7 +57,12 @@ def trainer(model: nn.Module | None = None, **options: Any) -> Trainer:
         "num_classes": 3,
         "epochs": 6,
         "batch_size": 8,
+        "optimizer": "sgd",
         "learning_rate": 0.1,
+        "schedule": "constant",
+        "class_weights": None,
+        "weight_decay": 0.0,
+        "gradient_clip": None,
         "device": "cpu",
         "precision": "32-true",
     }
@@ -185,7 +190,7 @@ def test_one_cycle_leaves_the_momentum_as_it_was_asked_for() -> None:
 def test_validation_loss_knows_no_class_weights() -> None:
     weights = [1.0, 5.0, 0.1]
     data = Colours(12)
-    data.labels = np.array([0] * 8 + [1] * 4)
+    data.labels = np.array([0] * 7 + [1] * 4 + [2])
 
     row = trainer(class_weights=weights, epochs=1, learning_rate=1e-12).fit(data, data).rows[0]
 
@@ -197,7 +202,9 @@ def test_validation_loss_knows_no_class_weights() -> None:
 def test_logs_are_written_as_csv_and_for_tensorboard(tmp_path: Path) -> None:
     trainer(epochs=2, output=tmp_path).fit(Colours(16), Colours(8))
 
-    assert "validation_weighted_accuracy" in (tmp_path / "csv" / "metrics.csv").read_text()
+    table = pd.read_csv(tmp_path / "history.csv")
+    assert table["epoch"].tolist() == [1, 2]
+    assert table["validation_weighted_accuracy"].notna().all()
     assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
 
 
@@ -504,13 +511,20 @@ def test_random_transforms_follow_the_seed_of_the_run(workers: int) -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
+    fitted = trainer(learning_rate=1e25, epochs=3)
+
+    with pytest.raises(RuntimeError, match=r"`train_loss` to be finite, but got NaN or .* Lower"):
+        fitted.fit(Colours(16))
+
+
+def test_images_with_nan_are_named_before_the_first_step() -> None:
     data = Colours(16)
     data.images[3] = torch.nan
 
-    with pytest.raises(RuntimeError, match=r"`train_loss` to be finite, but got NaN or .* Lower"):
+    with pytest.raises(ValueError, match=r"`image` to be finite, but got NaN or .* in image 3\. M"):
         trainer().fit(data)
-    with pytest.raises(RuntimeError, match=r"`logits` to be finite, but got NaN or infinity\. Lo"):
-        trainer().fit(data, Colours(8))
+    with pytest.raises(ValueError, match=r"`image` to be finite, but got NaN or .* in image 3\. M"):
+        trainer().predict(data)
 
 
 @pytest.mark.parametrize(
@@ -640,7 +654,8 @@ def test_labelled_rows_can_be_trained_on_and_all_rows_predicted(challenge: Path)
     data = opened(challenge)
     fitted = trainer(network(classes=8), num_classes=8, epochs=1)
 
-    history = fitted.fit(data.subset(data.labelled))
+    with pytest.warns(UserWarning, match=r"has no image of BCC, AK, .* which the model cannot"):
+        history = fitted.fit(data.subset(data.labelled))
 
     assert len(history) == 1
     assert fitted.predict(data).shape == (6, 8)

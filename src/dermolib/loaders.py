@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
@@ -33,6 +34,7 @@ def make_loader(
     seed: int = 0,
     shuffle: bool = False,
     draw_seeds: bool = False,
+    sample_weights: Any = None,
     num_replicas: int | None = None,
     rank: int | None = None,
     **options: Any,
@@ -59,6 +61,8 @@ def make_loader(
         shuffle: Whether each epoch has an order of its own.
         draw_seeds: Whether samples, which must be dictionaries, get the seed of their draw under
             ``"draw_seed"``, by which `dermolib.augmentation.BatchAugmentation` draws.
+        sample_weights: How likely each row is to be drawn (N,), 0 or more: an epoch then draws N
+            rows with replacement. See `dermolib.training.sample_weights`. None takes each row once.
         num_replicas: Number of processes that share the rows; that of `torch.distributed` where it
             runs, else 1.
         rank: Number of this process, 0..num_replicas - 1.
@@ -92,7 +96,12 @@ def make_loader(
         check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
     sampler = EpochSampler(
-        len(dataset), seed=seed, shuffle=shuffle, num_replicas=num_replicas, rank=rank
+        len(dataset),
+        seed=seed,
+        shuffle=shuffle,
+        sample_weights=sample_weights,
+        num_replicas=num_replicas,
+        rank=rank,
     )
     return DataLoader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
@@ -116,6 +125,7 @@ class EpochSampler(DistributedSampler[Any]):
         length: Number of rows, 1 or more.
         seed: Seed of order and draws, 0 or more.
         shuffle: Whether each epoch has an order of its own.
+        sample_weights: How likely each row is to be drawn (N,), see `make_loader`.
         num_replicas: Number of processes that share the rows, see `make_loader`.
         rank: Number of this process.
 
@@ -139,6 +149,7 @@ class EpochSampler(DistributedSampler[Any]):
         *,
         seed: int = 0,
         shuffle: bool = True,
+        sample_weights: Any = None,
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
@@ -154,6 +165,7 @@ class EpochSampler(DistributedSampler[Any]):
         self.seed = seed
         self.epoch = 0
         self._length = length
+        self._odds = None if sample_weights is None else _odds(sample_weights, length, shuffle)
         self._skip = 0
         self._share = None if num_replicas is None else (num_replicas, rank or 0)
 
@@ -200,7 +212,11 @@ class EpochSampler(DistributedSampler[Any]):
         replicas, rank = self._place()
         if not self.shuffle:
             return np.arange(rank, self._length, replicas)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self._length)
+        generator = np.random.default_rng([self.seed, epoch])
+        if self._odds is None:
+            order = generator.permutation(self._length)
+        else:
+            order = generator.choice(self._length, self._length, p=self._odds)
         return np.resize(order, len(order) + -len(order) % replicas)[rank::replicas]
 
     def _draws(self, epoch: int, rows: Indices) -> Iterator[Draw]:
@@ -259,6 +275,22 @@ class SeededDataset(Dataset[Any]):
             what = "a dataset of dictionaries, which can take a `draw_seed`"
             raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}"))
         return {**sample, "draw_seed": seed}
+
+
+def _odds(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
+    """Turn weights of rows into probabilities."""
+    given = np.asarray(weights, np.float64)
+    what = f"{length} weights of 0 or more, one for each row, not all 0"
+    fits = given.shape == (length,) and bool(np.isfinite(given).all() and given.min() >= 0)
+    if not fits or not given.any():
+        got = f"an array of shape {given.shape}" if given.shape != (length,) else "other values"
+        raise ValueError(expected("sample_weights", what, got))
+    if not shuffle:
+        what = "None where `shuffle` is False"
+        remedy = "Rows that are drawn by chance have no order; pass `shuffle=True`."
+        raise ValueError(expected("sample_weights", what, "weights", remedy))
+    odds: npt.NDArray[np.float64] = given / given.sum()
+    return odds
 
 
 def _check(dataset: Any, options: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ class ResidentLoader:
         augment: Called with each batch, for instance a `dermolib.augmentation.BatchAugmentation`,
             which draws by the seeds under ``"draw_seed"``; None leaves images as they are.
         workers: Processes that read the dataset, once.
+        sample_weights: How likely each row is to be drawn (N,), see
+            `dermolib.loaders.make_loader`.
         num_replicas: Number of processes that share the rows, see `dermolib.loaders.make_loader`;
             each keeps all images.
         rank: Number of this process.
@@ -70,6 +72,7 @@ class ResidentLoader:
         shuffle: bool = False,
         augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         workers: int = 0,
+        sample_weights: Any = None,
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
@@ -78,10 +81,15 @@ class ResidentLoader:
         chosen = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(chosen if device is None else device)
         self.augment = augment
-        self._batch_size = int(batch_size)
+        self.batch_size = int(batch_size)
         loader = make_loader(dataset, batch_size=_READ, workers=workers, collate_fn=list)
         self.sampler = EpochSampler(
-            len(dataset), seed=seed, shuffle=shuffle, num_replicas=num_replicas, rank=rank
+            len(dataset),
+            seed=seed,
+            shuffle=shuffle,
+            sample_weights=sample_weights,
+            num_replicas=num_replicas,
+            rank=rank,
         )
         self.batch_sampler = self.sampler  # where Lightning looks for who decides the order
         self._columns: dict[str, Tensor] = {}
@@ -111,7 +119,7 @@ class ResidentLoader:
 
     def __len__(self) -> int:
         """Return the number of batches of the next epoch."""
-        return -(-len(self.sampler) // self._batch_size)
+        return -(-len(self.sampler) // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Go through the batches of the next epoch."""
@@ -120,8 +128,8 @@ class ResidentLoader:
         # Once for the epoch: a copy for each batch would make the device wait for the host
         there = torch.from_numpy(rows).to(self.device)
         seeds_there = torch.from_numpy(seeds).to(self.device)
-        for first in range(0, len(rows), self._batch_size):
-            part = slice(first, first + self._batch_size)
+        for first in range(0, len(rows), self.batch_size):
+            part = slice(first, first + self.batch_size)
             batch = self._batch(rows[part], there[part])
             batch["draw_seed"] = seeds_there[part]
             yield batch if self.augment is None else self.augment(batch)

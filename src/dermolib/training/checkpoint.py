@@ -1,5 +1,6 @@
 """A trained model as one file that holds no code."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,31 @@ import torch
 from torch import nn
 
 from dermolib._checks import expected
+from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file
 from dermolib.models import build_model
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["names_of_classes", "read_checkpoint", "write_checkpoint"]
 
 _FORMAT = "dermolib-checkpoint-1"
 
 
-def write_checkpoint(path: Path, model: nn.Module, class_names: list[str]) -> None:
-    """Write weights, class names and how the model was built, whole or not at all.
+def write_checkpoint(
+    path: Path, model: nn.Module, class_names: list[str], config: dict[str, Any]
+) -> None:
+    """Write weights, class names, options and how the model was built, whole or not at all.
 
     Args:
         path: Target file.
         model: Module; `build_model` has noted on it how it was built.
         class_names: Names of the classes (K,).
+        config: Options of the run, plain values.
     """
     content = {
         "format": _FORMAT,
         "architecture": getattr(model, "architecture", None),
         "class_names": class_names,
+        "config": config,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
     with whole_file(path) as temporary, temporary.open("wb") as file:
@@ -56,6 +62,25 @@ def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, lis
         what = "a checkpoint of this model"
         raise ValueError(expected(str(path), what, f"other weights: {error}")) from error
     return model, list(content["class_names"])
+
+
+def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
+    """Name the classes: as given, by the codes of the eight diagnoses, or by number.
+
+    Args:
+        given: Names (K,), or None.
+        num_classes: Number of classes K.
+
+    Raises:
+        ValueError: Their number is another.
+    """
+    if given is None:
+        known = num_classes == len(DIAGNOSES)
+        return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
+    if len(given) != num_classes:
+        what = f"{num_classes} names, one for each class"
+        raise ValueError(expected("class_names", what, f"{len(given)}"))
+    return tuple(map(str, given))
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,23 @@ from dermolib._checks import check_choice, expected
 if TYPE_CHECKING:
     import lightning
 
-__all__ = ["DEVICES", "PRECISIONS", "check_device", "make_engine", "pick_precision", "quiet"]
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "Place",
+    "check_device",
+    "make_engine",
+    "pick_precision",
+    "quiet",
+]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 """Devices by name; ``"auto"`` takes the best one there is."""
 
 PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
 """Precisions by Lightning's names; ``"auto"`` takes the fastest that the device computes with."""
+
+_ALIASES = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 _ABOUT_ITSELF = (
@@ -30,9 +41,8 @@ _ABOUT_ITSELF = (
     r"The number of training batches \(\d+\) is smaller than the logging interval",
     # Training without validation is a documented choice
     r"You defined a `validation_step` but have no `val_dataloader`",
-    # Fitting again into a folder of one's own is what the caller asked for
-    r"Checkpoint directory .* exists and is not empty",
-    r"Experiment logs directory .* exists",
+    # The order of the rest of an epoch is known here
+    r"You're resuming from a checkpoint that ended before the epoch ended",
     # A deprecation between Lightning and torch, which no caller can mend
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
 )
@@ -48,16 +58,35 @@ def pick_precision(device: str, precision: str) -> str:
 
     Returns:
         One of `PRECISIONS` but ``"auto"``.
+
+    Raises:
+        ValueError: There is no such precision, or the device does not compute with it.
     """
-    check_choice(precision, "precision", PRECISIONS)
-    if precision != "auto":
-        return precision
-    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16-mixed" if native else "16-mixed"
+    check_choice(precision, "precision", [*PRECISIONS, *_ALIASES])
+    precision = _ALIASES.get(precision, precision)
+    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+    if precision == "auto":
+        return _fastest(device, on_gpu=on_gpu)
+    on_cpu = not on_gpu and (device == "cpu" or not torch.backends.mps.is_available())
+    if precision == "16-mixed" and on_cpu:
+        what, remedy = "one that the CPU computes with", "Take 'bf16-mixed' or '32-true'."
+        raise ValueError(expected("precision", what, "'16-mixed'", remedy))
+    if precision == "bf16-mixed" and on_gpu and not _gpu_has_bfloat16():
+        what, remedy = "one that this GPU computes with", "Take '16-mixed' or '32-true'."
+        raise ValueError(expected("precision", what, "'bf16-mixed'", remedy))
+    return precision
+
+
+def _fastest(device: str, *, on_gpu: bool) -> str:
+    if on_gpu:
+        return "bf16-mixed" if _gpu_has_bfloat16() else "16-mixed"
     if device in ("auto", "cpu") and _cpu_has_bfloat16():
         return "bf16-mixed"
     return "32-true"
+
+
+def _gpu_has_bfloat16() -> bool:
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _cpu_has_bfloat16() -> bool:
@@ -85,51 +114,77 @@ def check_device(device: str) -> None:
         raise ValueError(expected("device", "one of this machine", repr(device), remedy))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a run computes; all but the first two reach Lightning as they are.
+
+    Attributes:
+        device: One of `DEVICES`.
+        precision: One of `PRECISIONS` but ``"auto"``.
+        devices: Devices of each machine: a number, a list of numbers, or ``"auto"``.
+        num_nodes: Number of machines.
+        strategy: Lightning's strategy, or its name.
+    """
+
+    device: str = "auto"
+    precision: str = "32-true"
+    devices: int | str | list[int] = 1
+    num_nodes: int = 1
+    strategy: Any = "auto"
+
+    @property
+    def single(self) -> bool:
+        """Whether it is one process."""
+        one = self.devices in (1, "1") or (
+            isinstance(self.devices, list) and len(self.devices) == 1
+        )
+        return one and self.num_nodes == 1 and self.strategy == "auto"
+
+
 def make_engine(
+    place: Place,
     *,
-    device: str,
-    precision: str,
     epochs: int,
     progress: bool,
     callbacks: list[Any],
-    gradient_clip: float | None,
-    output: Path | None,
+    gradient_clip: float | None = None,
+    accumulate: int = 1,
+    output: Path | None = None,
 ) -> "lightning.Trainer":
     """Set up a Lightning trainer for one call.
 
     Args:
-        device: One of `DEVICES`.
-        precision: One of `PRECISIONS` but ``"auto"``.
+        place: Where it computes.
         epochs: Epochs to run.
         progress: Whether to show a progress bar; there is none where standard error is no terminal.
         callbacks: Lightning callbacks.
         gradient_clip: Norm to which gradients are shortened, or None.
-        output: Folder for the CSV and TensorBoard logs; None logs nothing.
+        accumulate: Batches of one step.
+        output: Folder for the TensorBoard log; None logs nothing.
 
     Returns:
         Lightning trainer.
     """
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+    from lightning.pytorch.loggers import TensorBoardLogger
 
-    loggers = []
-    if output is not None:
-        loggers = [
-            CSVLogger(output, name="csv", version=""),
-            TensorBoardLogger(output, name="tensorboard", version=""),
-        ]
     return lightning.Trainer(
-        accelerator="gpu" if device == "cuda" else device,
-        devices=1,
+        accelerator="gpu" if place.device == "cuda" else place.device,
+        devices=place.devices,
+        num_nodes=place.num_nodes,
+        strategy=place.strategy,
         # Else a SLURM allocation of several tasks would be taken for a distributed run
-        plugins=[LightningEnvironment()],
-        precision=precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
+        plugins=[LightningEnvironment()] if place.single else None,
+        precision=place.precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
         max_epochs=epochs,
         callbacks=callbacks,
         gradient_clip_val=gradient_clip,
-        logger=loggers,
-        enable_checkpointing=any(hasattr(callback, "best_model_path") for callback in callbacks),
+        accumulate_grad_batches=accumulate,
+        logger=[]
+        if output is None
+        else [TensorBoardLogger(output, name="tensorboard", version="")],
+        enable_checkpointing=False,  # the state is written by `dermolib.training.state`
         enable_model_summary=False,
         enable_progress_bar=progress and sys.stderr.isatty(),
         num_sanity_val_steps=0,

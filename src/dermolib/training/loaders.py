@@ -1,5 +1,6 @@
 """What a Trainer is given to loaders."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,13 +8,68 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, RandomSampler, Subset
 
 from dermolib._checks import expected
-from dermolib.loaders import SeededDataset, make_loader
+from dermolib.loaders import EpochSampler, SeededDataset, make_loader
 
-__all__ = ["as_loader", "check_labels", "labels_of", "shuffles"]
+__all__ = [
+    "EpochLoader",
+    "as_loader",
+    "attribute_of",
+    "check_labels",
+    "labels_of",
+    "resumable",
+    "shuffles",
+]
+
+
+class EpochLoader:
+    """Batches of one epoch after another, from any place in any of them.
+
+    Args:
+        loader: Loader whose sampler is an `EpochSampler`, which tells the order of each epoch.
+        batch_size: Images in a batch.
+
+    Attributes:
+        loader: The loader.
+    """
+
+    def __init__(self, loader: Any, batch_size: int) -> None:
+        """Start at the beginning of the first epoch."""
+        self.loader = loader
+        self._batch_size = batch_size
+        self._epoch = 0
+        self._done = 0
+
+    def begin(self, epoch: int, batches: int = 0) -> None:
+        """Choose where the next pass begins.
+
+        Args:
+            epoch: Number of the epoch, counted from 0.
+            batches: Batches of it that have been seen.
+        """
+        self._epoch, self._done = epoch, batches
+
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch."""
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the rest of the epoch, and on to the next one."""
+        epoch, done = self._epoch, self._done
+        self.begin(epoch + 1)
+        self.loader.sampler.set_epoch(epoch, skip=done * self._batch_size)
+        yield from self.loader
 
 
 def as_loader(
-    data: Any, name: str, *, batch_size: int, workers: int, seed: int, shuffle: bool, pin: bool
+    data: Any,
+    name: str,
+    *,
+    batch_size: int,
+    workers: int,
+    seed: int,
+    shuffle: bool,
+    pin: bool,
+    sample_weights: Any = None,
 ) -> Any:
     """Put a dataset into batches; what is a loader already is returned as it is.
 
@@ -25,6 +81,7 @@ def as_loader(
         seed: Seed of the order and of the draws.
         shuffle: Whether each epoch has an order of its own.
         pin: Whether batches go to page-locked memory, from where a GPU copies them faster.
+        sample_weights: How likely each row of a dataset is to be drawn (N,), or None.
 
     Returns:
         Loader.
@@ -39,10 +96,29 @@ def as_loader(
     if not len(data):
         raise ValueError(expected(name, "a set with at least one image", "an empty one"))
     if isinstance(data, DataLoader) or not hasattr(data, "__getitem__"):
+        if sample_weights is not None:
+            what = "a dataset where `sampler` is given"
+            remedy = "A loader draws by itself: see `sample_weights` of `make_loader`."
+            raise TypeError(expected(name, what, "a loader", remedy))
         return data
     return make_loader(
-        data, batch_size=batch_size, workers=workers, seed=seed, shuffle=shuffle, pin_memory=pin
+        data,
+        batch_size=batch_size,
+        workers=workers,
+        seed=seed,
+        shuffle=shuffle,
+        sample_weights=sample_weights,
+        pin_memory=pin,
     )
+
+
+def resumable(loader: Any) -> Any:
+    """Wrap a loader so that a run can go on within an epoch, where its order is known."""
+    sampler = getattr(loader, "sampler", None)
+    size = getattr(loader, "batch_size", None)
+    if isinstance(sampler, EpochSampler) and size is not None:
+        return EpochLoader(loader, size)
+    return loader
 
 
 def shuffles(loader: Any) -> bool:
@@ -67,10 +143,15 @@ def check_labels(data: Any) -> None:
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
     """Find the labels of a dataset, through loaders and subsets; None where it tells none."""
+    return attribute_of(data, "labels")
+
+
+def attribute_of(data: Any, name: str) -> npt.NDArray[Any] | None:
+    """Find what a dataset tells of each row, through loaders and subsets; None where nothing."""
     if isinstance(data, (DataLoader, SeededDataset)):
-        return labels_of(data.dataset)
+        return attribute_of(data.dataset, name)
     if isinstance(data, Subset):
-        labels = labels_of(data.dataset)
-        return None if labels is None else labels[np.asarray(data.indices)]
-    labels = getattr(data, "labels", None)
-    return None if labels is None else np.asarray(labels)
+        values = attribute_of(data.dataset, name)
+        return None if values is None else values[np.asarray(data.indices)]
+    values = getattr(data, name, None)
+    return None if values is None else np.asarray(values)

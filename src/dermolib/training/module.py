@@ -1,60 +1,43 @@
 """One training step, one scoring step: the model as Lightning runs it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._checks import expected
 from dermolib.metrics import WeightedAccuracy
+from dermolib.training.batches import Batch, check_finite_images, check_label, unpack
+from dermolib.training.losses import ClassificationLoss
+from dermolib.training.mixing import mix
+from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
+from dermolib.training.recipe import Recipe
 
-__all__ = ["ClassifierModule", "unpack"]
+__all__ = ["ClassifierModule"]
 
-
-def unpack(batch: Any) -> tuple[Tensor, Tensor | None]:
-    """Take image and label out of a batch.
-
-    Args:
-        batch: Dictionary with ``image`` (N, 3, H, W) and, where known, ``label`` (N,); or a pair.
-
-    Returns:
-        Images and labels, or None for labels that are not there.
-
-    Raises:
-        TypeError: The batch is neither, or its images are no float tensor.
-    """
-    if isinstance(batch, dict) and "image" in batch:
-        image, label = batch["image"], batch.get("label")
-    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-        image, label = batch
-    else:
-        what = "a dictionary with `image` and `label`, or a pair of them"
-        raise TypeError(expected("batch", what, f"an object of type {type(batch).__name__}"))
-    if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
-        got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {tuple(image.shape)}"
-        remedy = (
-            "Give the dataset a transform that ends in one, such as "
-            "`preset('evaluation', image_size=224)`."
-        )
-        raise TypeError(expected("image", "a float tensor (N, 3, H, W)", got, remedy))
-    return image.float(), label
+_SUMS = "train_sums"
 
 
 class ClassifierModule(lightning.LightningModule):
     """A classifier with its loss, optimiser and metrics.
 
+    What is drawn in a step of training follows from the seed, the epoch, the batch and the process
+    alone, so that a run that goes on draws what it would have drawn.
+
     Args:
-        model: Takes images (N, 3, H, W), gives logits (N, K).
+        model: Takes images (N, 3, H, W), gives logits (N, K); metadata (N, M) are its second
+            argument where it has an attribute ``takes_metadata`` that is true.
         num_classes: Number of classes K.
-        optimizer: ``"sgd"`` or ``"adamw"``.
-        learning_rate: Learning rate, the highest one under a schedule.
-        momentum: Momentum of SGD.
-        weight_decay: Weight decay.
-        schedule: ``"constant"``, ``"cosine"`` or ``"onecycle"``.
+        recipe: How it is trained.
         class_weights: Weight of each class in the loss of training (K,), or None. The loss of
             validation is plain cross-entropy, so that runs can be compared.
+        seed: Seed of the run.
+        channels_last: Whether images go to the model in channels-last memory.
     """
 
     def __init__(
@@ -62,61 +45,100 @@ class ClassifierModule(lightning.LightningModule):
         model: nn.Module,
         *,
         num_classes: int,
-        optimizer: str,
-        learning_rate: float,
-        momentum: float,
-        weight_decay: float,
-        schedule: str,
-        class_weights: Tensor | None,
+        recipe: Recipe,
+        class_weights: Tensor | None = None,
+        seed: int = 0,
+        channels_last: bool = True,
     ) -> None:
         """Keep the model and make the metrics."""
         super().__init__()
+        if channels_last:
+            model.to(memory_format=torch.channels_last)
         self.model = model
         self.num_classes = num_classes
-        self._optimizer = optimizer
-        self._learning_rate = learning_rate
-        self._momentum = momentum
-        self._weight_decay = weight_decay
-        self._schedule = schedule
-        weight = None if class_weights is None else class_weights.float()
-        self.loss = nn.CrossEntropyLoss(weight=weight)
+        self.recipe = recipe
+        self.learning_rate = recipe.learning_rate  # where Lightning's finder looks for it
+        self.loss = ClassificationLoss(
+            class_weights,
+            gamma=recipe.focal_gamma if recipe.loss == "focal" else 0.0,
+            label_smoothing=recipe.label_smoothing,
+        )
         self.weighted_accuracy = WeightedAccuracy(num_classes)
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self._seed = seed
+        self._memory = torch.channels_last if channels_last else torch.contiguous_format
+        self._still: Sequence[nn.Module] = frozen_modules(model, recipe.freeze)
+        self._sums: Tensor | None = None  # loss, right answers and images of the epoch so far
+        self._before = [0.0, 0.0, 0.0]  # the same of its part before a run went on
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """Compute logits (N, K), float32."""
-        logits: Tensor = self.model(image.contiguous(memory_format=torch.channels_last))
+        image = batch.image.contiguous(memory_format=self._memory)
+        if getattr(self.model, "takes_metadata", False):
+            logits: Tensor = self.model(image, batch.metadata)
+        else:
+            logits = self.model(image)
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             what = f"a model with logits (N, {self.num_classes})"
             remedy = "Build it with the same `num_classes` that the Trainer has."
             raise ValueError(expected("model", what, f"{tuple(logits.shape)}", remedy))
         return logits.float()
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
+        """Seed what the step draws, and keep frozen layers from learning statistics."""
+        numbers = [self._seed, self.current_epoch, batch_idx, self.global_rank]
+        state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0] >> np.uint64(1)))
+        for module in self._still:
+            module.training = False
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute the loss of a batch."""
-        image, label = self._labelled(batch)
-        logits = self(image)
-        loss: Tensor = self.loss(logits, label)
-        right = (logits.detach().argmax(dim=1) == label).float().mean()
-        numbers = {"train_loss": loss.detach(), "train_accuracy": right}
-        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
+        ready, label = self._labelled(batch, metadata=True)
+        if self.recipe.mixup or self.recipe.cutmix:
+            ready = mix(
+                ready,
+                mixup=self.recipe.mixup,
+                cutmix=self.recipe.cutmix,
+                num_classes=self.num_classes,
+            )
+        logits = self(ready)
+        loss: Tensor = self.loss(logits, label if ready.soft_label is None else ready.soft_label)
+        if loss.device.type == "cpu":
+            self._check_finite("train_loss", loss)
+        self._add(loss.detach(), logits.detach(), label)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Stop a run whose loss is no number any more."""
-        loss = self.trainer.callback_metrics.get("train_loss")
-        if loss is not None:
-            self._check_finite("train_loss", loss)
+    def epoch_numbers(self) -> dict[str, float]:
+        """Return ``train_loss`` and ``train_accuracy`` of the epoch so far, over all processes."""
+        loss, right, count = self._reduced()
+        numbers = {"train_loss": loss / count, "train_accuracy": right / count}
+        self._check_finite("train_loss", torch.tensor(numbers["train_loss"]))
+        return numbers
 
-    def _check_finite(self, name: str, values: Tensor) -> None:
-        if not bool(torch.isfinite(values).all()):
-            remedy = "Lower `learning_rate`, or look for NaN in the images."
-            raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))
+    def clear_epoch(self) -> None:
+        """Forget the numbers of the epoch."""
+        self._sums, self._before = None, [0.0, 0.0, 0.0]
+
+    def check_state(self) -> None:
+        """Refuse to go on, or to be kept, after a loss that was no number."""
+        if self._sums is not None:
+            self._check_finite("train_loss", self._sums[0])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the numbers of the epoch so far."""
+        checkpoint[_SUMS] = self._reduced()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the numbers of the epoch so far, in one process for all."""
+        self.clear_epoch()
+        if self.global_rank == 0:
+            self._before = list(checkpoint[_SUMS])
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Score a batch."""
-        image, label = self._labelled(batch)
-        logits = self(image)
+        ready, label = self._labelled(batch)
+        logits = self(ready)
         self._check_finite("logits", logits)
         self.weighted_accuracy.update(logits, label)
         self.accuracy.update(logits, label)
@@ -125,60 +147,57 @@ class ClassifierModule(lightning.LightningModule):
             "validation_weighted_accuracy": self.weighted_accuracy,
             "validation_accuracy": self.accuracy,
         }
-        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=len(label), sync_dist=True)
-        count = float(len(label))
-        self.log("validation_n", count, on_epoch=True, reduce_fx="sum", sync_dist=True)
+        size = len(logits)
+        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log("validation_n", float(size), on_epoch=True, reduce_fx="sum", sync_dist=True)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute probabilities (N, K), float32, on the CPU."""
-        probabilities: Tensor = self(unpack(batch)[0]).softmax(dim=1)
+        ready = unpack(batch)
+        if ready.image.device.type == "cpu":
+            check_finite_images(ready)
+        probabilities: Tensor = self(ready).softmax(dim=1)
         self._check_finite("probabilities", probabilities)
         return probabilities.cpu()
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser and, unless it is constant, the schedule."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        rate, decay = self._learning_rate, self._weight_decay
-        optimizer: torch.optim.Optimizer
-        if self._optimizer == "sgd":
-            optimizer = torch.optim.SGD(
-                parameters, lr=rate, momentum=self._momentum, weight_decay=decay
-            )
-        else:
-            optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
-        if self._schedule == "constant":
-            return optimizer
+        optimizer = make_optimizer(self.model, self.recipe)
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler: torch.optim.lr_scheduler.LRScheduler
-        if self._schedule == "cosine":
-            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        else:
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, rate, total_steps=steps, cycle_momentum=False
-            )
+        schedule = make_schedule(optimizer, self.recipe, steps)
+        if schedule is None:
+            return optimizer
         return {
             "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def _labelled(self, batch: Any) -> tuple[Tensor, Tensor]:
-        image, found = unpack(batch)
-        label: Any = found
-        if label is None:
-            what = "a batch with `label`"
-            raise ValueError(
-                expected("batch", what, "none", "Use `predict` for unlabelled images.")
-            )
-        what = f"classes (N,) in 0..{self.num_classes - 1}"
-        if not isinstance(label, Tensor) or label.is_floating_point() or label.ndim != 1:
-            got = f"{getattr(label, 'dtype', type(label).__name__)}"
-            raise TypeError(expected("label", what, got))
-        # On a GPU the first batch is looked at alone, since each look waits for the device
-        if label.device.type == "cpu" or self.global_step == 0:
-            self._check_range(label, what)
-        return image, label.long()
+    def _labelled(self, batch: Any, *, metadata: bool = False) -> tuple[Batch, Tensor]:
+        """Look at a batch; on a GPU at the first alone, since each look waits for the device."""
+        ready = unpack(batch)
+        looks = ready.image.device.type == "cpu" or self.global_step == 0
+        label = check_label(ready.label, self.num_classes, values=looks)
+        if looks:
+            check_finite_images(ready)
+        if metadata and getattr(self.model, "takes_metadata", False) and ready.metadata is None:
+            remedy = "Make the dataset with `metadata=True`."
+            raise ValueError(expected("batch", "a batch with `metadata`", "none", remedy))
+        return replace(ready, label=label), label
 
-    def _check_range(self, label: Tensor, what: str) -> None:
-        if int(label.min()) < 0 or int(label.max()) >= self.num_classes:
-            remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-            raise ValueError(expected("label", what, sorted(set(label.tolist())), remedy))
+    def _add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
+        count = torch.full_like(loss, len(logits))
+        right = (logits.argmax(dim=1) == label).sum()
+        step = torch.stack([loss * count, right.to(loss.dtype), count])
+        exact = step if step.device.type == "mps" else step.double()
+        self._sums = exact if self._sums is None else self._sums + exact
+
+    def _reduced(self) -> list[float]:
+        sums = torch.zeros(3, device=self.device) if self._sums is None else self._sums
+        here = sums + torch.tensor(self._before, device=sums.device, dtype=sums.dtype)
+        everywhere: Any = self.trainer.strategy.reduce(here, reduce_op="sum")
+        return [float(value) for value in everywhere]
+
+    def _check_finite(self, name: str, values: Tensor) -> None:
+        if not bool(torch.isfinite(values).all()):
+            remedy = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
+            raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))

@@ -1,46 +1,33 @@
 """Fit, score and predict with a classifier of images."""
 
 import copy
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from dermolib._checks import check_choice, check_number, expected
-from dermolib._seeding import seed_transforms
+from dermolib._checks import check_number, expected
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
-from dermolib.metrics import WeightedAccuracy
-from dermolib.metrics import class_weights as balanced_weights
-from dermolib.training.checkpoint import read_checkpoint, write_checkpoint
-from dermolib.training.engine import check_device, make_engine, pick_precision, quiet
+from dermolib.training.balance import Balance
+from dermolib.training.checkpoint import names_of_classes, read_checkpoint, write_checkpoint
+from dermolib.training.engine import Place, check_device, pick_precision
 from dermolib.training.history import History
-from dermolib.training.loaders import as_loader, check_labels, labels_of, shuffles
+from dermolib.training.identity import configuration, training_set
+from dermolib.training.loaders import as_loader, check_labels, shuffles
+from dermolib.training.recipe import Recipe, RunOptions
 
 if TYPE_CHECKING:
-    import lightning
-
     from dermolib.training.module import ClassifierModule
 
 __all__ = ["Trainer"]
 
-_OPTIMIZERS = ("sgd", "adamw")
-_SCHEDULES = ("constant", "cosine", "onecycle")
 _LEARNED = 0.01  # mean loss below which a batch is learned by heart
-_COLUMNS = (
-    "epoch",
-    "learning_rate",
-    "train_loss",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_weighted_accuracy",
-)
+_SCORES = ("loss", "accuracy", "weighted_accuracy", "n")
+_COLUMNS = ("epoch", "learning_rate", "train_loss", *(f"validation_{name}" for name in _SCORES[:3]))
 
 
 class Trainer:
@@ -48,28 +35,56 @@ class Trainer:
 
     Device and precision choose themselves. The seed fixes the order of the images, drop-out and
     the random transforms of datasets given here; torch's global generator is left as it was. A
-    dataset is put into batches here; a `DataLoader` is used as it is.
+    dataset is put into batches here; a loader is used as it is. The guide on training shows what
+    the options are for, and how to compute on many devices.
 
     Args:
-        model: Takes images (N, 3, H, W), float32, gives logits (N, K). It is trained in place.
+        model: Takes images (N, 3, H, W), float32, gives logits (N, K). It is trained in place. One
+            with a true attribute ``takes_metadata`` is given the metadata (N, M) as well.
         num_classes: Number of classes K.
         class_names: Names of the classes (K,), stored with the model; the codes of the eight
             diagnoses where there are eight classes.
-        optimizer: ``"sgd"`` or ``"adamw"``.
+        optimizer: ``"adamw"`` or ``"sgd"``.
         learning_rate: Learning rate above 0, the highest one under a schedule.
         momentum: Momentum of SGD, 0..1.
-        weight_decay: Weight decay, 0 or more.
-        schedule: ``"constant"``, ``"cosine"`` (down to 0) or ``"onecycle"`` (up and down to 0).
+        weight_decay: Weight decay, 0 or more; biases and scales of normalisation have none.
+        schedule: ``"onecycle"`` (up and down to 0), ``"cosine"`` (down to 0) or ``"constant"``.
+        warmup: Share of the steps in which the rate rises, 0..1; None is 0.25 of one cycle, 0.05
+            before a cosine, and 0 before a constant rate.
+        freeze: Beginnings of the names of layers to leave as they are, statistics included, such
+            as ``["features.0"]``.
+        layer_rates: Factors of the learning rate by the beginning of a name, above 0; the longest
+            that fits counts.
+        layer_decay: Factor from each layer to the one before it, above 0 and at most 1.
+        loss: ``"cross_entropy"`` or ``"focal"``.
+        focal_gamma: Exponent of the focal loss, 0 or more.
+        label_smoothing: Share of the target that all classes get alike, 0..1.
+        class_weights: Weights of the classes in the loss (K,); ``"balanced"`` for those that make
+            all classes of the training set weigh the same; ``"auto"`` for the same where the
+            training set tells its labels and no `sampler` is on; or None.
+        sampler: ``"balanced"`` to draw all classes equally often, a power 0..1 to draw an image of
+            a class of n by n^-power (see `sample_weights`), or None to draw each image once.
+        mixup: Parameter of the Beta distribution of mixup, 0 for none.
+        cutmix: The same for cutmix; with both, a batch gets one of them.
+        ema: Decay, above 0 and below 1, of a running average of the weights over the steps, which
+            is what is scored and kept; or None.
         gradient_clip: Norm above 0 to which the gradient of a step is shortened, or None.
+        accumulate: Batches whose gradients make one step, 1 or more.
         epochs: Epochs of `fit`.
-        batch_size: Images in a batch.
+        early_stopping: Epochs without a better weighted accuracy after which `fit` ends, or None.
+        batch_size: Images in a batch of one process.
         workers: Processes that load images; 0 loads in this one.
-        class_weights: Weights of the classes in the loss (K,), ``"balanced"`` for those that make
-            all classes of the training set weigh the same, or None.
-        output: Folder for ``best.pt``, which `load` reads, and the CSV and TensorBoard logs; those
-            of an earlier run there are replaced. None keeps nothing.
+        output: Folder of the run, see `fit`. None keeps nothing.
+        save_every: Steps between two states within an epoch, or None for one after each epoch.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        precision: ``"auto"``, ``"32-true"``, ``"16-mixed"`` or ``"bf16-mixed"``.
+        devices: Devices of a machine as Lightning takes them: a number, a list or ``"auto"``.
+        num_nodes: Number of machines.
+        strategy: Lightning's strategy, such as ``"ddp"``, or ``"auto"``.
+        precision: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``, the last two with
+            float32 weights; Lightning's names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``
+            too.
+        channels_last: Whether images lie channel by channel, which most devices are quicker with.
+        compile: Whether `torch.compile` makes the model quicker, after minutes of its own.
         seed: Seed of the run, 0 or more.
         progress: Whether to show progress on a terminal.
 
@@ -81,7 +96,8 @@ class Trainer:
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: An argument is out of range, or the machine lacks the device.
+        ValueError: An argument is out of range, or the machine lacks the device or precision.
+        UserWarning: Both `class_weights` and `sampler` are given; a warning.
     """
 
     def __init__(
@@ -90,19 +106,38 @@ class Trainer:
         *,
         num_classes: int = len(DIAGNOSES),
         class_names: Sequence[str] | None = None,
-        optimizer: str = "sgd",
-        learning_rate: float = 0.001,
+        optimizer: str = "adamw",
+        learning_rate: float = 5e-4,
         momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        schedule: str = "constant",
-        gradient_clip: float | None = None,
+        weight_decay: float = 0.02,
+        schedule: str = "onecycle",
+        warmup: float | None = None,
+        freeze: Sequence[str] = (),
+        layer_rates: Mapping[str, float] | None = None,
+        layer_decay: float = 1.0,
+        loss: str = "cross_entropy",
+        focal_gamma: float = 2.0,
+        label_smoothing: float = 0.0,
+        class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | str | None = "auto",
+        sampler: str | float | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        ema: float | None = None,
+        gradient_clip: float | None = 1.0,
+        accumulate: int = 1,
         epochs: int = 30,
+        early_stopping: int | None = None,
         batch_size: int = 64,
         workers: int = 0,
-        class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | str | None = None,
         output: PathLike | None = None,
+        save_every: int | None = None,
         device: str = "auto",
+        devices: int | str | list[int] = 1,
+        num_nodes: int = 1,
+        strategy: Any = "auto",
         precision: str = "auto",
+        channels_last: bool = True,
+        compile: bool = False,  # noqa: A002 - the name that torch has for it
         seed: int = 0,
         progress: bool = True,
     ) -> None:
@@ -111,45 +146,68 @@ class Trainer:
             got = f"an object of type {type(model).__name__}"
             raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
         check_number(num_classes, "num_classes", low=2, integer=True)
-        check_choice(optimizer, "optimizer", _OPTIMIZERS)
-        check_number(learning_rate, "learning_rate", above=0)
-        check_number(momentum, "momentum", low=0, high=1)
-        check_number(weight_decay, "weight_decay", low=0)
-        check_choice(schedule, "schedule", _SCHEDULES)
-        if gradient_clip is not None:
-            check_number(gradient_clip, "gradient_clip", above=0)
-        check_number(epochs, "epochs", low=1, integer=True)
         check_number(batch_size, "batch_size", low=1, integer=True)
         check_number(workers, "workers", low=0, integer=True)
-        check_number(seed, "seed", low=0, integer=True)
         check_device(device)
         self.model = model
         self.num_classes = int(num_classes)
-        self.class_names = _names(class_names, self.num_classes)
-        self._recipe: dict[str, Any] = {
-            "optimizer": optimizer,
-            "learning_rate": float(learning_rate),
-            "momentum": float(momentum),
-            "weight_decay": float(weight_decay),
-            "schedule": schedule,
-        }
-        self._gradient_clip = gradient_clip
-        self._epochs = int(epochs)
+        self.class_names = names_of_classes(class_names, self.num_classes)
+        self._recipe = Recipe(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            schedule=schedule,
+            warmup=warmup,
+            freeze=freeze,
+            layer_rates=layer_rates or {},
+            layer_decay=layer_decay,
+            loss=loss,
+            focal_gamma=focal_gamma,
+            label_smoothing=label_smoothing,
+            mixup=mixup,
+            cutmix=cutmix,
+            ema=ema,
+            gradient_clip=gradient_clip,
+            accumulate=accumulate,
+        )
+        self._balance = Balance(class_weights, sampler, self.class_names)
+        self._place = Place(
+            device=device,
+            precision=pick_precision(device, precision),
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy,
+        )
+        self._options = RunOptions(
+            epochs=epochs,
+            early_stopping=early_stopping,
+            output=None if output is None else Path(output),
+            save_every=save_every,
+            compile=compile,
+            seed=seed,
+            progress=progress,
+        )
         self._batch_size = int(batch_size)
         self._workers = int(workers)
-        self._class_weights = _checked_weights(class_weights, self.num_classes)
-        self._output = None if output is None else Path(output)
-        self._device = device
-        self._precision = pick_precision(device, precision)
-        self._seed = int(seed)
-        self._progress = progress
+        self._channels_last = channels_last
 
-    def fit(self, train: Any, validation: Any = None) -> History:
+    def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
         """Train for all epochs, then take the best weights.
 
+        The `output` folder holds ``last.ckpt``, from which a run that was cut off goes on when the
+        same call is made again, with the same weights and history as if nothing had happened;
+        ``best.pt``, the best weights so far, which `load` reads; ``history.csv``; and a TensorBoard
+        log. The state is written at the start, after each epoch and every `save_every` steps,
+        within an epoch for datasets and loaders of `make_loader` and `ResidentLoader`, whose order
+        is known. On SIGTERM it is written after the step and the process ends with 143. A run that
+        has ended leaves no ``last.ckpt``, and the next one takes its place.
+
         Args:
-            train: Dataset or loader of batches ``{"image": (N, 3, H, W) float, "label": (N,)}``.
+            train: Dataset or loader of batches ``{"image": (N, 3, H, W) float, "label": (N,)}``;
+                with ``soft_label`` (N, K) the loss takes these probabilities as its target.
             validation: The same; None trains without scoring and keeps the last weights.
+            resume: Whether an unfinished run in `output` goes on; without, it is replaced.
 
         Returns:
             One row for each epoch, see `History`.
@@ -157,35 +215,42 @@ class Trainer:
         Raises:
             TypeError: A batch has another form.
             ValueError: A set is empty, the weights need labels that the training set does not tell,
-                or the output of the model does not fit the classes.
-            RuntimeError: Rows of a dataset have no label, or the loss is not finite any more.
+                the output of the model does not fit the classes, values are not finite, or the
+                folder holds an unfinished run of another configuration.
+            RuntimeError: Rows of a dataset have no label, or the loss is not finite any more; the
+                state before it is kept.
+            OSError: The disk is full; what was saved before is kept.
+            UserWarning: A class has no image; a warning.
         """
-        from dermolib.training.callbacks import KeepRows, best_checkpoint
+        from dermolib.training.run import seeded
+        from dermolib.training.run import train as run_training
 
         for data in (train, validation):
             check_labels(data)
-        module = self._module(self._loss_weights(train))
-        loader = self._loader(train, "train", shuffle=True)
+        if self._options.early_stopping is not None and validation is None:
+            what, got = "None without a validation set", self._options.early_stopping
+            raise ValueError(expected("early_stopping", what, got))
+        loader = self._loader(train, "train", shuffle=True, odds=self._balance.odds(train))
         scored = None
         if validation is not None:
             scored = self._loader(validation, "validation", shuffle=False)
-        keep = KeepRows()
-        with self._folder() as folder, self._seeded(train), quiet():
-            best = None if validation is None else best_checkpoint(folder)
-            callbacks = [keep] if best is None else [keep, best]
-            engine = self._engine(callbacks, epochs=self._epochs, output=self._output)
-            try:
-                engine.fit(module, loader, scored)
-            except SystemExit:
-                # What Lightning makes of Ctrl-C
-                raise KeyboardInterrupt from None
-            if best is not None:
-                stored = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-                module.load_state_dict(stored["state_dict"])
-                Path(best.best_model_path).unlink()
-        if self._output is not None:
-            self.save(self._output / "best.pt")
-        return History([{name: row[name] for name in _COLUMNS if name in row} for row in keep.rows])
+        self._balance.check(train)
+        facts = {
+            "class_names": list(self.class_names),
+            "config": {**self._config(), "training set": training_set(train)},
+        }
+        with seeded(train, self._options.seed):
+            rows = run_training(
+                self._module(self._recipe, self._balance.loss_weights(train)),
+                loader,
+                scored,
+                place=self._place,
+                options=self._options,
+                facts=facts,
+                resume=resume,
+                save=self.save,
+            )
+        return History([{name: row[name] for name in _COLUMNS if name in row} for row in rows])
 
     def evaluate(self, data: Any) -> dict[str, float]:
         """Score the model.
@@ -204,10 +269,12 @@ class Trainer:
         """
         check_labels(data)
         loader = self._loader(data, "data", shuffle=False)
-        with self._seeded(data), quiet():
-            scores = self._engine([]).validate(self._module(None), loader, verbose=False)[0]
-        names = ("loss", "accuracy", "weighted_accuracy", "n")
-        return {name: float(scores[f"validation_{name}"]) for name in names}
+        from dermolib.training.run import score, seeded
+
+        with seeded(data, self._options.seed):
+            module = self._module(self._recipe)
+            scores = score(module, loader, place=self._place, progress=self._options.progress)
+        return {name: float(scores[f"validation_{name}"]) for name in _SCORES}
 
     def predict(self, data: Any) -> Tensor:
         """Compute the probabilities of the classes.
@@ -227,9 +294,11 @@ class Trainer:
         if shuffles(loader):
             remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
             raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
-        with self._seeded(data), quiet():
-            batches = self._engine([]).predict(self._module(None), loader)
-        return torch.cat([torch.as_tensor(batch) for batch in batches or []])
+        from dermolib.training.run import predict, seeded
+
+        with seeded(data, self._options.seed):
+            module = self._module(self._recipe)
+            return predict(module, loader, place=self._place, progress=self._options.progress)
 
     def overfit_batch(
         self, batch: Any, epochs: int = 200, *, learning_rate: float = 0.001
@@ -255,25 +324,29 @@ class Trainer:
         """
         check_number(epochs, "epochs", low=1, integer=True)
         check_number(learning_rate, "learning_rate", above=0)
-        from dermolib.training.callbacks import KeepRows
+        from dermolib.training.run import overfit, seeded
 
-        recipe = {"optimizer": "sgd", "learning_rate": learning_rate, "schedule": "constant"}
-        module = self._module(None, model=copy.deepcopy(self.model), **recipe)
-        keep = KeepRows(lines=self._progress, stop_below=_LEARNED)
-        only: Any = [batch]
-        loader: DataLoader[Any] = DataLoader(only, batch_size=None)
-        with self._seeded(None), quiet():
-            self._engine([keep], epochs=epochs, progress=False).fit(module, loader)
+        plain: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "weight_decay": 0.0}
+        recipe = Recipe(learning_rate=learning_rate, **plain)
+        with seeded(None, self._options.seed):
+            rows = overfit(
+                self._module(recipe, model=copy.deepcopy(self.model)),
+                batch,
+                place=self._place,
+                epochs=epochs,
+                stop_below=_LEARNED,
+                lines=self._options.progress,
+            )
         names = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_accuracy"}
-        return History([{name: row[names[name]] for name in names} for row in keep.rows])
+        return History([{name: row[names[name]] for name in names} for row in rows])
 
     def save(self, path: PathLike) -> None:
-        """Write weights, class names and how the model was built, whole or not at all.
+        """Write weights, class names, options and how the model was built, whole or not at all.
 
         Args:
             path: Target file.
         """
-        write_checkpoint(Path(path), self.model, list(self.class_names))
+        write_checkpoint(Path(path), self.model, list(self.class_names), self._config())
 
     @classmethod
     def load(cls, path: PathLike, *, model: nn.Module | None = None, **options: Any) -> "Trainer":
@@ -294,96 +367,33 @@ class Trainer:
         model, class_names = read_checkpoint(Path(path), model)
         return cls(model, num_classes=len(class_names), class_names=class_names, **options)
 
+    def _config(self) -> dict[str, Any]:
+        return configuration(
+            self.model, self._recipe, self._balance, self._place, self._options, self._batch_size
+        )
+
     def _module(
-        self, class_weights: Tensor | None, *, model: nn.Module | None = None, **recipe: Any
+        self, recipe: Recipe, class_weights: Tensor | None = None, *, model: nn.Module | None = None
     ) -> "ClassifierModule":
         from dermolib.training.module import ClassifierModule
 
-        model = (model or self.model).to(memory_format=torch.channels_last)
         return ClassifierModule(
-            model,
+            model or self.model,
             num_classes=self.num_classes,
+            recipe=recipe,
             class_weights=class_weights,
-            **{**self._recipe, **recipe},
+            seed=self._options.seed,
+            channels_last=self._channels_last,
         )
 
-    def _engine(
-        self,
-        callbacks: list[Any],
-        *,
-        epochs: int = 1,
-        output: Path | None = None,
-        progress: bool | None = None,
-    ) -> "lightning.Trainer":
-        return make_engine(
-            device=self._device,
-            precision=self._precision,
-            epochs=epochs,
-            progress=self._progress if progress is None else progress,
-            callbacks=callbacks,
-            gradient_clip=self._gradient_clip,
-            output=output,
-        )
-
-    def _loader(self, data: Any, name: str, *, shuffle: bool) -> Any:
+    def _loader(self, data: Any, name: str, *, shuffle: bool, odds: Any = None) -> Any:
         return as_loader(
             data,
             name,
             batch_size=self._batch_size,
             workers=self._workers,
-            seed=self._seed,
+            seed=self._options.seed,
             shuffle=shuffle,
-            pin=self._on_gpu(),
+            sample_weights=odds,
+            pin=self._place.device in ("auto", "cuda") and torch.cuda.is_available(),
         )
-
-    def _on_gpu(self) -> bool:
-        return self._device in ("auto", "cuda") and torch.cuda.is_available()
-
-    @contextmanager
-    def _seeded(self, data: Any) -> Iterator[None]:
-        """Seed everything random about a run, and leave torch's generator as it was."""
-        # One device by its number: torch would warn where it has to choose, and reseed them all
-        gpu = self._on_gpu()
-        with torch.random.fork_rng(devices=[0] if gpu else []):
-            torch.default_generator.manual_seed(self._seed)
-            if gpu:
-                torch.cuda.manual_seed(self._seed)
-            seed_transforms(data, self._seed)
-            yield
-
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        if self._output is not None:
-            yield self._output
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-
-    def _loss_weights(self, train: Any) -> Tensor | None:
-        if not isinstance(self._class_weights, str):
-            return self._class_weights
-        labels = labels_of(train)
-        if labels is None:
-            what = "a dataset with `labels` for balanced class weights"
-            got = f"an object of type {type(train).__name__}"
-            raise ValueError(expected("train", what, got, "Pass the weights as numbers."))
-        return balanced_weights(np.bincount(labels, minlength=self.num_classes))
-
-
-def _checked_weights(given: Any, num_classes: int) -> Tensor | str | None:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        check_choice(given, "class_weights", ("balanced",))
-        return given
-    return WeightedAccuracy(num_classes, given).class_weights
-
-
-def _names(class_names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    if class_names is None:
-        known = num_classes == len(DIAGNOSES)
-        return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
-    if len(class_names) != num_classes:
-        what = f"{num_classes} names, one for each class"
-        raise ValueError(expected("class_names", what, f"{len(class_names)}"))
-    return tuple(map(str, class_names))

@@ -1,0 +1,206 @@
+"""One run of training, from where it stands to its best weights."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from torch import Tensor, distributed, nn
+from torch.utils.data import DataLoader
+
+from dermolib._runs import explained
+from dermolib._seeding import seed_transforms
+from dermolib.training.callbacks import KeepBest, KeepRows
+from dermolib.training.checkpoint import read_checkpoint
+from dermolib.training.engine import Place, make_engine, quiet
+from dermolib.training.loaders import resumable
+from dermolib.training.module import ClassifierModule
+from dermolib.training.optimizers import frozen
+from dermolib.training.recipe import RunOptions
+from dermolib.training.state import RunState, check_same_run
+
+__all__ = ["BEST_NAME", "overfit", "predict", "score", "seeded", "train"]
+
+BEST_NAME = "best.pt"
+"""Name of the file with the best weights in the folder of a run."""
+
+_SCORE = "validation_weighted_accuracy"
+
+
+def train(
+    module: ClassifierModule,
+    loader: Any,
+    validation: Any,
+    *,
+    place: Place,
+    options: RunOptions,
+    facts: dict[str, Any],
+    resume: bool,
+    save: Callable[[Path], None],
+) -> list[dict[str, float]]:
+    """Train, from the start or from where an unfinished run stands, and take the best weights.
+
+    Args:
+        module: Module.
+        loader: Loader of the training set.
+        validation: Loader of the validation set, or None.
+        place: Where it computes.
+        options: Options of the run.
+        facts: Names of the classes, and the configuration by which an unfinished run is known.
+        resume: Whether an unfinished run in the folder goes on.
+        save: Writes the weights of the model to a path.
+
+    Returns:
+        A row for each epoch.
+    """
+    loader = resumable(loader)
+    recipe = module.recipe
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(options.output))
+        stack.enter_context(explained(folder))
+        stack.enter_context(frozen(module.model, recipe.freeze))
+        stack.enter_context(_compiled(module.model, on=options.compile))
+        keeps = options.output is not None
+        state = RunState(
+            folder,
+            loader,
+            facts,
+            every=options.save_every,
+            keeps=keeps,
+        )
+        rows = KeepRows(folder / "history.csv" if keeps else None)
+        callbacks: list[Any] = [rows, KeepBest(folder / BEST_NAME, save)]
+        if recipe.ema is not None:
+            callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+        if options.early_stopping is not None:
+            patience = options.early_stopping
+            callbacks.append(EarlyStopping(_SCORE, mode="max", patience=patience))
+        callbacks.append(state)
+        engine = make_engine(
+            place,
+            epochs=options.epochs,
+            progress=options.progress,
+            callbacks=callbacks,
+            gradient_clip=recipe.gradient_clip,
+            accumulate=recipe.accumulate,
+            output=options.output,
+        )
+        start = _start(state.path, facts, resume=resume and keeps)
+        _fit(engine, module, loader, validation, start)
+        _finish(engine, module.model, state, save, scored=validation is not None)
+    return rows.rows
+
+
+def score(module: ClassifierModule, loader: Any, *, place: Place, progress: bool) -> dict[str, Any]:
+    """Score a model; see `Trainer.evaluate`."""
+    engine = make_engine(place, epochs=1, progress=progress, callbacks=[])
+    return dict(engine.validate(module, loader, verbose=False)[0])
+
+
+def predict(module: ClassifierModule, loader: Any, *, place: Place, progress: bool) -> Tensor:
+    """Compute probabilities; see `Trainer.predict`. Several processes share the rows in turn."""
+    engine = make_engine(place, epochs=1, progress=progress, callbacks=[])
+    batches = engine.predict(module, loader) or []
+    own = torch.cat([torch.as_tensor(batch) for batch in batches])
+    if engine.world_size == 1:
+        return own
+    parts: list[Any] = [None] * engine.world_size
+    distributed.all_gather_object(parts, own)
+    rows = torch.empty(sum(map(len, parts)), own.shape[1])
+    for rank, part in enumerate(parts):
+        rows[rank :: engine.world_size] = part
+    return rows
+
+
+def overfit(
+    module: ClassifierModule,
+    batch: Any,
+    *,
+    place: Place,
+    epochs: int,
+    stop_below: float,
+    lines: bool,
+) -> list[dict[str, float]]:
+    """Train on one batch; see `Trainer.overfit_batch`."""
+    keep = KeepRows(lines=lines, stop_below=stop_below)
+    only: Any = [batch]
+    loader: DataLoader[Any] = DataLoader(only, batch_size=None)
+    make_engine(place, epochs=epochs, progress=False, callbacks=[keep]).fit(module, loader)
+    return keep.rows
+
+
+@contextmanager
+def seeded(data: Any, seed: int) -> Iterator[None]:
+    """Seed everything random about a run, leave torch's generator as it was, and keep quiet."""
+    # One device by its number: torch would warn where it has to choose, and reseed them all
+    gpu = torch.cuda.is_available()
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []), quiet():
+        torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.manual_seed(seed)
+        seed_transforms(data, seed)
+        yield
+
+
+@contextmanager
+def _folder(output: Path | None) -> Iterator[Path]:
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        yield output
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _compiled(model: nn.Module, *, on: bool) -> Iterator[None]:
+    """Compile the model for the length of the block."""
+    if not on:
+        yield
+        return
+    model.compile()
+    try:
+        yield
+    finally:
+        model._compiled_call_impl = None
+
+
+def _start(path: Path, facts: dict[str, Any], *, resume: bool) -> Path | None:
+    """Find the state to go on from."""
+    if not (resume and path.exists()):
+        return None
+    check_same_run(path, facts)
+    return path
+
+
+def _fit(engine: Any, module: Any, loader: Any, validation: Any, start: Path | None) -> None:
+    try:
+        engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
+    except SystemExit as stop:
+        if stop.code == 1:
+            # What Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _finish(
+    engine: Any, model: nn.Module, state: RunState, save: Callable[[Path], None], *, scored: bool
+) -> None:
+    """Take the best weights, or keep the last ones, and let the run be over."""
+    best = state.path.with_name(BEST_NAME)
+    if not scored and engine.is_global_zero:
+        save(best)
+    engine.strategy.barrier()
+    if scored:
+        read_checkpoint(_shared(engine, best), model)
+    engine.strategy.barrier()
+    if engine.is_global_zero:
+        state.path.unlink(missing_ok=True)
+
+
+def _shared(engine: Any, path: Path) -> Path:
+    """Name the file that the first process has written: without an output it is elsewhere."""
+    return Path(engine.strategy.broadcast(path))
