@@ -311,10 +311,17 @@ def changed(row: int, entry: int, value: float) -> Tensor:
             "`dermolib.datasets.metadata_vectors`.",
         ),
         (
-            changed(1, 0, 45),
+            changed(1, 0, 4.5),
             ValueError,
-            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got 45 in "
+            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got 4.5 in "
             "row 1, entry 'age'. A missing value is 0 and its flag 1, see "
+            "`dermolib.datasets.metadata_vectors`.",
+        ),
+        (
+            changed(3, 0, -0.05),
+            ValueError,
+            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got -0.05 in "
+            "row 3, entry 'age'. A missing value is 0 and its flag 1, see "
             "`dermolib.datasets.metadata_vectors`.",
         ),
         (
@@ -344,7 +351,7 @@ def changed(row: int, entry: int, value: float) -> Tensor:
             "but got an object of type ndarray.",
         ),
     ],
-    ids=["nan", "infinite", "years", "width", "number", "integers", "array"],
+    ids=["nan", "infinite", "years", "negative", "width", "number", "integers", "array"],
 )
 def test_metadata_that_does_not_fit_is_refused(
     metadata: Any, error: type[Exception], message: str, training: bool
@@ -370,6 +377,17 @@ def test_metadata_that_does_not_fit_is_refused(
 def test_an_option_out_of_its_range_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fused(**options)
+
+
+def test_a_backbone_with_several_heads_is_refused() -> None:
+    with torch.device("meta"):
+        backbone = build_model("timm/deit_tiny_distilled_patch16_224")
+    message = (
+        "Expected `penultimate_layer` to be the name of one linear layer of this "
+        "VisionTransformerDistilled, but got 'head, head_dist'. The last is 'head_dist'."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        MetadataFusion(backbone)
 
 
 def test_a_fusion_is_no_backbone_of_another() -> None:

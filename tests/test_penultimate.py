@@ -220,7 +220,7 @@ def test_a_layer_that_the_model_names_and_does_not_have_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
     model.penultimate_layer = "fc"  # type: ignore[assignment] # torch types attributes so
     message = (
-        "Expected `penultimate_layer` to be the name of a linear layer of this Sequential, but "
+        "Expected `penultimate_layer` to be the name of one linear layer of this Sequential, but "
         "got 'fc'. The last is '2'."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):

@@ -27,7 +27,7 @@ METADATA_GROUPS: dict[str, tuple[str, ...]] = {
 METADATA_NAMES: tuple[str, ...] = tuple(
     name for names in METADATA_GROUPS.values() for name in names
 )
-"""What each entry of a metadata vector means: age in centuries, flags elsewhere."""
+"""What each entry of a metadata vector means; the age is in centuries, the others are flags."""
 
 METADATA_MISSING: tuple[float, ...] = tuple(
     float(name == names[-1]) for names in METADATA_GROUPS.values() for name in names

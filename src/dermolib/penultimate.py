@@ -98,7 +98,7 @@ def _layer(model: nn.Module, names: list[str]) -> str:
         raise ValueError(expected("model", what, got, remedy))
     name: str = getattr(model, _ATTRIBUTE, names[-1])
     if name not in names:
-        what = f"the name of a linear layer of this {type(model).__name__}"
+        what = f"the name of one linear layer of this {type(model).__name__}"
         raise ValueError(expected(_ATTRIBUTE, what, repr(name), f"The last is {names[-1]!r}."))
     return name
 

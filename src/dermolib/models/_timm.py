@@ -13,6 +13,7 @@ from dermolib.models._lite import lite_to_timm
 from dermolib.models._weights import DEFAULT, load_weights
 
 PREFIX = "timm/"
+_PENULTIMATE = "penultimate_layer"
 
 _NOT_OF_THE_NETWORK = {
     "cache_dir",
@@ -40,9 +41,13 @@ def timm_model(
     pretrained = weights == DEFAULT
     model = _created(name, num_classes, options, pretrained=pretrained)
     finish(model, PREFIX + name, num_classes, **options)
+    heads = _classifiers(model)
+    if len(heads) > 1:
+        # no single layer takes the features of a network that averages its heads
+        setattr(model, _PENULTIMATE, ", ".join(heads))
     if not pretrained:
         rename = lite_to_timm if name.startswith("tf_efficientnet_lite") else None
-        load_weights(model, weights, fresh=_classifiers(model), rename=rename)
+        load_weights(model, weights, fresh=heads, rename=rename)
     return model
 
 
