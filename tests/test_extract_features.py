@@ -134,7 +134,8 @@ def test_a_row_without_a_label_among_others_has_minus_one(dataset: ISICDataset) 
 
 
 def test_a_loader_of_batches_keeps_its_order() -> None:
-    loader = DataLoader(samples()[::-1], batch_size=2)  # type: ignore[arg-type]  # a list is one
+    rows: Any = samples()[::-1]
+    loader: DataLoader[Any] = DataLoader(rows, batch_size=2)
 
     features = extract_features(network(), loader)
 
@@ -146,7 +147,8 @@ def test_a_loader_of_batches_keeps_its_order() -> None:
 
 
 def test_batches_without_a_length_will_do() -> None:
-    loader = DataLoader(samples(), batch_size=2)  # type: ignore[arg-type]  # a list is one
+    rows: Any = samples()
+    loader: DataLoader[Any] = DataLoader(rows, batch_size=2)
 
     features = extract_features(network(), (batch for batch in loader))
 
@@ -472,7 +474,9 @@ def test_features_that_are_no_numbers_name_their_image(
     weights: float, image: float, sentence: str
 ) -> None:
     model, rows = network(), samples()
-    model[0].weight.data *= weights
+    torch.nn.utils.vector_to_parameters(
+        weights * torch.nn.utils.parameters_to_vector(model[0].parameters()), model[0].parameters()
+    )
     rows[2]["image"] = rows[2]["image"] * image
 
     with pytest.raises(ValueError, match=re.escape(sentence)):

@@ -222,6 +222,7 @@ def test_probabilities_are_calibrated() -> None:
 
     fitted = fit_svm(data, grid=ONE, folds=None, num_classes=3)
 
+    assert new.labels is not None
     found = fitted.predict_proba(new)
     for number in range(3):
         for low in (0.0, 0.2, 0.4, 0.6, 0.8):

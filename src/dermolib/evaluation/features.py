@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,8 @@ class Features:
             Features of these rows.
         """
         rows: Indices = np.asarray(indices, np.intp)
-        return Features(
-            self.values[rows],
-            *(
-                None if column is None else column[rows]
-                for column in (self.ids, self.labels, self.groups)
-            ),
-        )
+        columns: list[Any] = [self.values, self.ids, self.labels, self.groups]
+        return Features(*(None if column is None else column[rows] for column in columns))
 
 
 def extract_features(
@@ -154,8 +150,8 @@ def extract_features(
         if values is not None:
             return _described(values, data)
     # Every process of a distributed run gets all rows: what it wants is the features
-    whole = {"batch_size": batch_size, "workers": workers, "num_replicas": 1, "rank": 0}
-    batches = make_loader(data, **whole) if is_dataset else data
+    loader = partial(make_loader, batch_size=batch_size, workers=workers, num_replicas=1, rank=0)
+    batches = loader(data) if is_dataset else data
     rows = _Rows(len(data) if is_dataset else 0)
     with _ready(model, place) as network:
         for batch in batches:
@@ -233,7 +229,7 @@ def _features(
     dtype = _PRECISIONS[precision]
     context = nullcontext() if dtype is None else torch.autocast(place.type, dtype)
     with torch.inference_mode(), context:
-        values = network(images, *others).float()
+        values: Tensor = network(images, *others).float()
         if flips:
             values = (values + network(images.flip(-1), *others).float()) / 2
         return values.cpu()

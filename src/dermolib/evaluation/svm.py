@@ -182,7 +182,8 @@ class FittedSVM:
         """
         if not hasattr(self.pipeline, "predict_proba"):
             return np.asarray(self.pipeline.predict(_values(features)), np.int64)
-        return (self.predict_proba(features) / np.maximum(self.shares, 1e-12)).argmax(axis=1)
+        odds = self.predict_proba(features) / np.maximum(self.shares, 1e-12)
+        return np.asarray(odds.argmax(axis=1), np.int64)
 
 
 def _values(features: Features | npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -101,7 +101,9 @@ def fit_svm(
     labels = _checked_labels(features, num_classes)
     lesions = _checked_groups(features, groups, max(_INNER, folds or 0))
     if components is not None:
-        most = min(features.values.shape[1], len(features) // 3)  # of rows, an inner fold has as many
+        most = min(
+            features.values.shape[1], len(features) // 3
+        )  # of rows, an inner fold has as many
         check_number(components, "components", low=1, high=most, integer=True)
     options = {"components": components, "calibrated": calibrated, "seed": seed}
     options["landmarks"] = _pick_landmarks(landmarks, len(features))
