@@ -8,13 +8,22 @@ from typing import Any
 
 import lightning
 import pandas as pd
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
 from dermolib.images import whole_file
 
-__all__ = ["KeepBest", "KeepRows"]
+__all__ = ["Average", "KeepBest", "KeepRows"]
 
 _LINE_EVERY = 10
+
+
+class Average(EMAWeightAveraging):
+    """The running average of the weights, which the model has in the end."""
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Give the model the average also where a run goes on that had no step left."""
+        self.on_train_end(trainer, pl_module)
 
 
 class KeepBest(lightning.Callback):

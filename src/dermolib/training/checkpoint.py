@@ -12,7 +12,7 @@ from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file
 from dermolib.models import build_model
 
-__all__ = ["names_of_classes", "read_checkpoint", "write_checkpoint"]
+__all__ = ["names_of_classes", "read_checkpoint", "write_checkpoint", "write_content"]
 
 _FORMAT = "dermolib-checkpoint-1"
 
@@ -35,8 +35,28 @@ def write_checkpoint(
         "config": config,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+    with whole_file(path) as temporary:
+        write_content(content, temporary)
+
+
+def write_content(content: Any, path: Path) -> None:
+    """Write what `torch.load` reads, and let a full disk say so in its own words.
+
+    Args:
+        content: Tensors and plain values.
+        path: Target file.
+
+    Raises:
+        OSError: The system does not write it.
+    """
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:
+        # torch tells of a place in its archive instead of what the system has said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:

@@ -169,13 +169,18 @@ def make_engine(
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.loggers import TensorBoardLogger
 
+    from dermolib.training.state import StateFile
+
+    plugins: list[Any] = [StateFile()]
+    if place.single:
+        # Else a SLURM allocation of several tasks would be taken for a distributed run
+        plugins.append(LightningEnvironment())
     return lightning.Trainer(
         accelerator="gpu" if place.device == "cuda" else place.device,
         devices=place.devices,
         num_nodes=place.num_nodes,
         strategy=place.strategy,
-        # Else a SLURM allocation of several tasks would be taken for a distributed run
-        plugins=[LightningEnvironment()] if place.single else None,
+        plugins=plugins,
         precision=place.precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
         max_epochs=epochs,
         callbacks=callbacks,

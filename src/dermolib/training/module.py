@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -65,6 +66,7 @@ class ClassifierModule(lightning.LightningModule):
         )
         self.weighted_accuracy = WeightedAccuracy(num_classes)
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.kept: Path | None = None  # where the last state of the run lies
         self._seed = seed
         self._memory = torch.channels_last if channels_last else torch.contiguous_format
         self._still: Sequence[nn.Module] = frozen_modules(model, recipe.freeze)
@@ -121,9 +123,11 @@ class ClassifierModule(lightning.LightningModule):
         self._sums, self._before = None, [0.0, 0.0, 0.0]
 
     def check_state(self) -> None:
-        """Refuse to go on, or to be kept, after a loss that was no number."""
+        """Refuse to go on, or to be kept, after a loss or a step that made no numbers."""
         if self._sums is not None:
             self._check_finite("train_loss", self._sums[0])
+        norms = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
+        self._check_finite("weights", torch.stack(norms).sum())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the numbers of the epoch so far."""
@@ -200,4 +204,6 @@ class ClassifierModule(lightning.LightningModule):
     def _check_finite(self, name: str, values: Tensor) -> None:
         if not bool(torch.isfinite(values).all()):
             remedy = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
+            if self.kept is not None:
+                remedy += f" The state before is kept in {self.kept}."
             raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))

@@ -1,19 +1,21 @@
 """One run of training, from where it stands to its best weights."""
 
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from dermolib._runs import explained
+from dermolib._runs import TEMPORARY, explained
 from dermolib._seeding import seed_transforms
-from dermolib.training.callbacks import KeepBest, KeepRows
+from dermolib.training.callbacks import Average, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
 from dermolib.training.engine import Place, make_engine, quiet
 from dermolib.training.loaders import resumable
@@ -27,6 +29,7 @@ __all__ = ["BEST_NAME", "overfit", "predict", "score", "seeded", "train"]
 BEST_NAME = "best.pt"
 """Name of the file with the best weights in the folder of a run."""
 
+_WRITTEN = ("best", "history")
 _SCORE = "validation_weighted_accuracy"
 
 
@@ -74,10 +77,11 @@ def train(
         rows = KeepRows(folder / "history.csv" if keeps else None)
         callbacks: list[Any] = [rows, KeepBest(folder / BEST_NAME, save)]
         if recipe.ema is not None:
-            callbacks.append(EMAWeightAveraging(decay=recipe.ema))
+            callbacks.append(Average(decay=recipe.ema))
         if options.early_stopping is not None:
-            patience = options.early_stopping
-            callbacks.append(EarlyStopping(_SCORE, mode="max", patience=patience))
+            # After validation, since Lightning would have it look after the state is saved
+            when: dict[str, Any] = {"mode": "max", "check_on_train_epoch_end": False}
+            callbacks.append(EarlyStopping(_SCORE, patience=options.early_stopping, **when))
         callbacks.append(state)
         engine = make_engine(
             place,
@@ -89,6 +93,7 @@ def train(
             output=options.output,
         )
         start = _start(state.path, facts, resume=resume and keeps)
+        module.kept = state.path if keeps else None
         _fit(engine, module, loader, validation, start)
         _finish(engine, module.model, state, save, scored=validation is not None)
     return rows.rows
@@ -147,8 +152,13 @@ def seeded(data: Any, seed: int) -> Iterator[None]:
 
 @contextmanager
 def _folder(output: Path | None) -> Iterator[Path]:
+    """Make the folder of a run, without what killed runs were writing there."""
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
+        for path in output.iterdir():
+            left = TEMPORARY.fullmatch(path.name)
+            if left is not None and left["stem"] in _WRITTEN:
+                path.unlink(missing_ok=True)
         yield output
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -177,11 +187,14 @@ def _start(path: Path, facts: dict[str, Any], *, resume: bool) -> Path | None:
 
 
 def _fit(engine: Any, module: Any, loader: Any, validation: Any, start: Path | None) -> None:
+    heard = signal.getsignal(signal.SIGINT)
     try:
         engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
     except SystemExit as stop:
         if stop.code == 1:
-            # What Lightning makes of Ctrl-C
+            # What Lightning makes of Ctrl-C, which it keeps from being heard again
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, heard)
             raise KeyboardInterrupt from None
         raise
 
@@ -191,16 +204,14 @@ def _finish(
 ) -> None:
     """Take the best weights, or keep the last ones, and let the run be over."""
     best = state.path.with_name(BEST_NAME)
-    if not scored and engine.is_global_zero:
-        save(best)
-    engine.strategy.barrier()
-    if scored:
-        read_checkpoint(_shared(engine, best), model)
+    if engine.is_global_zero:
+        if scored:
+            read_checkpoint(best, model)
+        else:
+            save(best)
+    if scored and engine.world_size > 1:
+        # Not from the file: another machine may not see it, and without an output no process does
+        model.load_state_dict(engine.strategy.broadcast(model.state_dict()))
     engine.strategy.barrier()
     if engine.is_global_zero:
         state.path.unlink(missing_ok=True)
-
-
-def _shared(engine: Any, path: Path) -> Path:
-    """Name the file that the first process has written: without an output it is elsewhere."""
-    return Path(engine.strategy.broadcast(path))

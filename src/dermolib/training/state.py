@@ -8,12 +8,22 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from dermolib._checks import expected
 from dermolib._runs import differing
+from dermolib.training.checkpoint import write_content
 from dermolib.training.loaders import EpochLoader
 
-__all__ = ["FACTS", "STATE_NAME", "Preempted", "RunState", "check_same_run", "read_facts"]
+__all__ = [
+    "FACTS",
+    "STATE_NAME",
+    "Preempted",
+    "RunState",
+    "StateFile",
+    "check_same_run",
+    "read_facts",
+]
 
 STATE_NAME = "last.ckpt"
 """Name of the file in the folder of a run from which it goes on."""
@@ -26,6 +36,21 @@ _log = logging.getLogger(__name__)
 
 class Preempted(SystemExit):
     """The system asked the process to end, and the state of the run is saved."""
+
+
+class StateFile(TorchCheckpointIO):
+    """Write states where they are to lie.
+
+    Lightning's own way goes through memory and a file in the folder for temporary files, which may
+    be on a small disk, and where a killed process leaves it.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a state."""
+        del storage_options
+        write_content(checkpoint, Path(path))
 
 
 class RunState(lightning.Callback):
@@ -65,15 +90,21 @@ class RunState(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         """Add what the run is, and where it stands."""
-        del trainer, pl_module
-        checkpoint[FACTS] = {**self._facts, "place": list(self._place or (0, 0))}
+        del pl_module
+        checkpoint[FACTS] = {
+            **self._facts,
+            "place": list(self._place or (0, 0)),
+            "stopped": trainer.should_stop,
+        }
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         """Go to where the run stood."""
-        del trainer, pl_module
+        del pl_module
         epoch, batches = checkpoint[FACTS]["place"]
+        # A run that stopped early, and was cut off before it was over, has no epoch left
+        trainer.should_stop = bool(checkpoint[FACTS]["stopped"])
         self._place = (epoch, batches)
         if isinstance(self._loader, EpochLoader):
             self._loader.begin(epoch, batches)

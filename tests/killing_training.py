@@ -1,0 +1,165 @@
+"""Kill training at points at which it reads an image or changes something on the disk, and go on.
+
+Run as ``python killing_training.py FOLDER STRIDE NAME...``, in a process of its own, since it forks
+and hears of all that Python opens. For each recipe NAME it kills at each STRIDE-th point, prints
+how often, and fails where a run that went on ended otherwise than one that was left alone.
+"""
+
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dermolib.loaders import make_loader
+from dermolib.resident import ResidentLoader
+from dermolib.training import Trainer, checkpoint, state
+from test_trainer import Colours, network
+
+EVENTS = {"open", "os.remove", "os.rename", "os.mkdir"}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "mixed": {"mixup": 0.4, "cutmix": 0.6, "accumulate": 2, "sampler": 0.7, "class_weights": None},
+    "averaged": {"ema": 0.7, "precision": "bf16-mixed", "label_smoothing": 0.1},
+    "early": {"early_stopping": 1, "learning_rate": 1e-9, "epochs": 9},
+    "alone": {"ema": 0.7, "optimizer": "sgd", "schedule": "cosine", "layer_rates": {"0": 0.1}},
+    "loader": {},
+    "resident": {"save_every": 2},
+}
+"""Options by name; "alone" trains without validation, the last two with loaders of their own."""
+
+
+class Read(Colours):
+    """Images that tell when one of them is read."""
+
+    tick: Callable[[], None] = staticmethod(lambda: None)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        type(self).tick()
+        return super().__getitem__(index)
+
+
+class Stored(Colours):
+    """The same as bytes, as they lie on a device."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        image = (self.images[index].permute(1, 2, 0) * 40 + 100).clamp(0, 255).byte()
+        return {"image": image.numpy(), "label": int(self.labels[index])}
+
+
+def scaled(batch: dict[str, Any]) -> dict[str, Any]:
+    """Make bytes numbers, where `ResidentLoader` would augment."""
+    Read.tick()
+    image: Tensor = batch["image"]
+    return {**batch, "image": image.float() / 255}
+
+
+def training_set(name: str) -> Any:
+    """Make what a recipe trains on."""
+    shuffled: dict[str, Any] = {"batch_size": 4, "shuffle": True, "seed": 5}
+    if name == "resident":
+        return ResidentLoader(Stored(18), device="cpu", augment=scaled, **shuffled)
+    return make_loader(Read(18), **shuffled) if name == "loader" else Read(18)
+
+
+def fit(folder: Path, name: str) -> None:
+    """Train by a recipe, from where the folder stands, and write what came out beside it."""
+    options: dict[str, Any] = {"epochs": 2, "save_every": 1, "precision": "float32"}
+    options |= {"learning_rate": 0.05, "batch_size": 4, "device": "cpu", "progress": False}
+    options |= RECIPES[name]
+    fitted = Trainer(network(dropout=0.3), num_classes=3, output=folder, **options)
+    history = fitted.fit(training_set(name), None if name == "alone" else Read(6, seed=1))
+    result = {"weights": fitted.model.state_dict(), "rows": history.rows}
+    torch.save(result, folder.with_suffix(".pt"))
+
+
+def arm(folder: Path, point: int) -> None:
+    """Let the process kill itself at a point: an image, a change of a file, half a file."""
+    left = iter(range(point))
+    write = checkpoint.write_content
+
+    def tick() -> None:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in EVENTS or not str(arguments[0]).startswith(f"{folder}/"):
+            return
+        if event != "open" or arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            tick()
+
+    def write_halves(content: Any, path: Path) -> None:
+        write(content, path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        tick()
+        path.write_bytes(whole)
+
+    sys.addaudithook(hear)
+    Read.tick = staticmethod(tick)
+    checkpoint.write_content = state.write_content = write_halves
+
+
+def in_child(call: Callable[[], None]) -> int:
+    """Make a call in a process of its own; give back its exit code, negative for a signal."""
+    child = os.fork()
+    if child == 0:
+        call()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Compare weights bit by bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def outcome(folder: Path) -> tuple[Any, Any, Any, Any]:
+    """Read all that a run has left."""
+    result = torch.load(folder.with_suffix(".pt"), weights_only=True)
+    best = torch.load(folder / "best.pt", weights_only=True)["state_dict"]
+    files = sorted(path.name for path in folder.iterdir())
+    return result["weights"], best, result["rows"], (files, (folder / "history.csv").read_bytes())
+
+
+def check_left(folder: Path) -> None:
+    """Look at what a killed run has left: what is there is whole."""
+    for name in ("last.ckpt", "best.pt"):
+        if (folder / name).exists():
+            torch.load(folder / name, weights_only=True)
+
+
+def main(root: Path, stride: int, names: list[str]) -> None:
+    """Kill runs of some recipes, and let each go on."""
+    torch.set_num_threads(1)
+    kills = {}
+    for name in names:
+        whole = root / name
+        assert in_child(lambda n=name, f=whole: fit(f, n)) == 0  # type: ignore[misc]  # defaults bind now
+        weights, best, rows, files = outcome(whole)
+        for point in itertools.count(len(name) % stride, stride):
+            folder = root / f"{name}{point}"
+            ended = in_child(lambda n=name, f=folder, p=point: (arm(f, p), fit(f, n)))  # type: ignore[misc]  # as above
+            assert ended in (0, -signal.SIGKILL)
+            if ended == 0:
+                break
+            check_left(folder)
+            assert in_child(lambda n=name, f=folder: fit(f, n)) == 0  # type: ignore[misc]  # as above
+            found = outcome(folder)
+            assert same(found[0], weights), (name, point)
+            assert same(found[1], best), (name, point)
+            assert found[2] == rows, (name, point)
+            assert found[3] == files, (name, point)
+            kills[name] = kills.get(name, 0) + 1
+    print(json.dumps(kills))  # noqa: T201 - for the test that runs this
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
