@@ -82,7 +82,7 @@ def machine(**options: Any) -> Callable[[Features, int], tuple[_Predict, str]]:
 
     def fit(train: Features, workers: int) -> tuple[_Predict, str]:
         fitted = fit_svm(train, folds=None, workers=workers, **options)
-        chosen = ", ".join(f"{name} {value:g}" for name, value in fitted.chosen.items())
+        chosen = ", ".join(f"{name} {value:.2g}" for name, value in fitted.chosen.items())
         return fitted.predict, chosen
 
     return fit

@@ -197,7 +197,8 @@ def test_the_estimate_is_what_new_lesions_score() -> None:
     score = np.mean([right[new.labels == number].mean() for number in range(3)])
     assert fitted.estimate.low - 0.02 < score < fitted.estimate.high + 0.02
     assert (fitted.estimate.n, fitted.estimate.groups) == (310, 155)
-    assert fitted.chosen["C"] in (0.3, 1, 3, 10)
+    assert fitted.chosen["C"] in (1, 3)
+    assert fitted.chosen["gamma"] in (0.1 / 8, 0.3 / 8)
 
 
 def test_probabilities_stand_in_the_order_of_all_classes() -> None:
@@ -256,6 +257,17 @@ def test_a_class_of_one_lesion_is_trained_on_and_told(caplog: pytest.LogCaptureF
     assert fitted.estimate is not None
     assert fitted.estimate.n == 90
     assert (fitted.predict(clouds((60, 30), seed=1)) == 2).mean() < 0.1
+
+
+def test_calibration_leaves_decisions_nearly_as_they_are() -> None:
+    data, new = clouds((200, 60, 30), distance=2), clouds((200, 200, 200), distance=2, seed=1)
+
+    with_curves, without = (
+        fit_svm(data, grid=ONE, folds=None, calibrated=calibrated).predict(new)
+        for calibrated in (True, False)
+    )
+
+    assert (with_curves == without).mean() > 0.9
 
 
 def test_without_calibration_the_machine_decides() -> None:

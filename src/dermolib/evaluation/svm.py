@@ -134,7 +134,6 @@ class FittedSVM:
     Attributes:
         pipeline: Fitted pipeline of `svm_classifier`.
         num_classes: Number of classes K.
-        shares: Share of each class in the training rows (K,).
         chosen: Parameters of `svm_classifier` that were chosen.
         estimate: Weighted accuracy of the whole procedure on rows of lesions that it was not
             trained on, with its interval; None where none was wanted.
@@ -142,7 +141,6 @@ class FittedSVM:
 
     pipeline: Pipeline
     num_classes: int
-    shares: npt.NDArray[np.float64]
     chosen: dict[str, Any]
     estimate: Interval | None = None
 
@@ -169,10 +167,10 @@ class FittedSVM:
         return found
 
     def predict(self, features: Features | npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
-        """Decide for a class, so that the weighted accuracy is highest.
+        """Decide for a class by the margins of the machines, averaged.
 
-        That is the class whose probability is largest beside its share in training, since each
-        class counts the same however rare it is. Without calibration the machine itself decides.
+        With balanced class weights this aims at weighted accuracy, where each class counts the same
+        however rare it is; the class with the largest probability is mostly the most frequent one.
 
         Args:
             features: Features of images, or their values (N, D).
@@ -180,10 +178,22 @@ class FittedSVM:
         Returns:
             Classes (N,), 0..K-1.
         """
-        if not hasattr(self.pipeline, "predict_proba"):
-            return np.asarray(self.pipeline.predict(_values(features)), np.int64)
-        odds = self.predict_proba(features) / np.maximum(self.shares, 1e-12)
-        return np.asarray(odds.argmax(axis=1), np.int64)
+        values = self.pipeline[:-1].transform(_values(features))
+        last = self.pipeline[-1]
+        calibrated = getattr(last, "calibrated_classifiers_", None)
+        machines = [last] if calibrated is None else [part.estimator for part in calibrated]
+        margins = np.sum([self._margins(machine, values) for machine in machines], axis=0)
+        known: npt.NDArray[np.int64] = self.pipeline.classes_
+        return known[margins[:, known].argmax(axis=1)]
+
+    def _margins(self, machine: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        found = machine.decision_function(values)
+        if found.ndim == 1:  # of two classes scikit-learn gives the second alone
+            found = np.stack([-found, found], axis=1)
+        # A class that this machine has not seen stands beside the one that it finds least likely
+        margins = np.repeat(found.min(axis=1, keepdims=True), self.num_classes, axis=1)
+        margins[:, machine.classes_] = found
+        return margins
 
 
 def _values(features: Features | npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -29,7 +29,8 @@ _INNER = 3  # folds that choose parameters and calibrate
 _MOST_EXACT = 20_000  # rows; the time of an exact machine grows with their square or faster
 _LANDMARKS = 1_000
 _NOT_JUDGED = -1
-_GRID: Mapping[str, Sequence[Any]] = {"C": (0.3, 1.0, 3.0, 10.0)}
+_PRICES = (1.0, 3.0)
+_WIDTHS = (0.1, 0.3)  # beside the number of features, which is the summed variance of scaled ones
 
 
 def fit_svm(
@@ -63,8 +64,8 @@ def fit_svm(
         groups: Lesion or patient of each row (N,); those of `data` where they tell. Where no two
             rows show one lesion, ``numpy.arange(N)``.
         num_classes: Number of classes K, 2 or more.
-        grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; for C 0.3, 1, 3 and 10
-            where not given.
+        grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; where not given, 1 and 3
+            for C, and 0.1 / D and 0.3 / D for gamma.
         components: Number of principal components, see `svm_classifier`.
         landmarks: Rows that approximate the kernel, see `svm_classifier`; ``"auto"`` takes 1,000
             for more than 20,000 rows, which the log says, and else the exact kernel.
@@ -107,7 +108,7 @@ def fit_svm(
         check_number(components, "components", low=1, high=most, integer=True)
     options = {"components": components, "calibrated": calibrated, "seed": seed}
     options["landmarks"] = _pick_landmarks(landmarks, len(features))
-    recipe = _Recipe(num_classes, _checked_grid(grid), options, workers)
+    recipe = _Recipe(num_classes, _checked_grid(grid, features.values.shape[1]), options, workers)
     _tell_of_single_lesions(labels, lesions)
     estimate = None
     if folds is not None:
@@ -134,8 +135,7 @@ class _Recipe:
         splits = lesion_splits(labels, lesions, _INNER, self.options["seed"])
         chosen = self._choose(values, labels, splits)
         pipeline = svm_classifier(**self.options, **chosen, splits=splits).fit(values, labels)
-        shares = np.bincount(labels, minlength=self.num_classes) / len(labels)
-        return FittedSVM(pipeline, self.num_classes, shares, chosen)
+        return FittedSVM(pipeline, self.num_classes, chosen)
 
     def _choose(
         self, values: npt.NDArray[Any], labels: npt.NDArray[np.int64], splits: Splits
@@ -283,8 +283,10 @@ def _pick_landmarks(landmarks: int | str | None, rows: int) -> int | None:
     return _LANDMARKS
 
 
-def _checked_grid(grid: Mapping[str, Sequence[Any]] | None) -> dict[str, list[Any]]:
-    tried = {name: list(values) for name, values in (_GRID if grid is None else grid).items()}
+def _checked_grid(grid: Mapping[str, Sequence[Any]] | None, width: int) -> dict[str, list[Any]]:
+    if grid is None:
+        grid = {"C": _PRICES, "gamma": [share / width for share in _WIDTHS]}
+    tried = {name: list(values) for name, values in grid.items()}
     for name, values in tried.items():
         check_choice(name, "grid", ("C", "gamma"))
         if not values:
