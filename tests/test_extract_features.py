@@ -254,6 +254,18 @@ def test_a_cache_spares_the_network_the_second_time(dataset: ISICDataset, tmp_pa
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["features.npz"]
 
 
+def test_another_last_layer_finds_the_cache(dataset: ISICDataset, tmp_path: Path) -> None:
+    cache = tmp_path / "features.npz"
+    extract_features(network(), dataset, cache=cache)
+    of_three_classes = nn.Sequential(*network()[:-1], nn.Linear(6, 3))
+    sizes = counted(of_three_classes)
+
+    features = extract_features(of_three_classes, dataset, cache=cache)
+
+    assert sizes == []
+    assert features.values.shape == (6, 6)
+
+
 def scaled(factor: float, image: Any) -> dict[str, Tensor]:
     return {"image": torch.from_numpy(image).permute(2, 0, 1) * factor}
 

@@ -123,17 +123,19 @@ def _digest(parts: Iterable[bytes | memoryview]) -> str:
 
 
 def _tensors(model: nn.Module) -> Iterable[bytes | memoryview]:
-    # Not the state dict, which leaves out buffers that are not persistent, such as a mean to take
-    # from each image
-    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+    # Without the last layer, which is drawn anew wherever a network gets other classes. Not the
+    # state dict, which leaves out buffers that are not persistent, such as a mean of images
+    before = Penultimate(model)
+    for name, tensor in chain(before.named_parameters(), before.named_buffers()):
         yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
         yield _bytes(tensor)
 
 
 def _layers(model: nn.Module) -> Iterable[bytes]:
+    before = Penultimate(model)
     yield type(model).__qualname__.encode()
-    yield _ADDRESS.sub("", repr(model)).encode()
-    yield Penultimate(model).layer.encode()
+    yield _ADDRESS.sub("", repr(before)).encode()
+    yield before.layer.encode()
 
 
 def _metadata(model: nn.Module, table: Any) -> Iterable[bytes]:

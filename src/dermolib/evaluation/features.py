@@ -86,12 +86,12 @@ def extract_features(
 
     With `cache` the features are kept in a file, which is written whole or not at all, and read
     from there the next time, without running the network. The file notes the weights, buffers and
-    layers of the network, the ids, the names, sizes and times of change of the image files, the
-    ``repr`` of the transform, eight of the images as the network sees them, `flips` and
-    `precision`. Where one of these differs, the features are computed anew, the log says why, and
-    the file is replaced. Where it cannot be written, the log says so too. A change that shows in
-    none of them is not seen, such as a transform that treats other images differently under the
-    same ``repr``. Labels and groups are always those of the dataset.
+    layers of the network up to its last linear layer, the ids, the names, sizes and times of change
+    of the image files, the ``repr`` of the transform, eight of the images as the network sees them,
+    `flips` and `precision`. Where one of these differs, the features are computed anew, the log
+    says why, and the file is replaced. Where it cannot be written, the log says so too. A change
+    that shows in none of them is not seen, such as a transform that treats other images differently
+    under the same ``repr``. Labels and groups are always those of the dataset.
 
     Args:
         model: Network that takes images (N, 3, H, W) and ends in a linear layer, such as those of
