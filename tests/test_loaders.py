@@ -320,3 +320,35 @@ def test_a_sample_that_cannot_take_its_seed_is_refused() -> None:
     )
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         SeededDataset([1, 2], draw_seeds=True)[0, 5]
+
+
+def test_a_row_that_is_drawn_again_in_an_epoch_is_drawn_anew() -> None:
+    sampler = EpochSampler(4, seed=3, sample_weights=[1, 0, 0, 1])
+
+    draws = list(sampler)
+
+    assert {row for row, _ in draws} <= {0, 3}
+    assert len({seed for _, seed in draws}) == 4
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_processes_share_the_weighted_draws_of_one(replicas: int) -> None:
+    odds = [1.0, 2.0, 3.0, 4.0, 5.0]
+    alone = list(EpochSampler(5, seed=1, sample_weights=odds))
+
+    shared = [
+        list(EpochSampler(5, seed=1, sample_weights=odds, num_replicas=replicas, rank=rank))
+        for rank in range(replicas)
+    ]
+
+    longest = max(map(len, shared))
+    together = [part[place] for place in range(longest) for part in shared]
+    assert together[:5] == alone
+    assert together[5:] == alone[: len(together) - 5]
+
+
+def test_unfit_sample_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`sample_weights` to be 3 weights of 0 or more, one for"):
+        EpochSampler(3, sample_weights=[1.0, -1.0, 2.0])
+    with pytest.raises(ValueError, match=r"None where `shuffle` is False, but got weights"):
+        EpochSampler(2, sample_weights=[1.0, 1.0], shuffle=False)

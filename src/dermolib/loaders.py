@@ -197,33 +197,44 @@ class EpochSampler(DistributedSampler[Any]):
         """Go through the rows of the epoch, and on to the next one."""
         return self._draws(*self.start())
 
-    def start(self) -> tuple[int, Indices]:
+    def start(self) -> tuple[Indices, npt.NDArray[np.int64]]:
         """Begin the next pass.
 
         Returns:
-            Number of its epoch, and the rows of this process in their order.
+            Rows of this process in their order, and the seed of what is drawn for each; a row that
+            comes twice has two seeds.
         """
-        epoch, rows = self.epoch, self.rows(self.epoch)[self._skip :]
-        self.set_epoch(epoch + 1)
-        return epoch, rows
+        order = self._order(self.epoch)
+        seeds = draw_seeds(self.seed, self.epoch, _told_apart(order, self._length))
+        mine = self._mine(len(order))
+        rows, seeds = order[mine][self._skip :], seeds[mine][self._skip :]
+        self.set_epoch(self.epoch + 1)
+        return rows, seeds
 
     def rows(self, epoch: int) -> Indices:
         """List the rows of an epoch of this process, in its order."""
+        order = self._order(epoch)
+        return order[self._mine(len(order))]
+
+    def _mine(self, count: int) -> Indices:
+        """List the places of this process among all."""
         replicas, rank = self._place()
+        padded = count + (-count % replicas if self.shuffle else 0)
+        return np.arange(rank, padded, replicas) % count
+
+    def _order(self, epoch: int) -> Indices:
+        """List the rows of an epoch of all processes."""
         if not self.shuffle:
-            return np.arange(rank, self._length, replicas)
+            return np.arange(self._length)
         generator = np.random.default_rng([self.seed, epoch])
         if self._odds is None:
-            order = generator.permutation(self._length)
-        else:
-            order = generator.choice(self._length, self._length, p=self._odds)
-        return np.resize(order, len(order) + -len(order) % replicas)[rank::replicas]
+            return generator.permutation(self._length)
+        return generator.choice(self._length, self._length, p=self._odds)
 
-    def _draws(self, epoch: int, rows: Indices) -> Iterator[Draw]:
+    def _draws(self, rows: Indices, seeds: npt.NDArray[np.int64]) -> Iterator[Draw]:
         for first in range(0, len(rows), _CHUNK):
-            some = rows[first : first + _CHUNK]
-            seeds = draw_seeds(self.seed, epoch, some)
-            yield from zip(some.tolist(), seeds.tolist(), strict=True)
+            some = slice(first, first + _CHUNK)
+            yield from zip(rows[some].tolist(), seeds[some].tolist(), strict=True)
 
     def _place(self) -> tuple[int, int]:
         """Find the number of processes and that of this one."""
@@ -275,6 +286,16 @@ class SeededDataset(Dataset[Any]):
             what = "a dataset of dictionaries, which can take a `draw_seed`"
             raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}"))
         return {**sample, "draw_seed": seed}
+
+
+def _told_apart(rows: Indices, length: int) -> Indices:
+    """Number rows so that the first time of each is the row, and no other time is like another."""
+    by_row = np.argsort(rows, kind="stable")
+    ordered = rows[by_row]
+    firsts = np.searchsorted(ordered, ordered)
+    times = np.empty(len(rows), np.int64)
+    times[by_row] = np.arange(len(rows)) - firsts
+    return rows + length * times
 
 
 def _odds(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dermolib._checks import check_number, expected
-from dermolib._seeding import draw_seeds
 from dermolib.loaders import EpochSampler, make_loader
 
 __all__ = ["ResidentLoader"]
@@ -123,8 +122,7 @@ class ResidentLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Go through the batches of the next epoch."""
-        epoch, rows = self.sampler.start()
-        seeds = draw_seeds(self.sampler.seed, epoch, rows)
+        rows, seeds = self.sampler.start()
         # Once for the epoch: a copy for each batch would make the device wait for the host
         there = torch.from_numpy(rows).to(self.device)
         seeds_there = torch.from_numpy(seeds).to(self.device)

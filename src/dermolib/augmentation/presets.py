@@ -160,6 +160,9 @@ class Preset:
         self.mean = checked_mean(mean)
         self.std = checked_std(std)
         self.min_kept = min_kept
+        # Asked for each sample that a loader makes, where building the steps would cost more than
+        # the draw
+        self._random = bool(self._steps(REFERENCE_SIZE))
         self.applied: tuple[str, ...] = ()
         self.kept: float | None = None
         self.attempts = 1
@@ -186,7 +189,7 @@ class Preset:
     @property
     def random(self) -> bool:
         """Whether two draws can differ."""
-        return bool(self._steps(REFERENCE_SIZE))
+        return self._random
 
     def set_random_seed(self, seed: int) -> None:
         """Start the stream of draws anew.

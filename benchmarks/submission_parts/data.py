@@ -1,0 +1,110 @@
+"""The challenge's images: rows, lesion-grouped folds, and what a network is given of them."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from dermolib.augmentation import preset
+from dermolib.datasets import ISICDataset, grouped_split
+
+__all__ = ["Challenge", "Softened", "lesion_free", "open_challenge", "transforms"]
+
+_FOLDS = 4
+_SPLIT_SEED = 0
+_HALF = (0.5, 0.5, 0.5)
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """Images of the training and of the test set that lie in a folder.
+
+    Attributes:
+        root: Folder.
+        train: Training images with labels.
+        test: Test images without.
+        folds: Rows of the training images, four parts that share no lesion.
+    """
+
+    root: Path
+    train: ISICDataset
+    test: ISICDataset
+    folds: list[npt.NDArray[np.intp]]
+
+    def part(self, split: str, transform: Any = None) -> ISICDataset:
+        """Open a set again with a transform."""
+        return _opened(self.root, split, transform)
+
+    def outside(self, fold: int) -> npt.NDArray[np.intp]:
+        """List the training rows that are not in a fold."""
+        return np.sort(np.concatenate([rows for k, rows in enumerate(self.folds) if k != fold]))
+
+
+def open_challenge(root: Path) -> Challenge:
+    """Open the images that are there, and deal the training images into folds by lesion."""
+    train = _opened(root, "train", None)
+    folds = list(grouped_split(train, folds=_FOLDS, seed=_SPLIT_SEED))
+    return Challenge(root, train, _opened(root, "test", None), folds)
+
+
+def transforms(image_size: int, *, half: bool) -> tuple[Any, Any]:
+    """Make the transforms of training and scoring.
+
+    Args:
+        image_size: Side of the result in px.
+        half: Whether pixels become (x - 0.5) / 0.5, as EfficientNet-Lite expects, instead of
+            losing ImageNet's mean and standard deviation.
+    """
+    numbers: dict[str, Any] = {"mean": _HALF, "std": _HALF} if half else {}
+    return (
+        preset("light", image_size=image_size, seed=0, **numbers),
+        preset("evaluation", image_size=image_size, **numbers),
+    )
+
+
+class Softened(Dataset[dict[str, Any]]):
+    """A set whose samples carry what a teacher says of them.
+
+    Args:
+        parts: Data sets, one after the other.
+        soft: Probabilities of all their rows (N, K), which also name the labels.
+    """
+
+    def __init__(self, parts: list[Any], soft: Probabilities) -> None:
+        """Count the rows."""
+        self.datasets = parts
+        self.labels = soft.argmax(axis=1).astype(np.int64)
+        self.ids = np.concatenate([np.asarray(part.ids) for part in parts])
+        self._soft = soft
+        self._starts = np.cumsum([0, *map(len, parts)])
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._soft)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """Return a sample with ``soft_label`` (K,)."""
+        part = int(np.searchsorted(self._starts, row, side="right")) - 1
+        sample = dict(self.datasets[part][row - int(self._starts[part])])
+        return {**sample, "label": int(self.labels[row]), "soft_label": self._soft[row]}
+
+
+def lesion_free(challenge: Challenge) -> npt.NDArray[np.bool_]:
+    """Tell the test images whose lesion is in no training image."""
+    seen = {lesion for lesion in challenge.train.table["lesion"] if lesion}
+    return np.array([lesion not in seen for lesion in challenge.test.table["lesion"]])
+
+
+def _opened(root: Path, split: Any, transform: Any) -> ISICDataset:
+    with warnings.catch_warnings():
+        # The folder may hold a part of the challenge's images, and the tables list all
+        warnings.filterwarnings("ignore", message=".*", category=UserWarning)
+        return ISICDataset.from_challenge(
+            root, split=split, transform=transform, missing="drop", metadata=True
+        )

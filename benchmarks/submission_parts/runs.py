@@ -1,0 +1,130 @@
+"""Training runs, each in a folder of its own, which go on where they were cut off."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from dermolib.images import whole_file
+from dermolib.training import Trainer
+from submission_parts.data import Challenge, Softened, transforms
+from submission_parts.networks import Plan
+from submission_parts.views import Symmetries
+
+__all__ = ["POWER", "known", "sharpened", "student", "trained"]
+
+POWER = 0.5
+"""Power of the class sizes by which a teacher's probabilities are divided before they teach."""
+
+_STEPS = 200
+
+Probabilities = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.intp]
+
+
+def trained(
+    challenge: Challenge, model: nn.Module, plan: Plan, folder: Path, *, fold: int | None, seed: int
+) -> dict[str, Probabilities]:
+    """Train a network on labels, without a fold, and predict all images that are there.
+
+    Nothing is chosen by the fold: the last weights count.
+
+    Args:
+        challenge: Images.
+        model: Network; trained in place.
+        plan: How.
+        folder: Folder of the run; a finished one is read.
+        fold: Fold to leave out, or None to train on all.
+        seed: Seed.
+
+    Returns:
+        Probabilities of the ``train`` and ``test`` images, on average over eight symmetries.
+    """
+    if (done := known(folder)) is not None:
+        return done
+    train = challenge.part("train", transforms(plan.image_size, half=plan.half)[0])
+    if fold is not None:
+        train = train.subset(challenge.outside(fold))
+    _fit(model, train, plan, folder, seed=seed)
+    return _predicted(challenge, model, plan, folder)
+
+
+def student(
+    challenge: Challenge,
+    model: nn.Module,
+    plan: Plan,
+    folder: Path,
+    *,
+    teacher: dict[str, Probabilities],
+    fold: int | None,
+    seed: int,
+) -> dict[str, Probabilities]:
+    """Train a network on what a teacher says, of the test images and of a fold left out too.
+
+    Labelled images have the mean of their label and of what the teacher says as their target.
+
+    Args:
+        challenge: Images.
+        model: Network; trained in place.
+        plan: How.
+        folder: Folder of the run; a finished one is read.
+        teacher: Probabilities of the ``train`` and ``test`` images by a teacher that has not seen
+            the labels of the fold either.
+        fold: Fold whose labels are not used, or None to use all.
+        seed: Seed.
+
+    Returns:
+        Probabilities as `trained` has them.
+    """
+    if (done := known(folder)) is not None:
+        return done
+    soft = sharpened(challenge, teacher)
+    rows = np.arange(len(challenge.train)) if fold is None else challenge.outside(fold)
+    soft["train"][rows] = (soft["train"][rows] + np.eye(8)[challenge.train.labels[rows]]) / 2
+    transform = transforms(plan.image_size, half=plan.half)[0]
+    parts = [challenge.part(split, transform) for split in ("train", "test")]
+    data = Softened(parts, np.concatenate([soft["train"], soft["test"]]).astype(np.float32))
+    _fit(model, data, plan, folder, seed=seed)
+    return _predicted(challenge, model, plan, folder)
+
+
+def sharpened(
+    challenge: Challenge, teacher: dict[str, Probabilities]
+) -> dict[str, npt.NDArray[np.floating]]:
+    """Divide a teacher's probabilities by the class sizes to the power `POWER`."""
+    counts = np.asarray(challenge.train.class_counts())
+    shares = counts / counts.sum()
+    divided = {split: values / shares**POWER for split, values in teacher.items()}
+    return {split: values / values.sum(1, keepdims=True) for split, values in divided.items()}
+
+
+def known(folder: Path) -> dict[str, Probabilities] | None:
+    """Read the predictions of a finished run."""
+    path = folder / "predictions.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as stored:
+        return {name: stored[name] for name in ("train", "test")}
+
+
+def _fit(model: nn.Module, data: Any, plan: Plan, folder: Path, *, seed: int) -> None:
+    trainer = Trainer(
+        model, epochs=plan.epochs, output=folder, seed=seed, save_every=_STEPS, **plan.options
+    )
+    trainer.fit(data)
+
+
+def _predicted(
+    challenge: Challenge, model: nn.Module, plan: Plan, folder: Path
+) -> dict[str, Probabilities]:
+    scoring = Trainer(Symmetries(model.eval()), batch_size=64)
+    evaluation = transforms(plan.image_size, half=plan.half)[1]
+    found = {
+        split: scoring.predict(challenge.part(split, evaluation)).numpy()
+        for split in ("train", "test")
+    }
+    with whole_file(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, **found)
+    return found

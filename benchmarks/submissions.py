@@ -1,0 +1,182 @@
+"""Submissions to the challenge, trained on the images at hand, each with its estimate.
+
+    python benchmarks/submissions.py --data DIR --work DIR
+    python benchmarks/submissions.py --data DIR --work DIR --only member-2
+
+Four members, EfficientNet-Lite0 from ImageNet with age, sex and site, each trained without one of
+four lesion-grouped folds, predict the fold that they have not seen: from these predictions come the
+decision rule and the estimates. `best.csv` is their mean, `single.csv` one network of the same kind
+that learned from them, and `alexnet.csv` an AlexNet from random weights that learned from them. Both
+students also see the test images, without labels but with what the members say of them; the
+estimate of the AlexNet is made in the same way, with a fold in the place of the test images.
+
+Each run goes on where it was cut off, and parts may run at the same time (`--only`).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dermolib.images import whole_file
+from dermolib.reporting import write_submission
+from hair_parts.images import default_data
+from submission_parts.data import Challenge, open_challenge
+from submission_parts.decision import best_power, crossfitted, decide, interval, weighted
+from submission_parts.networks import Plan, alexnet, lite
+from submission_parts.runs import known, student, trained
+
+_LITE_LAYERS = ("conv_stem", "bn1", "blocks.0", "blocks.1")
+_LITE = Plan(
+    image_size=160,
+    half=True,
+    epochs=8,
+    options={
+        "batch_size": 32,
+        "learning_rate": 1.5e-3,
+        "weight_decay": 0.02,
+        "sampler": 0.7,
+        "class_weights": None,
+        "label_smoothing": 0.05,
+        "freeze": [f"backbone.model.{name}" for name in _LITE_LAYERS],
+    },
+)
+_ALEXNET = Plan(
+    image_size=128,
+    half=False,
+    epochs=30,
+    options={
+        "batch_size": 64,
+        "learning_rate": 4e-4,
+        "weight_decay": 0.05,
+        "sampler": 0.7,
+        "class_weights": None,
+    },
+)
+_RESULTS = Path(__file__).parent / "results"
+
+
+def _member(challenge: Challenge, work: Path, fold: int) -> None:
+    trained(challenge, lite(0), _LITE, work / f"member-{fold}", fold=fold, seed=fold)
+
+
+def _single(challenge: Challenge, work: Path) -> None:
+    teacher = _mean(_members(challenge, work))
+    student(challenge, lite(0), _LITE, work / "single", teacher=teacher, fold=None, seed=10)
+
+
+def _alexnet(challenge: Challenge, work: Path, fold: int | None) -> None:
+    name = "alexnet" if fold is None else f"alexnet-{fold}"
+    if fold is None:
+        teacher = _mean(_members(challenge, work))
+    else:
+        teacher = _known(work / f"member-{fold}")
+    student(challenge, alexnet(), _ALEXNET, work / name, teacher=teacher, fold=fold, seed=20)
+
+
+def _parts(challenge: Challenge) -> dict[str, Callable[[Challenge, Path], None]]:
+    """Name the runs, in an order in which each finds what it learns from."""
+    parts: dict[str, Callable[[Challenge, Path], None]] = {}
+    for fold in range(len(challenge.folds)):
+        parts[f"member-{fold}"] = lambda c, work, fold=fold: _member(c, work, fold)
+    parts["alexnet-0"] = lambda c, work: _alexnet(c, work, 0)
+    parts["alexnet"] = lambda c, work: _alexnet(c, work, None)
+    parts["single"] = _single
+    return parts
+
+
+def _known(folder: Path) -> dict[str, Any]:
+    found = known(folder)
+    if found is None:
+        raise SystemExit(f"{folder} holds no finished run: leave out --only, or run it first.")
+    return found
+
+
+def _members(challenge: Challenge, work: Path) -> list[dict[str, Any]]:
+    return [_known(work / f"member-{fold}") for fold in range(len(challenge.folds))]
+
+
+def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {split: np.mean([one[split] for one in found], axis=0) for split in ("train", "test")}
+
+
+def _estimates(challenge: Challenge, work: Path) -> dict[str, Any]:
+    """Score what was predicted of folds that were not seen."""
+    members = _members(challenge, work)
+    target, counts = challenge.train.labels, np.asarray(challenge.train.class_counts())
+    unseen = np.zeros((len(target), 8), np.float32)
+    for rows, one in zip(challenge.folds, members, strict=True):
+        unseen[rows] = one["train"][rows]
+    lesions = np.asarray(challenge.train.groups)
+    alone = known(work / "alexnet-0")
+    rows = challenge.folds[0]
+    rules = {
+        "member, argmax": unseen.argmax(axis=1),
+        "member, rule chosen on the other folds": crossfitted(
+            unseen, target, counts, challenge.folds
+        ),
+    }
+    found = {name: _scored(preds, target, lesions) for name, preds in rules.items()}
+    if alone is not None:
+        preds = alone["train"][rows].argmax(axis=1)
+        found["alexnet, fold 0"] = _scored(preds, target[rows], lesions[rows])
+    return {"power": best_power(unseen, target, counts), "estimates": found}
+
+
+def _scored(preds: Any, target: Any, lesions: Any) -> dict[str, Any]:
+    low, high = interval(preds, target, lesions)
+    return {"score": weighted(preds, target), "low": low, "high": high, "n": len(target)}
+
+
+def _write(challenge: Challenge, work: Path, results: Path) -> None:
+    judged = _estimates(challenge, work)
+    counts = np.asarray(challenge.train.class_counts())
+    ids = list(challenge.test.ids)
+    mean = _mean(_members(challenge, work))["test"]
+    answers = {"best": decide(mean, counts, judged["power"])}
+    for name in ("single", "alexnet"):
+        if (found := known(work / name)) is not None:
+            answers[name] = found["test"].argmax(axis=1)
+    for name, preds in answers.items():
+        write_submission(results / f"{name}.csv", ids, preds, expected_ids=ids)
+    judged["class counts"] = {
+        name: np.bincount(preds, minlength=8).tolist() for name, preds in answers.items()
+    }
+    with whole_file(results / "submissions.json") as temporary:
+        temporary.write_text(json.dumps(judged, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(judged, indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the parts that are not finished, and write the submissions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Plain)
+    parser.add_argument("--data", type=Path, default=None, help="folder of the real data")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the runs")
+    parser.add_argument("--results", type=Path, default=_RESULTS, help="folder for the submissions")
+    parser.add_argument("--only", help="one part alone, such as member-0; writes no submission")
+    parser.add_argument("--threads", type=int, default=None, help="threads of the CPU")
+    options = parser.parse_args(arguments)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    challenge = open_challenge((options.data or default_data()) / "isic_challenge")
+    parts = _parts(challenge)
+    if options.only is not None and options.only not in parts:
+        parser.error(f"--only takes one of {', '.join(parts)}")
+    for name, run in parts.items():
+        if options.only in (None, name):
+            start = time.perf_counter()
+            run(challenge, options.work)
+            print(f"{name}: {(time.perf_counter() - start) / 60:.1f} min")
+    if options.only is None:
+        _write(challenge, options.work, options.results)
+
+
+_Plain = argparse.RawDescriptionHelpFormatter
+
+if __name__ == "__main__":
+    main()
