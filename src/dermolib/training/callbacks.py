@@ -93,7 +93,7 @@ class KeepRows(lightning.Callback):
         """Make the row of the epoch; validation has come before."""
         trained = pl_module.epoch_numbers()
         pl_module.clear_epoch()
-        pl_module.log_dict(trained)
+        pl_module.log_dict(trained, sync_dist=True)  # which leaves what is alike as it is
         row: dict[str, float] = {
             "epoch": trainer.current_epoch + 1,
             "learning_rate": max(

@@ -1,6 +1,7 @@
 """Lightning, set up for one run and kept from talking about itself."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ __all__ = [
     "PRECISIONS",
     "Place",
     "check_device",
+    "check_launch",
     "make_engine",
     "pick_precision",
     "quiet",
@@ -139,6 +141,24 @@ class Place:
             isinstance(self.devices, list) and len(self.devices) == 1
         )
         return one and self.num_nodes == 1 and self.strategy == "auto"
+
+
+def check_launch(place: Place) -> None:
+    """Refuse processes that were started to train together and would each train alone.
+
+    Args:
+        place: Where it computes.
+
+    Raises:
+        ValueError: `torchrun` has started several processes, and this one is to be the only one.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if not (place.single and started > 1 and torch.distributed.is_torchelastic_launched()):
+        return
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", started))
+    what = f"{here}, as many processes as `torchrun` has started on this machine"
+    remedy = f"Pass `devices={here}, num_nodes={started // here}, strategy='ddp'`."
+    raise ValueError(expected("devices", what, place.devices, remedy))
 
 
 def make_engine(

@@ -9,6 +9,7 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._checks import expected
@@ -66,6 +67,8 @@ class ClassifierModule(lightning.LightningModule):
         )
         self.weighted_accuracy = WeightedAccuracy(num_classes)
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        # Lightning's own mean over processes divides by a rounded number of images
+        self.validation_loss = MeanMetric()
         self.kept: Path | None = None  # where the last state of the run lies
         self._seed = seed
         self._memory = torch.channels_last if channels_last else torch.contiguous_format
@@ -146,13 +149,14 @@ class ClassifierModule(lightning.LightningModule):
         self._check_finite("logits", logits)
         self.weighted_accuracy.update(logits, label)
         self.accuracy.update(logits, label)
+        size = len(logits)
+        self.validation_loss.update(nn.functional.cross_entropy(logits, label), size)
         numbers: dict[str, Any] = {
-            "validation_loss": nn.functional.cross_entropy(logits, label),
+            "validation_loss": self.validation_loss,
             "validation_weighted_accuracy": self.weighted_accuracy,
             "validation_accuracy": self.accuracy,
         }
-        size = len(logits)
-        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=size)
         self.log("validation_n", float(size), on_epoch=True, reduce_fx="sum", sync_dist=True)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature

@@ -17,7 +17,7 @@ from dermolib._runs import TEMPORARY, explained
 from dermolib._seeding import seed_transforms
 from dermolib.training.callbacks import Average, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
-from dermolib.training.engine import Place, make_engine, quiet
+from dermolib.training.engine import Place, check_launch, make_engine, quiet
 from dermolib.training.loaders import resumable
 from dermolib.training.module import ClassifierModule
 from dermolib.training.optimizers import frozen
@@ -59,6 +59,7 @@ def train(
     Returns:
         A row for each epoch.
     """
+    check_launch(place)
     loader = resumable(loader)
     recipe = module.recipe
     with ExitStack() as stack:
@@ -108,8 +109,10 @@ def score(module: ClassifierModule, loader: Any, *, place: Place, progress: bool
 def predict(module: ClassifierModule, loader: Any, *, place: Place, progress: bool) -> Tensor:
     """Compute probabilities; see `Trainer.predict`. Several processes share the rows in turn."""
     engine = make_engine(place, epochs=1, progress=progress, callbacks=[])
-    batches = engine.predict(module, loader) or []
-    own = torch.cat([torch.as_tensor(batch) for batch in batches])
+    # Where there are fewer rows than processes
+    module.allow_zero_length_dataloader_with_multiple_devices = True
+    batches: Any = engine.predict(module, loader) or []
+    own = torch.cat([torch.empty(0, module.num_classes), *batches])
     if engine.world_size == 1:
         return own
     parts: list[Any] = [None] * engine.world_size
