@@ -62,8 +62,11 @@ class Features:
             Features of these rows.
         """
         rows: Indices = np.asarray(indices, np.intp)
-        columns: list[Any] = [self.values, self.ids, self.labels, self.groups]
-        return Features(*(None if column is None else column[rows] for column in columns))
+        others: list[Any] = [
+            None if column is None else column[rows]
+            for column in (self.ids, self.labels, self.groups)
+        ]
+        return Features(self.values[rows], *others)
 
 
 def extract_features(

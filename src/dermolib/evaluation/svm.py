@@ -184,7 +184,8 @@ class FittedSVM:
         machines = [last] if calibrated is None else [part.estimator for part in calibrated]
         margins = np.sum([self._margins(machine, values) for machine in machines], axis=0)
         known: npt.NDArray[np.int64] = self.pipeline.classes_
-        return known[margins[:, known].argmax(axis=1)]
+        decided: npt.NDArray[np.int64] = known[margins[:, known].argmax(axis=1)]
+        return decided
 
     def _margins(self, machine: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         found = machine.decision_function(values)
