@@ -66,23 +66,22 @@ class Balance:
         weights = given if given is None or isinstance(given, str) else np.asarray(given).tolist()
         return {"class_weights": weights, "sampler": self.sampler}
 
-    def check(self, train: Any) -> None:
-        """Look at the labels of a training set, where it tells them, before the first epoch.
+    def check(self, train: Any, validation: Any) -> None:
+        """Look at the labels of both sets, where they tell them, before the first epoch.
 
         Args:
             train: Training set.
+            validation: Validation set, or None.
 
         Raises:
             ValueError: A label is no class.
         """
-        labels = labels_of(train)
-        if labels is None or not len(labels):
-            return
         count = len(self.class_names)
-        if int(labels.min()) < 0 or int(labels.max()) >= count:
-            what = f"classes (N,) in 0..{count - 1}"
-            remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-            raise ValueError(expected("label", what, listed(np.unique(labels)), remedy))
+        for data in (train, validation):
+            _check_range(labels_of(data), count)
+        labels = labels_of(train)
+        if labels is None:
+            return
         counts = np.bincount(labels, minlength=count)
         absent = [name for name, n in zip(self.class_names, counts, strict=True) if not n]
         if absent:
@@ -132,6 +131,14 @@ class Balance:
             raise ValueError(_untold(train, "a balanced sampler", remedy))
         power = 1.0 if isinstance(self.sampler, str) else float(self.sampler)
         return sample_weights(labels, power=power)
+
+
+def _check_range(labels: Any, count: int) -> None:
+    if labels is None or (int(labels.min()) >= 0 and int(labels.max()) < count):
+        return
+    what = f"classes (N,) in 0..{count - 1}"
+    remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
+    raise ValueError(expected("label", what, listed(np.unique(labels)), remedy))
 
 
 def _untold(train: Any, purpose: str, instead: str) -> str:

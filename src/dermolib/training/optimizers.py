@@ -32,9 +32,10 @@ def frozen(model: nn.Module, beginnings: Sequence[str]) -> Iterator[None]:
         for name, parameter in named
         if parameter.requires_grad and any(_begins(name, given) for given in beginnings)
     ]
-    if len(held) == sum(parameter.requires_grad for _, parameter in named):
+    if held and len(held) == sum(parameter.requires_grad for _, parameter in named):
         what = "some parameters left to learn"
         raise ValueError(expected("freeze", what, f"all {len(held)} of them frozen"))
+    modes = [(module, module.training) for module in frozen_modules(model, beginnings)]
     for parameter in held:
         parameter.requires_grad_(False)
     try:
@@ -42,6 +43,8 @@ def frozen(model: nn.Module, beginnings: Sequence[str]) -> Iterator[None]:
     finally:
         for parameter in held:
             parameter.requires_grad_(True)
+        for module, mode in modes:
+            module.training = mode
 
 
 def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Module]:
@@ -56,8 +59,8 @@ def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Modul
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     """Group the parameters that learn by learning rate and weight decay.
 
-    Vectors (biases, and the scales of normalisation) decay under no recipe. Layers of a
-    `layer_decay` are those by which timm orders the network.
+    Vectors (biases, and the scales of normalisation) decay under no recipe. The layers of
+    `layer_decay` are those by which timm orders its networks; else each with a matrix is one.
 
     Args:
         model: Model.
@@ -118,11 +121,13 @@ def make_schedule(
     if recipe.schedule == "constant" and recipe.rise == 0:
         return None
     if recipe.schedule == "onecycle":
+        # torch divides by the length of the rise, counted from the first step to the highest
+        flat = recipe.rise * steps == 1
         return torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],
             total_steps=steps,
-            pct_start=recipe.rise,
+            pct_start=recipe.rise * (1 - 1e-6) if flat else recipe.rise,
             cycle_momentum=False,
         )
     rising = math.ceil(recipe.rise * steps)
@@ -160,8 +165,24 @@ def _factor(name: str, rates: Mapping[str, float]) -> float:
 def _layer_scales(model: nn.Module, decay: float) -> dict[int, float]:
     if decay == 1:
         return {}
+    ordered = next((part for part in model.modules() if hasattr(part, "group_matcher")), None)
+    if ordered is None:
+        depths = _depths(model)
+        return {key: decay ** (max(depths.values()) - depth) for key, depth in depths.items()}
     # Seconds to import, and needed for this option alone
     from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]  # it is public, and not marked so
 
-    groups = param_groups_layer_decay(model, layer_decay=decay)
+    groups = param_groups_layer_decay(ordered, layer_decay=decay)
     return {id(p): float(group["lr_scale"]) for group in groups for p in group["params"]}
+
+
+def _depths(model: nn.Module) -> dict[int, int]:
+    """Count the layers before each parameter; normalisation belongs to the layer before it."""
+    depths: dict[int, int] = {}
+    depth, layer = 0, ""
+    for name, parameter in model.named_parameters():
+        owner = name.rpartition(".")[0]
+        if parameter.ndim > 1 and owner != layer:
+            depth, layer = depth + 1, owner
+        depths[id(parameter)] = depth
+    return depths

@@ -190,6 +190,7 @@ def _start(path: Path, facts: dict[str, Any], *, resume: bool) -> Path | None:
 
 
 def _fit(engine: Any, module: Any, loader: Any, validation: Any, start: Path | None) -> None:
+    module.train()  # a model that was used in between is in evaluation mode
     heard = signal.getsignal(signal.SIGINT)
     try:
         engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)

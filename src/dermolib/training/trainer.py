@@ -234,7 +234,7 @@ class Trainer:
         scored = None
         if validation is not None:
             scored = self._loader(validation, "validation", shuffle=False)
-        self._balance.check(train)
+        self._balance.check(train, validation)
         facts = {
             "class_names": list(self.class_names),
             "config": {**self._config(), "training set": training_set(train)},
