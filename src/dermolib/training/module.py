@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -69,6 +70,7 @@ class ClassifierModule(lightning.LightningModule):
         self.accuracy = MulticlassAccuracy(num_classes, average="micro")
         # Lightning's own mean over processes divides by a rounded number of images
         self.validation_loss = MeanMetric()
+        self.stops = True  # whether a number that is none ends the run
         self.kept: Path | None = None  # where the last state of the run lies
         self._seed = seed
         self._memory = torch.channels_last if channels_last else torch.contiguous_format
@@ -170,7 +172,9 @@ class ClassifierModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser and, unless it is constant, the schedule."""
-        optimizer = make_optimizer(self.model, self.recipe)
+        whole = isinstance(self.trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        fused = whole and str(self.trainer.precision) != "16-mixed"
+        optimizer = make_optimizer(self.model, self.recipe, fused=fused)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = make_schedule(optimizer, self.recipe, steps)
         if schedule is None:
@@ -179,6 +183,22 @@ class ClassifierModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients; Lightning refuses to with one kernel, even where nothing is scaled."""
+        if gradient_clip_val is not None and optimizer.defaults["fused"]:
+            nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
+        else:
+            self.clip_gradients(
+                optimizer,
+                gradient_clip_val=gradient_clip_val,
+                gradient_clip_algorithm=gradient_clip_algorithm,
+            )
 
     def _labelled(self, batch: Any, *, metadata: bool = False) -> tuple[Batch, Tensor]:
         """Look at a batch; on a GPU at the first alone, since each look waits for the device."""
@@ -206,7 +226,7 @@ class ClassifierModule(lightning.LightningModule):
         return [float(value) for value in everywhere]
 
     def _check_finite(self, name: str, values: Tensor) -> None:
-        if not bool(torch.isfinite(values).all()):
+        if self.stops and not bool(torch.isfinite(values).all()):
             remedy = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
             if self.kept is not None:
                 remedy += f" The state before is kept in {self.kept}."
