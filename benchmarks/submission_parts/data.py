@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from dermolib.augmentation import preset
 from dermolib.datasets import ISICDataset, grouped_split
 
-__all__ = ["Challenge", "Softened", "lesion_free", "open_challenge", "transforms"]
+__all__ = ["Challenge", "Softened", "open_challenge", "transforms"]
 
 _FOLDS = 4
 _SPLIT_SEED = 0
@@ -95,16 +95,10 @@ class Softened(Dataset[dict[str, Any]]):
         return {**sample, "label": int(self.labels[row]), "soft_label": self._soft[row]}
 
 
-def lesion_free(challenge: Challenge) -> npt.NDArray[np.bool_]:
-    """Tell the test images whose lesion is in no training image."""
-    seen = {lesion for lesion in challenge.train.table["lesion"] if lesion}
-    return np.array([lesion not in seen for lesion in challenge.test.table["lesion"]])
-
-
 def _opened(root: Path, split: Any, transform: Any) -> ISICDataset:
     with warnings.catch_warnings():
         # The folder may hold a part of the challenge's images, and the tables list all
-        warnings.filterwarnings("ignore", message=".*", category=UserWarning)
+        warnings.simplefilter("ignore", UserWarning)
         return ISICDataset.from_challenge(
             root, split=split, transform=transform, missing="drop", metadata=True
         )

@@ -96,7 +96,9 @@ def quicken(model: nn.Module) -> nn.Module:
         The network.
     """
     for module in model.modules():
-        if type(module).__name__ not in {"Conv2d", "Conv2dSame"} or not isinstance(module, nn.Conv2d):
+        if type(module).__name__ not in {"Conv2d", "Conv2dSame"} or not isinstance(
+            module, nn.Conv2d
+        ):
             continue
         depthwise = module.groups == module.in_channels == module.out_channels > 1
         if depthwise and module.bias is None and module.dilation == (1, 1):

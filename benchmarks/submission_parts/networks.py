@@ -19,7 +19,7 @@ class Plan:
     Attributes:
         image_size: Side of its images in px.
         half: Whether pixels become (x - 0.5) / 0.5.
-        epochs: Epochs of as many draws as there are rows.
+        epochs: Epochs; each draws as many images as there are rows.
         options: Options of the Trainer.
     """
 
