@@ -352,3 +352,61 @@ def test_unfit_sample_weights_are_refused() -> None:
         EpochSampler(3, sample_weights=[1.0, -1.0, 2.0])
     with pytest.raises(ValueError, match=r"None where `shuffle` is False, but got weights"):
         EpochSampler(2, sample_weights=[1.0, 1.0], shuffle=False)
+
+
+weights = st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any)
+
+
+@given(weights=weights, seed=st.integers(0, 99), replicas=st.integers(1, 4))
+def test_processes_share_the_rows_that_are_drawn_by_weight(
+    weights: list[int], seed: int, replicas: int
+) -> None:
+    options: dict[str, Any] = {"seed": seed, "sample_weights": weights}
+    alone = EpochSampler(len(weights), **options)
+
+    parts = [
+        EpochSampler(len(weights), num_replicas=replicas, rank=rank, **options).rows(3)
+        for rank in range(replicas)
+    ]
+
+    rows = alone.rows(3)
+    assert len(alone) == len(rows) == len(weights)
+    assert [parts[n % replicas][n // replicas] for n in range(len(rows))] == rows.tolist()
+    assert all(weights[row] for row in rows)
+
+
+def test_rows_are_drawn_by_their_weight_and_anew_in_each_epoch() -> None:
+    sampler = EpochSampler(1000, sample_weights=np.arange(1000))
+
+    first, second = sampler.rows(0), sampler.rows(1)
+
+    assert len(np.unique(first)) < 700
+    assert first.mean() == pytest.approx(2000 / 3, abs=40)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, EpochSampler(1000, sample_weights=np.arange(1000)).rows(0))
+
+
+def test_weighted_rows_are_taken_up_again_within_an_epoch() -> None:
+    options: dict[str, Any] = {"shuffle": True, "sample_weights": [1, 2, 3, 4] * 3}
+    whole = make_loader(list(range(12)), batch_size=4, **options)
+    batches = [batch.tolist() for _ in range(2) for batch in whole]
+
+    loader = make_loader(list(range(12)), batch_size=4, **options)
+    loader.sampler.set_epoch(1, skip=4)  # type: ignore[attr-defined]  # of an EpochSampler
+
+    assert [batch.tolist() for batch in loader] == batches[4:]
+
+
+@pytest.mark.parametrize(
+    ("given_weights", "shuffle", "sentence"),
+    [
+        ([1, 2], True, "not all 0, but got an array of shape (2,)."),
+        ([1, -1, 1], True, "`sample_weights` to be 3 weights of 0 or more, one for each row, not"),
+        ([0, 0, 0], True, "one for each row, not all 0, but got other values."),
+        ([1, np.nan, 1], True, "one for each row, not all 0, but got other values."),
+        ([1, 1, 1], False, "None where `shuffle` is False, but got weights. Rows that are drawn"),
+    ],
+)
+def test_unfit_weights_are_refused(given_weights: Any, shuffle: bool, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        make_loader([1, 2, 3], sample_weights=given_weights, shuffle=shuffle)

@@ -202,3 +202,21 @@ def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
         assert other["image"].is_cuda
         assert torch.equal(batch["image"], other["image"].cpu())
         assert torch.equal(batch["draw_seed"], other["draw_seed"].cpu())
+
+
+def test_rows_drawn_by_weight_are_those_of_a_loader() -> None:
+    options: dict[str, Any] = {"batch_size": 4, "seed": 3, "shuffle": True}
+    options["sample_weights"] = np.arange(12)
+    loader = make_loader(samples(12), **options)
+
+    resident = ResidentLoader(samples(12), device="cpu", **options)
+
+    for _ in range(2):
+        for batch, loaded in zip(resident, loader, strict=True):
+            assert batch["id"] == loaded["id"]
+            assert torch.equal(batch["image"], loaded["image"].permute(0, 3, 1, 2))
+
+
+def test_weights_without_shuffling_are_refused() -> None:
+    with pytest.raises(ValueError, match="`sample_weights` to be None where `shuffle` is False"):
+        ResidentLoader(samples(3), device="cpu", sample_weights=[1, 1, 1])

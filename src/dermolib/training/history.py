@@ -1,11 +1,11 @@
-"""What a training run measured, epoch by epoch."""
+"""What a training run measured."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-__all__ = ["History"]
+__all__ = ["History", "LearningRates"]
 
 
 @dataclass
@@ -41,3 +41,18 @@ class History:
     def __iter__(self) -> Iterator[dict[str, float]]:
         """Go through the rows."""
         return iter(self.rows)
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """What `Trainer.find_learning_rate` has seen.
+
+    Attributes:
+        rates: Learning rates that were tried (S,), rising.
+        losses: Running mean of the loss at each (S,); both end where the loss explodes.
+        suggestion: Rate at which the loss falls fastest, or None where it falls nowhere.
+    """
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestion: float | None

@@ -20,7 +20,6 @@ def configuration(
     balance: Balance,
     place: Place,
     options: RunOptions,
-    batch_size: int,
 ) -> dict[str, Any]:
     """Describe what decides, besides the images, how a run ends.
 
@@ -30,7 +29,6 @@ def configuration(
         balance: What is done about classes of different size.
         place: Where it computes.
         options: Options of the run.
-        batch_size: Images in a batch.
 
     Returns:
         Plain values by name.
@@ -42,7 +40,7 @@ def configuration(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": options.epochs,
         "early_stopping": options.early_stopping,
-        "batch_size": batch_size,
+        "batch_size": options.batch_size,
         "devices": [str(place.devices), place.num_nodes, str(place.strategy)],
         "precision": place.precision,
         "seed": options.seed,

@@ -9,15 +9,16 @@ from torch.utils.data import DataLoader, RandomSampler, Subset
 
 from dermolib._checks import expected
 from dermolib.loaders import EpochSampler, SeededDataset, make_loader
+from dermolib.training.recipe import RunOptions
 
 __all__ = [
     "EpochLoader",
     "as_loader",
     "attribute_of",
     "check_labels",
+    "check_order",
     "labels_of",
     "resumable",
-    "shuffles",
 ]
 
 
@@ -63,25 +64,21 @@ class EpochLoader:
 def as_loader(
     data: Any,
     name: str,
+    options: RunOptions,
     *,
-    batch_size: int,
-    workers: int,
-    seed: int,
     shuffle: bool,
     pin: bool,
-    sample_weights: Any = None,
+    odds: Any = None,
 ) -> Any:
     """Put a dataset into batches; what is a loader already is returned as it is.
 
     Args:
         data: Map-style dataset; or a loader: anything with a length that gives batches.
         name: Name of the argument, for errors.
-        batch_size: Images in a batch.
-        workers: Processes that load images.
-        seed: Seed of the order and of the draws.
+        options: Images in a batch, processes that load them, and the seed of order and draws.
         shuffle: Whether each epoch has an order of its own.
         pin: Whether batches go to page-locked memory, from where a GPU copies them faster.
-        sample_weights: How likely each row of a dataset is to be drawn (N,), or None.
+        odds: How likely each row of a dataset is to be drawn (N,), or None.
 
     Returns:
         Loader.
@@ -96,18 +93,18 @@ def as_loader(
     if not len(data):
         raise ValueError(expected(name, "a set with at least one image", "an empty one"))
     if isinstance(data, DataLoader) or not hasattr(data, "__getitem__"):
-        if sample_weights is not None:
+        if odds is not None:
             what = "a dataset where `sampler` is given"
             remedy = "A loader draws by itself: see `sample_weights` of `make_loader`."
             raise TypeError(expected(name, what, "a loader", remedy))
         return data
     return make_loader(
         data,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        seed=options.seed,
         shuffle=shuffle,
-        sample_weights=sample_weights,
+        sample_weights=odds,
         pin_memory=pin,
     )
 
@@ -121,10 +118,19 @@ def resumable(loader: Any) -> Any:
     return loader
 
 
-def shuffles(loader: Any) -> bool:
-    """Tell whether a loader gives its rows in another order than that of its dataset."""
+def check_order(loader: Any) -> None:
+    """Refuse a loader that gives its rows in another order than that of its dataset.
+
+    Args:
+        loader: Loader for predictions.
+
+    Raises:
+        ValueError: It shuffles.
+    """
     sampler = getattr(loader, "sampler", None)
-    return isinstance(sampler, RandomSampler) or getattr(sampler, "shuffle", False)
+    if isinstance(sampler, RandomSampler) or getattr(sampler, "shuffle", False):
+        remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
+        raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
 
 
 def check_labels(data: Any) -> None:

@@ -86,6 +86,13 @@ class Recipe:
         _check_names(self.freeze)
         _check_rates(self.layer_rates)
 
+    @classmethod
+    def plain_sgd(cls, learning_rate: float) -> "Recipe":
+        """Return a recipe of nothing but steps of gradient descent with momentum."""
+        return cls(
+            learning_rate=learning_rate, optimizer="sgd", schedule="constant", weight_decay=0.0
+        )
+
     @property
     def rise(self) -> float:
         """Share of the steps in which the rate rises: `warmup`, or what the schedule has."""
@@ -102,6 +109,8 @@ class RunOptions:
 
     Attributes:
         epochs: Epochs.
+        batch_size: Images in a batch of one process.
+        workers: Processes that load images.
         early_stopping: Epochs without a better score after which it ends, or None.
         output: Folder of the run, or None.
         save_every: Steps between two states within an epoch, or None.
@@ -111,6 +120,8 @@ class RunOptions:
     """
 
     epochs: int
+    batch_size: int
+    workers: int
     early_stopping: int | None = None
     output: Path | None = None
     save_every: int | None = None
@@ -120,11 +131,25 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         """Check each option."""
-        for name in ("epochs", "early_stopping", "save_every"):
+        for name in ("epochs", "batch_size", "early_stopping", "save_every"):
             value = getattr(self, name)
-            if value is not None or name == "epochs":
+            if value is not None or name in ("epochs", "batch_size"):
                 check_number(value, name, low=1, integer=True)
-        check_number(self.seed, "seed", low=0, integer=True)
+        for name in ("workers", "seed"):
+            check_number(getattr(self, name), name, low=0, integer=True)
+
+    def check(self, validation: Any) -> None:
+        """Refuse to stop by a score where nothing is scored.
+
+        Args:
+            validation: Validation set, or None.
+
+        Raises:
+            ValueError: There is none, and the run is to stop early.
+        """
+        if self.early_stopping is not None and validation is None:
+            what = "None without a validation set"
+            raise ValueError(expected("early_stopping", what, self.early_stopping))
 
 
 def _check_names(freeze: Any) -> None:

@@ -30,6 +30,7 @@ BEST_NAME = "best.pt"
 """Name of the file with the best weights in the folder of a run."""
 
 _WRITTEN = ("best", "history")
+_LEARNED = 0.01  # mean loss below which a batch is learned by heart
 _SCORE = "validation_weighted_accuracy"
 
 
@@ -129,15 +130,16 @@ def overfit(
     *,
     place: Place,
     epochs: int,
-    stop_below: float,
     lines: bool,
 ) -> list[dict[str, float]]:
     """Train on one batch; see `Trainer.overfit_batch`."""
-    keep = KeepRows(lines=lines, stop_below=stop_below)
+    keep = KeepRows(lines=lines, stop_below=_LEARNED)
     only: Any = [batch]
     loader: DataLoader[Any] = DataLoader(only, batch_size=None)
+    module.train()
     make_engine(place, epochs=epochs, progress=False, callbacks=[keep]).fit(module, loader)
-    return keep.rows
+    names = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_accuracy"}
+    return [{name: row[names[name]] for name in names} for row in keep.rows]
 
 
 @contextmanager

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermolib._checks import check_number, expected
+from dermolib._checks import check_number
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.training.balance import Balance
+from dermolib.training.batches import check_model
 from dermolib.training.checkpoint import names_of_classes, read_checkpoint, write_checkpoint
 from dermolib.training.engine import Place, check_device, pick_precision
-from dermolib.training.history import History
+from dermolib.training.history import History, LearningRates
 from dermolib.training.identity import configuration, training_set
-from dermolib.training.loaders import as_loader, check_labels, shuffles
+from dermolib.training.loaders import as_loader, check_labels, check_order
 from dermolib.training.recipe import Recipe, RunOptions
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Trainer"]
 
-_LEARNED = 0.01  # mean loss below which a batch is learned by heart
 _SCORES = ("loss", "accuracy", "weighted_accuracy", "n")
 _COLUMNS = ("epoch", "learning_rate", "train_loss", *(f"validation_{name}" for name in _SCORES[:3]))
 
@@ -142,12 +142,7 @@ class Trainer:
         progress: bool = True,
     ) -> None:
         """Check and keep the options."""
-        if not isinstance(model, nn.Module):
-            got = f"an object of type {type(model).__name__}"
-            raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
-        check_number(num_classes, "num_classes", low=2, integer=True)
-        check_number(batch_size, "batch_size", low=1, integer=True)
-        check_number(workers, "workers", low=0, integer=True)
+        check_model(model)
         check_device(device)
         self.model = model
         self.num_classes = int(num_classes)
@@ -181,6 +176,8 @@ class Trainer:
         )
         self._options = RunOptions(
             epochs=epochs,
+            batch_size=batch_size,
+            workers=workers,
             early_stopping=early_stopping,
             output=None if output is None else Path(output),
             save_every=save_every,
@@ -188,8 +185,6 @@ class Trainer:
             seed=seed,
             progress=progress,
         )
-        self._batch_size = int(batch_size)
-        self._workers = int(workers)
         self._channels_last = channels_last
 
     def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
@@ -214,39 +209,29 @@ class Trainer:
 
         Raises:
             TypeError: A batch has another form.
-            ValueError: A set is empty, the weights need labels that the training set does not tell,
-                the output of the model does not fit the classes, values are not finite, or the
-                folder holds an unfinished run of another configuration.
+            ValueError: A set is empty or does not tell labels that are needed, model or values do
+                not fit, or the folder holds an unfinished run of another configuration.
             RuntimeError: Rows of a dataset have no label, or the loss is not finite any more; the
                 state before it is kept.
             OSError: The disk is full; what was saved before is kept.
             UserWarning: A class has no image; a warning.
         """
-        from dermolib.training.run import seeded
-        from dermolib.training.run import train as run_training
+        from dermolib.training import run
 
-        for data in (train, validation):
-            check_labels(data)
-        if self._options.early_stopping is not None and validation is None:
-            what, got = "None without a validation set", self._options.early_stopping
-            raise ValueError(expected("early_stopping", what, got))
-        loader = self._loader(train, "train", shuffle=True, odds=self._balance.odds(train))
-        scored = None
-        if validation is not None:
-            scored = self._loader(validation, "validation", shuffle=False)
-        self._balance.check(train, validation)
-        facts = {
-            "class_names": list(self.class_names),
-            "config": {**self._config(), "training set": training_set(train)},
-        }
-        with seeded(train, self._options.seed):
-            rows = run_training(
-                self._module(self._recipe, self._balance.loss_weights(train)),
+        check_labels(validation)
+        self._options.check(validation)
+        given = validation is not None
+        scored = self._loader(validation, "validation", shuffle=False) if given else None
+        loader, weights = self._training_set(train, validation)
+        config = {**self._config(), "training set": training_set(train)}
+        with run.seeded(train, self._options.seed):
+            rows = run.train(
+                self._module(self._recipe, weights),
                 loader,
                 scored,
                 place=self._place,
                 options=self._options,
-                facts=facts,
+                facts={"class_names": list(self.class_names), "config": config},
                 resume=resume,
                 save=self.save,
             )
@@ -291,9 +276,7 @@ class Trainer:
             RuntimeError: A probability is not finite.
         """
         loader = self._loader(data, "data", shuffle=False)
-        if shuffles(loader):
-            remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
-            raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
+        check_order(loader)
         from dermolib.training.run import predict, seeded
 
         with seeded(data, self._options.seed):
@@ -323,22 +306,42 @@ class Trainer:
             ValueError: The batch has no labels, or an argument is out of range.
         """
         check_number(epochs, "epochs", low=1, integer=True)
-        check_number(learning_rate, "learning_rate", above=0)
         from dermolib.training.run import overfit, seeded
 
-        plain: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "weight_decay": 0.0}
-        recipe = Recipe(learning_rate=learning_rate, **plain)
+        recipe = Recipe.plain_sgd(learning_rate)
         with seeded(None, self._options.seed):
-            rows = overfit(
-                self._module(recipe, model=copy.deepcopy(self.model)),
-                batch,
-                place=self._place,
-                epochs=epochs,
-                stop_below=_LEARNED,
-                lines=self._options.progress,
-            )
-        names = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_accuracy"}
-        return History([{name: row[names[name]] for name in names} for row in rows])
+            module = self._module(recipe, model=copy.deepcopy(self.model))
+            lines = self._options.progress
+            return History(overfit(module, batch, place=self._place, epochs=epochs, lines=lines))
+
+    def find_learning_rate(
+        self, train: Any, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100
+    ) -> LearningRates:
+        """Train a copy of the model through rising learning rates, to see which suit it.
+
+        The recipe is that of `fit` without schedule, average and factors of layers.
+
+        Args:
+            train: What `fit` takes.
+            lowest: Learning rate of the first step, above 0.
+            highest: Learning rate of the last step, above `lowest`.
+            steps: Steps, 20 or more.
+
+        Returns:
+            Rates, losses, and a suggestion for the highest rate of `fit`.
+
+        Raises:
+            ValueError: An argument is out of range, or the training set as in `fit`.
+            UserWarning: The loss falls nowhere, so there is no suggestion; a warning.
+        """
+        from dermolib.training.finder import Rates, find_learning_rate
+        from dermolib.training.run import seeded
+
+        tried = Rates(lowest, highest, steps)
+        loader, weights = self._training_set(train)
+        with seeded(train, self._options.seed):
+            module = self._module(self._recipe, weights, model=copy.deepcopy(self.model))
+            return find_learning_rate(module, loader, tried, place=self._place)
 
     def save(self, path: PathLike) -> None:
         """Write weights, class names, options and how the model was built, whole or not at all.
@@ -368,9 +371,8 @@ class Trainer:
         return cls(model, num_classes=len(class_names), class_names=class_names, **options)
 
     def _config(self) -> dict[str, Any]:
-        return configuration(
-            self.model, self._recipe, self._balance, self._place, self._options, self._batch_size
-        )
+        parts = self._recipe, self._balance, self._place, self._options
+        return configuration(self.model, *parts)
 
     def _module(
         self, recipe: Recipe, class_weights: Tensor | None = None, *, model: nn.Module | None = None
@@ -386,14 +388,12 @@ class Trainer:
             channels_last=self._channels_last,
         )
 
+    def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
+        check_labels(train)
+        loader = self._loader(train, "train", shuffle=True, odds=self._balance.odds(train))
+        self._balance.check(train, validation)
+        return loader, self._balance.loss_weights(train)
+
     def _loader(self, data: Any, name: str, *, shuffle: bool, odds: Any = None) -> Any:
-        return as_loader(
-            data,
-            name,
-            batch_size=self._batch_size,
-            workers=self._workers,
-            seed=self._options.seed,
-            shuffle=shuffle,
-            sample_weights=odds,
-            pin=self._place.device in ("auto", "cuda") and torch.cuda.is_available(),
-        )
+        pin = self._place.device in ("auto", "cuda") and torch.cuda.is_available()
+        return as_loader(data, name, self._options, shuffle=shuffle, odds=odds, pin=pin)
