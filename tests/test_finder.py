@@ -1,4 +1,5 @@
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,15 @@ def test_what_is_no_range_is_refused(options: Any, kind: type[Exception], senten
 def test_images_without_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="a batch with `label`, but got none"):
         trainer().find_learning_rate([{"image": torch.zeros(3, 8, 8)}] * 8)
+
+
+def test_what_others_write_comes_through(capsys: pytest.CaptureFixture[str]) -> None:
+    class Talking(Colours):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            if index == 3:
+                sys.stderr.write("image 3 is odd\n")
+            return super().__getitem__(index)
+
+    trainer().find_learning_rate(Talking(60), steps=20)
+
+    assert set(capsys.readouterr().err.splitlines()) == {"image 3 is odd"}

@@ -1,17 +1,17 @@
 """Which learning rates a network can be trained with: a short run through all of them."""
 
-import io
 import math
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.tuner import lr_finder
 from lightning.pytorch.tuner.tuning import Tuner
 
 from dermolib._checks import check_number, expected, outside
@@ -25,7 +25,6 @@ __all__ = ["Rates", "find_learning_rate"]
 _SETTLING = 10  # losses at the lower end that are a mean of few
 _FALL = 0.99  # share of the loss below which it has fallen
 _MEMORY = 0.98  # share of the running mean of losses that Lightning keeps at each step
-_BAR = "Finding best initial lr"
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,11 @@ def find_learning_rate(
     recipe = module.recipe
     module.train().stops = False  # the highest rates are there to explode
     # Lightning keeps the weights from before in a file
-    with tempfile.TemporaryDirectory() as folder, frozen(module.model, recipe.freeze), _no_bar():
+    with (
+        _no_bar(),
+        tempfile.TemporaryDirectory() as folder,
+        frozen(module.model, recipe.freeze),
+    ):
         engine = make_engine(
             place,
             epochs=math.ceil(tried.steps * recipe.accumulate / len(loader)),
@@ -116,9 +119,11 @@ def _suggested(rates: Any, losses: Any) -> float | None:
 
 @contextmanager
 def _no_bar() -> Iterator[None]:
-    """Keep the progress bar of the finder, which has no switch, from standard error."""
-    with redirect_stderr(io.StringIO()) as written:
+    """Keep the finder from drawing a progress bar, for which it has no switch."""
+    module: Any = lr_finder
+    drawn = module.tqdm
+    module.tqdm = partial(drawn, disable=True)
+    try:
         yield
-    for line in written.getvalue().replace("\r", "\n").splitlines():
-        if line.strip() and not line.startswith(_BAR):
-            sys.stderr.write(f"{line}\n")
+    finally:
+        module.tqdm = drawn
