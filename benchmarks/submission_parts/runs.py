@@ -92,12 +92,12 @@ def student(
 
 
 def sharpened(
-    challenge: Challenge, teacher: dict[str, Probabilities]
+    challenge: Challenge, teacher: dict[str, Probabilities], power: float = POWER
 ) -> dict[str, npt.NDArray[np.floating]]:
-    """Divide a teacher's probabilities by the class sizes to the power `POWER`."""
+    """Divide a teacher's probabilities by the shares of the classes to a power."""
     counts = np.asarray(challenge.train.class_counts())
     shares = counts / counts.sum()
-    divided = {split: values / shares**POWER for split, values in teacher.items()}
+    divided = {split: values / shares**power for split, values in teacher.items()}
     return {split: values / values.sum(1, keepdims=True) for split, values in divided.items()}
 
 
