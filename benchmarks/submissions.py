@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 
 from dermolib.images import whole_file
 from dermolib.reporting import write_submission
+from dermolib.training import Trainer
 from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
 from submission_parts.decision import best_power, crossfitted, interval, weighted
@@ -77,16 +79,20 @@ def _single(challenge: Challenge, work: Path) -> None:
 def _alexnet(challenge: Challenge, work: Path, fold: int | None) -> None:
     name = "alexnet" if fold is None else f"alexnet-{fold}"
     teacher = _mean(_members(work)) if fold is None else _known(work / f"member-{fold}")
-    student(challenge, alexnet(), _ALEXNET, work / name, teacher=teacher, fold=fold, seed=20)
+    model = alexnet()
+    if fold is None:
+        # The network of the estimate has seen fewer labels; it learns on from there
+        model = Trainer.load(work / "alexnet-0" / "best.pt").model
+    student(challenge, model, _ALEXNET, work / name, teacher=teacher, fold=fold, seed=20)
 
 
 def _parts() -> dict[str, Callable[[Challenge, Path], None]]:
     """Name the runs, in an order in which each finds what it learns from."""
-    parts: dict[str, Callable[[Challenge, Path], None]] = {}
-    for fold in range(_MEMBERS):
-        parts[f"member-{fold}"] = lambda c, work, fold=fold: _member(c, work, fold)
-    parts["alexnet-0"] = lambda c, work: _alexnet(c, work, 0)
-    parts["alexnet"] = lambda c, work: _alexnet(c, work, None)
+    parts: dict[str, Callable[[Challenge, Path], None]] = {
+        f"member-{fold}": partial(_member, fold=fold) for fold in range(_MEMBERS)
+    }
+    parts["alexnet-0"] = partial(_alexnet, fold=0)
+    parts["alexnet"] = partial(_alexnet, fold=None)
     parts["single"] = _single
     return parts
 
