@@ -95,9 +95,17 @@ class ClassifierModule(lightning.LightningModule):
         """Seed what the step draws, and keep frozen layers from learning statistics."""
         numbers = [self._seed, self.current_epoch, batch_idx, self.global_rank]
         state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0] >> np.uint64(1)))
+        self._seed_device(int(state[0] >> np.uint64(1)))
         for module in self._still:
             module.training = False
+
+    def _seed_device(self, seed: int) -> None:
+        """Seed the generators that a step draws from; torch's own call costs a millisecond more."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute the loss of a batch."""
