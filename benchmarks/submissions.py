@@ -63,6 +63,7 @@ _ALEXNET = Plan(
     },
 )
 _STUDENT_EPOCHS = 6  # of a third more images
+_FURTHER_EPOCHS = 8
 _MEMBERS = 2  # of the four folds
 _RESULTS = Path(__file__).parent / "results"
 
@@ -79,11 +80,12 @@ def _single(challenge: Challenge, work: Path) -> None:
 def _alexnet(challenge: Challenge, work: Path, fold: int | None) -> None:
     name = "alexnet" if fold is None else f"alexnet-{fold}"
     teacher = _mean(_members(work)) if fold is None else _known(work / f"member-{fold}")
-    model = alexnet()
+    model, plan = alexnet(), _ALEXNET
     if fold is None:
         # The network of the estimate has seen fewer labels; it learns on from there
         model = Trainer.load(work / "alexnet-0" / "best.pt").model
-    student(challenge, model, _ALEXNET, work / name, teacher=teacher, fold=fold, seed=20)
+        plan = replace(_ALEXNET, epochs=_FURTHER_EPOCHS)
+    student(challenge, model, plan, work / name, teacher=teacher, fold=fold, seed=20)
 
 
 def _parts() -> dict[str, Callable[[Challenge, Path], None]]:
