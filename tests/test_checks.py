@@ -10,11 +10,13 @@ import torch
 from dermolib._checks import (
     DatasetNotFoundError,
     check_choice,
+    check_flag,
     check_image,
     check_mask,
     check_number,
     expected,
     listed,
+    plain,
 )
 
 
@@ -39,6 +41,10 @@ def test_many_values_are_listed_by_the_first_few_and_a_count() -> None:
         (1.5, {"above": 0, "high": 1}, "a number above 0 and up to 1"),
         (float("nan"), {}, "a number"),
         (0, {"low": 1, "integer": True}, "an integer of 1 or more"),
+        (1, {"above": 0, "below": 1}, "a number above 0 and below 1"),
+        (3, {"below": 3}, "a number below 3"),
+        (float("inf"), {"above": 0, "below": float("inf")}, "a finite number above 0"),
+        (float("inf"), {"low": 0, "below": float("inf")}, "a finite number of 0 or more"),
     ],
 )
 def test_a_number_out_of_range_is_refused(value: float, options: Any, what: str) -> None:
@@ -108,3 +114,29 @@ def test_the_error_of_a_missing_data_set_crosses_process_borders() -> None:
 
     assert str(copy) == "Expected `a` to exist, but it does not. Expected layout: b."
     assert (copy.path, copy.layout) == (Path("a"), "b")
+
+
+@pytest.mark.parametrize("value", ["no", 1, None, np.int64(0)])
+def test_what_is_neither_true_nor_false_is_refused(value: Any) -> None:
+    sentence = f"Expected `on` to be True or False, but got {value!r} of type"
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}"):
+        check_flag(value, "on")
+
+
+def test_values_of_numpy_become_those_of_python() -> None:
+    given = {
+        np.str_("a"): np.float32(0.5),
+        "b": (np.int64(2), np.bool_(True)),
+        "c": np.longdouble(1),
+    }
+
+    found = plain(given)
+
+    assert found == {"a": 0.5, "b": [2, True], "c": 1.0}
+    assert type(next(iter(found))) is str
+    assert [type(one) for one in (found["a"], *found["b"], found["c"])] == [float, int, bool, float]
+
+
+def test_an_array_is_no_name() -> None:
+    with pytest.raises(ValueError, match="`n` to be one of 'a', 'b', but got array"):
+        check_choice(np.array([1, 2]), "n", ["a", "b"])

@@ -410,3 +410,16 @@ def test_weighted_rows_are_taken_up_again_within_an_epoch() -> None:
 def test_unfit_weights_are_refused(given_weights: Any, shuffle: bool, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         make_loader([1, 2, 3], sample_weights=given_weights, shuffle=shuffle)
+
+
+def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
+    options: Any = {"batch_size": np.int64(4), "workers": np.int64(0), "seed": np.int64(3)}
+
+    loader = make_loader(paper(), **options)
+
+    assert epoch(loader) == epoch(make_loader(paper(), batch_size=4, seed=3))
+
+
+def test_a_seed_that_torch_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`seed` to be an integer in 0\.\.9\.22337e\+18"):
+        make_loader(paper(), seed=2**63)

@@ -93,10 +93,23 @@ def test_a_certain_answer_has_a_finite_gradient(gamma: float) -> None:
     assert logits.grad.isfinite().all()
 
 
-def test_a_batch_of_classes_without_weight_teaches_nothing() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize(
+    ("weights", "target"),
+    [
+        (torch.tensor([0.0, 1.0]), torch.tensor([0, 0, 0])),
+        (torch.tensor([0.0, 1.0]), torch.tensor([[1.0, 0.0]] * 3)),
+        (None, torch.zeros(3, 2)),
+        (torch.ones(2), torch.zeros(3, 2)),
+    ],
+)
+def test_a_batch_without_weight_teaches_nothing(
+    weights: Tensor | None, target: Tensor, gamma: float, smoothing: float
+) -> None:
     logits = torch.randn(3, 2, requires_grad=True)
 
-    loss = ClassificationLoss(torch.tensor([0.0, 1.0]))(logits, torch.tensor([0, 0, 0]))
+    loss = ClassificationLoss(weights, gamma=gamma, label_smoothing=smoothing)(logits, target)
     loss.backward()
 
     assert loss == 0

@@ -1,7 +1,9 @@
 import math
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dermolib.models import MetadataFusion, build_model
+from dermolib.training import Trainer
 from dermolib.training.optimizers import (
     frozen,
     frozen_modules,
@@ -16,8 +19,8 @@ from dermolib.training.optimizers import (
     make_schedule,
     parameter_groups,
 )
-from dermolib.training.recipe import Recipe
-from test_trainer import Colours, trainer
+from dermolib.training.recipe import Recipe, RunOptions
+from test_trainer import Colours, network, trainer
 
 
 class Layered(nn.Module):
@@ -161,20 +164,99 @@ def test_names_that_begin_nothing_are_told_with_those_that_do(option: str) -> No
         ({"freeze": "head"}, TypeError, "`freeze` to be a list of beginnings of the names of"),
         ({"freeze": [1]}, TypeError, "`freeze` to be a list of beginnings of the names of para"),
         ({"layer_rates": ["head"]}, TypeError, "`layer_rates` to be factors by the beginning of"),
-        ({"layer_rates": {"head": 0}}, ValueError, "`layer_rates['head']` to be a number above 0"),
+        (
+            {"layer_rates": {"head": 0}},
+            ValueError,
+            "`layer_rates['head']` to be a finite number ab",
+        ),
         ({"layer_decay": 0}, ValueError, "`layer_decay` to be a number above 0 and up to 1, but"),
         ({"warmup": 2}, ValueError, "`warmup` to be a number in 0..1, but got 2."),
-        ({"ema": 1.5}, ValueError, "`ema` to be a number above 0 and up to 1, but got 1.5."),
+        ({"ema": 1.5}, ValueError, "`ema` to be a number above 0 and below 1, but got 1.5."),
+        ({"ema": 1.0}, ValueError, "`ema` to be a number above 0 and below 1, but got 1.0."),
+        ({"learning_rate": math.inf}, ValueError, "`learning_rate` to be a finite number above 0"),
+        ({"weight_decay": math.inf}, ValueError, "`weight_decay` to be a finite number of 0 or"),
+        ({"focal_gamma": math.inf}, ValueError, "`focal_gamma` to be a finite number of 0 or mo"),
+        ({"mixup": math.inf}, ValueError, "`mixup` to be a finite number of 0 or more, but got i"),
+        ({"cutmix": math.inf}, ValueError, "`cutmix` to be a finite number of 0 or more, but got"),
+        (
+            {"layer_rates": {"head": math.inf}},
+            ValueError,
+            "`layer_rates['head']` to be a finite number above 0, but got inf.",
+        ),
+        (
+            {"schedule": "onecycle", "warmup": 1},
+            ValueError,
+            "`warmup` to be a number of 0 or more and below 1, but got 1.",
+        ),
+        ({"seed": 2**63}, ValueError, "`seed` to be an integer in 0..9.22337e+18, but got 92"),
+        ({"progress": "no"}, TypeError, "`progress` to be True or False, but got 'no' of type s"),
+        ({"compile": 1}, TypeError, "`compile` to be True or False, but got 1 of type int."),
         ({"accumulate": 0}, ValueError, "`accumulate` to be an integer of 1 or more, but got 0."),
         ({"early_stopping": 0}, ValueError, "`early_stopping` to be an integer of 1 or more"),
         ({"save_every": 0}, ValueError, "`save_every` to be an integer of 1 or more, but got 0."),
         ({"loss": "hinge"}, ValueError, "`loss` to be one of 'cross_entropy', 'focal', but got"),
-        ({"mixup": -1}, ValueError, "`mixup` to be a number of 0 or more, but got -1."),
+        ({"mixup": -1}, ValueError, "`mixup` to be a finite number of 0 or more, but got -1."),
     ],
 )
 def test_unfit_options_are_refused(options: Any, kind: type[Exception], sentence: str) -> None:
     with pytest.raises(kind, match=re.escape(sentence)):
         trainer(**options)
+
+
+@pytest.mark.parametrize("rates", [None, 0, [], False])
+def test_rates_of_layers_are_a_mapping(rates: Any) -> None:
+    with pytest.raises(TypeError, match="`layer_rates` to be factors by the beginning of a name"):
+        Recipe(layer_rates=rates)
+
+
+def test_options_of_numpy_become_those_of_python() -> None:
+    recipe = Recipe(
+        optimizer=np.str_("sgd"),
+        learning_rate=np.float32(0.5),
+        ema=np.float64(0.5),
+        accumulate=np.int64(2),
+        freeze=(np.str_("head"),),
+        layer_rates={np.str_("features"): np.float64(0.1)},
+    )
+    run = RunOptions(
+        epochs=np.int32(2), batch_size=np.int64(4), workers=np.int64(0), seed=np.int64(3)
+    )
+
+    values = [recipe.optimizer, recipe.learning_rate, recipe.ema, recipe.accumulate]
+    assert values == ["sgd", 0.5, 0.5, 2]
+    assert [type(value) for value in values] == [str, float, float, int]
+    assert [type(name) for name in (*recipe.freeze, *recipe.layer_rates)] == [str, str]
+    assert type(recipe.layer_rates["features"]) is float
+    assert {type(n) for n in (run.epochs, run.batch_size, run.workers, run.seed)} == {int}
+
+
+def test_what_options_of_numpy_trained_can_be_loaded(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "learning_rate": np.float32(0.1),
+        "epochs": np.int64(1),
+        "batch_size": np.int64(4),
+        "seed": np.int64(3),
+        "class_weights": np.array([1.0, 2.0, 1.0]),
+        "layer_rates": {np.str_("5"): np.float64(0.5)},
+    }
+
+    trainer(output=tmp_path, **options).fit(Colours(8), Colours(8))
+
+    assert len(Trainer.load(tmp_path / "best.pt", model=network()).class_names) == 3
+
+
+def test_a_rate_for_a_frozen_layer_is_refused_as_one() -> None:
+    model, recipe = Layered(), Recipe(freeze=["features"], layer_rates={"features.1": 0.1})
+    sentence = (
+        "Expected `layer_rates` to be factors for parameters that learn, but got one for "
+        "'features.1', which is frozen. Leave it out here, or out of `freeze`."
+    )
+
+    with (
+        frozen(model, recipe.freeze),
+        pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"),
+    ):
+        parameter_groups(model, recipe)
 
 
 def test_a_model_of_which_nothing_learns_is_refused() -> None:
@@ -240,7 +322,7 @@ def rates(steps: int, **options: Any) -> list[float]:
 
 @given(
     steps=st.integers(1, 60),
-    warmup=st.none() | st.floats(0, 1),
+    warmup=st.none() | st.floats(0, 1, exclude_max=True) | st.just(0),
     schedule=st.sampled_from(["onecycle", "cosine", "constant"]),
 )
 def test_rates_stay_between_zero_and_the_highest(

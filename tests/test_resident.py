@@ -28,6 +28,7 @@ def samples(count: int = N, *, size: int = 8) -> list[dict[str, Any]]:
             "id": f"IMG_{number}",
             "mask": np.full((size, size), number % 2 == 0),
             "metadata": np.full(3, number, np.float32),
+            "soft_label": np.full(8, number, np.float32),
         }
         for number in range(count)
     ]
@@ -45,7 +46,7 @@ def test_batches_are_those_of_a_loader() -> None:
             assert batch.keys() == loaded.keys()
             assert torch.equal(batch["image"], loaded["image"].permute(0, 3, 1, 2))
             assert batch["id"] == loaded["id"]
-            for name in ("label", "mask", "metadata", "draw_seed"):
+            for name in ("label", "soft_label", "mask", "metadata", "draw_seed"):
                 assert torch.equal(batch[name], loaded[name])
                 assert batch[name].dtype == loaded[name].dtype
 
@@ -178,7 +179,7 @@ def test_keys_that_come_and_go_are_refused_over_parts_too() -> None:
     given = [*({"image": noise_image(4, 4, 0)} for _ in range(256)), *samples(1, size=4)]
     sentence = (
         "Expected `dataset` to be a dataset whose samples all have the same keys, but got "
-        "['image', 'label', 'mask', 'metadata'] after ['image']."
+        "['image', 'label', 'mask', 'metadata', 'soft_label'] after ['image']."
     )
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
         ResidentLoader(given, device="cpu")
@@ -220,3 +221,11 @@ def test_rows_drawn_by_weight_are_those_of_a_loader() -> None:
 def test_weights_without_shuffling_are_refused() -> None:
     with pytest.raises(ValueError, match="`sample_weights` to be None where `shuffle` is False"):
         ResidentLoader(samples(3), device="cpu", sample_weights=[1, 1, 1])
+
+
+def test_a_trainer_that_is_given_bytes_says_what_makes_numbers_of_them() -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
+    with pytest.raises(TypeError, match="or a `ResidentLoader` an `augment` such as `BatchAugm"):
+        Trainer(model, device="cpu", progress=False).predict(
+            ResidentLoader(samples(4), device="cpu")
+        )

@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +48,28 @@ def check_number(
     low: float = float("-inf"),
     high: float = float("inf"),
     above: float | None = None,
+    below: float | None = None,
     integer: bool = False,
 ) -> None:
-    """Refuse what is not a number within [low, high] and above `above`."""
-    what = _number_words(low, high, above, integer=integer)
+    """Refuse what is not a number within [low, high], above `above` and below `below`."""
+    what = _number_words(low, high, above, below, integer=integer)
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds):
         raise TypeError(expected(name, what, f"{value!r} of type {type(value).__name__}"))
-    if not low <= value <= high or (above is not None and value <= above):
+    within = (above is None or value > above) and (below is None or value < below)
+    if not within or not low <= value <= high:
         raise ValueError(expected(name, what, repr(value)))
 
 
-def _number_words(low: float, high: float, above: float | None, *, integer: bool) -> str:
+def _number_words(
+    low: float, high: float, above: float | None, below: float | None, *, integer: bool
+) -> str:
     kind = "an integer" if integer else "a number"
+    if below is not None and np.isfinite(below):
+        words = _number_words(low, high, above, None, integer=integer)
+        return f"{words}{' and' if words != kind else ''} below {below:g}"
+    if below is not None:
+        kind = "a finite number"
     if above is not None:
         return f"{kind} above {above:g}" + (f" and up to {high:g}" if np.isfinite(high) else "")
     if np.isfinite(low) and np.isfinite(high):
@@ -72,10 +81,30 @@ def _number_words(low: float, high: float, above: float | None, *, integer: bool
     return kind
 
 
+def check_flag(value: Any, name: str) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        got = f"{value!r} of type {type(value).__name__}"
+        raise TypeError(expected(name, "True or False", got))
+
+
+def plain(value: Any) -> Any:
+    """Turn numbers and strings of NumPy, in lists, tuples and mappings too, into Python's own."""
+    if isinstance(value, np.floating):
+        return float(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return value
+
+
 def check_choice(value: Any, name: str, choices: Iterable[str]) -> None:
     """Refuse a name that is not among the known ones, and list those."""
     choices = list(choices)
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return
     close = difflib.get_close_matches(str(value), choices, n=1)
     remedy = f"Did you mean {close[0]!r}?" if close else ""

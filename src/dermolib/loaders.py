@@ -57,7 +57,7 @@ def make_loader(
         dataset: Map-style dataset of N samples.
         batch_size: Samples in a batch, 1 or more, or None for samples one by one.
         workers: Processes that load samples; 0 loads in this one.
-        seed: Seed of order and draws, 0 or more.
+        seed: Seed of order and draws, 0 or more and below 2**63.
         shuffle: Whether each epoch has an order of its own.
         draw_seeds: Whether samples, which must be dictionaries, get the seed of their draw under
             ``"draw_seed"``, by which `dermolib.augmentation.BatchAugmentation` draws.
@@ -95,6 +95,7 @@ def make_loader(
     if batch_size is not None:
         check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
+    check_number(seed, "seed", low=0, high=2**63 - 1, integer=True)
     sampler = EpochSampler(
         len(dataset),
         seed=seed,
@@ -105,12 +106,12 @@ def make_loader(
     )
     return DataLoader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
-        batch_size=batch_size,
+        batch_size=None if batch_size is None else int(batch_size),
         sampler=sampler,
-        num_workers=workers,
+        num_workers=int(workers),
         # Whoever draws outside of what is seeded here still gets another stream in each worker,
         # and the loader leaves torch's global generator alone
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(int(seed)),
         **options,
     )
 
@@ -132,6 +133,7 @@ class EpochSampler(DistributedSampler[Any]):
     Attributes:
         epoch: Epoch of the next pass, 0 or more.
         shuffle: Whether each epoch has an order of its own.
+        weighted: Whether rows are drawn by weights.
 
     Raises:
         TypeError: A number is not an integer.
@@ -166,6 +168,7 @@ class EpochSampler(DistributedSampler[Any]):
         self.epoch = 0
         self._length = length
         self._odds = None if sample_weights is None else _odds(sample_weights, length, shuffle)
+        self.weighted = sample_weights is not None
         self._skip = 0
         self._share = None if num_replicas is None else (num_replicas, rank or 0)
 

@@ -13,6 +13,7 @@ from dermolib.loaders import EpochSampler, make_loader
 
 __all__ = ["ResidentLoader"]
 
+_KEPT = ("image", "label", "soft_label", "mask", "metadata")
 _READ = 256  # samples that are stacked on the host before they go to the device
 
 
@@ -25,8 +26,8 @@ class ResidentLoader:
 
     Args:
         dataset: Map-style dataset whose samples are dictionaries with ``image``, uint8 RGB
-            (H, W, 3), of one size, without a transform; ``label``, ``mask``, ``metadata`` and
-            ``id`` come along where all samples have them.
+            (H, W, 3), of one size, without a transform; ``label``, ``soft_label``, ``mask``,
+            ``metadata`` and ``id`` come along where all samples have them.
         device: Where the images lie; a GPU where there is one, unless told otherwise.
         batch_size: Images in a batch, 1 or more.
         seed: Seed of order and draws, 0 or more.
@@ -47,7 +48,7 @@ class ResidentLoader:
 
     A batch is a dictionary: ``image`` (B, 3, H, W), uint8 in channels-last memory, unless `augment`
     makes something else of it; ``draw_seed`` (B,); and, where samples have them, ``label`` (B,),
-    ``mask`` (B, H, W), bool, ``metadata`` (B, M) and ``id``, a list.
+    ``soft_label`` (B, K), ``mask`` (B, H, W), bool, ``metadata`` (B, M) and ``id``, a list.
 
     Raises:
         TypeError: Samples are no such dictionaries, or a number is not an integer.
@@ -160,7 +161,7 @@ def _stacked(samples: list[Any], shape: tuple[int, ...] | None) -> dict[str, Ten
     """Stack samples on the host."""
     for sample in samples:
         shape = _checked_shape(sample, shape)
-    kept = [name for name in ("image", "label", "mask", "metadata") if name in samples[0]]
+    kept = [name for name in _KEPT if any(name in sample for sample in samples)]
     lacking = [name for name in kept for sample in samples if name not in sample]
     if lacking:
         what = "a dataset whose samples all have the same keys"

@@ -8,16 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from dermolib._checks import check_choice, check_number, expected, listed, outside
+from dermolib._checks import check_choice, expected, listed, outside, plain
 from dermolib.metrics import WeightedAccuracy
 from dermolib.metrics import class_weights as balanced_weights
-from dermolib.training.loaders import labels_of
+from dermolib.training.loaders import drawn_labels, draws_by_weight, draws_evenly, labels_of
 from dermolib.training.sampling import sample_weights
 
 __all__ = ["Balance"]
 
 _WEIGHTS = ("auto", "balanced")
-_SAMPLERS = ("balanced",)
 
 
 @dataclass(frozen=True)
@@ -39,22 +38,16 @@ class Balance:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check the options, and warn where both are on."""
+        """Make the options plain, check them, and warn where both are on."""
+        object.__setattr__(self, "class_weights", _plain_weights(self.class_weights))
+        object.__setattr__(self, "sampler", plain(self.sampler))
         if isinstance(self.class_weights, str):
             check_choice(self.class_weights, "class_weights", _WEIGHTS)
         elif self.class_weights is not None:
             WeightedAccuracy(len(self.class_names), self.class_weights)
-        if isinstance(self.sampler, str):
-            check_choice(self.sampler, "sampler", _SAMPLERS)
-        elif self.sampler is not None:
-            check_number(self.sampler, "sampler", low=0, high=1)
-        both = self.sampler is not None and self.class_weights is not None
-        if both and not self._automatic:
-            message = (
-                "`class_weights` and `sampler` both make rare classes count more: together they "
-                "have made models collapse. Leave one of them out."
-            )
-            warnings.warn(message, UserWarning, stacklevel=outside())
+        _check_sampler(self.sampler)
+        if self.sampler is not None:
+            self._warn_of_both("`sampler`")
 
     @property
     def _automatic(self) -> bool:
@@ -62,9 +55,7 @@ class Balance:
 
     def plain(self) -> dict[str, Any]:
         """Return the options as plain values, which a checkpoint holds."""
-        given = self.class_weights
-        weights = given if given is None or isinstance(given, str) else np.asarray(given).tolist()
-        return {"class_weights": weights, "sampler": self.sampler}
+        return {"class_weights": self.class_weights, "sampler": self.sampler}
 
     def check(self, train: Any, validation: Any) -> None:
         """Look at the labels of both sets, where they tell them, before the first epoch.
@@ -77,19 +68,21 @@ class Balance:
             ValueError: A label is no class.
         """
         count = len(self.class_names)
-        for data in (train, validation):
-            _check_range(labels_of(data), count)
-        labels = labels_of(train)
-        if labels is None:
-            return
-        counts = np.bincount(labels, minlength=count)
-        absent = [name for name, n in zip(self.class_names, counts, strict=True) if not n]
-        if absent:
-            message = (
-                f"The training set has no image of {listed(absent)}, which the model cannot learn. "
-                "Split again with `grouped_split`, or leave the class out."
-            )
-            warnings.warn(message, UserWarning, stacklevel=outside())
+        sets = {
+            "training": (drawn_labels(train), "which the model cannot learn"),
+            "validation": (drawn_labels(validation), "of which its scores tell nothing"),
+        }
+        for labels, _ in sets.values():
+            _check_range(labels, count)
+        for name, (labels, harm) in sets.items():
+            absent = [] if labels is None else sorted(set(range(count)) - set(labels.tolist()))
+            if absent:
+                message = (
+                    f"The {name} set has no image of "
+                    f"{listed(self.class_names[k] for k in absent)}, {harm}. "
+                    "Split again with `grouped_split`, or leave the class out."
+                )
+                warnings.warn(message, UserWarning, stacklevel=outside())
 
     def loss_weights(self, train: Any) -> Tensor | None:
         """Return the weights of the classes in the loss (K,), or None.
@@ -99,15 +92,16 @@ class Balance:
 
         Raises:
             ValueError: The weights need labels that the training set does not tell.
+            UserWarning: The training set is a loader that draws by weights already; a warning.
         """
         given, count = self.class_weights, len(self.class_names)
-        if given is None:
+        if given is None or (self._automatic and not self._even(train)):
             return None
+        if draws_by_weight(train):
+            self._warn_of_both("a loader that draws by weights")
         if not isinstance(given, str):
             return WeightedAccuracy(count, given).class_weights
-        if self._automatic and self.sampler is not None:
-            return None
-        labels = labels_of(train)
+        labels = drawn_labels(train)
         if labels is None:
             if self._automatic:
                 return None
@@ -126,15 +120,51 @@ class Balance:
         if self.sampler is None:
             return None
         labels = labels_of(train)
+        _check_range(labels, len(self.class_names))
         if labels is None:
             remedy = "a loader of `make_loader` with `sample_weights`"
             raise ValueError(_untold(train, "a balanced sampler", remedy))
+        if not len(labels):
+            return None
         power = 1.0 if isinstance(self.sampler, str) else float(self.sampler)
         return sample_weights(labels, power=power)
 
+    def _even(self, train: Any) -> bool:
+        return self.sampler is None and draws_evenly(train)
+
+    def _warn_of_both(self, other: str) -> None:
+        if self.class_weights is None or self._automatic:
+            return
+        message = (
+            f"`class_weights` and {other} both make rare classes count more: together they "
+            "have made models collapse. Leave one of them out."
+        )
+        warnings.warn(message, UserWarning, stacklevel=outside())
+
+
+def _plain_weights(given: Any) -> Any:
+    if given is None or isinstance(given, str):
+        return plain(given)
+    numbers = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    if numbers.dtype.kind not in "biuf":
+        what = "numbers, one for each class, 'auto', 'balanced' or None"
+        raise TypeError(expected("class_weights", what, repr(given)))
+    return numbers.tolist()
+
+
+def _check_sampler(sampler: Any) -> None:
+    number = isinstance(sampler, (int, float)) and not isinstance(sampler, bool)
+    if sampler is None or (number and 0 <= sampler <= 1):
+        return
+    if isinstance(sampler, str) and sampler == "balanced":
+        return
+    what = "'balanced', a power in 0..1, or None"
+    kind = ValueError if number or isinstance(sampler, str) else TypeError
+    raise kind(expected("sampler", what, repr(sampler)))
+
 
 def _check_range(labels: Any, count: int) -> None:
-    if labels is None or (int(labels.min()) >= 0 and int(labels.max()) < count):
+    if labels is None or not len(labels) or (int(labels.min()) >= 0 and int(labels.max()) < count):
         return
     what = f"classes (N,) in 0..{count - 1}"
     remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."

@@ -1,14 +1,25 @@
 """What a loader gives, as what a step takes: looked at once, with words for what does not fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dermolib._checks import expected, listed
 
-__all__ = ["Batch", "check_finite_images", "check_label", "check_model", "unpack"]
+__all__ = [
+    "Batch",
+    "check_finite_images",
+    "check_label",
+    "check_model",
+    "check_soft_label",
+    "labelled",
+    "unpack",
+]
+
+_APART = 1e-3  # what rounding to half precision may add to a sum of probabilities
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,14 @@ def unpack(batch: Any) -> Batch:
     Args:
         batch: Dictionary with ``image`` (N, 3, H, W) and, where known, ``label`` (N,),
             ``soft_label`` (N, K), ``metadata`` (N, M) and ``id``; or a pair of image and label.
+            Arrays of NumPy become tensors beside the images.
 
     Returns:
         The batch.
 
     Raises:
-        TypeError: The batch is neither, or its images are no float tensor.
+        TypeError: The batch is neither, its images are no float tensor, or soft labels or metadata
+            are neither tensors nor arrays of numbers.
     """
     if isinstance(batch, dict) and "image" in batch:
         parts = batch
@@ -75,19 +88,50 @@ def unpack(batch: Any) -> Batch:
     image = parts["image"]
     if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim != 4:
         got = f"{getattr(image, 'dtype', type(image).__name__)} of shape {_shape(image)}"
-        remedy = (
-            "Give the dataset a transform that ends in one, such as "
-            "`preset('evaluation', image_size=224)`."
-        )
-        raise TypeError(expected("image", "a float tensor (N, 3, H, W)", got, remedy))
-    soft, metadata = parts.get("soft_label"), parts.get("metadata")
+        raise TypeError(expected("image", "a float tensor (N, 3, H, W)", got, _ready_images(image)))
+    soft = _numbers(parts.get("soft_label"), "soft_label", "(N, K)", image.device)
+    metadata = _numbers(parts.get("metadata"), "metadata", "(N, M)", image.device)
+    label = parts.get("label")
     return Batch(
         image.float(),
-        label=parts.get("label"),
-        soft_label=soft.float() if isinstance(soft, Tensor) else None,
-        metadata=metadata.float() if isinstance(metadata, Tensor) else None,
+        label=torch.as_tensor(label, device=image.device) if _is_array(label) else label,
+        soft_label=soft.float() if soft is not None and soft.is_floating_point() else soft,
+        metadata=None if metadata is None else metadata.float(),
         ids=parts.get("id"),
     )
+
+
+def labelled(batch: Any, num_classes: int, *, values: bool = False) -> Batch:
+    """Take what a step of training or scoring needs out of a batch, and look at all of it.
+
+    Args:
+        batch: What `unpack` takes, with labels.
+        num_classes: Number of classes K.
+        values: Whether to look at the values on a device that has to be waited for too; those on
+            the CPU are always looked at.
+
+    Returns:
+        The batch, with classes (N,), int64.
+
+    Raises:
+        TypeError: A part is of another type.
+        ValueError: There are no labels, there are more or fewer than images, or values do not fit.
+    """
+    ready = unpack(batch)
+    looks = values or ready.image.device.type == "cpu"
+    if ready.label is None and ready.soft_label is not None:
+        what = "a batch with `label` beside `soft_label`, by which the accuracy counts"
+        raise ValueError(expected("batch", what, "`soft_label` alone"))
+    label = check_label(ready.label, num_classes, values=looks)
+    if len(label) != len(ready.image):
+        got = f"{len(label)} for {len(ready.image)} images"
+        raise ValueError(expected("label", "one class for each image", got))
+    if ready.soft_label is not None:
+        shape = (len(ready.image), num_classes)
+        check_soft_label(ready.soft_label, shape, values=looks)
+    if looks:
+        check_finite_images(ready)
+    return replace(ready, label=label)
 
 
 def check_label(label: Any, num_classes: int, *, values: bool) -> Tensor:
@@ -109,12 +153,42 @@ def check_label(label: Any, num_classes: int, *, values: bool) -> Tensor:
         raise ValueError(_unlabelled())
     what = f"classes (N,) in 0..{num_classes - 1}"
     if not isinstance(label, Tensor) or label.is_floating_point() or label.ndim != 1:
-        got = f"{getattr(label, 'dtype', type(label).__name__)}"
+        got = f"{getattr(label, 'dtype', type(label).__name__)} of shape {_shape(label)}"
         raise TypeError(expected("label", what, got))
     if values and (int(label.min()) < 0 or int(label.max()) >= num_classes):
         remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
         raise ValueError(expected("label", what, sorted(set(label.tolist())), remedy))
     return label.long()
+
+
+def check_soft_label(soft: Any, shape: tuple[int, int], *, values: bool) -> None:
+    """Refuse what are no probabilities of classes.
+
+    Args:
+        soft: What a batch has under ``soft_label``.
+        shape: Number of images and of classes (N, K).
+        values: Whether to look at the values too, for which a device has to be waited for.
+
+    Raises:
+        TypeError: It is no tensor of floating point.
+        ValueError: The shape differs, a value is negative or not finite, or a row does not sum
+            to 1.
+    """
+    what = f"probabilities {shape}, floating point, each row of sum 1"
+    if not isinstance(soft, Tensor) or not soft.is_floating_point():
+        got = f"{getattr(soft, 'dtype', type(soft).__name__)}"
+        raise TypeError(expected("soft_label", what, got))
+    if soft.shape != shape:
+        raise ValueError(expected("soft_label", what, f"shape {_shape(soft)}"))
+    if not values:
+        return
+    # NaN is not 0 or more, and infinity is in no sum of 1
+    fits = (soft >= 0).all(dim=1) & ((soft.sum(dim=1) - 1).abs() <= _APART)
+    if not bool(fits.all()):
+        row = int((~fits).nonzero()[0])
+        got = f"{[round(value, 4) for value in soft[row].tolist()]} in row {row}"
+        remedy = "Logits become probabilities by `softmax(dim=-1)`."
+        raise ValueError(expected("soft_label", what, got, remedy))
 
 
 def check_finite_images(batch: Batch) -> None:
@@ -141,6 +215,35 @@ def check_finite_images(batch: Batch) -> None:
 
 def _unlabelled() -> str:
     return expected("batch", "a batch with `label`", "none", "Use `predict` for unlabelled images.")
+
+
+def _ready_images(image: Any) -> str:
+    if getattr(image, "dtype", None) == torch.uint8:
+        return (
+            "Give the dataset a transform that ends in one, such as `preset('evaluation', "
+            "image_size=224)`, or a `ResidentLoader` an `augment` such as `BatchAugmentation`."
+        )
+    return (
+        "Give the dataset a transform that ends in one, such as "
+        "`preset('evaluation', image_size=224)`."
+    )
+
+
+def _is_array(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
+
+
+def _numbers(values: Any, name: str, shape: str, device: torch.device) -> Tensor | None:
+    if values is None or isinstance(values, Tensor):
+        return values
+    if _is_array(values):
+        return torch.as_tensor(values, device=device)
+    what = f"a tensor {shape} of numbers, or None"
+    got = f"an object of type {type(values).__name__}"
+    remedy = (
+        f"Give each sample an array or tensor as its `{name}`; lists are put together otherwise."
+    )
+    raise TypeError(expected(name, what, got, remedy))
 
 
 def _shape(image: Any) -> tuple[int, ...]:

@@ -1,11 +1,22 @@
 """What a Trainer is given to loaders."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import DataLoader, RandomSampler, Subset
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from dermolib._checks import expected
 from dermolib.loaders import EpochSampler, SeededDataset, make_loader
@@ -17,8 +28,12 @@ __all__ = [
     "attribute_of",
     "check_labels",
     "check_order",
+    "drawn_labels",
+    "draws_by_weight",
+    "draws_evenly",
     "labels_of",
     "resumable",
+    "shuffles",
 ]
 
 
@@ -84,13 +99,10 @@ def as_loader(
         Loader.
 
     Raises:
-        TypeError: `data` has no length.
+        TypeError: `data` has no length, no rows by number, or batches for samples.
         ValueError: `data` is empty.
     """
-    if not hasattr(data, "__len__"):
-        what = "a dataset or loader with a length"
-        raise TypeError(expected(name, what, f"an object of type {type(data).__name__}"))
-    if not len(data):
+    if not _length(data, name):
         raise ValueError(expected(name, "a set with at least one image", "an empty one"))
     if isinstance(data, DataLoader) or not hasattr(data, "__getitem__"):
         if odds is not None:
@@ -98,6 +110,7 @@ def as_loader(
             remedy = "A loader draws by itself: see `sample_weights` of `make_loader`."
             raise TypeError(expected(name, what, "a loader", remedy))
         return data
+    _check_dataset(data, name)
     return make_loader(
         data,
         batch_size=options.batch_size,
@@ -125,12 +138,35 @@ def check_order(loader: Any) -> None:
         loader: Loader for predictions.
 
     Raises:
-        ValueError: It shuffles.
+        ValueError: It shuffles, or draws in an order that is not known.
     """
-    sampler = getattr(loader, "sampler", None)
-    if isinstance(sampler, RandomSampler) or getattr(sampler, "shuffle", False):
+    if shuffles(loader):
+        got = "one that shuffles"
+        if not isinstance(_sampler(loader), (EpochSampler, RandomSampler)):
+            got = f"one with a {type(_sampler(loader)).__name__}"
         remedy = "Pass `shuffle=False`: predictions in another order belong to other images."
-        raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
+        raise ValueError(expected("data", "a loader in order", got, remedy))
+
+
+def shuffles(loader: Any) -> bool:
+    """Tell whether a loader may give its rows in another order than that of its dataset."""
+    sampler = _sampler(loader)
+    if isinstance(sampler, EpochSampler):
+        return sampler.shuffle
+    return not (sampler is None or isinstance(sampler, SequentialSampler))
+
+
+def draws_by_weight(data: Any) -> bool:
+    """Tell whether a loader draws some rows more often than others."""
+    sampler = _sampler(data)
+    return isinstance(sampler, WeightedRandomSampler) or getattr(sampler, "weighted", False) is True
+
+
+def draws_evenly(data: Any) -> bool:
+    """Tell whether a dataset or loader is known to give the rows of `drawn_labels` alike often."""
+    sampler = _sampler(data)
+    known = (DistributedSampler, RandomSampler, SequentialSampler, SubsetRandomSampler)
+    return (sampler is None or isinstance(sampler, known)) and not draws_by_weight(data)
 
 
 def check_labels(data: Any) -> None:
@@ -148,8 +184,26 @@ def check_labels(data: Any) -> None:
 
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
-    """Find the labels of a dataset, through loaders and subsets; None where it tells none."""
-    return attribute_of(data, "labels")
+    """Find the labels of a dataset (N,), through loaders and subsets; None where it tells none.
+
+    Raises:
+        TypeError: They are no whole numbers.
+        ValueError: They are not one for each row.
+    """
+    if isinstance(data, (DataLoader, SeededDataset)):
+        return labels_of(data.dataset)
+    if isinstance(data, Subset):
+        labels = labels_of(data.dataset)
+        return None if labels is None else labels[np.asarray(data.indices, np.intp)]
+    return _checked_labels(attribute_of(data, "labels"), data)
+
+
+def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
+    """Find the labels of the rows that a dataset or loader gives, as `labels_of` does."""
+    labels, sampler = labels_of(data), _sampler(data)
+    if labels is None or not isinstance(sampler, SubsetRandomSampler):
+        return labels
+    return labels[np.asarray(sampler.indices, np.intp)]
 
 
 def attribute_of(data: Any, name: str) -> npt.NDArray[Any] | None:
@@ -158,6 +212,62 @@ def attribute_of(data: Any, name: str) -> npt.NDArray[Any] | None:
         return attribute_of(data.dataset, name)
     if isinstance(data, Subset):
         values = attribute_of(data.dataset, name)
-        return None if values is None else values[np.asarray(data.indices)]
+        return None if values is None else values[np.asarray(data.indices, np.intp)]
     values = getattr(data, name, None)
-    return None if values is None else np.asarray(values)
+    if values is None or callable(values):
+        return None
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+
+
+def _sampler(loader: Any) -> Any:
+    """Find who decides the order; one of batches does so whatever its loader's sampler is."""
+    sampler = getattr(loader, "sampler", None)
+    batches = getattr(loader, "batch_sampler", None)
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        return None
+    if batches is None:
+        return sampler
+    return batches.sampler if type(batches) is BatchSampler else batches
+
+
+def _length(data: Any, name: str) -> int:
+    try:
+        return len(data)
+    except TypeError as error:
+        what = "a dataset or loader with a length"
+        got = f"an object of type {type(data).__name__}"
+        raise TypeError(expected(name, what, got)) from error
+
+
+def _check_dataset(data: Any, name: str) -> None:
+    what = "a map-style dataset, or a loader"
+    if isinstance(data, (IterableDataset, Mapping, str, bytes)):
+        got = f"an object of type {type(data).__name__}"
+        remedy = "A set without rows by number can come as `DataLoader(dataset, batch_size=64)`."
+        raise TypeError(expected(name, what, got, remedy))
+    if isinstance(data, (list, tuple)) and _is_batch(data[0]):
+        remedy = "A list is taken for a dataset: pass a loader, or the samples one by one."
+        raise TypeError(expected(name, what, f"a {type(data).__name__} of batches", remedy))
+
+
+def _is_batch(sample: Any) -> bool:
+    if isinstance(sample, Mapping):
+        return getattr(sample.get("image"), "ndim", None) == 4
+    pair = isinstance(sample, (list, tuple)) and len(sample) == 2
+    return pair and getattr(sample[0], "ndim", None) == 4
+
+
+def _checked_labels(labels: npt.NDArray[Any] | None, data: Any) -> npt.NDArray[np.int64] | None:
+    if labels is None or (labels.dtype == object and all(one is None for one in labels.flat)):
+        return None
+    what = "classes (N,), whole numbers, one for each row"
+    if labels.dtype.kind not in "biu":
+        got = f"{labels.dtype} of shape {labels.shape}"
+        raise TypeError(expected("labels", what, got, "Number the classes from 0."))
+    if labels.ndim != 1:
+        remedy = "Rows of one 1 become classes by `labels.argmax(axis=1)`."
+        raise ValueError(expected("labels", what, f"shape {labels.shape}", remedy))
+    # The length of a loader is a number of batches
+    if hasattr(data, "__getitem__") and len(labels) != len(data):
+        raise ValueError(expected("labels", what, f"{len(labels)} for {len(data)} rows"))
+    return labels.astype(np.int64)

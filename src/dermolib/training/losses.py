@@ -11,7 +11,8 @@ class ClassificationLoss(nn.Module):
 
     With class probabilities p, a target t of sum 1, smoothed to t' = (1 - ε) t + ε / K, and weights
     w, an image has the loss Σₖ wₖ t'ₖ (1 - pₖ)^g (-log pₖ). The mean over a batch divides by the
-    sum of Σₖ wₖ tₖ, so that with g = 0 it is that of `torch.nn.CrossEntropyLoss`.
+    sum of Σₖ wₖ tₖ, so that with g = 0 it is that of `torch.nn.CrossEntropyLoss`; where that sum
+    is 0 the batch has nothing to teach, and its loss is 0.
 
     Args:
         class_weights: Weight of each class (K,), 0 or more, or None for 1.
@@ -65,9 +66,10 @@ class ClassificationLoss(nn.Module):
         losses = -smoothed * log_p
         if self.gamma:
             losses = losses * (1 - log_p.exp()).clamp(min=0) ** self.gamma
-        if self.class_weights is None:
-            return losses.sum() / soft.sum()
-        carried = (soft * self.class_weights).sum()
-        # A batch of nothing but classes of weight 0 has nothing to teach
-        least = torch.finfo(logits.dtype).tiny
-        return (losses * self.class_weights).sum() / carried.clamp(min=least)
+        if self.class_weights is not None:
+            soft, losses = soft * self.class_weights, losses * self.class_weights
+        carried = soft.sum()
+        empty = carried == 0
+        # Divided by 1 there: the gradient of a choice is NaN where what is not chosen is
+        mean = losses.sum() / torch.where(empty, torch.ones_like(carried), carried)
+        return torch.where(empty, torch.zeros_like(mean), mean)

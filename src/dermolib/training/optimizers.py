@@ -80,6 +80,7 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     if not named:
         what = "a model with parameters that learn"
         raise ValueError(expected("model", what, "one whose `requires_grad` are all False"))
+    _check_learning(model, recipe.layer_rates)
     _check_known([name for name, _ in named], "layer_rates", recipe.layer_rates)
     scales = _layer_scales(model, recipe.layer_decay)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -139,7 +140,7 @@ def make_schedule(
             optimizer,
             [group["lr"] for group in optimizer.param_groups],
             total_steps=steps,
-            pct_start=recipe.rise * (1 - 1e-6) if flat else recipe.rise,
+            pct_start=recipe.rise * (1 - 1e-6) if flat else float(recipe.rise),
             cycle_momentum=False,
         )
     rising = math.ceil(recipe.rise * steps)
@@ -166,6 +167,16 @@ def _check_known(
         tops = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
         what = f"beginnings of the model's parameters, such as {listed(tops)}"
         raise ValueError(expected(option, what, listed(map(repr, lost))))
+
+
+def _check_learning(model: nn.Module, rates: Mapping[str, float]) -> None:
+    for given in rates:
+        below = [p.requires_grad for name, p in model.named_parameters() if _begins(name, given)]
+        if below and not any(below):
+            what = "factors for parameters that learn"
+            got = f"one for {given!r}, which is frozen"
+            remedy = "Leave it out here, or out of `freeze`."
+            raise ValueError(expected("layer_rates", what, got, remedy))
 
 
 def _factor(name: str, rates: Mapping[str, float]) -> float:

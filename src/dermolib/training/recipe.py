@@ -1,11 +1,11 @@
 """How a network is to be trained: the options of a run, checked once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._checks import check_choice, check_flag, check_number, expected, plain
 
 __all__ = ["LOSSES", "OPTIMIZERS", "SCHEDULES", "Recipe", "RunOptions"]
 
@@ -14,6 +14,8 @@ OPTIMIZERS = ("sgd", "adamw")
 
 SCHEDULES = ("constant", "cosine", "onecycle")
 """Schedules of the learning rate by name."""
+
+_INF = float("inf")
 
 _RISES = {"constant": 0.0, "cosine": 0.05, "onecycle": 0.25}
 
@@ -31,7 +33,8 @@ class Recipe:
         momentum: Momentum of SGD, 0..1.
         weight_decay: Weight decay, 0 or more.
         schedule: One of `SCHEDULES`.
-        warmup: Share of the steps in which the rate rises, 0..1; None is that of the schedule.
+        warmup: Share of the steps in which the rate rises, 0..1, below 1 under one cycle; None is
+            that of the schedule.
         freeze: Beginnings of the names of layers that stay as they are.
         layer_rates: Factor of the learning rate by the beginning of a name, above 0.
         layer_decay: Factor from each layer to the one before it, above 0 and at most 1.
@@ -68,21 +71,25 @@ class Recipe:
     accumulate: int = 1
 
     def __post_init__(self) -> None:
-        """Check each option."""
+        """Make each option one of plain Python, which a checkpoint may hold, and check it."""
+        _make_plain(self)
         check_choice(self.optimizer, "optimizer", OPTIMIZERS)
         check_choice(self.schedule, "schedule", SCHEDULES)
         check_choice(self.loss, "loss", LOSSES)
-        check_number(self.learning_rate, "learning_rate", above=0)
+        check_number(self.learning_rate, "learning_rate", above=0, below=_INF)
         for name in ("weight_decay", "focal_gamma", "mixup", "cutmix"):
-            check_number(getattr(self, name), name, low=0)
+            check_number(getattr(self, name), name, low=0, below=_INF)
         for name in ("momentum", "rise", "label_smoothing"):
             check_number(getattr(self, name), name.replace("rise", "warmup"), low=0, high=1)
+        if self.schedule == "onecycle":
+            # One cycle has to fall, too
+            check_number(self.rise, "warmup", low=0, below=1)
         check_number(self.layer_decay, "layer_decay", above=0, high=1)
         check_number(self.accumulate, "accumulate", low=1, integer=True)
         if self.gradient_clip is not None:
             check_number(self.gradient_clip, "gradient_clip", above=0)
         if self.ema is not None:
-            check_number(self.ema, "ema", above=0, high=1)
+            check_number(self.ema, "ema", above=0, below=1)
         _check_names(self.freeze)
         _check_rates(self.layer_rates)
 
@@ -115,8 +122,12 @@ class RunOptions:
         output: Folder of the run, or None.
         save_every: Steps between two states within an epoch, or None.
         compile: Whether the model is compiled.
-        seed: Seed.
+        seed: Seed, 0 or more and below 2**63.
         progress: Whether to show progress.
+
+    Raises:
+        TypeError: An option is of another type.
+        ValueError: An option is out of range.
     """
 
     epochs: int
@@ -130,13 +141,16 @@ class RunOptions:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        """Check each option."""
+        """Make each option one of plain Python and check it."""
+        _make_plain(self)
         for name in ("epochs", "batch_size", "early_stopping", "save_every"):
             value = getattr(self, name)
             if value is not None or name in ("epochs", "batch_size"):
                 check_number(value, name, low=1, integer=True)
-        for name in ("workers", "seed"):
-            check_number(getattr(self, name), name, low=0, integer=True)
+        check_number(self.workers, "workers", low=0, integer=True)
+        check_number(self.seed, "seed", low=0, high=2**63 - 1, integer=True)
+        for name in ("compile", "progress"):
+            check_flag(getattr(self, name), name)
 
     def check(self, validation: Any) -> None:
         """Refuse to stop by a score where nothing is scored.
@@ -152,6 +166,11 @@ class RunOptions:
             raise ValueError(expected("early_stopping", what, self.early_stopping))
 
 
+def _make_plain(options: Recipe | RunOptions) -> None:
+    for option in fields(options):
+        object.__setattr__(options, option.name, plain(getattr(options, option.name)))
+
+
 def _check_names(freeze: Any) -> None:
     what = "a list of beginnings of the names of parameters, such as ['features.0', 'blocks.1']"
     if isinstance(freeze, str) or not isinstance(freeze, Sequence):
@@ -165,4 +184,4 @@ def _check_rates(rates: Any) -> None:
         what = "factors by the beginning of a name, such as {'features': 0.1}"
         raise TypeError(expected("layer_rates", what, f"{rates!r}"))
     for name, factor in rates.items():
-        check_number(factor, f"layer_rates[{name!r}]", above=0)
+        check_number(factor, f"layer_rates[{name!r}]", above=0, below=_INF)
