@@ -6,14 +6,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
-from dermolib.loaders import EpochSampler
+from dermolib.loaders import EpochSampler, make_loader
+from dermolib.resident import ResidentLoader
 from dermolib.training import Trainer
 from dermolib.training.balance import Balance
+from dermolib.training.loaders import as_loader, check_order, labels_of, shuffles
+from dermolib.training.recipe import RunOptions
 from test_trainer import Colours, network, trainer
 
 NAMES = ("a", "b", "c")
+SAMPLER = "`sampler` to be 'balanced', a power in 0..1, or None, but got "
 
 
 def balance(weights: Any = "auto", sampler: Any = None) -> Balance:
@@ -137,9 +152,17 @@ def test_labels_that_are_no_classes_are_told_before_an_image_is_read(labels: lis
 @pytest.mark.parametrize(
     ("options", "kind", "sentence"),
     [
-        ({"sampler": "even"}, ValueError, "`sampler` to be one of 'balanced', but got 'even'."),
-        ({"sampler": 2}, ValueError, "`sampler` to be a number in 0..1, but got 2."),
-        ({"sampler": True}, TypeError, "`sampler` to be a number in 0..1, but got True of type"),
+        ({"sampler": "auto"}, ValueError, f"{SAMPLER}'auto'."),
+        ({"sampler": 2}, ValueError, f"{SAMPLER}2."),
+        ({"sampler": float("nan")}, ValueError, f"{SAMPLER}nan."),
+        ({"sampler": True}, TypeError, f"{SAMPLER}True."),
+        ({"sampler": [0.5]}, TypeError, f"{SAMPLER}[0.5]."),
+        (
+            {"class_weights": {"a": 1}},
+            TypeError,
+            "`class_weights` to be numbers, one for each class",
+        ),
+        ({"class_weights": ["a", "b", "c"]}, TypeError, "`class_weights` to be numbers, one for e"),
         ({"class_weights": "auto "}, ValueError, "`class_weights` to be one of 'auto', 'balanced'"),
         ({"class_weights": [1, 2]}, ValueError, "`class_weights` to be 3 weights"),
     ],
@@ -157,3 +180,206 @@ def test_a_sampler_needs_labels_and_a_dataset() -> None:
         TypeError, match=r"`train` to be a dataset where `sampler` is given, but got"
     ):
         trainer(sampler="balanced").fit(DataLoader(Colours(9), batch_size=3))
+
+
+UNEVEN = uneven(0, 0, 0, 0, 1, 1, 2)
+ODDS = [1.0] * 4 + [2.0, 2.0, 4.0]
+
+
+def resident(**options: Any) -> ResidentLoader:
+    image = np.zeros((4, 4, 3), np.uint8)
+    data = [{"image": image, "label": int(label)} for label in UNEVEN.labels]
+    return ResidentLoader(data, device="cpu", **options)
+
+
+class Odd(Sampler[int]):
+    """Draws in a way of its own."""
+
+    def __len__(self) -> int:
+        return 7
+
+    def __iter__(self) -> Any:
+        return iter([6] * 7)
+
+
+def weighting() -> list[Any]:
+    """Make loaders that draw small classes more often."""
+    drawn = WeightedRandomSampler(ODDS, 7)
+    return [
+        make_loader(UNEVEN, shuffle=True, sample_weights=ODDS),
+        resident(shuffle=True, sample_weights=ODDS),
+        DataLoader(UNEVEN, sampler=drawn),
+        DataLoader(UNEVEN, batch_sampler=BatchSampler(drawn, 2, drop_last=False)),
+    ]
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_a_loader_that_draws_by_weights_is_balanced_already(kind: int) -> None:
+    loader = weighting()[kind]
+
+    assert balance("auto").loss_weights(loader) is None
+    for weights in ("balanced", [1.0, 2.0, 4.0]):
+        with pytest.warns(UserWarning, match="and a loader that draws by weights both") as caught:
+            assert balance(weights).loss_weights(loader) is not None
+        assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        make_loader(UNEVEN, shuffle=True),
+        resident(shuffle=True),
+        DataLoader(UNEVEN, shuffle=True),
+        DataLoader(UNEVEN, sampler=SubsetRandomSampler(range(7))),
+    ],
+)
+def test_a_loader_that_draws_evenly_is_weighted(loader: Any) -> None:
+    weights = balance("auto").loss_weights(loader)
+
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([7 / 12, 7 / 6, 7 / 3])
+
+
+def test_a_sampler_that_is_not_known_gets_no_automatic_weights() -> None:
+    assert balance("auto").loss_weights(DataLoader(UNEVEN, sampler=Odd())) is None
+
+
+def test_rows_that_are_never_drawn_do_not_count() -> None:
+    loader = DataLoader(UNEVEN, sampler=SubsetRandomSampler([3, 4, 5]))
+
+    weights = balance("balanced").loss_weights(loader)
+
+    assert weights is not None
+    assert weights[0] == 2 * weights[1]
+    with pytest.warns(UserWarning, match="The training set has no image of c, which"):
+        balance().check(loader, None)
+
+
+def test_a_class_without_an_image_for_validation_is_warned_of() -> None:
+    sentence = "The validation set has no image of b, c, of which its scores tell nothing. Split"
+    with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}"):
+        balance().check(uneven(0, 1, 2), uneven(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "got"),
+    [
+        (np.array([0.0, 1.0, 2.0]), TypeError, "float64 of shape (3,). Number the classes"),
+        (np.array([0.0, np.nan, 2.0]), TypeError, "float64 of shape (3,). Number the classes"),
+        (["a", "b", "c"], TypeError, "<U1 of shape (3,). Number the classes from 0."),
+        ([0, None, 2], TypeError, "object of shape (3,). Number the classes from 0."),
+        (np.eye(3, dtype=int), ValueError, "shape (3, 3). Rows of one 1 become classes by"),
+        ([0, 1], ValueError, "2 for 3 rows."),
+        ([0, 1, 2, 0], ValueError, "4 for 3 rows."),
+    ],
+)
+def test_labels_of_another_form_are_refused(labels: Any, kind: type[Exception], got: str) -> None:
+    class Told(Silent):
+        def __len__(self) -> int:
+            return 3
+
+    data: Any = Told()
+    data.labels = labels
+    sentence = (
+        f"Expected `labels` to be classes (N,), whole numbers, one for each row, but got {got}"
+    )
+
+    for given in (data, DataLoader(data), Subset(data, [0])):
+        for sampler in (None, "balanced"):
+            with pytest.raises(kind, match=f"^{re.escape(sentence)}"):
+                trainer(sampler=sampler, epochs=1).fit(given)
+
+
+@pytest.mark.parametrize("labels", [None, [None] * 6, lambda: [0] * 6])
+def test_labels_that_tell_nothing_are_unknown(labels: Any) -> None:
+    data: Any = Silent()
+    data.labels = labels
+
+    assert labels_of(data) is None
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32, torch.bool])
+def test_labels_may_be_whole_numbers_of_any_kind(kind: torch.dtype) -> None:
+    data: Any = Silent()
+    data.labels = torch.tensor([0, 1, 1, 0, 1, 0]).to(kind)
+
+    labels = labels_of(data)
+
+    assert labels is not None
+    assert (labels.dtype, labels.tolist()) == (np.int64, [0, 1, 1, 0, 1, 0])
+
+
+def test_a_sampler_says_which_label_is_no_class() -> None:
+    with pytest.raises(
+        ValueError, match=r"`label` to be classes \(N,\) in 0\.\.2, but got -1, 0\."
+    ):
+        balance(sampler="balanced").odds(uneven(-1, 0))
+
+
+@pytest.mark.parametrize(
+    ("loader", "mixed"),
+    [
+        (make_loader(UNEVEN), False),
+        (make_loader(UNEVEN, shuffle=True), True),
+        (resident(), False),
+        (resident(shuffle=True), True),
+        (DataLoader(UNEVEN), False),
+        (DataLoader(UNEVEN, batch_size=None), False),
+        (DataLoader(UNEVEN, sampler=SequentialSampler(UNEVEN)), False),
+        ([{"image": torch.zeros(1, 3, 8, 8)}], False),
+        (DataLoader(UNEVEN, shuffle=True), True),
+        (DataLoader(UNEVEN, sampler=SubsetRandomSampler([0, 1])), True),
+        (DataLoader(UNEVEN, sampler=WeightedRandomSampler(ODDS, 7)), True),
+        (DataLoader(UNEVEN, sampler=Odd()), True),
+        (DataLoader(UNEVEN, batch_sampler=BatchSampler(RandomSampler(UNEVEN), 2, False)), True),
+        (DataLoader(UNEVEN, batch_sampler=[[1, 0]]), True),
+    ],
+)
+def test_only_an_order_that_is_known_is_one(loader: Any, mixed: bool) -> None:
+    assert shuffles(loader) is mixed
+
+
+def test_a_loader_in_another_order_is_told_by_its_sampler() -> None:
+    with pytest.raises(ValueError, match="a loader in order, but got one with a SubsetRandomS"):
+        check_order(DataLoader(UNEVEN, sampler=SubsetRandomSampler([0, 1])))
+
+
+class Stream(IterableDataset[Any]):
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Any:
+        return iter(Colours(2))
+
+
+class Endless(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(Colours(2))
+
+
+BATCH = {"image": torch.zeros(2, 3, 8, 8), "label": torch.tensor([0, 1])}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "sentence"),
+    [
+        (Stream(), TypeError, "a map-style dataset, or a loader, but got an object of type Stream"),
+        ({0: BATCH}, TypeError, "a map-style dataset, or a loader, but got an object of type dict"),
+        ("images", TypeError, "a map-style dataset, or a loader, but got an object of type str."),
+        ([BATCH], TypeError, "but got a list of batches. A list is taken for a dataset: pass a"),
+        ([(BATCH["image"], BATCH["label"])], TypeError, "or a loader, but got a list of batches."),
+        ((BATCH,), TypeError, "or a loader, but got a tuple of batches. A list is taken for a d"),
+        (DataLoader(Endless()), TypeError, "a dataset or loader with a length, but got an objec"),
+        (Subset(UNEVEN, []), ValueError, "a set with at least one image, but got an empty one."),
+    ],
+)
+@pytest.mark.parametrize("sampler", [None, "balanced"])
+def test_what_is_no_dataset_is_refused(
+    data: Any, kind: type[Exception], sentence: str, sampler: Any
+) -> None:
+    options = RunOptions(epochs=1, batch_size=2, workers=0)
+    with pytest.raises(kind, match=f"^Expected `data` to be .*{re.escape(sentence)}"):
+        as_loader(data, "data", options, shuffle=False, pin=False)
+    if isinstance(data, Subset) or sampler is None:
+        with pytest.raises(kind, match=f"^Expected `train` to be .*{re.escape(sentence)}"):
+            trainer(sampler=sampler).fit(data)
