@@ -19,12 +19,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from dermolib.augmentation import preset
 from dermolib.datasets import ISICDataset
 from dermolib.evaluation import Features, extract_features
 from dermolib.images import write_image
+from dermolib.loaders import make_loader
 from drawing import noise_image
 
 
@@ -146,6 +154,77 @@ def test_a_loader_of_batches_keeps_its_order() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True},
+        {"sampler": SubsetRandomSampler(range(7))},
+        {"sampler": WeightedRandomSampler([1.0] * 7, 7)},
+        {"batch_sampler": BatchSampler(RandomSampler(range(7)), 2, drop_last=False)},
+        {"batch_size": None, "shuffle": True},
+    ],
+)
+def test_a_loader_in_another_order_is_refused(options: dict[str, Any]) -> None:
+    rows: Any = samples()
+    loader: DataLoader[Any] = DataLoader(rows, **options)
+
+    with pytest.raises(ValueError, match="`data` to be a loader in order, but got one that shuff"):
+        extract_features(network(), loader)
+
+
+def test_a_loader_of_this_library_is_taken_unless_it_shuffles() -> None:
+    in_order, shuffled = (make_loader(samples(), shuffle=shuffle) for shuffle in (False, True))
+
+    features = extract_features(network(), in_order)
+
+    np.testing.assert_array_equal(features.values, extract_features(network(), samples()).values)
+    with pytest.raises(ValueError, match="features in another order belong to other images"):
+        extract_features(network(), shuffled)
+
+
+class Batches(IterableDataset[Any]):
+    """Batches that come one after the other, with a length."""
+
+    def __len__(self) -> int:
+        return 7
+
+    def __iter__(self) -> Iterator[Any]:
+        rows: Any = samples()
+        return iter(DataLoader(rows, batch_size=2))
+
+
+def test_an_iterable_dataset_gives_batches() -> None:
+    features = extract_features(network(), Batches())
+
+    assert len(features) == 7
+
+
+def test_a_batch_with_fewer_labels_or_ids_than_images_is_refused() -> None:
+    images = torch.zeros(4, 3, 8, 8)
+    sentence = "`label` to be a whole number for each of 4 rows, but got shape (3,)."
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(network(), iter([{"image": images, "label": torch.zeros(3).long()}]))
+    with pytest.raises(ValueError, match="one `id` for each of the 4 images of a batch, but got 3"):
+        extract_features(network(), iter([{"image": images, "id": ["a", "b", "c"]}]))
+
+
+def test_labels_of_a_batch_with_fractions_are_refused() -> None:
+    batch = {"image": torch.zeros(2, 3, 8, 8), "label": torch.tensor([1.0, 1.5])}
+
+    with pytest.raises(ValueError, match=re.escape("for each of 2 rows, but got 1.5.")):
+        extract_features(network(), iter([batch]))
+
+
+def test_whole_labels_of_any_dtype_are_taken_and_nan_is_none() -> None:
+    batch = {"image": torch.zeros(3, 3, 8, 8), "label": torch.tensor([2.0, torch.nan, 0.0])}
+
+    features = extract_features(network(), iter([batch]))
+
+    assert features.labels is not None
+    assert features.labels.tolist() == [2, -1, 0]
+
+
 def test_batches_without_a_length_will_do() -> None:
     rows: Any = samples()
     loader: DataLoader[Any] = DataLoader(rows, batch_size=2)
@@ -185,6 +264,28 @@ def test_half_precision_gives_float32_nearby() -> None:
     assert half.values.dtype == np.float32
     assert not np.array_equal(half.values, whole.values)
     np.testing.assert_allclose(half.values, whole.values, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(("name", "alias"), [("32-true", "float32"), ("bf16-mixed", "bfloat16")])
+def test_precisions_have_the_names_of_the_trainer_too(
+    dataset: ISICDataset, tmp_path: Path, name: str, alias: str
+) -> None:
+    model = network()
+    first = extract_features(model, dataset, precision=name, cache=tmp_path / "features.npz")
+    sizes = counted(model)
+
+    again = extract_features(model, dataset, precision=alias, cache=tmp_path / "features.npz")
+
+    np.testing.assert_array_equal(first.values, again.values)
+    assert sizes == []
+
+
+@pytest.mark.parametrize("name", ["16-mixed", "float16"])
+def test_the_cpu_does_not_compute_with_float16(name: str) -> None:
+    sentence = "`precision` to be one that the CPU computes with, but got '16-mixed'. Take 'bf16"
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(network(), samples(), device="cpu", precision=name)
 
 
 def test_each_layer_is_afterwards_in_the_mode_it_was_in() -> None:
@@ -553,6 +654,15 @@ def test_unfit_data_are_refused(challenge: Path) -> None:
         (TypeError, raw, {}, "Give the dataset a transform such as"),
         (TypeError, [torch.zeros(3, 8, 8)], {}, "but got a Tensor without it"),
         (TypeError, iter([{"image": torch.zeros(3, 8, 8)}]), {}, "but got Tensor (3, 8, 8) of"),
+        (TypeError, raw, {}, "`**input_settings(model).normalization` where the network has"),
+        (TypeError, [{"image": None}], {}, "but got NoneType () of no dtype."),
+        (TypeError, None, {}, "such as a `DataLoader`, but got an object of type NoneType."),
+        (TypeError, 3, {}, "such as a `DataLoader`, but got an object of type int."),
+        (TypeError, np.zeros((2, 3, 8, 8)), {}, "Pass `[{'image': torch.as_tensor(image)} for"),
+        (TypeError, torch.zeros(2, 3, 8, 8), {}, "Pass `[{'image': torch.as_tensor(image)} for"),
+        (TypeError, {"image": torch.zeros(2, 3, 8, 8)}, {}, "Pass `iter([batch])` for one batch."),
+        (TypeError, [{"image": torch.zeros(2, 3, 8, 8)}], {}, "Pass `iter(batches)` where these"),
+        (TypeError, samples(), {"flips": "no"}, "`flips` to be True or False, but got 'no'"),
         (ValueError, [], {}, "`data` to be data with at least one image, but got none"),
         (ValueError, iter([]), {}, "`data` to be data with at least one image, but got none"),
         (TypeError, samples(), {"cache": "x.npz"}, "`cache` to be None for data that do not tell"),
@@ -577,6 +687,13 @@ def test_a_device_that_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_network_is_refused() -> None:
     with pytest.raises(TypeError, match="`model` to be a torch module, but got an object of"):
         extract_features("alexnet", samples())  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_an_array_in_the_place_of_a_network_is_refused() -> None:
+    model: Any = np.zeros((2, 3, 8, 8), np.float32)
+
+    with pytest.raises(TypeError, match="Pass the network first and the images after it"):
+        extract_features(model, network())
 
 
 @pytest.mark.gpu

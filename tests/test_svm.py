@@ -373,6 +373,175 @@ def test_unfit_arguments_are_refused(
         fit_svm(Features(**columns), **options)
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        ({"values": np.zeros(120)}, {}, "`features` to be an array (N, D) of one row or more, but"),
+        ({"values": np.zeros((0, 8))}, {}, "of one row or more, but got shape (0, 8)."),
+        ({"labels": np.arange(50) % 3}, {}, "`labels` to be a whole number for each of 120 rows"),
+        ({"labels": np.arange(120) % 3 + 0.5}, {}, "for each of 120 rows, but got 0.5."),
+        (
+            {"labels": np.where(np.arange(120) < 40, np.nan, 1)},
+            {},
+            "but got 40 of 120 rows without one.",
+        ),
+        ({}, {"workers": 0}, "`workers` to be an integer of 1 or more, but got 0."),
+    ],
+)
+def test_features_of_another_shape_and_labels_with_fractions_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], sentence: str
+) -> None:
+    data = clouds()
+    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fit_svm(Features(**columns), **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        ({"labels": np.array(list("abc") * 40)}, {}, "Number the classes from 0."),
+        ({"values": np.full((120, 2), "a")}, {}, "of one row or more of numbers, but got dtype"),
+        ({}, {"calibrated": "no"}, "`calibrated` to be True or False, but got 'no' of type str."),
+        ({}, {"grid": {"C": 5}}, "`grid['C']` to be several values to try, but got 5. Pass `(5,)`"),
+        ({}, {"grid": {"gamma": "scale"}}, "but got 'scale'. Pass `('scale',)` to take it alone."),
+        ({}, {"grid": [1]}, "`grid` to be values by name, but got [1]. Pass one such as `{'C': "),
+        ({}, {"groups": [1, "a"] * 60}, "None or NaN for a lesion that is unknown, but got int, s"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], sentence: str
+) -> None:
+    data = clouds()
+    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        fit_svm(Features(**columns), **options)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_features_that_are_no_numbers_name_their_row(broken: float) -> None:
+    data = clouds()
+    data.values[3, 1] = broken
+    named = Features(data.values, np.array([f"IMG_{n}" for n in range(120)]), data.labels)
+
+    with pytest.raises(ValueError, match="`features of row 3` to be finite, but got NaN or inf"):
+        fit_svm(data)
+    with pytest.raises(ValueError, match="`features of IMG_3` to be finite"):
+        fit_svm(named)
+
+
+def test_several_rows_that_are_no_numbers_are_counted() -> None:
+    data = clouds()
+    data.values[[3, 7]] = np.nan
+
+    with pytest.raises(ValueError, match="but got NaN or infinity, as in 2 of 120 rows"):
+        fit_svm(data)
+
+
+def test_a_fitted_machine_refuses_features_that_it_cannot_judge() -> None:
+    data = clouds()
+    fitted = fit_svm(data, grid=ONE, folds=None)
+    broken = data.values.copy()
+    broken[5] = np.nan
+    sentences = [
+        (data.values[:, :2], r"`features` to be an array (N, 8) of one row or more, but got shape"),
+        (data.values[0], "but got shape (8,)."),
+        (data.values[:0], "but got shape (0, 8)."),
+        (broken, "`features of row 5` to be finite"),
+    ]
+
+    for values, sentence in sentences:
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            fitted.predict(values)
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            fitted.predict_proba(values)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None])
+def test_rows_of_unknown_lesions_are_lesions_of_their_own(unknown: Any) -> None:
+    data = clouds()
+    assert data.groups is not None
+    names = [unknown if number < 20 else name for number, name in enumerate(data.groups)]
+    by_hand = [f"unknown {number}" if number < 20 else name for number, name in enumerate(names)]
+
+    listed, array, named = (
+        fit_svm(data, groups=groups, grid=ONE, num_classes=3).estimate
+        for groups in (names, np.array(names, object), by_hand)
+    )
+
+    assert listed is not None
+    assert array is not None
+    assert named is not None
+    assert listed.groups == array.groups == named.groups
+
+
+def test_lesions_by_number_may_be_unknown() -> None:
+    numbers = np.where(np.arange(120) < 20, np.nan, np.arange(120) // 2)
+
+    fitted = fit_svm(clouds(), groups=numbers, grid=ONE, num_classes=3)
+
+    assert fitted.estimate is not None
+    assert fitted.estimate.groups == 20 + 50
+
+
+def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
+    data = clouds()
+
+    one, other, again = (
+        svm_classifier(seed=seed, landmarks=5, components=4)
+        .fit(data.values, data.labels)
+        .predict_proba(data.values)
+        for seed in (2**40, 2**40 + 1, 2**40)
+    )
+
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        ({"splits": 5}, TypeError, "`splits` to be pairs of row numbers, to train on and to calib"),
+        ({"splits": []}, ValueError, "but got none. Pass None for three folds."),
+        ({"splits": [([], [])]}, ValueError, "`splits[0]` to be pairs of row numbers"),
+        ({"splits": [([0, 1], [2]), 5]}, ValueError, "`splits[1]` to be pairs of row numbers"),
+        ({"class_weight": 5}, TypeError, "`class_weight` to be 'balanced', None or a weight by"),
+        ({"class_weight": "even"}, ValueError, "`class_weight` to be one of 'balanced', but got"),
+        ({"class_weight": {0: -1}}, ValueError, "`class_weight[0]` to be a number above 0, but"),
+        ({"calibrated": "no"}, TypeError, "`calibrated` to be True or False, but got 'no'"),
+        ({"calibrated": None}, TypeError, "`calibrated` to be True or False, but got None"),
+    ],
+)
+def test_a_machine_that_could_not_be_fitted_is_refused_when_it_is_made(
+    options: dict[str, Any], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        svm_classifier(**options)
+
+
+def test_weights_by_class_and_splits_of_lists_reach_the_machine() -> None:
+    data = clouds()
+    rows = np.arange(120)
+    splits = [(rows[rows % 2 == side].tolist(), rows[rows % 2 != side]) for side in (0, 1)]
+
+    machine = svm_classifier(class_weight={0: 1.0, 1: 2.0, 2: 5.0}, splits=splits)
+
+    assert machine[-1].estimator.class_weight == {0: 1.0, 1: 2.0, 2: 5.0}
+    fitted = machine.fit(data.values, data.labels)
+    assert len(fitted[-1].calibrated_classifiers_) == 2
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_plain_array_is_told_what_to_become(kind: Any) -> None:
+    data = clouds()
+    labels: Any = data.labels
+
+    with pytest.raises(TypeError, match=re.escape("Pass `Features(values, labels=labels)`")):
+        fit_svm(kind(data.values), labels)
+
+
 def test_images_without_a_network_are_refused() -> None:
     with pytest.raises(TypeError, match="`model` to be a network to extract features"):
         fit_svm([{"image": torch.zeros(3, 8, 8)}])

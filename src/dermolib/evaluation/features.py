@@ -14,22 +14,27 @@ from torch import Tensor, nn
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._types import Indices, PathLike
 from dermolib.evaluation.feature_cache import cache_key, read_cache, write_cache
+from dermolib.evaluation.feature_checks import (
+    TRANSFORM,
+    UNKNOWN,
+    check_data,
+    check_flag,
+    kind_of,
+    whole_labels,
+)
 from dermolib.loaders import make_loader
 from dermolib.penultimate import Penultimate
 
 __all__ = ["Features", "extract_features"]
-
-UNKNOWN = -1
-"""Label of a row that has none."""
 
 _PRECISIONS: dict[str, torch.dtype | None] = {
     "32-true": None,
     "16-mixed": torch.float16,
     "bf16-mixed": torch.bfloat16,
 }
+_ALIASES = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 _DEVICES = ("auto", "cpu", "cuda", "mps")
 _IMAGES = "images (N, 3, H, W), floating point"
-_TRANSFORM = "Give the dataset a transform such as `preset('evaluation', image_size=224)`."
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +106,14 @@ def extract_features(
             `dermolib.models.build_model`.
         data: `dermolib.datasets.ISICDataset` with a transform that gives normalised tensors; any
             other map-style dataset of such samples; or an iterable of their batches, such as a
-            `torch.utils.data.DataLoader`, whose order is kept.
+            `torch.utils.data.DataLoader` that does not shuffle.
         batch_size: Images in a batch, 1 or more; that of a loader is its own.
         workers: Processes that load images; 0 loads in this one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` takes a GPU where there
             is one.
-        precision: ``"32-true"``, ``"16-mixed"`` or ``"bf16-mixed"``, as in Lightning. The features
-            are float32 all the same.
+        precision: ``"float32"``, ``"float16"`` (not on the CPU) or ``"bfloat16"``, or Lightning's
+            ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"`` for them. The features are float32
+            all the same.
         flips: Whether features are the mean of those of an image and its mirror image, which takes
             twice the time.
         cache: File to keep the features in; for an `dermolib.datasets.ISICDataset` alone.
@@ -118,8 +124,10 @@ def extract_features(
     Raises:
         TypeError: The data, their samples or an argument are of another type, or a cache is wanted
             for data that do not tell their files.
-        ValueError: The data are empty, the network has no linear layer, features are not finite,
-            the machine lacks the device, or `cache` is a file of something else.
+        ValueError: The data are empty or a loader that shuffles, a batch has more or fewer labels
+            or ids than images, a label is not a whole number, the network has no linear layer,
+            features are not finite, the machine lacks the device or the precision, or `cache` is a
+            file of something else.
 
     References:
         Razavian et al., CNN features off-the-shelf, CVPR workshops, 2014,
@@ -135,17 +143,16 @@ def extract_features(
     """
     check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
-    check_choice(precision, "precision", _PRECISIONS)
+    check_flag(flips, "flips")
     place = _device(device)
+    precision = _precision(precision, place)
     _check_model(model)
+    is_dataset = check_data(data)
     table = getattr(data, "table", None)
     if table is None and cache is not None:
         what = "None for data that do not tell their files"
         remedy = "Use an `ISICDataset`, or keep the `Features` that come back."
         raise TypeError(expected("cache", what, f"a path and a {type(data).__name__}", remedy))
-    is_dataset = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if is_dataset:
-        _check_dataset(data)
     key = None
     if cache is not None:
         key = cache_key(model, data, flips=bool(flips), precision=precision)
@@ -186,6 +193,9 @@ class _Rows:
         """Take the features of a batch, once they are known to be finite."""
         stop = self._count + len(values)
         names = batch.get("id")
+        if names is not None and len(names) != len(values):
+            what = f"data with one `id` for each of the {len(values)} images of a batch"
+            raise ValueError(expected("data", what, len(names)))
         finite = torch.isfinite(values).all(dim=1)
         if not bool(finite.all()):
             row = int((~finite).nonzero()[0])
@@ -196,7 +206,7 @@ class _Rows:
         self._ids += [] if names is None else [str(name) for name in names]
         self._labelled = self._labelled or "label" in batch
         labels = batch.get("label", torch.full((len(values),), UNKNOWN))
-        self._labels.append(torch.as_tensor(labels).cpu().numpy().astype(np.int64))
+        self._labels.append(whole_labels(labels, len(values), "label"))
 
     def done(self) -> Features:
         """Give what has come."""
@@ -263,24 +273,20 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _precision(name: str, place: torch.device) -> str:
+    check_choice(name, "precision", [*_PRECISIONS, *_ALIASES])
+    name = _ALIASES.get(name, name)
+    if name == "16-mixed" and place.type == "cpu":
+        what, remedy = "one that the CPU computes with", "Take 'bf16-mixed' or '32-true'."
+        raise ValueError(expected("precision", what, repr(name), remedy))
+    return name
+
+
 def _check_model(model: object) -> None:
     if not isinstance(model, nn.Module):
         got = f"an object of type {type(model).__name__}"
-        raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
-
-
-def _check_dataset(data: Any) -> None:
-    """Refuse samples that would fail with a riddle when they are put into batches."""
-    if not len(data):
-        raise ValueError(expected("data", "data with at least one image", "none"))
-    if isinstance(data, torch.utils.data.DataLoader):
-        return
-    sample = data[0]
-    image = sample.get("image") if isinstance(sample, dict) else None
-    if isinstance(image, Tensor) and image.is_floating_point() and image.ndim == 3:
-        return
-    what = "a dataset of dictionaries with `image` (3, H, W), floating point"
-    raise TypeError(expected("data", what, _kind(sample), _TRANSFORM))
+        remedy = "Pass the network first and the images after it. See `build_model`."
+        raise TypeError(expected("model", "a torch module", got, remedy))
 
 
 def _images(batch: Any) -> Tensor:
@@ -288,7 +294,7 @@ def _images(batch: Any) -> Tensor:
     if isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4:
         return images
     what = f"data whose batches are dictionaries with `image`, {_IMAGES}"
-    raise TypeError(expected("data", what, _kind(batch), _TRANSFORM))
+    raise TypeError(expected("data", what, kind_of(batch), TRANSFORM))
 
 
 def _metadata(batch: dict[str, Any]) -> Tensor:
@@ -297,13 +303,6 @@ def _metadata(batch: dict[str, Any]) -> Tensor:
         return metadata
     what = "data with `metadata`, which the network takes beside images"
     raise TypeError(expected("data", what, "none", "Open the dataset with `metadata=True`."))
-
-
-def _kind(sample: Any) -> str:
-    if not isinstance(sample, dict) or "image" not in sample:
-        return f"a {type(sample).__name__} without it"
-    image = sample["image"]
-    return f"{type(image).__name__} {tuple(getattr(image, 'shape', ()))} of {image.dtype}"
 
 
 def _not_finite(batch: dict[str, Any], row: int, number: int) -> str:

@@ -1,6 +1,6 @@
 """Kernel machines on the features of a network: scaled, balanced, calibrated, judged by lesion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -16,6 +16,7 @@ from sklearn.svm import SVC, LinearSVC
 
 from dermolib._checks import check_choice, check_number, expected
 from dermolib._types import Indices
+from dermolib.evaluation.feature_checks import check_flag
 from dermolib.evaluation.features import Features
 from dermolib.evaluation.intervals import Interval
 
@@ -60,16 +61,16 @@ def svm_classifier(
             ``decision_function`` alone.
         splits: Row numbers to train on and to calibrate on, pair by pair; None takes three
             stratified folds, which is right where no two rows show one lesion.
-        class_weight: Weights of the classes, ``"balanced"`` for those that make all classes weigh
-            the same, or None.
+        class_weight: Weights of the classes, above 0; ``"balanced"`` for those that make all
+            classes weigh the same; or None.
         seed: Seed of the landmarks, the components and the folds, 0 or more.
 
     Returns:
         Pipeline with the steps of scikit-learn.
 
     Raises:
-        TypeError: A number is of another type.
-        ValueError: A number is out of range.
+        TypeError: An argument is of another type.
+        ValueError: A number is out of range, or there are no splits.
 
     References:
         Cortes and Vapnik, Support-vector networks, Machine Learning 20, 1995,
@@ -94,16 +95,58 @@ def svm_classifier(
         if value is not None:
             check_number(value, name, low=1, integer=True)
     check_number(seed, "seed", low=0, integer=True)
-    machine: Any = SVC(C=C, gamma=gamma, class_weight=class_weight, cache_size=500)
+    check_flag(calibrated, "calibrated")
+    weights, state = _checked_weights(class_weight), _state(seed)
+    folds = _FOLDS if splits is None else _checked_splits(splits)
+    machine: Any = SVC(C=C, gamma=gamma, class_weight=weights, cache_size=500)
     if landmarks is not None:
-        linear = LinearSVC(C=C, class_weight=class_weight, dual=False)
-        machine = make_pipeline(_Landmarks(landmarks, gamma, seed), linear)
+        linear = LinearSVC(C=C, class_weight=weights, dual=False)
+        machine = make_pipeline(_Landmarks(landmarks, gamma, state), linear)
     if calibrated:
-        machine = CalibratedClassifierCV(machine, cv=_FOLDS if splits is None else list(splits))
+        machine = CalibratedClassifierCV(machine, cv=folds)
     steps = [("scale", StandardScaler())]
     if components is not None:
-        steps.append(("components", PCA(components, random_state=seed)))
+        steps.append(("components", PCA(components, random_state=state)))
     return Pipeline([*steps, ("machine", machine)])
+
+
+def _checked_weights(weights: Any) -> dict[Any, float] | str | None:
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        check_choice(weights, "class_weight", ("balanced",))
+        return weights
+    if not isinstance(weights, Mapping):
+        what, got = "'balanced', None or a weight by class", f"{weights!r}"
+        raise TypeError(expected("class_weight", what, got, "Pass one such as `{0: 1.0, 1: 5.0}`."))
+    for name, weight in weights.items():
+        check_number(weight, f"class_weight[{name!r}]", above=0)
+    return dict(weights)
+
+
+def _checked_splits(splits: Any) -> list[tuple[Indices, Indices]]:
+    what = "pairs of row numbers, to train on and to calibrate on"
+    if not isinstance(splits, Iterable):
+        remedy = "Pass None for three folds."
+        raise TypeError(expected("splits", what, f"{splits!r}", remedy))
+    pairs = [tuple(np.asarray(side) for side in pair) for pair in map(_sides, splits)]
+    if not pairs:
+        raise ValueError(expected("splits", what, "none", "Pass None for three folds."))
+    for number, pair in enumerate(pairs):
+        kinds = [side.ndim == 1 and side.size and side.dtype.kind in "iu" for side in pair]
+        if len(pair) != 2 or not all(kinds):
+            shapes = " and ".join(f"{side.dtype} {side.shape}" for side in pair)
+            raise ValueError(expected(f"splits[{number}]", what, shapes or "none"))
+    return [(train.astype(np.intp), test.astype(np.intp)) for train, test in pairs]
+
+
+def _sides(pair: Any) -> Any:
+    return pair if isinstance(pair, (tuple, list, np.ndarray)) else (pair,)
+
+
+def _state(seed: int) -> int:
+    # scikit-learn takes 32 bits
+    return seed if seed < 1 << 32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 class _Landmarks(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -157,13 +200,16 @@ class FittedSVM:
 
         Raises:
             RuntimeError: The machine is not calibrated.
+            TypeError: The features are no numbers.
+            ValueError: They have another shape, or one is not finite.
         """
         if not hasattr(self.pipeline, "predict_proba"):
             what, got = "called on a calibrated machine", "one that is not"
             remedy = "Fit it with `calibrated=True`."
             raise RuntimeError(expected("predict_proba", what, got, remedy))
-        found = np.zeros((len(features), self.num_classes))
-        found[:, self.pipeline.classes_] = self.pipeline.predict_proba(_values(features))
+        values = checked_values(features, self.pipeline.n_features_in_)
+        found = np.zeros((len(values), self.num_classes))
+        found[:, self.pipeline.classes_] = self.pipeline.predict_proba(values)
         return found
 
     def predict(self, features: Features | npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
@@ -177,8 +223,13 @@ class FittedSVM:
 
         Returns:
             Classes (N,), 0..K-1.
+
+        Raises:
+            TypeError: The features are no numbers.
+            ValueError: They have another shape, or one is not finite.
         """
-        values = self.pipeline[:-1].transform(_values(features))
+        given = checked_values(features, self.pipeline.n_features_in_)
+        values = self.pipeline[:-1].transform(given)
         last = self.pipeline[-1]
         calibrated = getattr(last, "calibrated_classifiers_", None)
         machines = [last] if calibrated is None else [part.estimator for part in calibrated]
@@ -197,5 +248,34 @@ class FittedSVM:
         return margins
 
 
-def _values(features: Features | npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return features.values if isinstance(features, Features) else np.asarray(features)
+def checked_values(features: Any, width: int | None = None) -> npt.NDArray[Any]:
+    """Refuse features that a machine cannot compute with.
+
+    Args:
+        features: `Features`, or their values (N, D).
+        width: Number of features D; None takes any.
+
+    Returns:
+        Values (N, D), N and D 1 or more, all finite.
+
+    Raises:
+        TypeError: They are no numbers.
+        ValueError: They have another shape, or one is not finite.
+    """
+    whole = isinstance(features, Features)
+    values = np.asarray(features.values if whole else features)
+    what = f"an array (N, {width or 'D'}) of one row or more"
+    if values.dtype.kind not in "fiu":
+        raise TypeError(expected("features", f"{what} of numbers", f"dtype {values.dtype}"))
+    if values.ndim != 2 or not values.size or values.shape[1] != (width or values.shape[1]):
+        raise ValueError(expected("features", what, f"shape {values.shape}"))
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(finite.argmin())
+        known = whole and features.ids is not None
+        name = features.ids[row] if known else f"row {row}"
+        others = f", as in {(~finite).sum()} of {len(values)} rows" if (~finite).sum() > 1 else ""
+        remedy = "Leave such rows out, and look at where their features come from."
+        got = f"NaN or infinity{others}"
+        raise ValueError(expected(f"features of {name}", "finite", got, remedy))
+    return values

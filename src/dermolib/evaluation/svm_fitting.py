@@ -1,24 +1,26 @@
 """Fit a kernel SVM by lesion: choose its parameters, calibrate it, and say what it is worth."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
-from torch import nn
+from torch import Tensor, nn
 
 from dermolib._checks import check_choice, check_number, expected, listed
 from dermolib._types import Indices, PathLike
 from dermolib.diagnoses import DIAGNOSES
+from dermolib.evaluation.feature_checks import check_flag, whole_labels
 from dermolib.evaluation.features import Features, extract_features
 from dermolib.evaluation.intervals import Interval, bootstrap_interval
-from dermolib.evaluation.svm import FittedSVM, Splits, svm_classifier
+from dermolib.evaluation.svm import FittedSVM, Splits, checked_values, svm_classifier
 from dermolib.metrics import weighted_accuracy
 
 __all__ = ["fit_svm", "lesion_splits"]
@@ -61,8 +63,9 @@ def fit_svm(
         data: `Features` with labels, or what `extract_features` takes, of which the features are
             extracted by `model`.
         model: Network, where `data` are images.
-        groups: Lesion or patient of each row (N,); those of `data` where they tell. Where no two
-            rows show one lesion, ``numpy.arange(N)``.
+        groups: Lesion or patient of each row (N,); those of `data` where they tell. A row without
+            one (None or NaN) is a lesion of its own. Where no two rows show one lesion,
+            ``numpy.arange(N)``.
         num_classes: Number of classes K, 2 or more.
         grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; where not given, 1 and 3
             for C, and 0.1 / D and 0.3 / D for gamma.
@@ -71,7 +74,7 @@ def fit_svm(
             for more than 20,000 rows, which the log says, and else the exact kernel.
         calibrated: Whether there are to be probabilities.
         folds: Folds of the estimate, 2 or more; None makes none, which takes a fifth of the time.
-        workers: Threads that try parameters.
+        workers: Threads that try parameters, 1 or more.
         seed: Seed of folds and landmarks, 0 or more.
         cache: File to keep features in, see `extract_features`.
         **extraction: Further options of `extract_features`, such as ``device`` and ``batch_size``;
@@ -82,8 +85,9 @@ def fit_svm(
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: Labels or groups lack, rows have no label, labels are out of range or of one
-            class, there are fewer lesions than folds, or a number is out of range.
+        ValueError: Labels or groups lack, rows have no label, labels are not whole, out of range
+            or of one class, features are not (N, D) or not finite, there are fewer lesions than
+            folds, or a number is out of range.
 
     Examples:
         >>> generator = np.random.default_rng(0)
@@ -96,28 +100,29 @@ def fit_svm(
     """
     check_number(num_classes, "num_classes", low=2, integer=True)
     check_number(seed, "seed", low=0, integer=True)
+    check_number(workers, "workers", low=1, integer=True)
+    check_flag(calibrated, "calibrated")
     if folds is not None:
         check_number(folds, "folds", low=2, integer=True)
     features = _featured(data, model, cache, extraction)
+    values = checked_values(features)
     labels = _checked_labels(features, num_classes)
     lesions = _checked_groups(features, groups, max(_INNER, folds or 0))
     if components is not None:
-        most = min(
-            features.values.shape[1], len(features) // 3
-        )  # of rows, an inner fold has as many
+        most = min(values.shape[1], len(values) // 3)  # of rows, an inner fold has as many
         check_number(components, "components", low=1, high=most, integer=True)
     options = {"components": components, "calibrated": calibrated, "seed": seed}
-    options["landmarks"] = _pick_landmarks(landmarks, len(features))
-    recipe = _Recipe(num_classes, _checked_grid(grid, features.values.shape[1]), options, workers)
+    options["landmarks"] = _pick_landmarks(landmarks, len(values))
+    recipe = _Recipe(num_classes, _checked_grid(grid, values.shape[1]), options, workers)
     _tell_of_single_lesions(labels, lesions)
     estimate = None
     if folds is not None:
         predicted = np.full_like(labels, _NOT_JUDGED)
         for train, test in lesion_splits(labels, lesions, folds, seed):
-            fitted = recipe.fit(features.values[train], labels[train], lesions[train])
-            predicted[test] = fitted.predict(features.values[test])
+            fitted = recipe.fit(values[train], labels[train], lesions[train])
+            predicted[test] = fitted.predict(values[test])
         estimate = _judged(predicted, labels, lesions, num_classes)
-    return replace(recipe.fit(features.values, labels, lesions), estimate=estimate)
+    return replace(recipe.fit(values, labels, lesions), estimate=estimate)
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,13 @@ def _judged(
 def _featured(
     data: Any, model: nn.Module | None, cache: PathLike | None, extraction: dict[str, Any]
 ) -> Features:
+    if isinstance(data, (np.ndarray, Tensor, pd.DataFrame)):
+        what, got = (
+            "`Features`, or images and a network",
+            f"an object of type {type(data).__name__}",
+        )
+        remedy = "Pass `Features(values, labels=labels)` for features of your own."
+        raise TypeError(expected("data", what, got, remedy))
     if not isinstance(data, Features):
         if model is None:
             what, got = "a network to extract features of the images", "None"
@@ -240,7 +252,7 @@ def _checked_labels(features: Features, num_classes: int) -> npt.NDArray[np.int6
     what = f"features with labels in 0..{num_classes - 1}"
     if features.labels is None:
         raise ValueError(expected("data", what, "features without labels"))
-    labels = np.asarray(features.labels, np.int64)
+    labels = whole_labels(features.labels, len(features), "labels")
     if (labels < 0).any():
         got = f"{(labels < 0).sum()} of {len(labels)} rows without one"
         remedy = "Take the others: `features.subset(numpy.flatnonzero(features.labels >= 0))`."
@@ -254,18 +266,34 @@ def _checked_labels(features: Features, num_classes: int) -> npt.NDArray[np.int6
 
 def _checked_groups(features: Features, groups: npt.ArrayLike | None, folds: int) -> Indices:
     """Number the lesions."""
-    names: Any = features.groups if groups is None else np.asarray(groups)
+    names: Any = features.groups if groups is None else groups
     what = f"the lesion of each row ({len(features)},)"
     if names is None:
         remedy = "Give `dataset.groups`, or `numpy.arange(N)` where no two rows show one lesion."
         raise ValueError(expected("groups", what, "None", remedy))
+    # A list as objects, since NumPy would make the text "nan" of NaN beside texts
+    names = np.asarray(names, None if hasattr(names, "dtype") else object)
     if names.shape != (len(features),):
         raise ValueError(expected("groups", what, f"shape {names.shape}"))
-    numbers: Indices = np.unique(names, return_inverse=True)[1]
+    numbers = _numbered(names)
     count = int(numbers.max()) + 1
     if count < 2 * folds:
         what = f"{2 * folds} lesions or more, for {folds} folds"
         raise ValueError(expected("groups", what, count))
+    return numbers
+
+
+def _numbered(names: npt.NDArray[Any]) -> Indices:
+    """Number names in their order, and each one that is unknown for itself."""
+    unknown = pd.isna(names)
+    numbers: Indices = np.empty(len(names), np.intp)
+    try:
+        known, numbers[~unknown] = np.unique(names[~unknown], return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(name).__name__ for name in names[~unknown]})
+        what = "names of one type, or None or NaN for a lesion that is unknown"
+        raise TypeError(expected("groups", what, listed(kinds))) from error
+    numbers[unknown] = len(known) + np.arange(unknown.sum())
     return numbers
 
 
@@ -286,7 +314,10 @@ def _pick_landmarks(landmarks: int | str | None, rows: int) -> int | None:
 def _checked_grid(grid: Mapping[str, Sequence[Any]] | None, width: int) -> dict[str, list[Any]]:
     if grid is None:
         grid = {"C": _PRICES, "gamma": [share / width for share in _WIDTHS]}
-    tried = {name: list(values) for name, values in grid.items()}
+    if not isinstance(grid, Mapping):
+        remedy = "Pass one such as `{'C': (1, 10)}`."
+        raise TypeError(expected("grid", "values by name", f"{grid!r}", remedy))
+    tried = {name: _several(values, name) for name, values in grid.items()}
     for name, values in tried.items():
         check_choice(name, "grid", ("C", "gamma"))
         if not values:
@@ -294,6 +325,13 @@ def _checked_grid(grid: Mapping[str, Sequence[Any]] | None, width: int) -> dict[
         for value in values:
             svm_classifier(**{name: value})
     return tried
+
+
+def _several(values: Any, name: str) -> list[Any]:
+    if isinstance(values, Iterable) and not isinstance(values, str):
+        return list(values)
+    remedy = f"Pass `({values!r},)` to take it alone."
+    raise TypeError(expected(f"grid[{name!r}]", "several values to try", f"{values!r}", remedy))
 
 
 def _tell_of_single_lesions(labels: npt.NDArray[np.int64], lesions: Indices) -> None:
