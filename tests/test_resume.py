@@ -14,11 +14,14 @@ import pytest
 import torch
 
 import killing_training
+from dermolib.loaders import make_loader
 from dermolib.training import History, Trainer
+from dermolib.training.callbacks import KeepBest
 from test_trainer import Colours, network
 
 N = 12
 VALIDATION = 6
+LOOKED = 4  # images of the validation set that are looked at before the first step
 
 
 def trainer(output: Path | None, **options: Any) -> Trainer:
@@ -108,12 +111,12 @@ def test_a_request_to_end_is_met_after_the_step(tmp_path: Path, read: int) -> No
 
 def test_a_request_to_end_in_validation_is_met_after_it(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    scored = Acting(VALIDATION, 2, sent(signal.SIGTERM), seed=1)
+    scored = Acting(VALIDATION, LOOKED + 2, sent(signal.SIGTERM), seed=1)
 
     with pytest.raises(SystemExit, match="143"):
         fit(folder, scored=scored)
 
-    assert scored.reads == VALIDATION
+    assert scored.reads == LOOKED + VALIDATION
     assert place(folder) == [1, 0]
     check_goes_on(folder, tmp_path / "whole")
 
@@ -123,7 +126,8 @@ def test_a_request_to_end_in_the_last_validation_of_an_early_stop_adds_no_epoch(
 ) -> None:
     options: dict[str, Any] = {"early_stopping": 1, "epochs": 9, "learning_rate": 1e-9}
     history, _ = fit(tmp_path / "whole", **options)
-    scored = Acting(VALIDATION, VALIDATION * len(history) - 1, sent(signal.SIGTERM), seed=1)
+    last = LOOKED + VALIDATION * len(history) - 1
+    scored = Acting(VALIDATION, last, sent(signal.SIGTERM), seed=1)
 
     with pytest.raises(SystemExit, match="143"):
         fit(tmp_path / "run", scored=scored, **options)
@@ -329,3 +333,210 @@ def test_plain_loaders_go_on_at_the_last_whole_epoch(tmp_path: Path) -> None:
 
     assert data.reads == 2 * N
     assert place(tmp_path) == [2, 0]
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def fail() -> None:
+    raise RuntimeError("Out of luck")
+
+
+def test_a_new_run_puts_the_results_of_the_finished_one_aside(tmp_path: Path) -> None:
+    fit(tmp_path, seed=3)
+    best, table = ((tmp_path / name).read_bytes() for name in ("best.pt", "history.csv"))
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fit(tmp_path, Acting(N, N - 1, fail))
+
+    assert names(tmp_path) == {"before", "last.ckpt", "tensorboard"}
+    assert (tmp_path / "before" / "best.pt").read_bytes() == best
+    assert (tmp_path / "before" / "history.csv").read_bytes() == table
+    for folder in (tmp_path, tmp_path / "before"):
+        assert len(list(folder.glob("tensorboard/events.out.tfevents.*"))) == 1
+
+
+def test_a_run_that_never_had_weights_takes_none_of_what_was_put_aside(tmp_path: Path) -> None:
+    fit(tmp_path, seed=3)
+    best = (tmp_path / "best.pt").read_bytes()
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fit(tmp_path, Acting(N, N - 1, fail))
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        trainer(tmp_path).fit(Acting(N, N - 1, fail), Colours(VALIDATION), resume=False)
+
+    assert (tmp_path / "before" / "best.pt").read_bytes() == best
+
+
+def test_a_run_that_goes_on_keeps_its_results_in_place(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fit(tmp_path, Acting(N, N + 1, fail))
+
+    fit(tmp_path)
+
+    assert names(tmp_path) == {"best.pt", "history.csv", "tensorboard"}
+
+
+def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path) -> None:
+    sentence = (
+        f"Expected `output` to be a folder that no other run is training in, but got {tmp_path} of "
+        "one. Wait for that run to end, stop it, or take another `output`."
+    )
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        fit(tmp_path, Acting(N, 1, lambda: fit(tmp_path)))
+
+    assert ".lock" not in names(tmp_path)
+    assert len(fit(tmp_path)[0]) == 2
+    assert names(tmp_path) == {"best.pt", "history.csv", "tensorboard"}
+
+
+class Described(Colours):
+    """Images with a transform that says what it does, or does not."""
+
+    def __init__(self, transform: object) -> None:
+        super().__init__(N)
+        self.transform = transform
+
+
+def network_of(width: int, extra: int = 0) -> torch.nn.Module:
+    layers = [torch.nn.Flatten(), torch.nn.Linear(192, width), torch.nn.Linear(width, 3)]
+    return torch.nn.Sequential(*layers, *[torch.nn.Identity()] * extra)
+
+
+def begun(folder: Path, data: Any, scored: Any, model: Any) -> History:
+    options: dict[str, Any] = {"num_classes": 3, "epochs": 2, "batch_size": 4, "device": "cpu"}
+    options |= {"precision": "float32", "progress": False, "output": folder}
+    return Trainer(model, **options).fit(data, scored)
+
+
+def fail_once_scored(callback: object, engine: Any, module: object) -> None:
+    """Fail after the first epoch, not after the look at the validation set."""
+    del callback, module
+    if not engine.sanity_checking:
+        fail()
+
+
+def shuffled(**options: Any) -> Any:
+    return make_loader(Colours(N), **{"batch_size": 4, "shuffle": True, **options})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "difference"),
+    [
+        ({"model": network_of(6)}, {"model": network_of(6, extra=1)}, None),
+        ({"model": network_of(6)}, {"model": network_of(7)}, "layers "),
+        ({"data": Described("a")}, {"data": Described("b")}, """'transform': "'b'","""),
+        ({"data": Described(object())}, {"data": Described(object())}, None),
+        ({"scored": Colours(6)}, {"scored": Colours(9)}, "validation set {'rows': 6, 'labels'"),
+        ({"scored": Colours(6)}, {"scored": None}, "there, None here"),
+        ({"data": shuffled()}, {"data": shuffled()}, None),
+        ({"data": shuffled()}, {"data": shuffled(batch_size=6)}, "'batch_size': 6"),
+        ({"data": shuffled()}, {"data": shuffled(seed=1)}, "'seed': 1"),
+        ({"data": shuffled()}, {"data": shuffled(sample_weights=range(N))}, "'sample_weights': '"),
+    ],
+)
+def test_a_run_goes_on_with_the_same_model_and_the_same_sets_alone(
+    tmp_path: Path, first: Any, second: Any, difference: str | None
+) -> None:
+    usual = {"data": Colours(N), "scored": Colours(6), "model": network_of(6)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeepBest, "on_validation_epoch_end", fail_once_scored)
+        with pytest.raises(RuntimeError, match="Out of luck"):
+            begun(tmp_path, **{**usual, **first})
+
+    if difference is None:
+        assert len(begun(tmp_path, **{**usual, **second})) == 2
+        return
+    with pytest.raises(ValueError, match=re.escape(difference)):
+        begun(tmp_path, **{**usual, **second})
+
+
+def test_one_changed_byte_of_a_state_is_told(tmp_path: Path) -> None:
+    stopped(tmp_path)
+    path = tmp_path / "last.ckpt"
+    content = bytearray(path.read_bytes())
+    weights = torch.load(path, weights_only=True)["state_dict"]["model.5.weight"]
+    place = content.index(weights.numpy().tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"but got a file whose part \S+ is damaged\. Pass `resum"):
+        fit(tmp_path)
+
+
+def test_a_state_of_another_version_is_told(tmp_path: Path) -> None:
+    torch.save({"dermolib": {"place": [0, 0]}}, tmp_path / "last.ckpt")
+
+    with pytest.raises(ValueError, match=r"but got one of another version or program\. Pass `resu"):
+        fit(tmp_path)
+
+
+def test_best_weights_that_are_gone_are_missed_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fit(tmp_path, Acting(N, N + 1, fail))
+    (tmp_path / "best.pt").unlink()
+    data = Acting(N, 0, fail)
+
+    with pytest.raises(
+        ValueError, match=r"best\.pt` to be the best weights of the run, but got no"
+    ):
+        fit(tmp_path, data)
+
+    assert data.reads == 0
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fit(tmp_path, Acting(N, 0, fail))
+
+    assert len(fit(tmp_path, batch_size=6)[0]) == 2
+
+
+def test_a_new_run_that_fails_before_its_first_step_takes_no_state_that_was_there(
+    tmp_path: Path,
+) -> None:
+    stopped(tmp_path)
+    before = (tmp_path / "last.ckpt").read_bytes()
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        trainer(tmp_path).fit(Colours(N), Acting(VALIDATION, 0, fail), resume=False)
+
+    assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+class Noisy(Colours):
+    """Images that are drawn anew whenever they are read."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = super().__getitem__(index)
+        return {**sample, "image": sample["image"] + torch.randn(3, 8, 8)}
+
+
+def test_the_look_at_the_validation_set_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = make_loader(Noisy(VALIDATION, seed=1), batch_size=4)
+    history, weights = fit(tmp_path / "looked", scored=noisy, ema=0.5)
+
+    monkeypatch.setattr("lightning.Trainer._run_sanity_check", lambda _: None)
+    noisy = make_loader(Noisy(VALIDATION, seed=1), batch_size=4)
+    plain, same = fit(tmp_path / "plain", scored=noisy, ema=0.5)
+
+    assert history.rows == plain.rows
+    assert killing_training.same(weights, same)
+
+
+def test_the_model_has_its_own_weights_where_scoring_its_average_failed() -> None:
+    fitted = trainer(None, ema=0.99)
+    seen: list[Any] = []
+
+    def keep() -> None:
+        seen.append({k: v.clone() for k, v in fitted.model.state_dict().items()})
+        fail()
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        fitted.fit(Colours(N), Acting(VALIDATION, LOOKED, keep))
+
+    assert not killing_training.same(fitted.model.state_dict(), seen[0])

@@ -1,5 +1,7 @@
 import logging
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +68,7 @@ def trainer(model: nn.Module | None = None, **options: Any) -> Trainer:
         "device": "cpu",
         "precision": "32-true",
     }
-    return Trainer(model or network(), **{**settings, **options})
+    return Trainer(network() if model is None else model, **{**settings, **options})
 
 
 def test_training_learns_to_tell_colours_apart() -> None:
@@ -314,6 +316,30 @@ def test_a_module_of_ones_own_is_loaded_into_one_like_it(tmp_path: Path) -> None
     assert loaded.class_names == ("red", "green", "blue")
 
 
+def test_a_module_that_does_not_fit_is_left_as_it_was(tmp_path: Path) -> None:
+    trainer(network(seed=1)).save(tmp_path / "model.pt")
+    model = network(classes=4, seed=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    got = "other weights: 5.bias (3,) there, (4,) here, 5.weight (3, 4) there, (4, 4) here."
+
+    with pytest.raises(ValueError, match=re.escape(f"a checkpoint of this model, but got {got}")):
+        Trainer.load(tmp_path / "model.pt", model=model)
+
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_classes_are_no_option_of_loading(tmp_path: Path) -> None:
+    trainer().save(tmp_path / "model.pt")
+
+    with pytest.raises(TypeError, match=r"but got `class_names`\. Leave it out: the classes are"):
+        Trainer.load(tmp_path / "model.pt", model=network(), class_names=["a", "b", "c"])
+
+
+def test_a_folder_is_no_file_to_save_to(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"`path` to be a file, but got the folder .* Name a file"):
+        trainer().save(tmp_path)
+
+
 def test_a_module_of_ones_own_must_be_passed(tmp_path: Path) -> None:
     trainer().save(tmp_path / "model.pt")
 
@@ -531,19 +557,37 @@ def test_images_with_nan_are_named_before_the_first_step() -> None:
     ("options", "kind", "sentence"),
     [
         ({"num_classes": 1}, ValueError, "`num_classes` to be an integer of 2 or more"),
+        ({"num_classes": 3.0}, TypeError, "`num_classes` to be an integer of 2 or more"),
+        ({"num_classes": "3"}, TypeError, "`num_classes` to be an integer of 2 or more"),
         ({"optimizer": "adam"}, ValueError, "'sgd', 'adamw', but got 'adam'. Did you mean 'adamw'"),
-        ({"learning_rate": 0}, ValueError, "`learning_rate` to be a number above 0, but got 0."),
+        (
+            {"learning_rate": 0},
+            ValueError,
+            "`learning_rate` to be a finite number above 0, but got",
+        ),
         ({"momentum": 2}, ValueError, "`momentum` to be a number in 0..1, but got 2."),
-        ({"weight_decay": -1}, ValueError, "`weight_decay` to be a number of 0 or more"),
+        ({"weight_decay": -1}, ValueError, "`weight_decay` to be a finite number of 0 or more"),
         ({"schedule": "step"}, ValueError, "`schedule` to be one of 'constant', 'cosine'"),
         ({"gradient_clip": 0}, ValueError, "`gradient_clip` to be a number above 0, but got 0."),
         ({"epochs": 0}, ValueError, "`epochs` to be an integer of 1 or more, but got 0."),
         ({"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more, but got 0."),
         ({"workers": -1}, ValueError, "`workers` to be an integer of 0 or more, but got -1."),
-        ({"seed": 0.5}, TypeError, "`seed` to be an integer of 0 or more, but got 0.5 of type"),
+        ({"seed": 0.5}, TypeError, "`seed` to be an integer"),
         ({"device": "gpu"}, ValueError, "`device` to be one of 'auto', 'cpu', 'cuda', 'mps'"),
         ({"precision": "16"}, ValueError, "`precision` to be one of 'auto', '32-true'"),
         ({"class_names": ["a"]}, ValueError, "`class_names` to be 3 names, one for each class"),
+        ({"class_names": "abc"}, TypeError, "but got an object of type str. Pass a list, in the"),
+        ({"class_names": {"a", "b", "c"}}, TypeError, "but got an object of type set. Pass a lis"),
+        ({"class_names": ["a", "b", "a"]}, ValueError, "but got a more than once."),
+        ({"devices": 0}, ValueError, "`devices` to be a number of devices, 1 or more, a list of"),
+        ({"devices": 2.5}, TypeError, "-1 for all, or 'auto', but got 2.5 of type float."),
+        ({"devices": []}, ValueError, "-1 for all, or 'auto', but got []."),
+        ({"devices": -1}, ValueError, "`devices` to be a number of processes, but got -1. A CPU"),
+        ({"num_nodes": 0}, ValueError, "`num_nodes` to be an integer of 1 or more, but got 0."),
+        ({"output": ""}, ValueError, "`output` to be a folder for the run, but got an empty path"),
+        ({"output": 5}, TypeError, "`output` to be a folder for the run, but got 5 of type int."),
+        ({"output": __file__}, ValueError, "test_trainer.py, a file. Take another name."),
+        ({"output": f"{__file__}/run"}, ValueError, "/run, below the file "),
     ],
 )
 def test_unfit_options_are_refused(options: Any, kind: type[Exception], sentence: str) -> None:
@@ -561,6 +605,29 @@ class Interrupted(Colours):
 def test_ctrl_c_stays_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt):
         trainer().fit(Interrupted(8))
+
+
+class Signalled(nn.Module):
+    """Somebody presses Ctrl-C while the model computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        os.kill(os.getpid(), signal.SIGINT)
+        return image.new_zeros(len(image), 1)
+
+
+@pytest.mark.parametrize("use", ["evaluate", "predict", "overfit_batch", "find_learning_rate"])
+def test_ctrl_c_stays_ctrl_c_whatever_is_done_and_is_heard_again(use: str) -> None:
+    data = next(iter(DataLoader(Colours(8), 8))) if use == "overfit_batch" else Colours(8)
+    before = signal.getsignal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        getattr(trainer(Signalled()), use)(data)
+
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_what_is_no_module_is_refused() -> None:
@@ -597,6 +664,109 @@ def test_unfit_data_are_refused(data: Any, kind: type[Exception], sentence: str)
 def test_a_model_of_other_classes_is_refused_before_the_first_step() -> None:
     with pytest.raises(ValueError, match=re.escape("logits (N, 3), but got (8, 4). Build it with")):
         trainer(network(classes=4)).fit(Colours(16))
+
+
+class Giving(nn.Module):
+    """Gives what is made of its logits, in training and in validation as it is told."""
+
+    def __init__(self, make: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.make = make
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, image: Tensor) -> Any:
+        return self.make(self.layer(image.mean(dim=(2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "got"),
+    [
+        (lambda logits: (logits, logits), TypeError, "an output of type tuple. Wrap it in a mod"),
+        (lambda logits: {"logits": logits}, TypeError, "an output of type dict. Wrap it in a mo"),
+        (lambda _: None, TypeError, "an output of type NoneType. Wrap it in a module that retur"),
+        (lambda logits: logits.argmax(dim=1), TypeError, "an output of torch.int64."),
+        (lambda logits: logits[0], ValueError, "(3,). Build it with the same `num_classes`"),
+        (lambda logits: logits[:5], ValueError, "5 rows for 8 images."),
+        (lambda logits: logits.detach(), ValueError, "logits without one. Leave `detach` and"),
+    ],
+)
+def test_a_model_that_gives_no_logits_is_told(
+    make: Callable[[Tensor], Any], kind: type[Exception], got: str
+) -> None:
+    with pytest.raises(kind, match=f"^Expected `model` to be a model .*{re.escape(got)}"):
+        trainer(Giving(make)).fit(Colours(16))
+
+
+class Unread(Colours):
+    """Images that must not be read."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        raise AssertionError(index)
+
+
+def spoilt(**parts: Any) -> list[dict[str, Any]]:
+    return [{"image": torch.zeros(3, 8, 8), "label": 0, **parts}]
+
+
+@pytest.mark.parametrize(
+    ("validation", "sentence"),
+    [
+        (spoilt(image=torch.full((3, 8, 8), torch.nan)), "`image` to be finite, but got NaN"),
+        (spoilt(label=3), "`label` to be classes (N,) in 0..2, but got [3]. Labels begin at 0"),
+        ([{"image": torch.zeros(3, 8, 8)}], "`batch` to be a batch with `label`, but got none."),
+    ],
+)
+def test_faults_of_the_validation_set_are_told_before_the_first_step(
+    validation: Any, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        trainer().fit(Unread(9), validation)
+
+
+def normed(*, flat: bool) -> nn.Module:
+    norm = nn.BatchNorm1d(4) if flat else nn.BatchNorm2d(4)
+    pool: list[nn.Module] = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    layers = [*pool, norm] if flat else [norm, *pool]
+    return nn.Sequential(nn.Conv2d(3, 4, 3), *layers, nn.Linear(4, 3))
+
+
+def test_a_last_batch_of_one_image_is_told_before_the_first_step() -> None:
+    model = normed(flat=True)
+    before = [value.clone() for value in model.parameters()]
+    sentence = "`batch_size` to be one that leaves more than one image in the last batch, but got "
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        trainer(model).fit(Colours(17), Colours(9))
+
+    assert all(map(torch.equal, model.parameters(), before))
+
+
+@pytest.mark.parametrize(("flat", "count"), [(False, 17), (True, 18)])
+def test_batches_that_normalisation_can_learn_from_are_taken(flat: bool, count: int) -> None:
+    assert len(trainer(normed(flat=flat), epochs=1).fit(Colours(count), Colours(9))) == 1
+
+
+def test_a_loader_may_leave_out_a_last_batch_of_one_image() -> None:
+    loader = make_loader(Colours(17), batch_size=8, shuffle=True, drop_last=True)
+
+    assert len(trainer(normed(flat=True), epochs=1).fit(loader)) == 1
+
+
+class Empty(nn.Sequential):
+    """A model whose length is 0, which makes it false."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_model_of_length_0_is_a_model_as_well() -> None:
+    fitted = trainer(Empty(network()))
+    before = {name: value.clone() for name, value in fitted.model.state_dict().items()}
+
+    fitted.overfit_batch(next(iter(DataLoader(Colours(8), 8))), epochs=2)
+
+    after = fitted.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def opened(challenge: Path, split: str = "train") -> ISICDataset:

@@ -122,6 +122,23 @@ def test_a_compiled_model_learns_the_same_and_is_plain_afterwards() -> None:
     copy.deepcopy(compiled.model)
 
 
+def test_what_torch_compile_made_is_refused_for_the_model_itself() -> None:
+    model: Any = torch.compile(network())
+
+    with pytest.raises(TypeError, match=r"but got what `torch\.compile` made\. Pass the model its"):
+        trainer(model)
+
+
+def test_a_model_that_its_owner_has_compiled_stays_so() -> None:
+    model = network()
+    model.compile(backend="eager")
+    theirs = model._compiled_call_impl
+
+    trainer(model, compile=True, epochs=1).fit(Colours(8))
+
+    assert model._compiled_call_impl is theirs
+
+
 def test_the_order_of_memory_is_no_matter_of_the_result() -> None:
     last, first = (trainer(epochs=2, channels_last=option) for option in (True, False))
 
@@ -251,11 +268,18 @@ def test_metadata_reach_a_model_that_takes_them(mixup: float) -> None:
     assert fitted.predict(WithMetadata(9)).argmax(dim=1).tolist() == [0, 1, 2] * 3
 
 
-def test_metadata_that_lack_in_training_are_told() -> None:
+def test_metadata_that_lack_are_told_whatever_is_done() -> None:
     sentence = "Expected `batch` to be a batch with `metadata`, but got none. Make the dataset with"
+    fitted = trainer(Told())
 
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
-        trainer(Told()).fit(Colours(9))
+    for use in (
+        fitted.fit,
+        lambda data: fitted.fit(WithMetadata(9), data),
+        fitted.evaluate,
+        fitted.predict,
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+            use(Colours(9))
 
 
 def test_metadata_with_nan_are_named() -> None:

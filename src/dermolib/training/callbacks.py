@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dermolib.images import whole_file
 
-__all__ = ["Average", "KeepBest", "KeepRows"]
+__all__ = ["Average", "FirstLook", "KeepBest", "KeepRows"]
 
 _LINE_EVERY = 10
 
@@ -21,9 +21,50 @@ _LINE_EVERY = 10
 class Average(EMAWeightAveraging):
     """The running average of the weights, which the model has in the end."""
 
+    _swapped = False  # whether the model has the average, to be scored
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
+    ) -> None:
+        """Give the model its own weights back where scoring was cut off."""
+        del trainer, exception
+        if self._swapped:
+            self._swap_models(pl_module)
+
+    def _swap_models(self, pl_module: Any) -> None:
+        super()._swap_models(pl_module)
+        self._swapped = not self._swapped
+
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Give the model the average also where a run goes on that had no step left."""
         self.on_train_end(trainer, pl_module)
+
+
+class FirstLook(lightning.Callback):
+    """Leave the epoch of a validation set as it is where a batch is scored before the first step.
+
+    What random transforms draw follows from the epoch.
+    """
+
+    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Remember the epoch."""
+        del pl_module
+        self._epoch = getattr(_sampler(trainer), "epoch", None)
+
+    def on_sanity_check_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Go back to it, and forget what was counted."""
+        for metric in (
+            pl_module.validation_loss,
+            pl_module.accuracy,
+            pl_module.weighted_accuracy,
+        ):
+            metric.reset()
+        if self._epoch is not None:
+            _sampler(trainer).set_epoch(self._epoch)
+
+
+def _sampler(trainer: lightning.Trainer) -> Any:
+    return getattr(trainer.val_dataloaders, "sampler", None)
 
 
 class KeepBest(lightning.Callback):
@@ -54,6 +95,8 @@ class KeepBest(lightning.Callback):
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Keep the weights if they are the best so far."""
+        if trainer.sanity_checking:
+            return
         score = float(pl_module.weighted_accuracy.compute())
         if score <= self._score:
             return

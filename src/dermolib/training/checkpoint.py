@@ -1,18 +1,27 @@
 """A trained model as one file that holds no code."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from dermolib._checks import check_number, expected
+from dermolib._checks import check_number, expected, listed
+from dermolib._runs import differing
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.images import whole_file
 from dermolib.models import build_model
+from dermolib.training.fitness import check_trainable
 
-__all__ = ["names_of_classes", "read_checkpoint", "write_checkpoint", "write_content"]
+__all__ = [
+    "load_classifier",
+    "names_of_classes",
+    "read_checkpoint",
+    "write_checkpoint",
+    "write_content",
+]
 
 _FORMAT = "dermolib-checkpoint-1"
 
@@ -27,6 +36,9 @@ def write_checkpoint(
         model: Module; `build_model` has noted on it how it was built.
         class_names: Names of the classes (K,).
         config: Options of the run, plain values.
+
+    Raises:
+        ValueError: The path is a folder.
     """
     content = {
         "format": _FORMAT,
@@ -35,6 +47,9 @@ def write_checkpoint(
         "config": config,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
+    if path.is_dir():
+        remedy = f"Name a file in it, such as {path / 'model.pt'}."
+        raise ValueError(expected("path", "a file", f"the folder {path}", remedy))
     with whole_file(path) as temporary:
         write_content(content, temporary)
 
@@ -71,17 +86,49 @@ def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, lis
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is none of `write_checkpoint`, or its weights do not fit the model.
+        TypeError: `model` is no module, or what `torch.compile` made of one.
+        ValueError: The file is none of `write_checkpoint`, or its weights do not fit the model,
+            which is left as it was.
     """
+    if model is not None:
+        check_trainable(model)
     content = _content(path)
     if model is None:
         model = _rebuild(path, content["architecture"])
-    try:
-        model.load_state_dict(content["state_dict"])
-    except (RuntimeError, TypeError) as error:
-        what = "a checkpoint of this model"
-        raise ValueError(expected(str(path), what, f"other weights: {error}")) from error
+    # Before any is taken, since torch changes those that fit
+    others = _misfits(content["state_dict"], model.state_dict())
+    if others:
+        got = f"other weights: {listed(others)}"
+        raise ValueError(expected(str(path), "a checkpoint of this model", got))
+    model.load_state_dict(content["state_dict"])
     return model, list(content["class_names"])
+
+
+def load_classifier(
+    path: Path, model: nn.Module | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Read a file as arguments of `Trainer`.
+
+    Args:
+        path: File of `write_checkpoint`.
+        model: Module to take the weights, or None.
+        options: Further arguments by name.
+
+    Returns:
+        Arguments by name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        TypeError: The classes are among the options, or `model` is no module.
+        ValueError: As `read_checkpoint`.
+    """
+    decided = [name for name in ("num_classes", "class_names") if name in options]
+    if decided:
+        what = "options that the file does not tell"
+        remedy = "Leave it out: the classes are stored with the weights."
+        raise TypeError(expected("options", what, f"`{decided[0]}`", remedy))
+    model, names = read_checkpoint(path, model)
+    return {**options, "model": model, "num_classes": len(names), "class_names": names}
 
 
 def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
@@ -92,17 +139,26 @@ def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str
         num_classes: Number of classes K.
 
     Raises:
-        TypeError: Their number is no integer.
-        ValueError: It is below 2, or there are not as many names.
+        TypeError: Their number is no integer, or they are no sequence of names.
+        ValueError: It is below 2, there are not as many names, or two are alike.
     """
     check_number(num_classes, "num_classes", low=2, integer=True)
     if given is None:
         known = num_classes == len(DIAGNOSES)
         return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
-    if len(given) != num_classes:
-        what = f"{num_classes} names, one for each class"
-        raise ValueError(expected("class_names", what, f"{len(given)}"))
-    return tuple(map(str, given))
+    what = f"{num_classes} names, one for each class"
+    names: Any = given
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
+        remedy = "Pass a list, in the order of the labels."
+        got = f"an object of type {type(given).__name__}"
+        raise TypeError(expected("class_names", what, got, remedy))
+    names = tuple(map(str, names))
+    if len(names) != num_classes:
+        raise ValueError(expected("class_names", what, f"{len(names)}"))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(expected("class_names", what, f"{listed(twice)} more than once"))
+    return names
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -121,6 +177,17 @@ def _content(path: Path) -> dict[str, Any]:
         remedy = "Load plain weights with `build_model(..., weights=PATH)`."
         raise ValueError(expected(str(path), what, "another content", remedy))
     return dict(content)
+
+
+def _misfits(found: Any, wanted: Mapping[str, Any]) -> list[str]:
+    """Name the weights that one side lacks, or that differ in shape."""
+    if not isinstance(found, Mapping):
+        return [f"an object of type {type(found).__name__}"]
+    shapes = [
+        {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}
+        for weights in (found, wanted)
+    ]
+    return differing(*shapes)
 
 
 def _rebuild(path: Path, architecture: dict[str, Any] | None) -> nn.Module:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from dermolib._checks import check_choice, expected
+from dermolib._checks import check_choice, check_number, expected
 
 if TYPE_CHECKING:
     import lightning
@@ -126,6 +127,10 @@ class Place:
         devices: Devices of each machine: a number, a list of numbers, or ``"auto"``.
         num_nodes: Number of machines.
         strategy: Lightning's strategy, or its name.
+
+    Raises:
+        TypeError: `devices` or `num_nodes` is of another type.
+        ValueError: One is out of range.
     """
 
     device: str = "auto"
@@ -134,6 +139,12 @@ class Place:
     num_nodes: int = 1
     strategy: Any = "auto"
 
+    def __post_init__(self) -> None:
+        """Check how many devices and machines there are to be."""
+        check_number(self.num_nodes, "num_nodes", low=1, integer=True)
+        object.__setattr__(self, "num_nodes", int(self.num_nodes))
+        object.__setattr__(self, "devices", _checked_devices(self.devices, self.device))
+
     @property
     def single(self) -> bool:
         """Whether it is one process."""
@@ -141,6 +152,29 @@ class Place:
             isinstance(self.devices, list) and len(self.devices) == 1
         )
         return one and self.num_nodes == 1 and self.strategy == "auto"
+
+
+def _checked_devices(devices: Any, device: str) -> Any:
+    what = "a number of devices, 1 or more, a list of their numbers, -1 for all, or 'auto'"
+    if isinstance(devices, (list, tuple)):
+        whole = [_is_whole(one) and one >= 0 for one in devices]
+        if not whole or not all(whole):
+            raise ValueError(expected("devices", what, repr(devices)))
+        return [int(one) for one in devices]
+    if isinstance(devices, str):
+        return devices  # such as "0,1", which Lightning reads
+    if not _is_whole(devices):
+        raise TypeError(expected("devices", what, f"{devices!r} of type {type(devices).__name__}"))
+    if devices < -1 or devices == 0:
+        raise ValueError(expected("devices", what, devices))
+    if devices == -1 and device == "cpu":
+        remedy = "A CPU has no number of its own: pass 1."
+        raise ValueError(expected("devices", "a number of processes", devices, remedy))
+    return int(devices)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def check_launch(place: Place) -> None:
@@ -171,6 +205,7 @@ def make_engine(
     accumulate: int = 1,
     output: Path | None = None,
     folder: Path | None = None,
+    look: bool = False,
 ) -> "lightning.Trainer":
     """Set up a Lightning trainer for one call.
 
@@ -183,6 +218,7 @@ def make_engine(
         accumulate: Batches of one step.
         output: Folder for the TensorBoard log; None logs nothing.
         folder: Folder for what Lightning itself writes; None is the working directory.
+        look: Whether a run that begins scores one batch first, so that its faults are told early.
 
     Returns:
         Lightning trainer.
@@ -215,7 +251,7 @@ def make_engine(
         enable_checkpointing=False,  # the state is written by `dermolib.training.state`
         enable_model_summary=False,
         enable_progress_bar=progress and sys.stderr.isatty(),
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=int(look),
         log_every_n_steps=10,
     )
 

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.utils.data import DataLoader, Subset
 
+from dermolib.loaders import EpochSampler, SeededDataset
 from dermolib.training.balance import Balance
 from dermolib.training.engine import Place
 from dermolib.training.loaders import attribute_of
 from dermolib.training.recipe import Recipe, RunOptions
 
-__all__ = ["configuration", "training_set"]
+__all__ = ["configuration", "data_sets"]
 
 
 def configuration(
@@ -38,6 +40,9 @@ def configuration(
         **balance.plain(),
         "model": getattr(model, "architecture", None) or type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": _digest(
+            str([(name, tuple(value.shape)) for name, value in model.state_dict().items()])
+        ),
         "epochs": options.epochs,
         "early_stopping": options.early_stopping,
         "batch_size": options.batch_size,
@@ -47,19 +52,47 @@ def configuration(
     }
 
 
-def training_set(data: Any) -> dict[str, Any]:
-    """Describe a training set by plain values, so that a run goes on with the same one alone.
+def data_sets(train: Any, validation: Any) -> dict[str, Any]:
+    """Describe the images by plain values, so that a run goes on with the same ones alone.
 
     Args:
-        data: What `Trainer.fit` is given.
+        train: What `Trainer.fit` is given.
+        validation: The same; or None.
 
     Returns:
-        Number of rows or batches, and digests of the ids and labels, where there are any.
+        For each set the number of rows or batches; digests of the ids, labels and soft labels,
+        where it tells them; the transforms, where they say in words what they do; and for a loader
+        whose order is known what decides it.
     """
+    return {"training set": _data_set(train), "validation set": _data_set(validation)}
+
+
+def _data_set(data: Any) -> dict[str, Any] | None:
+    if data is None:
+        return None
     facts: dict[str, Any] = {"rows": len(data)}
-    for name in ("ids", "labels"):
+    for name in ("ids", "labels", "soft_labels"):
         values = attribute_of(data, name)
         if values is not None:
-            text = "\n".join(map(str, np.asarray(values).tolist()))
-            facts[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+            facts[name] = _digest("\n".join(map(str, np.asarray(values).tolist())))
+    for holder, name in ((_innermost(data), "transform"), (data, "augment")):
+        words = repr(getattr(holder, name, None))
+        if " at 0x" not in words:  # an address is another one in each process
+            facts[name] = words
+    sampler = getattr(data, "sampler", None)
+    if isinstance(sampler, EpochSampler):
+        odds = sampler._odds
+        facts["batch_size"] = getattr(data, "batch_size", None)
+        facts["seed"], facts["shuffle"] = int(sampler.seed), bool(sampler.shuffle)
+        facts["sample_weights"] = None if odds is None else _digest(str(odds.tolist()))
     return facts
+
+
+def _innermost(data: Any) -> Any:
+    while isinstance(data, (DataLoader, SeededDataset, Subset)):
+        data = data.dataset
+    return data
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,7 +1,6 @@
 """One training step, one scoring step: the model as Lightning runs it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._checks import expected
 from dermolib.metrics import WeightedAccuracy
-from dermolib.training.batches import Batch, check_finite_images, check_label, unpack
+from dermolib.training.batches import Batch, check_finite_images, labelled, unpack
+from dermolib.training.fitness import check_logits
 from dermolib.training.losses import ClassificationLoss
 from dermolib.training.mixing import mix
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
@@ -74,29 +74,26 @@ class ClassifierModule(lightning.LightningModule):
         self.kept: Path | None = None  # where the last state of the run lies
         self._seed = seed
         self._memory = torch.channels_last if channels_last else torch.contiguous_format
-        self._still: Sequence[nn.Module] = frozen_modules(model, recipe.freeze)
+        self.still: Sequence[nn.Module] = frozen_modules(model, recipe.freeze)
         self._sums: Tensor | None = None  # loss, right answers and images of the epoch so far
         self._before = [0.0, 0.0, 0.0]  # the same of its part before a run went on
 
     def forward(self, batch: Batch) -> Tensor:
         """Compute logits (N, K), float32."""
         image = batch.image.contiguous(memory_format=self._memory)
-        if getattr(self.model, "takes_metadata", False):
-            logits: Tensor = self.model(image, batch.metadata)
-        else:
-            logits = self.model(image)
-        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            what = f"a model with logits (N, {self.num_classes})"
-            remedy = "Build it with the same `num_classes` that the Trainer has."
-            raise ValueError(expected("model", what, f"{tuple(logits.shape)}", remedy))
-        return logits.float()
+        if not getattr(self.model, "takes_metadata", False):
+            return check_logits(self.model(image), len(image), self.num_classes)
+        if batch.metadata is None:
+            remedy = "Make the dataset with `metadata=True`."
+            raise ValueError(expected("batch", "a batch with `metadata`", "none", remedy))
+        return check_logits(self.model(image, batch.metadata), len(image), self.num_classes)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Seed what the step draws, and keep frozen layers from learning statistics."""
         numbers = [self._seed, self.current_epoch, batch_idx, self.global_rank]
         state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
         self._seed_device(int(state[0] >> np.uint64(1)))
-        for module in self._still:
+        for module in self.still:
             module.training = False
 
     def _seed_device(self, seed: int) -> None:
@@ -109,7 +106,7 @@ class ClassifierModule(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute the loss of a batch."""
-        ready, label = self._labelled(batch, metadata=True)
+        ready, label = self._labelled(batch)
         if self.recipe.mixup or self.recipe.cutmix:
             ready = mix(
                 ready,
@@ -118,6 +115,10 @@ class ClassifierModule(lightning.LightningModule):
                 num_classes=self.num_classes,
             )
         logits = self(ready)
+        if not logits.requires_grad:
+            remedy = "Leave `detach` and `torch.no_grad` out of its `forward`."
+            what = "a model whose logits have a gradient"
+            raise ValueError(expected("model", what, "logits without one", remedy))
         loss: Tensor = self.loss(logits, label if ready.soft_label is None else ready.soft_label)
         if loss.device.type == "cpu":
             self._check_finite("train_loss", loss)
@@ -208,17 +209,11 @@ class ClassifierModule(lightning.LightningModule):
                 gradient_clip_algorithm=gradient_clip_algorithm,
             )
 
-    def _labelled(self, batch: Any, *, metadata: bool = False) -> tuple[Batch, Tensor]:
+    def _labelled(self, batch: Any) -> tuple[Batch, Tensor]:
         """Look at a batch; on a GPU at the first alone, since each look waits for the device."""
-        ready = unpack(batch)
-        looks = ready.image.device.type == "cpu" or self.global_step == 0
-        label = check_label(ready.label, self.num_classes, values=looks)
-        if looks:
-            check_finite_images(ready)
-        if metadata and getattr(self.model, "takes_metadata", False) and ready.metadata is None:
-            remedy = "Make the dataset with `metadata=True`."
-            raise ValueError(expected("batch", "a batch with `metadata`", "none", remedy))
-        return replace(ready, label=label), label
+        ready = labelled(batch, self.num_classes, values=self.global_step == 0)
+        label: Any = ready.label
+        return ready, label
 
     def _add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
         count = torch.full_like(loss, len(logits))
@@ -236,6 +231,6 @@ class ClassifierModule(lightning.LightningModule):
     def _check_finite(self, name: str, values: Tensor) -> None:
         if self.stops and not bool(torch.isfinite(values).all()):
             remedy = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
-            if self.kept is not None:
+            if self.kept is not None and self.global_step:  # else there is nothing to go on from
                 remedy += f" The state before is kept in {self.kept}."
             raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))

@@ -13,23 +13,21 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from dermolib._runs import TEMPORARY, explained
+from dermolib._runs import explained
 from dermolib._seeding import seed_transforms
-from dermolib.training.callbacks import Average, KeepBest, KeepRows
+from dermolib.training.callbacks import Average, FirstLook, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
 from dermolib.training.engine import Place, check_launch, make_engine, quiet
+from dermolib.training.fitness import lone_image_refused
+from dermolib.training.folder import BEST_NAME, HISTORY_NAME, left, used
 from dermolib.training.loaders import resumable
 from dermolib.training.module import ClassifierModule
 from dermolib.training.optimizers import frozen
 from dermolib.training.recipe import RunOptions
 from dermolib.training.state import RunState, check_same_run
 
-__all__ = ["BEST_NAME", "overfit", "predict", "score", "seeded", "train"]
+__all__ = ["overfit", "predict", "score", "seeded", "train"]
 
-BEST_NAME = "best.pt"
-"""Name of the file with the best weights in the folder of a run."""
-
-_WRITTEN = ("best", "history")
 _LEARNED = 0.01  # mean loss below which a batch is learned by heart
 _SCORE = "validation_weighted_accuracy"
 
@@ -62,41 +60,37 @@ def train(
     """
     check_launch(place)
     loader = resumable(loader)
-    recipe = module.recipe
+    recipe, keeps = module.recipe, options.output is not None
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder(options.output))
-        stack.enter_context(explained(folder))
-        stack.enter_context(frozen(module.model, recipe.freeze))
-        stack.enter_context(_compiled(module.model, on=options.compile))
-        keeps = options.output is not None
-        state = RunState(
-            folder,
-            loader,
-            facts,
-            every=options.save_every,
-            keeps=keeps,
-        )
-        rows = KeepRows(folder / "history.csv" if keeps else None)
-        callbacks: list[Any] = [rows, KeepBest(folder / BEST_NAME, save)]
-        if recipe.ema is not None:
-            callbacks.append(Average(decay=recipe.ema))
-        if options.early_stopping is not None:
-            # After validation, since Lightning would have it look after the state is saved
-            when: dict[str, Any] = {"mode": "max", "check_on_train_epoch_end": False}
-            callbacks.append(EarlyStopping(_SCORE, patience=options.early_stopping, **when))
-        callbacks.append(state)
+        folder = options.output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        state = RunState(folder, loader, facts, every=options.save_every, keeps=keeps)
+        rows = KeepRows(folder / HISTORY_NAME if keeps else None)
+        average = [] if recipe.ema is None else [Average(decay=recipe.ema)]
+        best = KeepBest(folder / BEST_NAME, save)
         engine = make_engine(
             place,
             epochs=options.epochs,
             progress=options.progress,
-            callbacks=callbacks,
+            callbacks=[FirstLook(), rows, best, *average, *_stopping(options), state],
             gradient_clip=recipe.gradient_clip,
             accumulate=recipe.accumulate,
             output=options.output,
+            look=True,
+        )
+        stack.enter_context(explained(folder))
+        if keeps:
+            stack.enter_context(used(folder, first=engine.is_global_zero))
+            state.earlier = left(folder)
+        stack.enter_context(frozen(module.model, recipe.freeze))
+        stack.enter_context(_compiled(module.model, on=options.compile))
+        processes = engine.world_size
+        stack.enter_context(
+            lone_image_refused(module.model, module.still, loader, processes=processes)
         )
         start = _start(state.path, facts, resume=resume and keeps)
         module.kept = state.path if keeps else None
-        _fit(engine, module, loader, validation, start)
+        module.train()  # a model that was used in between is in evaluation mode
+        engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
         _finish(engine, module.model, state, save, scored=validation is not None)
     return rows.rows
 
@@ -144,10 +138,11 @@ def overfit(
 
 @contextmanager
 def seeded(data: Any, seed: int) -> Iterator[None]:
-    """Seed everything random about a run, leave torch's generator as it was, and keep quiet."""
+    """Seed what is random about a run, leave torch's generator as it was; Ctrl-C is heard."""
     # One device by its number: torch would warn where it has to choose, and reseed them all
     gpu = torch.cuda.is_available()
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if gpu else []), quiet():
+    devices = [torch.cuda.current_device()] if gpu else []
+    with torch.random.fork_rng(devices=devices), quiet(), _ctrl_c():
         torch.default_generator.manual_seed(seed)
         if gpu:
             torch.cuda.manual_seed(seed)
@@ -156,24 +151,35 @@ def seeded(data: Any, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _folder(output: Path | None) -> Iterator[Path]:
-    """Make the folder of a run, without what killed runs were writing there."""
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        for path in output.iterdir():
-            left = TEMPORARY.fullmatch(path.name)
-            if left is not None and left["stem"] in _WRITTEN:
-                path.unlink(missing_ok=True)
-        yield output
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+def _ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C be a `KeyboardInterrupt`, heard by whom it was before.
+
+    Lightning makes an exit of it, and keeps it from being heard again.
+    """
+    heard = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread() and heard is not None:
+            signal.signal(signal.SIGINT, heard)
+
+
+def _stopping(options: RunOptions) -> list[Any]:
+    if options.early_stopping is None:
+        return []
+    # After validation, since Lightning would have it look after the state is saved
+    when: dict[str, Any] = {"mode": "max", "check_on_train_epoch_end": False}
+    return [EarlyStopping(_SCORE, patience=options.early_stopping, **when)]
 
 
 @contextmanager
 def _compiled(model: nn.Module, *, on: bool) -> Iterator[None]:
-    """Compile the model for the length of the block."""
-    if not on:
+    """Compile the model for the length of the block; one that already is stays as it is."""
+    if not on or model._compiled_call_impl is not None:
         yield
         return
     model.compile()
@@ -189,20 +195,6 @@ def _start(path: Path, facts: dict[str, Any], *, resume: bool) -> Path | None:
         return None
     check_same_run(path, facts)
     return path
-
-
-def _fit(engine: Any, module: Any, loader: Any, validation: Any, start: Path | None) -> None:
-    module.train()  # a model that was used in between is in evaluation mode
-    heard = signal.getsignal(signal.SIGINT)
-    try:
-        engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
-    except SystemExit as stop:
-        if stop.code == 1:
-            # What Lightning makes of Ctrl-C, which it keeps from being heard again
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, heard)
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _finish(

@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from dermolib._checks import expected
 from dermolib._runs import differing
 from dermolib.training.checkpoint import write_content
+from dermolib.training.folder import BEST_NAME, put_aside
 from dermolib.training.loaders import EpochLoader
 
 __all__ = [
@@ -83,7 +85,9 @@ class RunState(lightning.Callback):
         self._facts = facts
         self._every = every
         self._keeps = keeps
+        self.earlier: list[Path] = []  # results of an earlier run, which a new one puts aside
         self._asked = False
+        self._written = False
         self._place: tuple[int, int] | None = None  # epoch, and batches of it that are done
 
     def on_save_checkpoint(
@@ -112,10 +116,21 @@ class RunState(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Save the state before the first step, and listen for the signal to end."""
         if self._place is None:
+            if self._keeps and trainer.is_global_zero:
+                put_aside(self.path.parent, self.earlier)
             self._save(trainer, pl_module, (0, 0))
         if self._keeps and threading.current_thread() is threading.main_thread():
             # Lightning's own would end inside of validation; it puts the former one back
             signal.signal(signal.SIGTERM, self._ask)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
+    ) -> None:
+        """Leave no state of a run without a step, which would be in the way of a mended call."""
+        del pl_module, exception
+        begun = self._place != (0, 0) or trainer.global_step > 0
+        if self._written and not begun and trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -151,6 +166,7 @@ class RunState(lightning.Callback):
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
                 temporary.replace(self.path)
+            self._written = True
         finally:
             if trainer.is_global_zero:
                 temporary.unlink(missing_ok=True)
@@ -178,18 +194,28 @@ def read_facts(path: Path) -> dict[str, Any]:
         path: File of `RunState`.
 
     Returns:
-        Configuration, names of the classes, and the place where the run stands.
+        Configuration, names of the classes, the place where the run stands, and whether it has
+        kept weights as its best.
 
     Raises:
-        ValueError: The file is no such state.
+        ValueError: The file is no such state, or damaged.
     """
+    what, remedy = "the state of a run", "Pass `resume=False` to begin anew, which replaces it."
     try:
-        facts = torch.load(path, weights_only=True, map_location="cpu", mmap=True)[FACTS]
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # which compares checksums; torch does not
     except Exception as error:  # torch passes on whatever a broken file makes its readers raise
         got = f"a file that does not load ({type(error).__name__})"
-        remedy = "Pass `resume=False` to begin anew, which replaces it."
-        raise ValueError(expected(str(path), "the state of a run", got, remedy)) from error
-    return dict(facts)
+        raise ValueError(expected(str(path), what, got, remedy)) from error
+    if broken is not None:
+        got = f"a file whose part {broken} is damaged"
+        raise ValueError(expected(str(path), what, got, remedy))
+    facts = content.get(FACTS) if isinstance(content, dict) else None
+    if not isinstance(facts, dict) or not facts.keys() >= {"config", "class_names", "place"}:
+        raise ValueError(expected(str(path), what, "one of another version or program", remedy))
+    scores = [part["score"] for part in content["callbacks"].values() if "score" in part]
+    return {**facts, "scored": any(score >= 0 for score in scores)}
 
 
 def check_same_run(path: Path, facts: dict[str, Any]) -> None:
@@ -200,7 +226,7 @@ def check_same_run(path: Path, facts: dict[str, Any]) -> None:
         facts: What this run would store.
 
     Raises:
-        ValueError: The file is no state, or that of another run.
+        ValueError: The file is no state, or that of another run, or its best weights are gone.
     """
     found = read_facts(path)
     flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, facts)]
@@ -209,3 +235,7 @@ def check_same_run(path: Path, facts: dict[str, Any]) -> None:
         what = f"a folder without an unfinished run of another configuration ({path.parent})"
         remedy = "Take the same options, another `output`, or `resume=False` to begin anew."
         raise ValueError(expected("output", what, "; ".join(others), remedy))
+    best = path.with_name(BEST_NAME)
+    if found["scored"] and not best.exists():
+        remedy = "Put it back, or pass `resume=False` to begin anew."
+        raise ValueError(expected(str(best), "the best weights of the run", "no file", remedy))

@@ -13,11 +13,12 @@ from dermolib._checks import check_number
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.training.balance import Balance
-from dermolib.training.batches import check_model
-from dermolib.training.checkpoint import names_of_classes, read_checkpoint, write_checkpoint
+from dermolib.training.checkpoint import load_classifier, names_of_classes, write_checkpoint
 from dermolib.training.engine import Place, check_device, pick_precision
+from dermolib.training.fitness import check_trainable
+from dermolib.training.folder import check_output
 from dermolib.training.history import History, LearningRates
-from dermolib.training.identity import configuration, training_set
+from dermolib.training.identity import configuration, data_sets
 from dermolib.training.loaders import as_loader, check_labels, check_order
 from dermolib.training.recipe import Recipe, RunOptions
 
@@ -35,8 +36,7 @@ class Trainer:
 
     Device and precision choose themselves. The seed fixes the order of the images, drop-out and
     the random transforms of datasets given here; torch's global generator is left as it was. A
-    dataset is put into batches here; a loader is used as it is. The guide on training shows what
-    the options are for, and how to compute on many devices.
+    dataset is put into batches here; a loader is used as it is. See the guide on training.
 
     Args:
         model: Takes images (N, 3, H, W), float32, gives logits (N, K). It is trained in place. One
@@ -142,11 +142,11 @@ class Trainer:
         progress: bool = True,
     ) -> None:
         """Check and keep the options."""
-        check_model(model)
+        check_trainable(model)
         check_device(device)
         self.model = model
-        self.num_classes = int(num_classes)
-        self.class_names = names_of_classes(class_names, self.num_classes)
+        self.class_names = names_of_classes(class_names, num_classes)
+        self.num_classes = len(self.class_names)
         self._recipe = Recipe(
             optimizer=optimizer,
             learning_rate=learning_rate,
@@ -155,7 +155,7 @@ class Trainer:
             schedule=schedule,
             warmup=warmup,
             freeze=freeze,
-            layer_rates=layer_rates or {},
+            layer_rates={} if layer_rates is None else layer_rates,
             layer_decay=layer_decay,
             loss=loss,
             focal_gamma=focal_gamma,
@@ -167,19 +167,14 @@ class Trainer:
             accumulate=accumulate,
         )
         self._balance = Balance(class_weights, sampler, self.class_names)
-        self._place = Place(
-            device=device,
-            precision=pick_precision(device, precision),
-            devices=devices,
-            num_nodes=num_nodes,
-            strategy=strategy,
-        )
+        shared: dict[str, Any] = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+        self._place = Place(device=device, precision=pick_precision(device, precision), **shared)
         self._options = RunOptions(
             epochs=epochs,
             batch_size=batch_size,
             workers=workers,
             early_stopping=early_stopping,
-            output=None if output is None else Path(output),
+            output=check_output(output),
             save_every=save_every,
             compile=compile,
             seed=seed,
@@ -196,7 +191,11 @@ class Trainer:
         log. The state is written at the start, after each epoch and every `save_every` steps,
         within an epoch for datasets and loaders of `make_loader` and `ResidentLoader`, whose order
         is known. On SIGTERM it is written after the step and the process ends with 143. A run that
-        has ended leaves no ``last.ckpt``, and the next one takes its place.
+        has ended leaves no ``last.ckpt``; the next one trains anew, and moves the results of the
+        last one that ended to the folder ``before``. One run trains in a folder at a time.
+
+        The first batch of `validation` is scored before the first step. A GPU, which each look
+        has to wait for, is asked in that and the first step alone whether values are unfit.
 
         Args:
             train: Dataset or loader of batches ``{"image": (N, 3, H, W) float, "label": (N,)}``;
@@ -210,7 +209,8 @@ class Trainer:
         Raises:
             TypeError: A batch has another form.
             ValueError: A set is empty or does not tell labels that are needed, model or values do
-                not fit, or the folder holds an unfinished run of another configuration.
+                not fit, another run trains in the folder, or it holds a damaged one or an
+                unfinished one of another configuration.
             RuntimeError: Rows of a dataset have no label, or the loss is not finite any more; the
                 state before it is kept.
             OSError: The disk is full; what was saved before is kept.
@@ -223,7 +223,7 @@ class Trainer:
         given = validation is not None
         scored = self._loader(validation, "validation", shuffle=False) if given else None
         loader, weights = self._training_set(train, validation)
-        config = {**self._config(), "training set": training_set(train)}
+        config = {**self._config(), **data_sets(train, validation)}
         with run.seeded(train, self._options.seed):
             rows = run.train(
                 self._module(self._recipe, weights),
@@ -365,10 +365,11 @@ class Trainer:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is none of `save`, or its weights do not fit the model.
+            TypeError: Classes are among the options; the file tells them.
+            ValueError: The file is none of `save`, or its weights do not fit the model, which is
+                left as it was.
         """
-        model, class_names = read_checkpoint(Path(path), model)
-        return cls(model, num_classes=len(class_names), class_names=class_names, **options)
+        return cls(**load_classifier(Path(path), model, options))
 
     def _config(self) -> dict[str, Any]:
         parts = self._recipe, self._balance, self._place, self._options
@@ -380,7 +381,7 @@ class Trainer:
         from dermolib.training.module import ClassifierModule
 
         return ClassifierModule(
-            model or self.model,
+            self.model if model is None else model,
             num_classes=self.num_classes,
             recipe=recipe,
             class_weights=class_weights,
