@@ -49,9 +49,9 @@ class Features:
     """
 
     values: npt.NDArray[np.float32]
-    ids: npt.NDArray[np.str_] | None = None
+    ids: npt.NDArray[Any] | None = None
     labels: npt.NDArray[np.int64] | None = None
-    groups: npt.NDArray[np.object_] | None = field(default=None, repr=False)
+    groups: npt.NDArray[Any] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of rows."""
