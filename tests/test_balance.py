@@ -306,7 +306,8 @@ def test_labels_may_be_whole_numbers_of_any_kind(kind: torch.dtype) -> None:
     labels = labels_of(data)
 
     assert labels is not None
-    assert (labels.dtype, labels.tolist()) == (np.int64, [0, 1, 1, 0, 1, 0])
+    assert labels.dtype == np.dtype(np.int64)
+    assert labels.tolist() == [0, 1, 1, 0, 1, 0]
 
 
 def test_a_sampler_says_which_label_is_no_class() -> None:

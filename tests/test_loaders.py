@@ -421,5 +421,5 @@ def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
 
 
 def test_a_seed_that_torch_cannot_take_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`seed` to be an integer in 0\.\.9\.22337e\+18"):
+    with pytest.raises(ValueError, match=r"`seed` to be an integer of up to 9\.22337e\+18"):
         make_loader(paper(), seed=2**63)

@@ -95,7 +95,6 @@ def make_loader(
     if batch_size is not None:
         check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
-    check_number(seed, "seed", low=0, high=2**63 - 1, integer=True)
     sampler = EpochSampler(
         len(dataset),
         seed=seed,
@@ -104,6 +103,7 @@ def make_loader(
         num_replicas=num_replicas,
         rank=rank,
     )
+    check_number(seed, "seed", high=2**63 - 1, integer=True)
     return DataLoader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
         batch_size=None if batch_size is None else int(batch_size),
@@ -164,7 +164,7 @@ class EpochSampler(DistributedSampler[Any]):
         if rank is not None:
             check_number(rank, "rank", low=0, high=(num_replicas or 1) - 1, integer=True)
         self.shuffle = shuffle
-        self.seed = seed
+        self.seed = int(seed)
         self.epoch = 0
         self._length = length
         self._odds = None if sample_weights is None else _odds(sample_weights, length, shuffle)
@@ -185,8 +185,8 @@ class EpochSampler(DistributedSampler[Any]):
         """
         check_number(epoch, "epoch", low=0, integer=True)
         check_number(skip, "skip", low=0, integer=True)
-        self.epoch = epoch
-        self._skip = skip
+        self.epoch = int(epoch)
+        self._skip = int(skip)
 
     def __len__(self) -> int:
         """Return the number of rows of the next pass of this process."""

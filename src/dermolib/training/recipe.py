@@ -147,8 +147,9 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None or name in ("epochs", "batch_size"):
                 check_number(value, name, low=1, integer=True)
-        check_number(self.workers, "workers", low=0, integer=True)
-        check_number(self.seed, "seed", low=0, high=2**63 - 1, integer=True)
+        for name in ("workers", "seed"):
+            check_number(getattr(self, name), name, low=0, integer=True)
+        check_number(self.seed, "seed", high=2**63 - 1, integer=True)
         for name in ("compile", "progress"):
             check_flag(getattr(self, name), name)
 
