@@ -152,13 +152,13 @@ def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str
         remedy = "Pass a list, in the order of the labels."
         got = f"an object of type {type(given).__name__}"
         raise TypeError(expected("class_names", what, got, remedy))
-    names = tuple(map(str, names))
+    names = [str(name) for name in names]
     if len(names) != num_classes:
         raise ValueError(expected("class_names", what, f"{len(names)}"))
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(expected("class_names", what, f"{listed(twice)} more than once"))
-    return names
+    return tuple(names)
 
 
 def _content(path: Path) -> dict[str, Any]:

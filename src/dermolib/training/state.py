@@ -214,7 +214,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     facts = content.get(FACTS) if isinstance(content, dict) else None
     if not isinstance(facts, dict) or not facts.keys() >= {"config", "class_names", "place"}:
         raise ValueError(expected(str(path), what, "one of another version or program", remedy))
-    scores = [part["score"] for part in content["callbacks"].values() if "score" in part]
+    scores = [part["score"] for part in content.get("callbacks", {}).values() if "score" in part]
     return {**facts, "scored": any(score >= 0 for score in scores)}
 
 
