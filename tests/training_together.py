@@ -73,7 +73,7 @@ def trained(folder: Path | None, options: dict[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "weights": fitted.model.state_dict(),
         "train": train.reads,
-        "validation": validation.reads[: len(validation.reads) // len(rows)],
+        "validation": validation.reads[-len(set(validation.reads)) :],  # of the last epoch
         "scores": fitted.evaluate(validation),
         "predicted": fitted.predict(validation),
         "one row": fitted.predict(Read(1, seed=1)),
