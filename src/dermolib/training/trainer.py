@@ -49,8 +49,8 @@ class Trainer:
         momentum: Momentum of SGD, 0..1.
         weight_decay: Weight decay, 0 or more; biases and scales of normalisation have none.
         schedule: ``"onecycle"`` (up and down to 0), ``"cosine"`` (down to 0) or ``"constant"``.
-        warmup: Share of the steps in which the rate rises, 0..1; None is 0.25 of one cycle, 0.05
-            before a cosine, and 0 before a constant rate.
+        warmup: Share of the steps in which the rate rises, 0..1, below 1 of one cycle; None is 0.25
+            of one cycle, 0.05 before a cosine, and 0 before a constant rate.
         freeze: Beginnings of the names of layers to leave as they are, statistics included, such
             as ``["features.0"]``.
         layer_rates: Factors of the learning rate by the beginning of a name, above 0; the longest
@@ -61,7 +61,7 @@ class Trainer:
         label_smoothing: Share of the target that all classes get alike, 0..1.
         class_weights: Weights of the classes in the loss (K,); ``"balanced"`` for those that make
             all classes of the training set weigh the same; ``"auto"`` for the same where the
-            training set tells its labels and no `sampler` is on; or None.
+            training set tells its labels and nothing draws by weights; or None.
         sampler: ``"balanced"`` to draw all classes equally often, a power 0..1 to draw an image of
             a class of n by n^-power (see `sample_weights`), or None to draw each image once.
         mixup: Parameter of the Beta distribution of mixup, 0 for none.
