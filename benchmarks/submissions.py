@@ -33,7 +33,7 @@ from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
 from submission_parts.decision import best_power, crossfitted, interval, weighted
 from submission_parts.networks import Plan, alexnet, lite
-from submission_parts.runs import known, sharpened, student, trained
+from submission_parts.runs import POWER, known, sharpened, student, trained
 
 _LITE_LAYERS = ("conv_stem", "bn1", "blocks.0", "blocks.1")
 _LITE = Plan(
@@ -150,11 +150,16 @@ def _write(challenge: Challenge, work: Path, results: Path) -> None:
     judged = _estimates(challenge, work)
     ids = list(challenge.test.ids)
     mean = _mean(_members(work))["test"]
-    taught = {name: _known(work / name)["test"] for name in ("single", "alexnet")}
-    answers = {name: values.argmax(axis=1) for name, values in taught.items()}
-    # The student was taught probabilities that are divided already, the members were not
-    divided = sharpened(challenge, {"test": mean}, judged["power"])["test"]
-    answers["best"] = (_MEMBERS * divided + taught["single"]).argmax(axis=1)
+    # The students were taught probabilities that are divided by `POWER` already; the AlexNet's own
+    # estimate is highest as it is
+    left = max(judged["power"] - POWER, 0.0)
+    single = sharpened(challenge, {"test": _known(work / "single")["test"]}, left)["test"]
+    members = sharpened(challenge, {"test": mean}, judged["power"])["test"]
+    answers = {
+        "alexnet": _known(work / "alexnet")["test"].argmax(axis=1),
+        "single": single.argmax(axis=1),
+        "best": (_MEMBERS * members + single).argmax(axis=1),
+    }
     for name, preds in answers.items():
         write_submission(results / f"{name}.csv", ids, preds, expected_ids=ids)
     judged["class counts"] = {
