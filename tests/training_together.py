@@ -41,11 +41,15 @@ MOMENTS = [
     (signal.SIGTERM, 1, 0),
     (signal.SIGTERM, 0, 13),
     (signal.SIGTERM, 1, 9),
-    (signal.SIGKILL, 1, 6),
-    (signal.SIGKILL, 0, 20),
-    (signal.SIGKILL, 1, 30),
+    (signal.SIGKILL, 1, 9),
+    (signal.SIGKILL, 0, 24),
+    (signal.SIGKILL, 1, 34),
 ]
-"""Signals, the process that gets them, and before which image; the tenth image is of validation."""
+"""Signals, the process that gets them, and before which image.
+
+The first process reads four images of validation as a look before it trains, the other one three;
+an epoch of each has eight.
+"""
 
 
 class Read(Colours):

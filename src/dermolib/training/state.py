@@ -113,15 +113,18 @@ class RunState(lightning.Callback):
         if isinstance(self._loader, EpochLoader):
             self._loader.begin(epoch, batches)
 
+    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Listen for the signal to end from the first look at the validation set on."""
+        del trainer, pl_module
+        self._listen()
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Save the state before the first step, and listen for the signal to end."""
         if self._place is None:
             if self._keeps and trainer.is_global_zero:
                 put_aside(self.path.parent, self.earlier)
             self._save(trainer, pl_module, (0, 0))
-        if self._keeps and threading.current_thread() is threading.main_thread():
-            # Lightning's own would end inside of validation; it puts the former one back
-            signal.signal(signal.SIGTERM, self._ask)
+        self._listen()
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
@@ -154,6 +157,12 @@ class RunState(lightning.Callback):
         self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
         if self._asked_anywhere(trainer):
             self._leave()
+
+    def _listen(self) -> None:
+        if self._keeps and threading.current_thread() is threading.main_thread():
+            # Lightning's own would end inside of validation, and one of several processes would
+            # wait there for the others for ever; it puts the former one back
+            signal.signal(signal.SIGTERM, self._ask)
 
     def _save(self, trainer: lightning.Trainer, pl_module: Any, place: tuple[int, int]) -> None:
         self._place = place
