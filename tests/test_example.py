@@ -59,7 +59,7 @@ def test_the_whole_road_leaves_figures_scores_and_a_submission(tmp_path: Path) -
     [
         (["--data", "nowhere"], "Expected `nowhere` to exist, but it does not."),
         (["--model", "alexnett"], "Did you mean 'alexnet'?"),
-        (["--learning-rate", "-1"], "`learning_rate` to be a number above 0, but got -1.0."),
+        (["--learning-rate", "-1"], "`learning_rate` to be a finite number above 0, but got -1.0."),
         (["--limit", "0"], "expected a whole number of 1 or more, but got 0"),
         (["--output", __file__], "`--output` to be a new or empty folder"),
     ],
