@@ -1,6 +1,7 @@
 """What several test modules share: small images, a small challenge, the real data."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 from dermolib.images import write_image, write_mask
 from drawing import noise_image
+
+# A job in the background ignores Ctrl-C, and so would the tests that send it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is
 settings.register_profile("untimed", deadline=None)
