@@ -32,9 +32,9 @@ from ablation_parts.running import Recipe, train
 from ablation_parts.scoring import Scores
 from ablation_parts.table import csv_text, draw_effects, markdown, write_text
 from dermolib._checks import DatasetNotFoundError
+from dermolib._devices import pick_precision
 from dermolib._runs import only_run
 from dermolib.reporting import save_figure
-from dermolib.training.engine import pick_precision
 from hair_parts.images import default_data
 
 _BASE = ("default", "light", "sampler", "off", "off")

@@ -12,6 +12,7 @@ import dermolib
 _ROOT = Path(dermolib.__file__).parent
 _LEAVES = {
     "_checks",
+    "_devices",
     "_fetch",
     "_normalization",
     "_part",

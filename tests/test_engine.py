@@ -3,7 +3,8 @@ import warnings
 import pytest
 import torch
 
-from dermolib.training.engine import pick_precision, quiet
+from dermolib._devices import pick_precision
+from dermolib.training.engine import quiet
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch.utils import data as torch_data
 
 from dermolib._checks import expected
 
-__all__ = ["TRANSFORM", "UNKNOWN", "check_data", "check_flag", "kind_of", "whole_labels"]
+__all__ = ["TRANSFORM", "UNKNOWN", "check_data", "kind_of", "whole_labels"]
 
 UNKNOWN = -1
 """Label of a row that has none."""
@@ -26,13 +26,6 @@ _BY_CHANCE = (
     torch_data.SubsetRandomSampler,
     torch_data.WeightedRandomSampler,
 )
-
-
-def check_flag(value: Any, name: str) -> None:
-    """Refuse what is neither True nor False, such as ``"no"``, which Python takes for True."""
-    if not isinstance(value, (bool, np.bool_)):
-        got = f"{value!r} of type {type(value).__name__}"
-        raise TypeError(expected(name, "True or False", got))
 
 
 def whole_labels(labels: Any, rows: int, name: str) -> npt.NDArray[np.int64]:

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._checks import check_flag, check_number, expected
+from dermolib._devices import check_float16, pick_device, plain_precision
 from dermolib._types import Indices, PathLike
 from dermolib.evaluation.feature_cache import cache_key, read_cache, write_cache
 from dermolib.evaluation.feature_checks import (
     TRANSFORM,
     UNKNOWN,
     check_data,
-    check_flag,
     kind_of,
     whole_labels,
 )
@@ -32,8 +32,6 @@ _PRECISIONS: dict[str, torch.dtype | None] = {
     "16-mixed": torch.float16,
     "bf16-mixed": torch.bfloat16,
 }
-_ALIASES = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
-_DEVICES = ("auto", "cpu", "cuda", "mps")
 _IMAGES = "images (N, 3, H, W), floating point"
 
 
@@ -144,7 +142,7 @@ def extract_features(
     check_number(batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
     check_flag(flips, "flips")
-    place = _device(device)
+    place = pick_device(device)
     precision = _precision(precision, place)
     _check_model(model)
     is_dataset = check_data(data)
@@ -262,23 +260,9 @@ def _ready(model: nn.Module, place: torch.device) -> Iterator[Penultimate]:
             module.training = mode
 
 
-def _device(name: str) -> torch.device:
-    check_choice(name, "device", _DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next((kind for kind, found in there.items() if found), "cpu"))
-    if not there.get(name, True):
-        remedy = 'Pass "auto" to take what there is.'
-        raise ValueError(expected("device", "one of this machine", repr(name), remedy))
-    return torch.device(name)
-
-
 def _precision(name: str, place: torch.device) -> str:
-    check_choice(name, "precision", [*_PRECISIONS, *_ALIASES])
-    name = _ALIASES.get(name, name)
-    if name == "16-mixed" and place.type == "cpu":
-        what, remedy = "one that the CPU computes with", "Take 'bf16-mixed' or '32-true'."
-        raise ValueError(expected("precision", what, repr(name), remedy))
+    name = plain_precision(name, _PRECISIONS)
+    check_float16(name, on_cpu=place.type == "cpu")
     return name
 
 

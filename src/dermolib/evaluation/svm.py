@@ -14,9 +14,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._checks import check_choice, check_flag, check_number, expected
 from dermolib._types import Indices
-from dermolib.evaluation.feature_checks import check_flag
 from dermolib.evaluation.features import Features
 from dermolib.evaluation.intervals import Interval
 

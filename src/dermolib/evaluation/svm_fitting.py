@@ -14,10 +14,10 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from dermolib._checks import check_choice, check_number, expected, listed
+from dermolib._checks import check_choice, check_flag, check_number, expected, listed
 from dermolib._types import Indices, PathLike
 from dermolib.diagnoses import DIAGNOSES
-from dermolib.evaluation.feature_checks import check_flag, whole_labels
+from dermolib.evaluation.feature_checks import whole_labels
 from dermolib.evaluation.features import Features, extract_features
 from dermolib.evaluation.intervals import Interval, bootstrap_interval
 from dermolib.evaluation.svm import FittedSVM, Splits, checked_values, svm_classifier

@@ -1,41 +1,26 @@
 """Lightning, set up for one run and kept from talking about itself."""
 
+import atexit
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._checks import check_number, expected
 
 if TYPE_CHECKING:
     import lightning
 
-__all__ = [
-    "DEVICES",
-    "PRECISIONS",
-    "Place",
-    "check_device",
-    "check_launch",
-    "make_engine",
-    "pick_precision",
-    "quiet",
-]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
-"""Devices by name; ``"auto"`` takes the best one there is."""
-
-PRECISIONS = ("auto", "32-true", "16-mixed", "bf16-mixed")
-"""Precisions by Lightning's names; ``"auto"`` takes the fastest that the device computes with."""
-
-_ALIASES = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
+__all__ = ["Place", "check_launch", "make_engine", "quiet"]
 
 _LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 _ABOUT_ITSELF = (
@@ -51,79 +36,13 @@ _ABOUT_ITSELF = (
 )
 
 
-def pick_precision(device: str, precision: str) -> str:
-    """Choose the arithmetic of a run.
-
-    Args:
-        device: One of `DEVICES`.
-        precision: One of `PRECISIONS`; ``"auto"`` is bfloat16 where the device has instructions for
-            it, else float16 on a GPU, else float32, always with float32 weights.
-
-    Returns:
-        One of `PRECISIONS` but ``"auto"``.
-
-    Raises:
-        ValueError: There is no such precision, or the device does not compute with it.
-    """
-    check_choice(precision, "precision", [*PRECISIONS, *_ALIASES])
-    precision = _ALIASES.get(precision, precision)
-    on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    if precision == "auto":
-        return _fastest(device, on_gpu=on_gpu)
-    on_cpu = not on_gpu and (device == "cpu" or not torch.backends.mps.is_available())
-    if precision == "16-mixed" and on_cpu:
-        what, remedy = "one that the CPU computes with", "Take 'bf16-mixed' or '32-true'."
-        raise ValueError(expected("precision", what, "'16-mixed'", remedy))
-    if precision == "bf16-mixed" and on_gpu and not _gpu_has_bfloat16():
-        what, remedy = "one that this GPU computes with", "Take '16-mixed' or '32-true'."
-        raise ValueError(expected("precision", what, "'bf16-mixed'", remedy))
-    return precision
-
-
-def _fastest(device: str, *, on_gpu: bool) -> str:
-    if on_gpu:
-        return "bf16-mixed" if _gpu_has_bfloat16() else "16-mixed"
-    if device in ("auto", "cpu") and _cpu_has_bfloat16():
-        return "bf16-mixed"
-    return "32-true"
-
-
-def _gpu_has_bfloat16() -> bool:
-    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-
-
-def _cpu_has_bfloat16() -> bool:
-    # torch has no public question for it; where these two are gone, float32 is right everywhere
-    questions: list[Callable[[], bool]] = [
-        getattr(torch.cpu, name, bool)
-        for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    ]
-    return any(question() for question in questions)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that is unknown or not there.
-
-    Args:
-        device: One of `DEVICES`.
-
-    Raises:
-        ValueError: It is no such name, or the machine lacks it.
-    """
-    check_choice(device, "device", DEVICES)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(device, True):
-        remedy = 'Pass "auto" to take what there is.'
-        raise ValueError(expected("device", "one of this machine", repr(device), remedy))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a run computes; all but the first two reach Lightning as they are.
 
     Attributes:
-        device: One of `DEVICES`.
-        precision: One of `PRECISIONS` but ``"auto"``.
+        device: One of `dermolib._devices.DEVICES`.
+        precision: One of `dermolib._devices.PRECISIONS` but ``"auto"``.
         devices: Devices of each machine: a number, a list of numbers, or ``"auto"``.
         num_nodes: Number of machines.
         strategy: Lightning's strategy, or its name.
@@ -223,6 +142,8 @@ def make_engine(
     Returns:
         Lightning trainer.
     """
+    if not place.single:
+        _leave_group_at_exit()
     import lightning
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -254,6 +175,17 @@ def make_engine(
         num_sanity_val_steps=int(look),
         log_every_n_steps=10,
     )
+
+
+@cache
+def _leave_group_at_exit() -> None:
+    """Have the process leave its group before it ends: threads of gloo may abort it otherwise."""
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager
