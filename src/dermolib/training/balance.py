@@ -11,6 +11,7 @@ from torch import Tensor
 from dermolib._checks import check_choice, expected, listed, outside, plain
 from dermolib.metrics import WeightedAccuracy
 from dermolib.metrics import class_weights as balanced_weights
+from dermolib.training.batches import out_of_range
 from dermolib.training.loaders import drawn_labels, draws_by_weight, draws_evenly, labels_of
 from dermolib.training.sampling import sample_weights
 
@@ -166,9 +167,7 @@ def _check_sampler(sampler: Any) -> None:
 def _check_range(labels: Any, count: int) -> None:
     if labels is None or not len(labels) or (int(labels.min()) >= 0 and int(labels.max()) < count):
         return
-    what = f"classes (N,) in 0..{count - 1}"
-    remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-    raise ValueError(expected("label", what, listed(np.unique(labels)), remedy))
+    raise ValueError(out_of_range(listed(np.unique(labels)), count))
 
 
 def _untold(train: Any, purpose: str, instead: str) -> str:

@@ -13,9 +13,9 @@ __all__ = [
     "Batch",
     "check_finite_images",
     "check_label",
-    "check_model",
     "check_soft_label",
     "labelled",
+    "out_of_range",
     "unpack",
 ]
 
@@ -47,20 +47,6 @@ class Batch:
         if self.label is None:
             raise ValueError(_unlabelled())
         return nn.functional.one_hot(self.label, num_classes).float()
-
-
-def check_model(model: Any) -> None:
-    """Refuse what is no model.
-
-    Args:
-        model: What a Trainer is given.
-
-    Raises:
-        TypeError: It is no module of torch.
-    """
-    if not isinstance(model, nn.Module):
-        got = f"an object of type {type(model).__name__}"
-        raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
 
 
 def unpack(batch: Any) -> Batch:
@@ -156,9 +142,14 @@ def check_label(label: Any, num_classes: int, *, values: bool) -> Tensor:
         got = f"{getattr(label, 'dtype', type(label).__name__)} of shape {_shape(label)}"
         raise TypeError(expected("label", what, got))
     if values and (int(label.min()) < 0 or int(label.max()) >= num_classes):
-        remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-        raise ValueError(expected("label", what, sorted(set(label.tolist())), remedy))
+        raise ValueError(out_of_range(sorted(set(label.tolist())), num_classes))
     return label.long()
+
+
+def out_of_range(found: object, num_classes: int) -> str:
+    """Word that labels are not in 0..K-1."""
+    remedy = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
+    return expected("label", f"classes (N,) in 0..{num_classes - 1}", found, remedy)
 
 
 def check_soft_label(soft: Any, shape: tuple[int, int], *, values: bool) -> None:

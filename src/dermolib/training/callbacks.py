@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dermolib.images import whole_file
 
-__all__ = ["Average", "FirstLook", "KeepBest", "KeepRows"]
+__all__ = ["Average", "KeepBest", "KeepRows"]
 
 _LINE_EVERY = 10
 
@@ -38,33 +38,6 @@ class Average(EMAWeightAveraging):
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         """Give the model the average also where a run goes on that had no step left."""
         self.on_train_end(trainer, pl_module)
-
-
-class FirstLook(lightning.Callback):
-    """Leave the epoch of a validation set as it is where a batch is scored before the first step.
-
-    What random transforms draw follows from the epoch.
-    """
-
-    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Remember the epoch."""
-        del pl_module
-        self._epoch = getattr(_sampler(trainer), "epoch", None)
-
-    def on_sanity_check_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Go back to it, and forget what was counted."""
-        for metric in (
-            pl_module.validation_loss,
-            pl_module.accuracy,
-            pl_module.weighted_accuracy,
-        ):
-            metric.reset()
-        if self._epoch is not None:
-            _sampler(trainer).set_epoch(self._epoch)
-
-
-def _sampler(trainer: lightning.Trainer) -> Any:
-    return getattr(trainer.val_dataloaders, "sampler", None)
 
 
 class KeepBest(lightning.Callback):

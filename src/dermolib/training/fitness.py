@@ -8,7 +8,6 @@ from torch import Tensor, distributed, nn
 
 from dermolib._checks import expected
 from dermolib.loaders import EpochSampler
-from dermolib.training.batches import check_model
 from dermolib.training.loaders import EpochLoader
 
 __all__ = ["check_logits", "check_trainable", "lone_image_refused"]
@@ -23,7 +22,9 @@ def check_trainable(model: Any) -> None:
     Raises:
         TypeError: It is no module of torch, or such a wrapper.
     """
-    check_model(model)
+    if not isinstance(model, nn.Module):
+        got = f"an object of type {type(model).__name__}"
+        raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
     if hasattr(model, "_orig_mod"):
         remedy = (
             "Pass the model itself with `compile=True`, or compile it in place: `model.compile()`."

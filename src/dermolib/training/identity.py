@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from torch.utils.data import DataLoader, Subset
 
-from dermolib.loaders import EpochSampler, SeededDataset
+from dermolib.loaders import EpochSampler
 from dermolib.training.balance import Balance
 from dermolib.training.engine import Place
-from dermolib.training.loaders import attribute_of
+from dermolib.training.loaders import attribute_of, innermost
 from dermolib.training.recipe import Recipe, RunOptions
 
 __all__ = ["configuration", "data_sets"]
@@ -75,7 +74,7 @@ def _data_set(data: Any) -> dict[str, Any] | None:
         values = attribute_of(data, name)
         if values is not None:
             facts[name] = _digest("\n".join(map(str, np.asarray(values).tolist())))
-    for holder, name in ((_innermost(data), "transform"), (data, "augment")):
+    for holder, name in ((innermost(data), "transform"), (data, "augment")):
         words = repr(getattr(holder, name, None))
         if " at 0x" not in words:  # an address is another one in each process
             facts[name] = words
@@ -86,12 +85,6 @@ def _data_set(data: Any) -> dict[str, Any] | None:
         facts["seed"], facts["shuffle"] = int(sampler.seed), bool(sampler.shuffle)
         facts["sample_weights"] = None if odds is None else _digest(str(odds.tolist()))
     return facts
-
-
-def _innermost(data: Any) -> Any:
-    while isinstance(data, (DataLoader, SeededDataset, Subset)):
-        data = data.dataset
-    return data
 
 
 def _digest(text: str) -> str:

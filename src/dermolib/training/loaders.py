@@ -1,7 +1,7 @@
 """What a Trainer is given to loaders."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,13 @@ __all__ = [
     "drawn_labels",
     "draws_by_weight",
     "draws_evenly",
+    "innermost",
     "labels_of",
     "resumable",
     "shuffles",
 ]
+
+_Values: TypeAlias = npt.NDArray[Any]
 
 
 class EpochLoader:
@@ -178,9 +181,14 @@ def check_labels(data: Any) -> None:
     Raises:
         RuntimeError: Rows of a `dermolib.datasets.ISICDataset` have no label.
     """
+    getattr(innermost(data), "labels", None)
+
+
+def innermost(data: Any) -> Any:
+    """Find the dataset inside loaders and subsets."""
     while isinstance(data, (DataLoader, SeededDataset, Subset)):
         data = data.dataset
-    getattr(data, "labels", None)
+    return data
 
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
@@ -190,12 +198,7 @@ def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
         TypeError: They are no whole numbers.
         ValueError: They are not one for each row.
     """
-    if isinstance(data, (DataLoader, SeededDataset)):
-        return labels_of(data.dataset)
-    if isinstance(data, Subset):
-        labels = labels_of(data.dataset)
-        return None if labels is None else labels[np.asarray(data.indices, np.intp)]
-    return _checked_labels(attribute_of(data, "labels"), data)
+    return attribute_of(data, "labels", checked=_checked_labels)
 
 
 def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
@@ -206,17 +209,26 @@ def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
     return labels[np.asarray(sampler.indices, np.intp)]
 
 
-def attribute_of(data: Any, name: str) -> npt.NDArray[Any] | None:
-    """Find what a dataset tells of each row, through loaders and subsets; None where nothing."""
+def attribute_of(
+    data: Any, name: str, *, checked: Callable[[_Values, Any], _Values | None] | None = None
+) -> _Values | None:
+    """Find what a dataset tells of each row, through loaders and subsets; None where nothing.
+
+    Args:
+        data: Dataset or loader.
+        name: Name of the attribute.
+        checked: Takes the values and the dataset that tells them, and gives those to go on with.
+    """
     if isinstance(data, (DataLoader, SeededDataset)):
-        return attribute_of(data.dataset, name)
+        return attribute_of(data.dataset, name, checked=checked)
     if isinstance(data, Subset):
-        values = attribute_of(data.dataset, name)
-        return None if values is None else values[np.asarray(data.indices, np.intp)]
-    values = getattr(data, name, None)
-    if values is None or callable(values):
+        inside = attribute_of(data.dataset, name, checked=checked)
+        return None if inside is None else inside[np.asarray(data.indices, np.intp)]
+    told = getattr(data, name, None)
+    if told is None or callable(told):
         return None
-    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    values = np.asarray(told.detach().cpu() if isinstance(told, Tensor) else told)
+    return values if checked is None else checked(values, data)
 
 
 def _sampler(loader: Any) -> Any:
@@ -257,8 +269,8 @@ def _is_batch(sample: Any) -> bool:
     return pair and getattr(sample[0], "ndim", None) == 4
 
 
-def _checked_labels(labels: npt.NDArray[Any] | None, data: Any) -> npt.NDArray[np.int64] | None:
-    if labels is None or (labels.dtype == object and all(one is None for one in labels.flat)):
+def _checked_labels(labels: _Values, data: Any) -> npt.NDArray[np.int64] | None:
+    if labels.dtype == object and all(one is None for one in labels.flat):
         return None
     what = "classes (N,), whole numbers, one for each row"
     if labels.dtype.kind not in "biu":

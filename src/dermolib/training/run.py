@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from dermolib._runs import explained
 from dermolib._seeding import seed_transforms
-from dermolib.training.callbacks import Average, FirstLook, KeepBest, KeepRows
+from dermolib.training.callbacks import Average, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
 from dermolib.training.engine import Place, check_launch, make_engine, quiet
 from dermolib.training.fitness import lone_image_refused
@@ -71,7 +71,7 @@ def train(
             place,
             epochs=options.epochs,
             progress=options.progress,
-            callbacks=[FirstLook(), rows, best, *average, *_stopping(options), state],
+            callbacks=[rows, best, *average, *_stopping(options), state],
             gradient_clip=recipe.gradient_clip,
             accumulate=recipe.accumulate,
             output=options.output,

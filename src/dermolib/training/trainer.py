@@ -2,28 +2,27 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from dermolib._checks import check_number
+from dermolib._devices import check_device, pick_precision
 from dermolib._types import PathLike
 from dermolib.diagnoses import DIAGNOSES
 from dermolib.training.balance import Balance
 from dermolib.training.checkpoint import load_classifier, names_of_classes, write_checkpoint
-from dermolib.training.engine import Place, check_device, pick_precision
+from dermolib.training.engine import Place
 from dermolib.training.fitness import check_trainable
 from dermolib.training.folder import check_output
 from dermolib.training.history import History, LearningRates
-from dermolib.training.identity import configuration, data_sets
-from dermolib.training.loaders import as_loader, check_labels, check_order
+from dermolib.training.identity import data_sets
+from dermolib.training.loaders import check_labels, check_order
 from dermolib.training.recipe import Recipe, RunOptions
-
-if TYPE_CHECKING:
-    from dermolib.training.module import ClassifierModule
+from dermolib.training.setup import Setup
 
 __all__ = ["Trainer"]
 
@@ -147,7 +146,7 @@ class Trainer:
         self.model = model
         self.class_names = names_of_classes(class_names, num_classes)
         self.num_classes = len(self.class_names)
-        self._recipe = Recipe(
+        recipe = Recipe(
             optimizer=optimizer,
             learning_rate=learning_rate,
             momentum=momentum,
@@ -166,10 +165,7 @@ class Trainer:
             gradient_clip=gradient_clip,
             accumulate=accumulate,
         )
-        self._balance = Balance(class_weights, sampler, self.class_names)
-        shared: dict[str, Any] = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
-        self._place = Place(device=device, precision=pick_precision(device, precision), **shared)
-        self._options = RunOptions(
+        options = RunOptions(
             epochs=epochs,
             batch_size=batch_size,
             workers=workers,
@@ -180,7 +176,15 @@ class Trainer:
             seed=seed,
             progress=progress,
         )
-        self._channels_last = channels_last
+        shared: dict[str, Any] = {"devices": devices, "num_nodes": num_nodes, "strategy": strategy}
+        self._setup = Setup(
+            class_names=self.class_names,
+            recipe=recipe,
+            balance=Balance(class_weights, sampler, self.class_names),
+            place=Place(device=device, precision=pick_precision(device, precision), **shared),
+            options=options,
+            channels_last=channels_last,
+        )
 
     def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
         """Train for all epochs, then take the best weights.
@@ -219,18 +223,19 @@ class Trainer:
         from dermolib.training import run
 
         check_labels(validation)
-        self._options.check(validation)
+        setup = self._setup
+        setup.options.check(validation)
         given = validation is not None
-        scored = self._loader(validation, "validation", shuffle=False) if given else None
-        loader, weights = self._training_set(train, validation)
-        config = {**self._config(), **data_sets(train, validation)}
-        with run.seeded(train, self._options.seed):
+        scored = setup.loader(validation, "validation") if given else None
+        loader, weights = setup.training_set(train, validation)
+        config = {**setup.configuration(self.model), **data_sets(train, validation)}
+        with run.seeded(train, setup.options.seed):
             rows = run.train(
-                self._module(self._recipe, weights),
+                setup.module(self.model, weights),
                 loader,
                 scored,
-                place=self._place,
-                options=self._options,
+                place=setup.place,
+                options=setup.options,
                 facts={"class_names": list(self.class_names), "config": config},
                 resume=resume,
                 save=self.save,
@@ -253,12 +258,13 @@ class Trainer:
             RuntimeError: Rows of the dataset have no label.
         """
         check_labels(data)
-        loader = self._loader(data, "data", shuffle=False)
+        setup = self._setup
+        loader = setup.loader(data, "data")
         from dermolib.training.run import score, seeded
 
-        with seeded(data, self._options.seed):
-            module = self._module(self._recipe)
-            scores = score(module, loader, place=self._place, progress=self._options.progress)
+        with seeded(data, setup.options.seed):
+            module, progress = setup.module(self.model), setup.options.progress
+            scores = score(module, loader, place=setup.place, progress=progress)
         return {name: float(scores[f"validation_{name}"]) for name in _SCORES}
 
     def predict(self, data: Any) -> Tensor:
@@ -275,13 +281,14 @@ class Trainer:
             ValueError: The set is empty, or its loader shuffles.
             RuntimeError: A probability is not finite.
         """
-        loader = self._loader(data, "data", shuffle=False)
+        setup = self._setup
+        loader = setup.loader(data, "data")
         check_order(loader)
         from dermolib.training.run import predict, seeded
 
-        with seeded(data, self._options.seed):
-            module = self._module(self._recipe)
-            return predict(module, loader, place=self._place, progress=self._options.progress)
+        with seeded(data, setup.options.seed):
+            module, progress = setup.module(self.model), setup.options.progress
+            return predict(module, loader, place=setup.place, progress=progress)
 
     def overfit_batch(
         self, batch: Any, epochs: int = 200, *, learning_rate: float = 0.001
@@ -308,11 +315,10 @@ class Trainer:
         check_number(epochs, "epochs", low=1, integer=True)
         from dermolib.training.run import overfit, seeded
 
-        recipe = Recipe.plain_sgd(learning_rate)
-        with seeded(None, self._options.seed):
-            module = self._module(recipe, model=copy.deepcopy(self.model))
-            lines = self._options.progress
-            return History(overfit(module, batch, place=self._place, epochs=epochs, lines=lines))
+        setup = replace(self._setup, recipe=Recipe.plain_sgd(learning_rate))
+        with seeded(None, setup.options.seed):
+            module, lines = setup.module(copy.deepcopy(self.model)), setup.options.progress
+            return History(overfit(module, batch, place=setup.place, epochs=epochs, lines=lines))
 
     def find_learning_rate(
         self, train: Any, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100
@@ -337,11 +343,11 @@ class Trainer:
         from dermolib.training.finder import Rates, find_learning_rate
         from dermolib.training.run import seeded
 
-        tried = Rates(lowest, highest, steps)
-        loader, weights = self._training_set(train)
-        with seeded(train, self._options.seed):
-            module = self._module(self._recipe, weights, model=copy.deepcopy(self.model))
-            return find_learning_rate(module, loader, tried, place=self._place)
+        setup, tried = self._setup, Rates(lowest, highest, steps)
+        loader, weights = setup.training_set(train)
+        with seeded(train, setup.options.seed):
+            module = setup.module(copy.deepcopy(self.model), weights)
+            return find_learning_rate(module, loader, tried, place=setup.place)
 
     def save(self, path: PathLike) -> None:
         """Write weights, class names, options and how the model was built, whole or not at all.
@@ -349,7 +355,8 @@ class Trainer:
         Args:
             path: Target file.
         """
-        write_checkpoint(Path(path), self.model, list(self.class_names), self._config())
+        config = self._setup.configuration(self.model)
+        write_checkpoint(Path(path), self.model, list(self.class_names), config)
 
     @classmethod
     def load(cls, path: PathLike, *, model: nn.Module | None = None, **options: Any) -> "Trainer":
@@ -370,31 +377,3 @@ class Trainer:
                 left as it was.
         """
         return cls(**load_classifier(Path(path), model, options))
-
-    def _config(self) -> dict[str, Any]:
-        parts = self._recipe, self._balance, self._place, self._options
-        return configuration(self.model, *parts)
-
-    def _module(
-        self, recipe: Recipe, class_weights: Tensor | None = None, *, model: nn.Module | None = None
-    ) -> "ClassifierModule":
-        from dermolib.training.module import ClassifierModule
-
-        return ClassifierModule(
-            self.model if model is None else model,
-            num_classes=self.num_classes,
-            recipe=recipe,
-            class_weights=class_weights,
-            seed=self._options.seed,
-            channels_last=self._channels_last,
-        )
-
-    def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
-        check_labels(train)
-        loader = self._loader(train, "train", shuffle=True, odds=self._balance.odds(train))
-        self._balance.check(train, validation)
-        return loader, self._balance.loss_weights(train)
-
-    def _loader(self, data: Any, name: str, *, shuffle: bool, odds: Any = None) -> Any:
-        pin = self._place.device in ("auto", "cuda") and torch.cuda.is_available()
-        return as_loader(data, name, self._options, shuffle=shuffle, odds=odds, pin=pin)
