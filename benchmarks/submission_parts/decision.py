@@ -2,8 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from dermolib.diagnoses import DIAGNOSES
 from dermolib.evaluation import bootstrap_interval
+from dermolib.metrics import weighted_accuracy
 
 __all__ = ["POWERS", "best_power", "crossfitted", "decide", "interval", "weighted"]
 
@@ -29,8 +32,9 @@ def decide(probabilities: Floats, counts: Integers, power: float) -> Integers:
 
 
 def weighted(preds: Integers, target: Integers) -> float:
-    """Compute the mean recall of the classes that have targets."""
-    return float(np.mean([(preds[target == k] == k).mean() for k in np.unique(target)]))
+    """Compute the weighted accuracy, the mean recall of the classes that have targets."""
+    pair = (torch.as_tensor(values, dtype=torch.int64) for values in (preds, target))
+    return float(weighted_accuracy(*pair, num_classes=len(DIAGNOSES)))
 
 
 def best_power(probabilities: Floats, target: Integers, counts: Integers) -> float:
