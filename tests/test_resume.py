@@ -190,6 +190,8 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path, read: int) -> None:
 
     check_full(folder, fill(folder / ".last.ckpt.part"), read)
 
+    assert not (folder / "last.ckpt").exists()  # it went on, and is over
+
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("name", [".best-000000000000.pt", ".history-000000000000.csv"])
@@ -200,6 +202,8 @@ def test_a_disk_that_is_full_for_other_files_leaves_the_state_too(
     monkeypatch.setattr("dermolib.images.secrets.token_hex", lambda count: "0" * 2 * count)
 
     check_full(folder, fill(folder / name), 5)
+
+    assert not (folder / "last.ckpt").exists()  # it went on, and is over
 
 
 def test_what_killed_runs_were_writing_is_cleared_away(tmp_path: Path) -> None:
