@@ -1,9 +1,12 @@
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from torch import distributed
 
 from dermolib._devices import pick_precision
+from dermolib.training import engine
 from dermolib.training.engine import quiet
 
 
@@ -46,3 +49,14 @@ def test_a_gpu_trains_in_mixed_precision() -> None:
     history = Trainer(network(), num_classes=3, epochs=2).fit(Colours(32), Colours(16))
 
     assert len(history) == 2
+
+
+def test_a_process_leaves_its_group_before_it_ends(tmp_path: Path) -> None:
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+
+    engine._leave_group()
+    left = not distributed.is_initialized()
+    engine._leave_group()
+
+    assert left
