@@ -31,9 +31,9 @@ from ablation_parts.records import Records
 from ablation_parts.running import Recipe, train
 from ablation_parts.scoring import Scores
 from ablation_parts.table import csv_text, draw_effects, markdown, write_text
-from dermolib._checks import DatasetNotFoundError
-from dermolib._devices import pick_precision
-from dermolib._runs import only_run
+from dermolib._jobs import only_run
+from dermolib._validation import DatasetNotFoundError
+from dermolib.models.devices import pick_precision
 from dermolib.reporting import save_figure
 from hair_parts.images import default_data
 

@@ -27,17 +27,12 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib.augmentation import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    BatchAugmentation,
-    is_blank,
-    preset,
-)
+from dermolib import BatchAugmentation, preset
+from dermolib._validation import DatasetNotFoundError
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, is_blank
 from dermolib.augmentation.batch_color import visible
 from dermolib.augmentation.batch_warp import warp
-from dermolib.images import read_image, read_mask, whole_file
+from dermolib.io import read_image, read_mask, whole_file
 
 Candidate: TypeAlias = Callable[[torch.Tensor], Any]
 """What is timed: images (N, 3, S, S), uint8, in, and a batch out."""

@@ -27,8 +27,7 @@ from border_parts.images import (
     load,
 )
 from border_parts.timing import time_steps
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Mask
+from dermolib._validation import DatasetNotFoundError, Mask
 from dermolib.preprocessing import Box
 from hair_parts.images import PARTS, Part, default_data
 

@@ -23,12 +23,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Indices
+from dermolib._validation import DatasetNotFoundError, Image, Indices
 from dermolib.auditing import duplicates
 from dermolib.auditing.duplicates import Duplicates, find_duplicates
 from dermolib.auditing.hashing import SCALE, orientations, perceptual_hash
-from dermolib.images import read_image, resize_image, write_image
+from dermolib.io import read_image, resize_image, write_image
 from duplicates_parts.changes import FURTHER, PROMISED, turned
 from duplicates_parts.collection import Collection, cut_hashes, read_collection, task_files
 from duplicates_parts.plain import all_pairs, sign_distances, sign_hash

@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 from distributed import Client, LocalCluster
 
-from dermolib.augmentation import augment_offline, is_blank, plan_offline
-from dermolib.datasets import ISICDataset
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.images import read_image, read_mask
+from dermolib import ISICDataset, augment_offline, plan_offline
+from dermolib.augmentation import is_blank
+from dermolib.io import read_image, read_mask
+from dermolib.labels import DIAGNOSES
 from hair_parts.images import default_data
 
 FACTORS = {"AK": 3, "DF": 7, "VASC": 6, "SCC": 3}

@@ -24,9 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dermolib import build_model
-from dermolib.augmentation import BatchAugmentation
-from dermolib.images import whole_file
+from dermolib import BatchAugmentation, build_model
+from dermolib.io import whole_file
 
 Batches: TypeAlias = Iterator[tuple[torch.Tensor, torch.Tensor]]
 """Images that are normalised, and labels."""

@@ -20,9 +20,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Mask
-from dermolib.images import whole_file
+from dermolib._validation import DatasetNotFoundError, Image, Mask
+from dermolib.io import whole_file
 from hair_parts.evaluation import Drawing, run_fills, run_lesions, run_removers
 from hair_parts.gallery import draw_gallery
 from hair_parts.images import PARTS, artefact_ids, default_data, hair_free_ids, spread

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import torch
 
-from dermolib._types import Image
-from dermolib.images import whole_file
+from dermolib._validation import Image
+from dermolib.io import whole_file
 from hair_parts.simulation import KINDS, simulate_hair
 
 _DIFFERENT = 24

@@ -97,7 +97,7 @@ def _measured(function: Callable[[], Any]) -> tuple[Any, float, float]:
 
 
 def _by_dermolib(root: Path) -> Any:
-    from dermolib.datasets import ISICDataset
+    from dermolib import ISICDataset
 
     return ISICDataset.from_isic2024(root)
 
@@ -133,7 +133,8 @@ def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
     """Split by patient or lesion; give seconds, MB and the largest deviation of a share."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from dermolib.datasets import group_names, grouped_split
+    from dermolib import grouped_split
+    from dermolib.datasets import group_names
 
     table = _by_dermolib(root).table
     table["label"] = table["malignant"].astype(int)

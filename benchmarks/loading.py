@@ -24,10 +24,8 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from dermolib._types import Image
-from dermolib.augmentation import make_loader, preset
-from dermolib.datasets import ISICDataset
-from dermolib.preprocessing import occlusion_removal, prepare
+from dermolib import ISICDataset, make_loader, occlusion_removal, prepare, preset
+from dermolib._validation import Image
 from hair_parts.images import default_data
 from input_parts.corpus import make_corpus
 from input_parts.measuring import in_fresh_process, median_ratio

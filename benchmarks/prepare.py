@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from dermolib.preprocessing import occlusion_removal, prepare
+from dermolib import occlusion_removal, prepare
 from hair_parts.images import default_data
 from input_parts.corpus import make_corpus
 from input_parts.measuring import in_fresh_process, median_ratio, peak_memory, timed

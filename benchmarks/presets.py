@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib.augmentation import Preset, list_presets
-from dermolib.images import read_image, whole_file
+from dermolib import list_presets
+from dermolib._validation import DatasetNotFoundError
+from dermolib.augmentation import Preset
+from dermolib.io import read_image, whole_file
 from dermolib.reporting.plots import plot_samples, save_figure
 from preset_parts.lesions import Survival, find_pairs, measure
 from preset_parts.speed import COST_SIZES, Cost, Timing, time_parts, time_presets

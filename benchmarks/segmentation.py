@@ -17,11 +17,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image
-from dermolib.features import abcd_table
-from dermolib.images import read_image, read_mask, write_image
-from dermolib.preprocessing import segment_lesion
+from dermolib import abcd_table, segment_lesion
+from dermolib._validation import DatasetNotFoundError, Image
+from dermolib.io import read_image, read_mask, write_image
 from hair_parts.images import default_data, part_of
 from segmentation_parts.descriptors import descriptor_rows
 from segmentation_parts.scoring import ENOUGH, Scores, score

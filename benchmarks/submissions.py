@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dermolib.images import whole_file
+from dermolib import Trainer
+from dermolib.io import whole_file
 from dermolib.reporting import write_submission
-from dermolib.training import Trainer
 from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
 from submission_parts.decision import best_power, crossfitted, interval, weighted

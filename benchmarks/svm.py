@@ -25,8 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dermolib import ISICDataset, build_model, grouped_split
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Indices
+from dermolib._validation import DatasetNotFoundError, Image, Indices
 from dermolib.evaluation import (
     Features,
     Interval,
@@ -34,7 +33,7 @@ from dermolib.evaluation import (
     extract_features,
     fit_svm,
 )
-from dermolib.images import resize_image
+from dermolib.io import resize_image
 from hair_parts.images import default_data
 
 _Labels = npt.NDArray[np.int64]

@@ -25,8 +25,8 @@ import torch
 from torch import nn
 
 from dermolib import Trainer, build_model
-from dermolib._devices import pick_precision
-from dermolib.images import whole_file
+from dermolib.io import whole_file
+from dermolib.models.devices import pick_precision
 
 _CLASSES = 8
 _RATE = 1e-4

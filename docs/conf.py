@@ -11,10 +11,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 import dermolib
-from dermolib.augmentation import list_presets, preset
-from dermolib.datasets import ISICDataset, make_synthetic_challenge
+from dermolib import ISICDataset, list_presets, make_synthetic_challenge, preset
+from dermolib.datasets.synthetic import draw_sample
 from dermolib.reporting import plot_class_sheet, plot_exploration, plot_samples, save_figure
-from dermolib.synthetic import draw_sample
 
 project = "dermolib"
 author = "The dermolib authors"

@@ -46,7 +46,7 @@ from dermolib import (
 )
 from dermolib.datasets import read_challenge_table
 from dermolib.evaluation import bootstrap_interval
-from dermolib.images import read_image, whole_file, write_image
+from dermolib.io import read_image, whole_file, write_image
 from dermolib.reporting import (
     exploration_table,
     plot_confusion,

@@ -36,8 +36,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from dermolib.images import read_image, whole_file
-from dermolib.preprocessing.unet_torch import HairUNet, load_network
+from dermolib.io import read_image, whole_file
+from dermolib.preprocessing.hair.unet_torch import HairUNet, load_network
 from hair_scenes import Photograph, draw_scene
 
 _SURE_HAIR = 0.8

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import settings
 
-from dermolib.images import write_image, write_mask
+from dermolib.io import write_image, write_mask
 from drawing import noise_image
 
 # A job in the background ignores Ctrl-C, and so would the tests that send it

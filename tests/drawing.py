@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dermolib._types import Image
+from dermolib._validation import Image
 
 
 def noise_image(height: int, width: int, seed: int) -> Image:

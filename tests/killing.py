@@ -17,7 +17,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from dermolib.preprocessing import packing, prepare, steps
+from dermolib import prepare
+from dermolib.preprocessing import packing, steps
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir"}
 UNTIL_ROWS = 17

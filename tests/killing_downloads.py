@@ -13,10 +13,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from dermolib._fetch import Patience
-from dermolib._part import Part
-from dermolib.downloading.archives import Archive, Collection
-from dermolib.downloading.run import download
+from dermolib.datasets.download.collections import Archive, Collection
+from dermolib.datasets.download.fetch import Patience
+from dermolib.datasets.download.part import Part
+from dermolib.datasets.download.run import download
 from fetch_server import Server, serving
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir", "os.rmdir"}

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from test_trainer import Colours, network
 from torch import Tensor
 
-from dermolib.loaders import make_loader
-from dermolib.resident import ResidentLoader
-from dermolib.training import Trainer, checkpoint, state
-from test_trainer import Colours, network
+from dermolib import Trainer
+from dermolib.datasets.device_loader import ResidentLoader
+from dermolib.datasets.loaders import make_loader
+from dermolib.training import checkpoint, state
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermolib.images import write_image, write_mask
+from dermolib.io import write_image, write_mask
 from drawing import noise_image
 
 ONEHOT_2018 = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")

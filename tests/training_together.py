@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from test_trainer import Colours, network
 from torch import nn
 
-from dermolib.training import Trainer, checkpoint, state
+from dermolib import Trainer
+from dermolib.training import checkpoint, state
 from killing_training import in_child, same
-from test_trainer import Colours, network
 
 TRAIN, VALIDATION, CLASSES = 16, 7, 3
 

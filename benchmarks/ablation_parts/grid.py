@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from dermolib._checks import check_choice
+from dermolib._validation import check_choice
 
 __all__ = ["FACTORS", "Cell", "cells_of", "with_level"]
 

@@ -12,11 +12,18 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from ablation_parts.grid import Cell
-from dermolib._types import Image, Indices
-from dermolib.augmentation import Preset, augment_offline
-from dermolib.datasets import ISICDataset, grouped_split, metadata_vectors
-from dermolib.preprocessing import occlusion_removal, prepare, shades_of_gray
-from dermolib.store import PreparedStore
+from dermolib import (
+    ISICDataset,
+    augment_offline,
+    grouped_split,
+    occlusion_removal,
+    prepare,
+    shades_of_gray,
+)
+from dermolib._validation import Image, Indices
+from dermolib.augmentation import Preset
+from dermolib.datasets import metadata_vectors
+from dermolib.datasets.store import PreparedStore
 from dermolib.training.sampling import sample_weights
 
 __all__ = ["FACTORS_OF_COPIES", "Challenge", "Drawn", "order_of"]

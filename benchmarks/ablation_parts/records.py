@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ablation_parts.grid import Cell
 from ablation_parts.images import Challenge
 from ablation_parts.running import Run
-from dermolib._checks import DatasetNotFoundError, expected, listed
-from dermolib._runs import differing
-from dermolib.images import whole_file
+from dermolib._jobs import differing
+from dermolib._validation import DatasetNotFoundError, expected, listed
+from dermolib.io import whole_file
 
 __all__ = ["Records"]
 

@@ -12,11 +12,9 @@ from torch import nn
 
 from ablation_parts.grid import Cell
 from ablation_parts.images import Challenge
-from dermolib.augmentation import preset
-from dermolib.models import build_model
+from dermolib import Trainer, build_model, preset
 from dermolib.models.fusion import MetadataFusion
 from dermolib.models.settings import input_settings
-from dermolib.training import Trainer
 
 __all__ = ["Recipe", "Run", "train"]
 

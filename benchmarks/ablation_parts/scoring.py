@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ablation_parts.grid import FACTORS, Cell, with_level
 from ablation_parts.running import Run
+from dermolib import class_weights
 from dermolib.evaluation import Interval, bootstrap_interval
-from dermolib.metrics import class_weights
 
 __all__ = ["CellScore", "Effect", "Scores", "crossed_interval"]
 

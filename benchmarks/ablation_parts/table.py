@@ -12,8 +12,8 @@ from ablation_parts.grid import FACTORS
 from ablation_parts.running import Run
 from ablation_parts.scoring import RESAMPLES, CellScore, Effect
 from dermolib.evaluation import Interval
-from dermolib.images import whole_file
-from dermolib.preprocessing.occlusion import DEFAULT_METHOD
+from dermolib.io import whole_file
+from dermolib.preprocessing.hair.registry import DEFAULT_METHOD
 
 __all__ = ["csv_text", "draw_effects", "markdown", "write_text"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from border_parts.images import Sample, load
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 from dermolib.preprocessing import Box, border_mask, field_of_view
 
 __all__ = ["KINDS", "Found", "find"]

@@ -7,8 +7,8 @@ import numpy as np
 
 from border_parts.found import Found, find
 from border_parts.images import Sample, challenge_samples, flagged_samples, load
-from dermolib._types import Image
-from dermolib.images import write_image
+from dermolib._validation import Image
+from dermolib.io import write_image
 from dermolib.preprocessing import border_mask
 
 __all__ = ["draw_gallery"]

@@ -4,9 +4,8 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Mask
-from dermolib.images import read_image, read_mask
+from dermolib._validation import DatasetNotFoundError, Image, Mask
+from dermolib.io import read_image, read_mask
 from hair_parts.images import Part, part_of
 
 __all__ = ["Sample", "challenge_samples", "flagged_samples", "load"]

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from border_parts.images import Sample, load
-from dermolib.preprocessing import crop_border, field_of_view, shades_of_gray
+from dermolib import crop_border, shades_of_gray
+from dermolib.preprocessing import field_of_view
 
 __all__ = ["time_steps"]
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from dermolib._types import Image
-from dermolib.preprocessing import occlusion_removal, shades_of_gray
+from dermolib import occlusion_removal, shades_of_gray
+from dermolib._validation import Image
 
 __all__ = ["FURTHER", "PROMISED", "turned"]
 

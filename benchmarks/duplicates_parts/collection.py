@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Indices
+from dermolib._validation import DatasetNotFoundError, Indices
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
-from dermolib.images import read_image
+from dermolib.io import read_image
 
 __all__ = ["Collection", "cut_hashes", "read_collection", "task_files"]
 

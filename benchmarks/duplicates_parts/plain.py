@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from scipy.fft import dctn
 
-from dermolib._types import Image
+from dermolib._validation import Image
 from dermolib.auditing.duplicates import Duplicates
 from dermolib.auditing.hashing import SCALE, orientations
 

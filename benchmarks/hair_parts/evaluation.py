@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 from hair_parts.images import load
 from hair_parts.measures import agreement, psnr, squared_error, ssim_map, to_psnr
 from hair_parts.scripts import Remover
@@ -206,7 +206,7 @@ def run_fills(
 
 
 def _fills() -> dict[str, Callable[[Image, Mask], Image]]:
-    name = "dermolib.preprocessing.fill"
+    name = "dermolib.preprocessing.hair.inpainting"
     if importlib.util.find_spec(name) is None:
         return {}
     module: Any = importlib.import_module(name)

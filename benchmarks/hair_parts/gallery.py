@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image
-from dermolib.images import read_image, write_image
+from dermolib._validation import DatasetNotFoundError, Image
+from dermolib.io import read_image, write_image
 from hair_parts.removers import own_removers
 
 __all__ = ["SHOWN", "Shown", "draw_gallery"]

@@ -8,9 +8,8 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image, Mask
-from dermolib.images import read_image, read_mask
+from dermolib._validation import DatasetNotFoundError, Image, Mask
+from dermolib.io import read_image, read_mask
 
 __all__ = [
     "PARTS",

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 
 __all__ = ["Agreement", "agreement", "psnr", "squared_error", "ssim_map", "to_psnr"]
 

@@ -3,8 +3,8 @@
 import inspect
 from functools import partial
 
-from dermolib._types import Image, Mask
-from dermolib.preprocessing import list_occlusion_methods, occlusion_removal
+from dermolib import list_occlusion_methods, occlusion_removal
+from dermolib._validation import Image, Mask
 from hair_parts.scripts import SCRIPTS, Remover
 
 __all__ = ["default_method", "own_removers", "removers"]

@@ -14,7 +14,7 @@ from skimage.filters import apply_hysteresis_threshold
 from skimage.measure import label
 from skimage.morphology import closing, disk
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 
 __all__ = ["SCRIPTS", "Remover", "black_hat_9", "black_hat_17", "luv_script"]
 

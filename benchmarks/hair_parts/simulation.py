@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 from hair_parts.strands import Floats, Strand, cover, curve, slow, taper
 
 __all__ = ["KINDS", "HairyImage", "Kind", "jpeg_round_trip", "simulate_hair"]

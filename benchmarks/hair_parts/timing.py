@@ -27,9 +27,8 @@ import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib._types import Image
-from dermolib.images import read_image
+from dermolib._validation import DatasetNotFoundError, Image
+from dermolib.io import read_image
 from hair_parts.images import default_data
 from hair_parts.removers import removers
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from dermolib._checks import DatasetNotFoundError
-from dermolib.images import read_image, write_image
+from dermolib._validation import DatasetNotFoundError
+from dermolib.io import read_image, write_image
 
 __all__ = ["make_corpus"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import remove_small_objects
 
-from dermolib._types import Image
+from dermolib._validation import Image
 from hair_parts.scripts import luv_script
 
 __all__ = ["SCRIPTS", "run_script"]

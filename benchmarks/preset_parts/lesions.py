@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dermolib._checks import DatasetNotFoundError
+from dermolib._validation import DatasetNotFoundError
 from dermolib.augmentation import Preset, is_blank
-from dermolib.images import read_image, read_mask
+from dermolib.io import read_image, read_mask
 
 __all__ = ["Survival", "find_pairs", "measure"]
 

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import torch
 
-from dermolib._types import Image, Mask
-from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, list_presets
+from dermolib import list_presets
+from dermolib._validation import Image, Mask
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset
 from dermolib.augmentation._drawing import make_generators
-from dermolib.synthetic import draw_sample
+from dermolib.datasets.synthetic import draw_sample
 
 __all__ = ["COST_SIZES", "SETTINGS", "Cost", "Timing", "time_parts", "time_presets"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 from dermolib.evaluation import bootstrap_interval
-from dermolib.images import read_image, read_mask
+from dermolib.io import read_image, read_mask
 
 __all__ = ["ENOUGH", "Scores", "jaccard", "score"]
 

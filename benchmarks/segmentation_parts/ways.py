@@ -11,9 +11,10 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 from skimage.segmentation import morphological_chan_vese
 
-from dermolib._types import Image, Mask
-from dermolib.images import resize_image, resize_mask
-from dermolib.preprocessing import border_mask, occlusion_removal, segment_lesion
+from dermolib import occlusion_removal, segment_lesion
+from dermolib._validation import Image, Mask
+from dermolib.io import resize_image, resize_mask
+from dermolib.preprocessing import border_mask
 
 __all__ = ["OURS", "PLAIN", "WAYS"]
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from dermolib.augmentation import preset
-from dermolib.datasets import ISICDataset, grouped_split
+from dermolib import ISICDataset, grouped_split, preset
 
 __all__ = ["Challenge", "Softened", "open_challenge", "transforms"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dermolib.diagnoses import DIAGNOSES
+from dermolib import weighted_accuracy
 from dermolib.evaluation import bootstrap_interval
-from dermolib.metrics import weighted_accuracy
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["POWERS", "best_power", "crossfitted", "decide", "interval", "weighted"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from dermolib.models import MetadataFusion, build_model
+from dermolib import MetadataFusion, build_model
 from submission_parts.depthwise import quicken
 
 __all__ = ["Plan", "alexnet", "lite"]

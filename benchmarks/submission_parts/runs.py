@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from dermolib.images import whole_file
-from dermolib.training import Trainer
+from dermolib import Trainer
+from dermolib.io import whole_file
 from submission_parts.data import Challenge, Softened, transforms
 from submission_parts.networks import Plan
 from submission_parts.views import Symmetries

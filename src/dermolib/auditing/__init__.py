@@ -1,24 +1,5 @@
-"""Tables and files to what leaks between sides, and what else is wrong with them."""
+"""Audit a data set: leakage between splits, duplicates, bad rows and files."""
 
-from dermolib.auditing.duplicates import Duplicates, find_duplicates
-from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
-from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images
-from dermolib.auditing.report import AuditReport
-from dermolib.auditing.run import Tabled, audit
-from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
+from dermolib._lazy import attach
 
-__all__ = [
-    "FINDINGS",
-    "HASH_BYTES",
-    "NOTES",
-    "STATES",
-    "USUAL_FINDINGS",
-    "AuditReport",
-    "Duplicates",
-    "Inspection",
-    "Tabled",
-    "audit",
-    "find_duplicates",
-    "inspect_images",
-    "perceptual_hash",
-]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_number, expected
-from dermolib._types import Indices
+from dermolib._validation import Indices, check_number, expected
 from dermolib.auditing.hashing import HASH_BYTES, SCALE, orientations
 
 __all__ = ["Duplicates", "find_duplicates"]

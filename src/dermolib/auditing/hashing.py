@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_image
-from dermolib._types import Image
-from dermolib.images import resize_image
+from dermolib._validation import Image, check_image
+from dermolib.io import resize_image
 
 __all__ = ["HASH_BYTES", "SCALE", "orientations", "perceptual_hash"]
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._types import Indices
+from dermolib._validation import Indices
 from dermolib.auditing.duplicates import find_duplicates
 from dermolib.auditing.inspection import STATES, Inspection, note_words
-from dermolib.auditing.leaks import Flags, on_both, pairs_of_sides
+from dermolib.auditing.leakage import Flags, on_both, pairs_of_sides
 from dermolib.auditing.rows import place, row_problems
-from dermolib.auditing.sides import UNKNOWN, Sides, class_name
+from dermolib.auditing.splits import UNKNOWN, Sides, class_name
 
 __all__ = [
     "Pairs",

@@ -15,13 +15,11 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from dermolib._checks import check_number, expected
-from dermolib._runs import one_thread, run_tasks, settle
-from dermolib._types import Image
+from dermolib._jobs import one_thread, run_tasks, settle
+from dermolib._validation import Image, check_number, expected
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
-from dermolib.hdf5 import read_hdf5_bytes, split_path
-from dermolib.images import MAX_PIXELS, decode_image
-from dermolib.store import load_image
+from dermolib.datasets.store import load_image
+from dermolib.io import MAX_PIXELS, decode_image, read_hdf5_bytes, split_path
 
 __all__ = [
     "NOTES",
@@ -145,11 +143,11 @@ def inspect_images(
     """Read each image once: its bytes, its header, and all its pixels.
 
     A file that cannot be read is a finding, never an error. An image of more than
-    `dermolib.images.MAX_PIXELS` is refused by its header, before anything is decoded. The result
+    `dermolib.io.MAX_PIXELS` is refused by its header, before anything is decoded. The result
     is the same for any number of workers.
 
     Args:
-        paths: Paths (N,) as `dermolib.store.load_image` takes them; empty for a missing file. The
+        paths: Paths (N,) as `dermolib.datasets.store.load_image` takes them; empty for a missing file. The
             images are found in the order in which these come, whatever the index of a Series.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dermolib._checks import check_number, expected
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, check_number, expected
 from dermolib.auditing.page import page, verdict
 from dermolib.auditing.words import FINDINGS
-from dermolib.images import whole_file
+from dermolib.io import whole_file
 
 __all__ = ["AuditReport"]
 

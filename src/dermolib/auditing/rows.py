@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from dermolib.auditing.sides import AGES, Sides
-from dermolib.diagnoses import DIAGNOSES
+from dermolib.auditing.splits import AGES, Sides
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["NO_IMAGE", "place", "row_problems"]
 

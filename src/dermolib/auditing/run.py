@@ -6,8 +6,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 import pandas as pd
 
-from dermolib._checks import check_choice, check_number, expected
-from dermolib._types import Indices
+from dermolib._validation import Indices, check_choice, check_number, expected
 from dermolib.auditing.images import (
     conflicts,
     file_table,
@@ -18,12 +17,12 @@ from dermolib.auditing.images import (
     size_counts,
 )
 from dermolib.auditing.inspection import Inspection, inspect_images
-from dermolib.auditing.leaks import SHARED, leak_counts, pairs_of_sides, shared
+from dermolib.auditing.leakage import SHARED, leak_counts, pairs_of_sides, shared
 from dermolib.auditing.report import AuditReport
-from dermolib.auditing.shifts import SHIFT_COLUMNS, find_shifts
-from dermolib.auditing.sides import METADATA, UNKNOWN, Sides, class_name, gather
+from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
+from dermolib.auditing.splits import METADATA, UNKNOWN, Sides, class_name, gather
 from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
-from dermolib.diagnoses import DIAGNOSES
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["FINDINGS", "AuditReport", "Tabled", "audit"]
 

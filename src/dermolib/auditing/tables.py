@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dermolib.auditing.words import WIDTH, aligned, images, percent, plain
-from dermolib.diagnoses import DIAGNOSES
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["class_lines", "gap_lines", "shift_lines", "size_lines"]
 

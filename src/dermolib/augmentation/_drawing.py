@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask
 from dermolib.augmentation.recipes import keeps_every_pixel
 
 ATTEMPTS = 6

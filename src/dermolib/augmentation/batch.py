@@ -8,12 +8,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dermolib._checks import check_choice, check_masks, check_number, expected
-from dermolib._normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib._validation import check_choice, check_masks, check_number, expected
 from dermolib.augmentation.batch_color import Channels, finish, shift_hsv, shift_light, visible
 from dermolib.augmentation.batch_draws import TABLES, Draws, DrawTable
 from dermolib.augmentation.batch_warp import resize, sample, sample_masks, spline_weights, warp
 from dermolib.augmentation.presets import SMALLEST
+from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["BatchAugmentation"]
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 
-from dermolib._checks import check_number, expected
-from dermolib._types import Image
+from dermolib._validation import Image, check_number, expected
 from dermolib.preprocessing.color import correct, illuminant
 
 __all__ = ["RandomShadesOfGray"]

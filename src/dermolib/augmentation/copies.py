@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dermolib._checks import check_image, check_number, expected
-from dermolib._runs import settle
-from dermolib._types import Image, Mask
+from dermolib._jobs import settle
+from dermolib._validation import Image, Mask, check_image, check_number, expected
 from dermolib.augmentation.presets import SMALLEST, Preset
-from dermolib.images import write_image, write_mask
-from dermolib.store import load_image, load_mask
+from dermolib.datasets.store import load_image, load_mask
+from dermolib.io import write_image, write_mask
 
 __all__ = ["CopyTask", "Drawing", "draw_seed", "is_blank", "make_copies"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dermolib._checks import expected, listed
-from dermolib._runs import TEMPORARY, differing
-from dermolib.images import whole_file
+from dermolib._jobs import TEMPORARY, differing
+from dermolib._validation import expected, listed
+from dermolib.io import whole_file
 
 __all__ = ["COLUMNS", "RunFolder"]
 

@@ -21,14 +21,13 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._checks import check_choice, check_number, expected, listed
-from dermolib._runs import explained, one_thread, only_run, run_tasks
-from dermolib._types import PathLike
+from dermolib._jobs import explained, one_thread, only_run, run_tasks
+from dermolib._validation import PathLike, check_choice, check_number, expected, listed
 from dermolib.augmentation.copies import CopyTask, Drawing, make_copies
 from dermolib.augmentation.journal import RunFolder
 from dermolib.augmentation.presets import Preset, list_presets
-from dermolib.diagnoses import DIAGNOSES, Diagnosis
-from dermolib.store import content_digest
+from dermolib.datasets.store import content_digest
+from dermolib.labels import DIAGNOSES, Diagnosis
 
 __all__ = ["Augmentable", "augment_offline", "plan_offline"]
 
@@ -66,7 +65,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
         counts: Images of each class today: a mapping from label to count, or the counts in the
             order of the labels, 0..7 for the challenge.
         factors: Whole factor of 1 or more of the classes to be augmented. A class is named by its
-            key in `counts`, or by a `dermolib.diagnoses.Diagnosis` or its code.
+            key in `counts`, or by a `dermolib.labels.Diagnosis` or its code.
 
     Returns:
         Images of each class after augmentation, in the order of `counts`; a class without a factor
@@ -130,7 +129,7 @@ def augment_offline(
         destination: Folder for the new files: new, empty, or that of the same run. Copies of other
             versions of the images, such as those without hair, need a folder of their own.
         factors: Whole factor of 1 or more for the classes to be augmented, named by label 0..7,
-            code, or `dermolib.diagnoses.Diagnosis`; see `plan_offline`.
+            code, or `dermolib.labels.Diagnosis`; see `plan_offline`.
         preset: Name of a random preset of `dermolib.augmentation.list_presets`.
         image_size: Height and width of the new files in px. None keeps the size of each source,
             height and width swapped where the draw transposes; give a size for images of many

@@ -26,11 +26,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from dermolib._checks import check_choice, check_image, check_mask, check_number, expected, listed
-from dermolib._normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
-from dermolib._types import Image, Mask
+from dermolib._validation import (
+    Image,
+    Mask,
+    check_choice,
+    check_image,
+    check_mask,
+    check_number,
+    expected,
+    listed,
+)
 from dermolib.augmentation._drawing import Drawn, Pipeline, make_generators
 from dermolib.augmentation.recipes import RECIPES, REFERENCE_SIZE, SCALED_SIZES
+from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preset", "list_presets", "preset"]
 

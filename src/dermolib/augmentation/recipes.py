@@ -91,7 +91,6 @@ from typing import Any, TypeAlias
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
 
-from dermolib._normalization import IMAGENET_MEAN
 from dermolib.augmentation.color_constancy import RandomShadesOfGray
 from dermolib.augmentation.warps import (
     Affine,
@@ -101,6 +100,7 @@ from dermolib.augmentation.warps import (
     Rotate,
     Transpose,
 )
+from dermolib.models.normalization import IMAGENET_MEAN
 
 __all__ = ["HOLE", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
 

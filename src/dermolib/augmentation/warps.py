@@ -11,7 +11,7 @@ import albumentations as A  # noqa: N812 - the name that its documentation presc
 import cv2
 import numpy as np
 
-from dermolib._types import Image
+from dermolib._validation import Image
 
 __all__ = [
     "Affine",

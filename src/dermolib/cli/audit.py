@@ -62,7 +62,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _run(given: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from dermolib._checks import expected
+    from dermolib._validation import expected
     from dermolib.auditing.run import audit
 
     if given.json is not None and not _writable(Path(given.json)):
@@ -102,7 +102,7 @@ def _writable(path: "Path") -> bool:
 
 
 def _chosen(fail_on: list[str] | None) -> Sequence[str]:
-    from dermolib._checks import check_choice, expected
+    from dermolib._validation import check_choice, expected
     from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
 
     if fail_on is None:
@@ -120,7 +120,7 @@ def _check(given: argparse.Namespace) -> None:
     """Refuse options that contradict each other, before anything is read."""
     from pathlib import Path
 
-    from dermolib._checks import expected
+    from dermolib._validation import expected
 
     if given.no_images and (given.images or given.test_images):
         remedy = "Leave one of the two out."
@@ -149,8 +149,8 @@ def _check_place(name: str, place: str | None) -> None:
     """Refuse a file that cannot hold images; a place that is not there is told when looked at."""
     from pathlib import Path
 
-    from dermolib._checks import expected
-    from dermolib.hdf5 import ENDINGS
+    from dermolib._validation import expected
+    from dermolib.io import ENDINGS
 
     if place is None or Path(place).suffix.lower() in ENDINGS:
         return
@@ -162,7 +162,7 @@ def _check_place(name: str, place: str | None) -> None:
 def _folder(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     """Read the sides of a collection; all but the challenge may lack those that judge."""
     from dermolib import datasets
-    from dermolib._checks import check_choice
+    from dermolib._validation import check_choice
 
     name = _COLLECTIONS[0] if given.collection is None else given.collection
     check_choice(name, "--collection", _COLLECTIONS)

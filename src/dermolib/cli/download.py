@@ -29,8 +29,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _run(given: argparse.Namespace) -> int:
-    from dermolib._checks import expected
-    from dermolib.downloading import list_collections, list_files
+    from dermolib._validation import expected
+    from dermolib.datasets.download import list_collections, list_files
 
     if given.list:
         _check_alone(given)
@@ -44,7 +44,7 @@ def _run(given: argparse.Namespace) -> int:
 
 
 def _check_alone(given: argparse.Namespace) -> None:
-    from dermolib._checks import expected
+    from dermolib._validation import expected
 
     options = {
         "DIR": given.destination,
@@ -61,7 +61,7 @@ def _check_alone(given: argparse.Namespace) -> None:
 
 
 def _download(given: argparse.Namespace) -> int:
-    from dermolib.downloading import download
+    from dermolib import download
 
     done = download(
         given.collection,

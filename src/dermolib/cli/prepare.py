@@ -53,7 +53,8 @@ def _step(text: str) -> tuple[str, dict[str, float | str]]:
 def _run(given: argparse.Namespace) -> int:
     from functools import partial
 
-    from dermolib.preprocessing import STEPS, prepare
+    from dermolib import prepare
+    from dermolib.preprocessing import STEPS
 
     # An unknown name goes through as it is, to be refused with the known ones
     steps = [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._validation import DatasetNotFoundError, expected, listed
 from dermolib.datasets.files import find_files, present
 from dermolib.datasets.tables import read_table
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from dermolib._checks import check_choice, expected, listed
+from dermolib._validation import check_choice, expected, listed
 
 __all__ = ["COLUMNS", "chooser"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 
-from dermolib._types import Indices
+from dermolib._validation import Indices
 
 __all__ = ["deal"]
 

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, expected, listed, outside
-from dermolib._types import PathLike
-from dermolib.hdf5 import ENDINGS as HDF5_ENDINGS
-from dermolib.hdf5 import contained, hdf5_path
-from dermolib.store import PreparedStore, is_store
+from dermolib._validation import DatasetNotFoundError, PathLike, expected, listed, outside
+from dermolib.datasets.store import PreparedStore, is_store
+from dermolib.io import ENDINGS as HDF5_ENDINGS
+from dermolib.io import contained, hdf5_path
 
 __all__ = [
     "MAKE_FILES",
@@ -38,7 +37,7 @@ _SHRUNK = "_downsampled"  # ends the names of some files of ISIC 2019, and means
 
 @dataclass(frozen=True)
 class Found:
-    """Paths of the rows, as `dermolib.store.load_image` and `dermolib.store.load_mask` take them.
+    """Paths of the rows, as `dermolib.datasets.store.load_image` and `dermolib.datasets.store.load_mask` take them.
 
     Attributes:
         place: Folder or store of the images.

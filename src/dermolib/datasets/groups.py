@@ -8,8 +8,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dermolib._texts import clean_name
-from dermolib._types import Indices
+from dermolib._validation import Indices
+from dermolib.datasets.identifiers import clean_name
 
 __all__ = ["group_names", "joined_groups"]
 

@@ -10,15 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 from torch.utils.data import Dataset
 
-from dermolib._checks import check_choice, expected, listed
-from dermolib._types import Indices, PathLike
+from dermolib._validation import Indices, PathLike, check_choice, expected, listed
 from dermolib.datasets.augmented import read_augmented
 from dermolib.datasets.files import MAKE_FILES, find_files, locate, present
 from dermolib.datasets.groups import group_names
 from dermolib.datasets.metadata import metadata_vectors
 from dermolib.datasets.options import Options, Read, Transform
 from dermolib.datasets.packed import PackedTexts
-from dermolib.datasets.releases import (
+from dermolib.datasets.readers.releases import (
     read_challenge_table,
     read_ham10000,
     read_isic2018,
@@ -26,9 +25,9 @@ from dermolib.datasets.releases import (
     read_isic2020,
     read_isic2024,
 )
+from dermolib.datasets.store import PreparedStore, load_image, load_mask
 from dermolib.datasets.tables import read_table
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.store import PreparedStore, load_image, load_mask
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["ISICDataset"]
 
@@ -215,7 +214,7 @@ class ISICDataset(Dataset[dict[str, Any]]):
         """Count the rows of each diagnosis.
 
         Returns:
-            Counts (8,) in the order of `dermolib.diagnoses.DIAGNOSES`; rows without label are in
+            Counts (8,) in the order of `dermolib.labels.DIAGNOSES`; rows without label are in
             none.
 
         Raises:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, expected, listed
+from dermolib._validation import DatasetNotFoundError, expected, listed
 from dermolib.datasets.files import find_images, find_masks
 from dermolib.datasets.tables import read_table
-from dermolib.hdf5 import ENDINGS
+from dermolib.io import ENDINGS
 
 __all__ = [
     "finished",

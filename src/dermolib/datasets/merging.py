@@ -9,8 +9,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dermolib._checks import expected
-from dermolib._types import Indices
+from dermolib._validation import Indices, expected
 from dermolib.datasets.tables import read_table
 
 __all__ = ["Merged", "merge_tables"]

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib.metadata import METADATA_NAMES, SITES
+from dermolib.labels import METADATA_NAMES, SITES
 
 __all__ = ["METADATA_NAMES", "SITES", "metadata_vectors"]
 

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import expected, listed
+from dermolib._validation import expected, listed
 from dermolib.datasets.reading import Texts, read_csv
 from dermolib.datasets.tables import read_table
-from dermolib.diagnoses import VOCABULARIES
+from dermolib.labels import VOCABULARIES
 
 __all__ = ["read_onehot"]
 
@@ -22,7 +22,7 @@ def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
 
     Args:
         path: CSV file.
-        vocabulary: Name in `dermolib.diagnoses.VOCABULARIES`, whose codes are the columns.
+        vocabulary: Name in `dermolib.labels.VOCABULARIES`, whose codes are the columns.
 
     Returns:
         Table of `dermolib.datasets.read_table` with the codes as diagnoses.

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple, TypedDict
 
 import pandas as pd
 
-from dermolib._types import PathLike
-from dermolib.store import PreparedStore
+from dermolib._validation import PathLike
+from dermolib.datasets.store import PreparedStore
 
 __all__ = ["Options", "Read", "Transform"]
 

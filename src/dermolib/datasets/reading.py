@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import DatasetNotFoundError, check_choice, expected
-from dermolib._texts import as_text
+from dermolib._validation import DatasetNotFoundError, check_choice, expected
+from dermolib.datasets.identifiers import as_text
 
 __all__ = [
     "Choice",

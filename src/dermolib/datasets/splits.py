@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import check_number, expected, listed, outside
-from dermolib._types import Indices, PathLike
+from dermolib._validation import Indices, PathLike, check_number, expected, listed, outside
 from dermolib.datasets.dealing import deal
 from dermolib.datasets.groups import joined_groups
 from dermolib.datasets.reading import Choice, read_csv
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.images import whole_file
+from dermolib.io import whole_file
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["Grouped", "Split", "grouped_split", "load_split"]
 

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import expected, listed
-from dermolib._texts import MISSING, clean_name
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, expected, listed
 from dermolib.datasets.columns import chooser
+from dermolib.datasets.identifiers import MISSING, clean_name
 from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
-from dermolib.diagnoses import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
+from dermolib.labels import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
 
 __all__ = ["labels_of_codes", "read_table"]
 
@@ -54,7 +53,7 @@ def read_table(
             ``site``, ``year``, ``source``), such as ``{"id": "file_name"}``. Where ``malignant``
             (0 and 1) is given, the table has that column, bool.
         vocabulary: What the codes of ``diagnosis`` mean where there is no ``class``: a name in
-            `dermolib.diagnoses.VOCABULARIES`, or codes in any letter case to diagnoses. Without one
+            `dermolib.labels.VOCABULARIES`, or codes in any letter case to diagnoses. Without one
             a diagnosis is kept as text and makes no label.
         delimiter: What separates the fields of a file: comma, semicolon, tab or bar.
         needed: Columns that must be there, by the challenge's names.
@@ -102,7 +101,7 @@ def labels_of_codes(
 
     Args:
         codes: Codes (N,), empty where there is none.
-        vocabulary: Vocabulary of `dermolib.diagnoses.find_diagnosis`.
+        vocabulary: Vocabulary of `dermolib.labels.find_diagnosis`.
         name: File or table, for errors.
 
     Returns:

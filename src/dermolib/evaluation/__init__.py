@@ -1,6 +1,5 @@
-"""A fitted model to a judgement."""
+"""Judge a fitted model: intervals clustered by lesion, kernel SVM on features."""
 
-import lazy_loader
+from dermolib._lazy import attach
 
-# What needs torch among these names must not bring it to those who want an interval
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

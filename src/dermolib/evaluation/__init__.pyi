@@ -1,17 +1,9 @@
-from .features import Features as Features
-from .features import extract_features as extract_features
+from ..features.embeddings import Features as Features
+from ..features.embeddings import extract_features as extract_features
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .svm import FittedSVM as FittedSVM
 from .svm import svm_classifier as svm_classifier
 from .svm_fitting import fit_svm as fit_svm
 
-__all__ = [
-    "Features",
-    "FittedSVM",
-    "Interval",
-    "bootstrap_interval",
-    "extract_features",
-    "fit_svm",
-    "svm_classifier",
-]
+__all__: list[str]

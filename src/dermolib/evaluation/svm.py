@@ -14,10 +14,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from dermolib._checks import check_choice, check_flag, check_number, expected
-from dermolib._types import Indices
-from dermolib.evaluation.features import Features
+from dermolib._validation import Indices, check_choice, check_flag, check_number, expected
 from dermolib.evaluation.intervals import Interval
+from dermolib.features.embeddings import Features
 
 __all__ = ["FittedSVM", "svm_classifier"]
 

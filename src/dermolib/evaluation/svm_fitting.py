@@ -14,14 +14,21 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from dermolib._checks import check_choice, check_flag, check_number, expected, listed
-from dermolib._types import Indices, PathLike
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.evaluation.feature_checks import whole_labels
-from dermolib.evaluation.features import Features, extract_features
+from dermolib import weighted_accuracy
+from dermolib._validation import (
+    Indices,
+    PathLike,
+    check_choice,
+    check_flag,
+    check_number,
+    expected,
+    listed,
+)
 from dermolib.evaluation.intervals import Interval, bootstrap_interval
 from dermolib.evaluation.svm import FittedSVM, Splits, checked_values, svm_classifier
-from dermolib.metrics import weighted_accuracy
+from dermolib.features.embedding_checks import whole_labels
+from dermolib.features.embeddings import Features, extract_features
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["fit_svm", "lesion_splits"]
 

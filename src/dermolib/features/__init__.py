@@ -1,6 +1,5 @@
-"""Image and mask to numbers that a person can name: the ABCD descriptors of a lesion."""
+"""Numeric descriptors of lesions and cached CNN features."""
 
-from dermolib.features.abcd import ABCD_FEATURES, abcd_features
-from dermolib.features.table import Samples, abcd_table
+from dermolib._lazy import attach
 
-__all__ = ["ABCD_FEATURES", "Samples", "abcd_features", "abcd_table"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_image, check_mask, check_number, expected
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask, check_image, check_mask, check_number, expected
 from dermolib.features.outline import border_traits, trace
-from dermolib.images import resize_image, resize_mask
+from dermolib.io import resize_image, resize_mask
 
 __all__ = ["ABCD_FEATURES", "abcd_features", "check_pixel_size"]
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._checks import check_number, expected, listed
-from dermolib._runs import one_thread, run_tasks, settle
-from dermolib._types import Image, Mask
+from dermolib._jobs import one_thread, run_tasks, settle
+from dermolib._validation import Image, Mask, check_number, expected, listed
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
 __all__ = ["Samples", "abcd_table"]

@@ -1,10 +1,5 @@
-"""Predictions to numbers."""
+"""Metrics for imbalanced classes."""
 
-from dermolib.metrics.weighted_accuracy import (
-    CHALLENGE_TEST_COUNTS,
-    WeightedAccuracy,
-    class_weights,
-    weighted_accuracy,
-)
+from dermolib._lazy import attach
 
-__all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dermolib._checks import check_choice, check_number, expected
+from dermolib._validation import check_choice, check_number, expected
 
 __all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from dermolib._checks import expected
+from dermolib._validation import expected
 
 
 def check_images(images: torch.Tensor, *, least: int = 1, exactly: int | None = None) -> None:

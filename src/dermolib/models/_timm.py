@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from dermolib._checks import expected, listed
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, expected, listed
 from dermolib.models._architecture import finish
 from dermolib.models._lite import lite_to_timm
 from dermolib.models._weights import DEFAULT, load_weights

@@ -15,8 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dermolib._checks import expected, listed
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, expected, listed
 from dermolib.models._architecture import described
 
 DEFAULT = "DEFAULT"

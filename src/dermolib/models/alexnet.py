@@ -5,8 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, fx, nn
 
-from dermolib._checks import check_choice, check_number
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, check_choice, check_number
 from dermolib.models._architecture import finish
 from dermolib.models._input import check_images
 from dermolib.models._weights import load_weights

@@ -4,8 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, fx, nn
 
-from dermolib._checks import check_number
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, check_number
 from dermolib.models._architecture import finish
 from dermolib.models._input import check_images
 from dermolib.models._weights import load_weights

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermolib._checks import check_number, expected
-from dermolib.metadata import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
+from dermolib._validation import check_number, expected
+from dermolib.labels import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
 from dermolib.models._architecture import finish
-from dermolib.penultimate import Penultimate
+from dermolib.models.feature_extractor import Penultimate
 
 __all__ = ["MetadataFusion"]
 
@@ -25,7 +25,7 @@ class MetadataFusion(nn.Module):
     features that the backbone's last linear layer was given; after dropout one linear layer makes
     logits of both. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer
     values and without batch norm: entries are in 0..1 already, and batches may be small. The
-    backbone's own last layer is left out, see `dermolib.penultimate.Penultimate`; the layers
+    backbone's own last layer is left out, see `dermolib.models.feature_extractor.Penultimate`; the layers
     before are shared with `backbone`, not copied.
 
     What is missing is told, not guessed: each of age, sex and site has a flag for it. While
@@ -60,7 +60,7 @@ class MetadataFusion(nn.Module):
         with meta data, 2020, https://doi.org/10.1016/j.mex.2020.100864.
 
     Examples:
-        >>> from dermolib.models import build_model
+        >>> from dermolib import build_model
         >>> model = MetadataFusion(build_model("custom_cnn", image_size=32)).eval()
         >>> images = torch.zeros(2, 3, 32, 32)
         >>> nothing = torch.tensor(METADATA_MISSING).expand(2, -1)
@@ -119,7 +119,7 @@ class MetadataFusion(nn.Module):
         Args:
             images: Batch (N, 3, H, W), as the backbone takes it.
             metadata: Vectors (N, 13), floating point, with the meanings
-                `dermolib.metadata.METADATA_NAMES`, on any device; None where nothing is known.
+                `dermolib.labels.METADATA_NAMES`, on any device; None where nothing is known.
 
         Returns:
             Logits (N, `num_classes`).

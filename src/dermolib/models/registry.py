@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from dermolib._checks import check_choice, check_number, expected, listed
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, check_choice, check_number, expected, listed
 from dermolib.models._timm import PREFIX, timm_model
 from dermolib.models._weights import load_weights
 from dermolib.models.alexnet import alexnet

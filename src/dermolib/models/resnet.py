@@ -2,8 +2,7 @@
 
 from torch import nn
 
-from dermolib._checks import check_number, expected, listed
-from dermolib._types import PathLike
+from dermolib._validation import PathLike, check_number, expected, listed
 from dermolib.models._architecture import finish
 from dermolib.models._weights import load_weights
 from dermolib.models.settings import expect_imagenet

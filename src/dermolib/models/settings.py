@@ -6,10 +6,10 @@ from typing import Any, TypedDict
 
 from torch import nn
 
-from dermolib._checks import check_number, expected
-from dermolib._normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib._validation import check_number, expected
+from dermolib.models.feature_extractor import Penultimate
 from dermolib.models.fusion import MetadataFusion
-from dermolib.penultimate import Penultimate
+from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["InputSettings", "Normalization", "input_settings"]
 
@@ -71,7 +71,7 @@ def input_settings(model: nn.Module) -> InputSettings:
     A network of timm tells what its configuration says of the published weights;
     ``timm/tf_efficientnet_lite0`` and siblings, for one, expect a mean and standard deviation of
     0.5. `alexnet`, `custom_cnn` and `resnet` expect ImageNet's. `MetadataFusion` and
-    `dermolib.penultimate.Penultimate` pass on what the network inside says. A module of yours says
+    `dermolib.models.feature_extractor.Penultimate` pass on what the network inside says. A module of yours says
     it with an attribute ``input_settings``; nothing is assumed of one that says nothing.
 
     Args:
@@ -85,11 +85,11 @@ def input_settings(model: nn.Module) -> InputSettings:
         ValueError: The network does not say, or is not made for square RGB images.
 
     Examples:
-        >>> from dermolib.models import build_model
+        >>> from dermolib import build_model
         >>> settings = input_settings(build_model("timm/tf_efficientnet_lite0"))
         >>> settings.mean, settings.image_size, settings.interpolation
         ((0.5, 0.5, 0.5), 224, 'bicubic')
-        >>> from dermolib.augmentation import preset
+        >>> from dermolib import preset
         >>> preset("light", image_size=settings.image_size, **settings.normalization).std
         (0.5, 0.5, 0.5)
     """

@@ -1,6 +1,5 @@
-"""Image to image, deterministic: hair removed, the cast of the light, the dark border."""
+"""Deterministic image processing: hair removal, color constancy, borders, lesion masks."""
 
-import lazy_loader
+from dermolib._lazy import attach
 
-# The torch module among these names must not bring torch to those who clean files
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

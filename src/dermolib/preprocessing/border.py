@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_choice, check_image, check_number, expected
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask, check_choice, check_image, check_number, expected
 
 __all__ = ["Box", "border_mask", "crop_border", "field_of_view"]
 

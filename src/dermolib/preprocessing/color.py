@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_image, check_number, expected
-from dermolib._types import Image
+from dermolib._validation import Image, check_image, check_number, expected
 
 __all__ = ["correct", "illuminant", "shades_of_gray"]
 

@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._store_files import IMAGES, INDEX, INDEX_COLUMNS, MASKS
-from dermolib._types import Image, Mask
-from dermolib.images import whole_file
+from dermolib._validation import Image, Mask
+from dermolib.datasets.store_files import IMAGES, INDEX, INDEX_COLUMNS, MASKS
+from dermolib.io import whole_file
 
 __all__ = ["RECORD", "RECORDS", "Packing", "RowWriter", "write_table"]
 

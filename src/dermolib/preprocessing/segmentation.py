@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_image, check_number
-from dermolib._types import Image, Mask
-from dermolib.images import resize_image
+from dermolib._validation import Image, Mask, check_image, check_number
+from dermolib.io import resize_image
 from dermolib.preprocessing.border import border_mask
 
 __all__ = ["segment_lesion"]

@@ -11,11 +11,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dermolib._checks import check_choice, check_image, expected, listed
-from dermolib._types import Image, Mask
+from dermolib._validation import Image, Mask, check_choice, check_image, expected, listed
 from dermolib.preprocessing.border import Box, crop_border, field_of_view
 from dermolib.preprocessing.color import shades_of_gray
-from dermolib.preprocessing.occlusion import occlusion_removal, removal_options
+from dermolib.preprocessing.hair.registry import occlusion_removal, removal_options
 
 __all__ = ["STEPS", "Pipeline", "Prepared", "Step"]
 

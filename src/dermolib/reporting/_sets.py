@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._checks import expected, listed
+from dermolib._validation import expected, listed
 from dermolib.reporting._style import COLORS
 
 UNKNOWN = "unknown"

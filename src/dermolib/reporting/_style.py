@@ -9,8 +9,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from dermolib._checks import expected, listed
-from dermolib.diagnoses import DIAGNOSES
+from dermolib._validation import expected, listed
+from dermolib.labels import DIAGNOSES
 
 Counts: TypeAlias = npt.NDArray[np.int64]
 """Whole numbers of 0 or more."""

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dermolib._checks import check_number, expected
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.images import resize_image
+from dermolib._validation import check_number, expected
+from dermolib.datasets.store import load_image
+from dermolib.io import resize_image
+from dermolib.labels import DIAGNOSES
 from dermolib.reporting._sets import (
     UNKNOWN,
     Part,
@@ -24,7 +25,6 @@ from dermolib.reporting._sets import (
 )
 from dermolib.reporting._style import TEXT, dress, on_axes, one_line, say_no_data
 from dermolib.reporting.classes import by_diagnosis, class_words
-from dermolib.store import load_image
 
 __all__ = ["plot_class_sheet"]
 

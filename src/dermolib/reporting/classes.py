@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dermolib._checks import check_choice, expected, listed
-from dermolib.diagnoses import DIAGNOSES
+from dermolib._validation import check_choice, expected, listed
+from dermolib.labels import DIAGNOSES
 from dermolib.reporting._bars import Bars, draw_bars
 from dermolib.reporting._sets import (
     UNKNOWN,
@@ -84,7 +84,7 @@ def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
 
     Args:
         counts: Images of each diagnosis (8,), whole numbers, in the order of
-            `dermolib.diagnoses.DIAGNOSES`.
+            `dermolib.labels.DIAGNOSES`.
 
     Returns:
         Table of eight rows with the columns ``number`` (1-8), ``code``, ``name``, ``count`` and

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from dermolib._checks import expected, listed
+from dermolib._validation import expected, listed
 from dermolib.reporting._bars import Bars, draw_bars
 from dermolib.reporting._sets import (
     UNKNOWN,

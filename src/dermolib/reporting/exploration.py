@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
 
-from dermolib._checks import check_number, expected
+from dermolib._validation import check_number, expected
 from dermolib.reporting._bars import Bars, draw_bars, folded
 from dermolib.reporting._sets import OneSet, Part, Sets, has_column, lacking, parts_of
 from dermolib.reporting._style import dress, new_airy_figure, say_no_data

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dermolib._checks import expected
+from dermolib._validation import expected
 from dermolib.reporting._bars import Bars, draw_bars
 from dermolib.reporting._sets import OneSet, Part, Sets, columns_of, is_known, parts_of
 from dermolib.reporting._style import plural

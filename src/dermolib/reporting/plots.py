@@ -14,9 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dermolib._checks import check_image, check_mask, check_number, expected
-from dermolib._types import Image, Mask, PathLike
-from dermolib.images import whole_file
+from dermolib._validation import (
+    Image,
+    Mask,
+    PathLike,
+    check_image,
+    check_mask,
+    check_number,
+    expected,
+)
+from dermolib.io import whole_file
 from dermolib.reporting._style import (
     COLORS,
     add_legend,

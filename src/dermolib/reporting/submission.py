@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import expected, listed
-from dermolib._types import PathLike
-from dermolib.diagnoses import DIAGNOSES
-from dermolib.images import whole_file
+from dermolib._validation import PathLike, expected, listed
+from dermolib.io import whole_file
+from dermolib.labels import DIAGNOSES
 
 __all__ = ["write_submission"]
 

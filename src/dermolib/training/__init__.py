@@ -1,8 +1,5 @@
-"""A model and loaders to a fitted model."""
+"""Train a classifier: the Trainer, its losses and samplers."""
 
-from dermolib.training.history import History, LearningRates
-from dermolib.training.losses import ClassificationLoss
-from dermolib.training.sampling import sample_weights
-from dermolib.training.trainer import Trainer
+from dermolib._lazy import attach
 
-__all__ = ["ClassificationLoss", "History", "LearningRates", "Trainer", "sample_weights"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

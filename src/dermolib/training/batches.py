@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermolib._checks import expected, listed
+from dermolib._validation import expected, listed
 
 __all__ = [
     "Batch",

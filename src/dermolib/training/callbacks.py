@@ -11,7 +11,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
-from dermolib.images import whole_file
+from dermolib.io import whole_file
 
 __all__ = ["Average", "KeepBest", "KeepRows"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from dermolib._checks import check_number, expected
+from dermolib._validation import check_number, expected
 
 if TYPE_CHECKING:
     import lightning
@@ -41,8 +41,8 @@ class Place:
     """Where a run computes; all but the first two reach Lightning as they are.
 
     Attributes:
-        device: One of `dermolib._devices.DEVICES`.
-        precision: One of `dermolib._devices.PRECISIONS` but ``"auto"``.
+        device: One of `dermolib.models.devices.DEVICES`.
+        precision: One of `dermolib.models.devices.PRECISIONS` but ``"auto"``.
         devices: Devices of each machine: a number, a list of numbers, or ``"auto"``.
         num_nodes: Number of machines.
         strategy: Lightning's strategy, or its name.

@@ -14,7 +14,7 @@ import numpy as np
 from lightning.pytorch.tuner import lr_finder
 from lightning.pytorch.tuner.tuning import Tuner
 
-from dermolib._checks import check_number, expected, outside
+from dermolib._validation import check_number, expected, outside
 from dermolib.training.engine import Place, make_engine
 from dermolib.training.history import LearningRates
 from dermolib.training.module import ClassifierModule

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, distributed, nn
 
-from dermolib._checks import expected
-from dermolib.loaders import EpochSampler
+from dermolib._validation import expected
+from dermolib.datasets.loaders import EpochSampler
 from dermolib.training.loaders import EpochLoader
 
 __all__ = ["check_logits", "check_trainable", "lone_image_refused"]

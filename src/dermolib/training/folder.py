@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dermolib._checks import expected
-from dermolib._runs import TEMPORARY, only_run
+from dermolib._jobs import TEMPORARY, only_run
+from dermolib._validation import expected
 
 __all__ = ["BEFORE_NAME", "BEST_NAME", "HISTORY_NAME", "check_output", "left", "put_aside", "used"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from dermolib.loaders import EpochSampler
+from dermolib.datasets.loaders import EpochSampler
 from dermolib.training.balance import Balance
 from dermolib.training.engine import Place
 from dermolib.training.loaders import attribute_of, innermost

@@ -18,8 +18,8 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from dermolib._checks import expected
-from dermolib.loaders import EpochSampler, SeededDataset, make_loader
+from dermolib._validation import expected
+from dermolib.datasets.loaders import EpochSampler, SeededDataset, make_loader
 from dermolib.training.recipe import RunOptions
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dermolib._checks import expected, listed
+from dermolib._validation import expected, listed
 from dermolib.training.recipe import Recipe
 
 __all__ = ["frozen", "frozen_modules", "make_optimizer", "make_schedule", "parameter_groups"]

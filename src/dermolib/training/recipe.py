@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from dermolib._checks import check_choice, check_flag, check_number, expected, plain
+from dermolib._validation import check_choice, check_flag, check_number, expected, plain
 
 __all__ = ["LOSSES", "OPTIMIZERS", "SCHEDULES", "Recipe", "RunOptions"]
 

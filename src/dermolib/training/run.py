@@ -13,8 +13,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from dermolib._runs import explained
-from dermolib._seeding import seed_transforms
+from dermolib._jobs import explained
+from dermolib.datasets.seeding import seed_transforms
 from dermolib.training.callbacks import Average, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
 from dermolib.training.engine import Place, check_launch, make_engine, quiet

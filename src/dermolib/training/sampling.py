@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._checks import check_number, expected
+from dermolib._validation import check_number, expected
 
 __all__ = ["sample_weights"]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from dermolib._devices import on_cuda
+from dermolib.models.devices import on_cuda
 from dermolib.training.balance import Balance
 from dermolib.training.engine import Place
 from dermolib.training.identity import configuration

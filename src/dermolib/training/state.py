@@ -11,8 +11,8 @@ import lightning
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from dermolib._checks import expected
-from dermolib._runs import differing
+from dermolib._jobs import differing
+from dermolib._validation import expected
 from dermolib.training.checkpoint import write_content
 from dermolib.training.folder import BEST_NAME, put_aside
 from dermolib.training.loaders import EpochLoader

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from dermolib._checks import check_number
-from dermolib._devices import check_device, pick_precision
-from dermolib._types import PathLike
-from dermolib.diagnoses import DIAGNOSES
+from dermolib._validation import PathLike, check_number
+from dermolib.labels import DIAGNOSES
+from dermolib.models.devices import check_device, pick_precision
 from dermolib.training.balance import Balance
 from dermolib.training.checkpoint import load_classifier, names_of_classes, write_checkpoint
 from dermolib.training.engine import Place

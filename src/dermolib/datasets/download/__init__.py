@@ -1,0 +1,5 @@
+"""Public collections: downloaded, verified and unpacked."""
+
+from dermolib._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,0 +1,328 @@
+"""Datasets to batches: order and draws follow from seed, epoch and row alone.
+
+However many workers or processes load, and wherever a run is taken up again, a row is drawn in an
+epoch as it would have been anyway. `make_loader` is the `torch.utils.data.DataLoader` for that.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from dermolib._validation import Indices, check_number, expected, listed
+from dermolib.datasets.seeding import draw_seeds, seeded_sample
+
+__all__ = ["EpochSampler", "SeededDataset", "make_loader"]
+
+Draw: TypeAlias = tuple[int, int]
+"""Row number, and the seed of what is drawn for it."""
+
+_OWN = ("sampler", "batch_sampler", "generator", "worker_init_fn")
+_CHUNK = 1 << 16  # rows whose numbers are Python integers at a time
+
+
+def make_loader(
+    dataset: Any,
+    *,
+    batch_size: int | None = 64,
+    workers: int = 0,
+    seed: int = 0,
+    shuffle: bool = False,
+    draw_seeds: bool = False,
+    sample_weights: Any = None,
+    num_replicas: int | None = None,
+    rank: int | None = None,
+    **options: Any,
+) -> DataLoader[Any]:
+    """Put a dataset into batches that are the same for any number of workers.
+
+    What a random transform draws for a sample follows from `seed`, the epoch and the row: two rows
+    differ, two epochs differ, and the same seed repeats exactly with 0, 1 or many workers,
+    persistent or not. Each pass through the loader is the next epoch;
+    ``loader.sampler.set_epoch(3)`` goes to one, and ``set_epoch(3, skip=640)`` into one, past what
+    has been seen. Transforms are found as `dermolib.augmentation.seed_worker` finds them. Where
+    there is one that it cannot seed, or none, the global generators of Python, NumPy and torch are
+    seeded for each sample too, and put back afterwards where samples are made in this process.
+
+    Under `torch.distributed` each process gets its own rows, found when an epoch starts. With
+    `shuffle`, a few rows come twice where they do not divide evenly, so that all processes make the
+    same number of steps; without it, each row comes once.
+
+    Args:
+        dataset: Map-style dataset of N samples.
+        batch_size: Samples in a batch, 1 or more, or None for samples one by one.
+        workers: Processes that load samples; 0 loads in this one.
+        seed: Seed of order and draws, 0 or more and below 2**63.
+        shuffle: Whether each epoch has an order of its own.
+        draw_seeds: Whether samples, which must be dictionaries, get the seed of their draw under
+            ``"draw_seed"``, by which `dermolib.augmentation.BatchAugmentation` draws.
+        sample_weights: How likely each row is to be drawn (N,), 0 or more: an epoch then draws N
+            rows with replacement. See `dermolib.training.sample_weights`. None takes each row once.
+        num_replicas: Number of processes that share the rows; that of `torch.distributed` where it
+            runs, else 1.
+        rank: Number of this process, 0..num_replicas - 1.
+        options: Further options of `torch.utils.data.DataLoader`, such as ``pin_memory``.
+
+    Returns:
+        Loader whose ``dataset`` is a `SeededDataset` and whose ``sampler`` an `EpochSampler`.
+
+    Raises:
+        TypeError: The dataset has no length, a number is not an integer, or an option decides what
+            the loader decides here.
+        ValueError: The dataset is empty, or a number is out of range.
+
+    Examples:
+        >>> from dermolib import preset
+        >>> image = np.zeros((32, 32, 3), np.uint8)
+        >>> image[8:20, 8:16] = 200
+        >>> class Lesions(Dataset):
+        ...     transform = preset("paper", image_size=32)
+        ...     def __len__(self):
+        ...         return 4
+        ...     def __getitem__(self, index):
+        ...         return self.transform(image=image)
+        >>> loaders = [make_loader(Lesions(), batch_size=4, workers=n) for n in (0, 1)]
+        >>> first, again = (next(iter(loader))["image"] for loader in loaders)
+        >>> bool((first == again).all()), bool((first[0] == first[1]).all())
+        (True, False)
+    """
+    _check(dataset, options)
+    if batch_size is not None:
+        check_number(batch_size, "batch_size", low=1, integer=True)
+    check_number(workers, "workers", low=0, integer=True)
+    sampler = EpochSampler(
+        len(dataset),
+        seed=seed,
+        shuffle=shuffle,
+        sample_weights=sample_weights,
+        num_replicas=num_replicas,
+        rank=rank,
+    )
+    check_number(seed, "seed", high=2**63 - 1, integer=True)
+    return DataLoader(
+        SeededDataset(dataset, draw_seeds=draw_seeds),
+        batch_size=None if batch_size is None else int(batch_size),
+        sampler=sampler,
+        num_workers=int(workers),
+        # Whoever draws outside of what is seeded here still gets another stream in each worker,
+        # and the loader leaves torch's global generator alone
+        generator=torch.Generator().manual_seed(int(seed)),
+        **options,
+    )
+
+
+class EpochSampler(DistributedSampler[Any]):
+    """Rows of an epoch in its order, each with the seed of its draw.
+
+    It is a `torch.utils.data.DistributedSampler`, so that engines which would put one in its place
+    leave it alone; but it asks for the process group when an epoch starts, not before there is one.
+
+    Args:
+        length: Number of rows, 1 or more.
+        seed: Seed of order and draws, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+        sample_weights: How likely each row is to be drawn (N,), see `make_loader`.
+        num_replicas: Number of processes that share the rows, see `make_loader`.
+        rank: Number of this process.
+
+    Attributes:
+        epoch: Epoch of the next pass, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+        weighted: Whether rows are drawn by weights.
+
+    Raises:
+        TypeError: A number is not an integer.
+        ValueError: A number is out of range.
+
+    Examples:
+        >>> sampler = EpochSampler(4, seed=1)
+        >>> [row for row, _ in sampler], [row for row, _ in sampler], sampler.epoch
+        ([0, 1, 2, 3], [2, 0, 1, 3], 2)
+    """
+
+    def __init__(
+        self,
+        length: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        sample_weights: Any = None,
+        num_replicas: int | None = None,
+        rank: int | None = None,
+    ) -> None:
+        """Start before epoch 0."""
+        # Not that of DistributedSampler, which refuses to be made before the process group
+        check_number(length, "length", low=1, integer=True)
+        check_number(seed, "seed", low=0, integer=True)
+        if num_replicas is not None:
+            check_number(num_replicas, "num_replicas", low=1, integer=True)
+        if rank is not None:
+            check_number(rank, "rank", low=0, high=(num_replicas or 1) - 1, integer=True)
+        self.shuffle = shuffle
+        self.seed = int(seed)
+        self.epoch = 0
+        self._length = length
+        self._odds = None if sample_weights is None else _odds(sample_weights, length, shuffle)
+        self.weighted = sample_weights is not None
+        self._skip = 0
+        self._share = None if num_replicas is None else (num_replicas, rank or 0)
+
+    def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
+        """Choose the epoch of the next pass.
+
+        Args:
+            epoch: Number of the epoch, counted from 0.
+            skip: Rows of this process to leave out at its beginning, since they have been seen.
+
+        Raises:
+            TypeError: A number is not an integer.
+            ValueError: A number is negative.
+        """
+        check_number(epoch, "epoch", low=0, integer=True)
+        check_number(skip, "skip", low=0, integer=True)
+        self.epoch = int(epoch)
+        self._skip = int(skip)
+
+    def __len__(self) -> int:
+        """Return the number of rows of the next pass of this process."""
+        replicas, rank = self._place()
+        rows = self._length - rank
+        if self.shuffle:
+            rows += -self._length % replicas + rank
+        return max(0, -(-rows // replicas) - self._skip)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """Go through the rows of the epoch, and on to the next one."""
+        return self._draws(*self.start())
+
+    def start(self) -> tuple[Indices, npt.NDArray[np.int64]]:
+        """Begin the next pass.
+
+        Returns:
+            Rows of this process in their order, and the seed of what is drawn for each; a row that
+            comes twice has two seeds.
+        """
+        order = self._order(self.epoch)
+        seeds = draw_seeds(self.seed, self.epoch, _told_apart(order, self._length))
+        mine = self._mine(len(order))
+        rows, seeds = order[mine][self._skip :], seeds[mine][self._skip :]
+        self.set_epoch(self.epoch + 1)
+        return rows, seeds
+
+    def rows(self, epoch: int) -> Indices:
+        """List the rows of an epoch of this process, in its order."""
+        order = self._order(epoch)
+        return order[self._mine(len(order))]
+
+    def _mine(self, count: int) -> Indices:
+        """List the places of this process among all."""
+        replicas, rank = self._place()
+        padded = count + (-count % replicas if self.shuffle else 0)
+        return np.arange(rank, padded, replicas) % count
+
+    def _order(self, epoch: int) -> Indices:
+        """List the rows of an epoch of all processes."""
+        if not self.shuffle:
+            return np.arange(self._length)
+        generator = np.random.default_rng([self.seed, epoch])
+        if self._odds is None:
+            return generator.permutation(self._length)
+        return generator.choice(self._length, self._length, p=self._odds)
+
+    def _draws(self, rows: Indices, seeds: npt.NDArray[np.int64]) -> Iterator[Draw]:
+        for first in range(0, len(rows), _CHUNK):
+            some = slice(first, first + _CHUNK)
+            yield from zip(rows[some].tolist(), seeds[some].tolist(), strict=True)
+
+    def _place(self) -> tuple[int, int]:
+        """Find the number of processes and that of this one."""
+        if self._share is not None:
+            return self._share
+        if distributed.is_available() and distributed.is_initialized():
+            return distributed.get_world_size(), distributed.get_rank()
+        return 1, 0
+
+
+class SeededDataset(Dataset[Any]):
+    """A dataset whose samples are asked for by row and seed, and drawn by that seed alone.
+
+    Args:
+        dataset: Map-style dataset.
+        draw_seeds: Whether samples, which must be dictionaries, get the seed under ``"draw_seed"``.
+
+    Attributes:
+        dataset: The dataset.
+    """
+
+    def __init__(self, dataset: Any, *, draw_seeds: bool = False) -> None:
+        """Keep the dataset."""
+        self.dataset = dataset
+        self._draw_seeds = draw_seeds
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, draw: Draw) -> Any:
+        """Make a sample.
+
+        Args:
+            draw: Row number and seed.
+
+        Returns:
+            Sample of the dataset.
+
+        Raises:
+            TypeError: The sample is to get its seed and is no dictionary.
+        """
+        index, seed = draw
+        with seeded_sample(self.dataset, seed):
+            sample = self.dataset[index]
+        if not self._draw_seeds:
+            return sample
+        if not isinstance(sample, dict):
+            what = "a dataset of dictionaries, which can take a `draw_seed`"
+            raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}"))
+        return {**sample, "draw_seed": seed}
+
+
+def _told_apart(rows: Indices, length: int) -> Indices:
+    """Number rows so that the first time of each is the row, and no other time is like another."""
+    by_row = np.argsort(rows, kind="stable")
+    ordered = rows[by_row]
+    firsts = np.searchsorted(ordered, ordered)
+    times = np.empty(len(rows), np.int64)
+    times[by_row] = np.arange(len(rows)) - firsts
+    return rows + length * times
+
+
+def _odds(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
+    """Turn weights of rows into probabilities."""
+    given = np.asarray(weights, np.float64)
+    what = f"{length} weights of 0 or more, one for each row, not all 0"
+    fits = given.shape == (length,) and bool(np.isfinite(given).all() and given.min() >= 0)
+    if not fits or not given.any():
+        got = f"an array of shape {given.shape}" if given.shape != (length,) else "other values"
+        raise ValueError(expected("sample_weights", what, got))
+    if not shuffle:
+        what = "None where `shuffle` is False"
+        remedy = "Rows that are drawn by chance have no order; pass `shuffle=True`."
+        raise ValueError(expected("sample_weights", what, "weights", remedy))
+    odds: npt.NDArray[np.float64] = given / given.sum()
+    return odds
+
+
+def _check(dataset: Any, options: dict[str, Any]) -> None:
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        what = "a map-style dataset, with a length and rows by number"
+        raise TypeError(expected("dataset", what, f"an object of type {type(dataset).__name__}"))
+    if not len(dataset):
+        raise ValueError(expected("dataset", "a set with at least one sample", "an empty one"))
+    decided = sorted(set(options) & set(_OWN))
+    if decided:
+        what = "options that leave order and seeds to `make_loader`"
+        raise TypeError(expected("options", what, listed(map("`{}`".format, decided))))

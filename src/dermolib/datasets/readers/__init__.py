@@ -1,0 +1,1 @@
+"""Readers: one file per collection, each to the one table."""

@@ -1,0 +1,557 @@
+"""Image files: read whole or refused, written whole or not at all; HDF5 collections; folders of images."""
+
+import functools
+import io
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from dermolib._validation import (
+    DatasetNotFoundError,
+    Image,
+    Mask,
+    PathLike,
+    check_image,
+    check_mask,
+    check_number,
+    expected,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = [
+    "ENDINGS",
+    "EXCLUDED",
+    "Listing",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "check_source",
+    "contained",
+    "decode_image",
+    "hdf5_path",
+    "list_images",
+    "read_hdf5",
+    "read_hdf5_bytes",
+    "read_image",
+    "read_mask",
+    "resize_image",
+    "resize_mask",
+    "split_path",
+    "whole_file",
+    "write_image",
+    "write_mask",
+]
+
+MAX_PIXELS = 89_478_485
+"""Largest image that is decoded, in pixels (Pillow's bound); a larger one may be a bomb."""
+
+# Others hand a file to programs outside (PostScript) or have decoders that few people check
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # OpenCV 4.10 gives BGR alone
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+def read_image(path: PathLike) -> Image:
+    """Read an image file as RGB; every other mode is converted as follows, nothing is guessed.
+
+    Grey is repeated over the three channels, a palette is looked up, CMYK is converted, an alpha
+    channel is dropped, 16-bit values keep their upper eight bits, and an animation gives its first
+    frame. The orientation tag of a camera is not applied, so that an image stays aligned with its
+    mask.
+
+    Args:
+        path: JPEG, PNG, TIFF, BMP, GIF or WebP file.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB in 0..255.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    if path.suffix.lower() in _JPEG_SUFFIXES and path.is_file():
+        return decode_image(path.read_bytes(), str(path))
+    return np.array(_to_rgb(_decode(path, str(path))))
+
+
+def decode_image(data: bytes, name: str) -> Image:
+    """Decode the bytes of an image file as `read_image` does.
+
+    Args:
+        data: Bytes of a JPEG, PNG, TIFF, BMP, GIF or WebP file.
+        name: What they are called in errors.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB in 0..255.
+
+    Raises:
+        ValueError: The bytes are none, truncated, no image, or of one larger than `MAX_PIXELS`.
+
+    Examples:
+        >>> decode_image(b"<html>Not found</html>", "ISIC_1.jpg")
+        Traceback (most recent call last):
+        ValueError: Expected `ISIC_1.jpg` to be an image file, but got 22 bytes ...
+    """
+    image = _decode_jpeg(data)
+    return np.array(_to_rgb(_decode(io.BytesIO(data), name))) if image is None else image
+
+
+def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
+    """Read a mask file: what is at least half bright is True.
+
+    Args:
+        path: Image file, 0 for background and 255 for foreground.
+        shape: Height and width that the mask must have, in pixels.
+
+    Returns:
+        Mask (H, W), bool.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file cannot be read as an image, or its size is not `shape`.
+    """
+    values = np.array(_to_rgb(_decode(Path(path), str(path))).convert("L"))
+    mask: Mask = values >= 128
+    if values.any() and not mask.any():
+        got = f"values up to {values.max()} alone"
+        remedy = "Multiply the values of a mask of 0 and 1 by 255."
+        raise ValueError(expected(str(path), "a mask of 0 and 255", got, remedy))
+    if shape is not None and mask.shape != tuple(shape):
+        remedy = "A mask must have the size of its image."
+        raise ValueError(expected(str(path), f"a mask of size {shape}", mask.shape, remedy))
+    return mask
+
+
+def resize_image(image: Image, size: tuple[int, int]) -> Image:
+    """Bring an image to a size, squeezed where its proportions are others.
+
+    What shrinks is averaged by area, first over whole squares of 2 x 2 pixels while that leaves
+    twice the size or more, then over the rest. That takes a third of the time of one step and is
+    under half a level from it on average, up to ten where a large image is sharp. What grows is
+    interpolated linearly. An image that has the size already is returned as it is, the same object.
+
+    Args:
+        image: Image (H, W, 3), uint8 RGB; it is not modified.
+        size: Height and width wanted, in px.
+
+    Returns:
+        Image (height, width, 3), uint8.
+
+    Examples:
+        >>> image = np.zeros((1024, 768, 3), np.uint8)
+        >>> resize_image(image, (224, 224)).shape, resize_image(image, (1024, 768)) is image
+        ((224, 224, 3), True)
+    """
+    check_image(image)
+    return _resize(image, size)
+
+
+def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
+    """Bring a mask to a size as `resize_image` does: a pixel is True where half of it or more was.
+
+    Args:
+        mask: Mask (H, W), bool; it is not modified.
+        size: Height and width wanted, in px.
+
+    Returns:
+        Mask (height, width), bool.
+    """
+    check_mask(mask, mask.shape[:2])
+    if mask.shape == tuple(size):
+        return mask
+    resized: Mask = _resize(mask.astype(np.uint8) * np.uint8(255), size) >= 128
+    return resized
+
+
+def _resize(pixels: Image, size: tuple[int, int]) -> Image:
+    height, width = size
+    while _halves(pixels.shape[0], height) and _halves(pixels.shape[1], width):
+        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = height <= pixels.shape[0] and width <= pixels.shape[1]
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (width, height), interpolation=way).astype(np.uint8, copy=False)
+
+
+def _halves(side: int, wanted: int) -> bool:
+    return side % 2 == 0 and side >= 4 * wanted
+
+
+def write_image(path: PathLike, image: Image, *, quality: int = 95) -> None:
+    """Write an image whole or not at all: beside the target first, then renamed.
+
+    Args:
+        path: Target; ``.jpg`` and ``.jpeg`` are lossy, ``.png`` keeps every pixel.
+        image: Image (H, W, 3), uint8 RGB.
+        quality: JPEG quality, 1..100.
+
+    Raises:
+        TypeError: `image` is not uint8.
+        ValueError: `image` is not RGB, or the ending is none of the three.
+    """
+    check_image(image)
+    check_number(quality, "quality", low=1, high=100, integer=True)
+    _write(Path(path), np.ascontiguousarray(image[..., ::-1]), quality)
+
+
+def write_mask(path: PathLike, mask: Mask) -> None:
+    """Write a mask as 0 and 255, whole or not at all.
+
+    Args:
+        path: Target with the ending ``.png``: a lossy format would change the mask.
+        mask: Mask (H, W), bool.
+
+    Raises:
+        TypeError: `mask` is not bool.
+        ValueError: `mask` is not two-dimensional, or the ending is not ``.png``.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(expected("path", "a file ending in .png", str(path)))
+    height, width = (*getattr(mask, "shape", ()), 0, 0)[:2]
+    check_mask(mask, (height, width))
+    _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
+
+
+@contextmanager
+def whole_file(path: PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    After an error inside the block, `path` is what it was before and the temporary file is gone.
+
+    Args:
+        path: Target file; its folder is made where missing.
+
+    Yields:
+        Path to write to, in the folder of the target.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in {".jpg", ".jpeg", ".png"}:
+        raise ValueError(expected("path", "a file ending in .jpg, .jpeg or .png", str(path)))
+    options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
+    done, data = cv2.imencode(suffix, pixels, options)
+    if not done:
+        what = "an image that the format can hold"
+        raise ValueError(expected("image", what, f"{pixels.shape[0]} x {pixels.shape[1]} px"))
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _decode_jpeg(data: bytes) -> Image | None:
+    """Decode a whole RGB JPEG in half of Pillow's time, to the same pixels; None for other bytes.
+
+    Only Pillow tells a truncated file from a whole one, so that what lacks its end goes there.
+    """
+    if not (data.startswith(_JPEG_BEGIN) and data.endswith(_JPEG_END)):
+        return None
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=["JPEG"]) as header:
+            known = header.mode == "RGB" and header.width * header.height <= MAX_PIXELS
+    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError):
+        return None
+    if not known:
+        return None
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        return None
+    if _AS_RGB == cv2.IMREAD_COLOR:
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
+    return np.asarray(pixels, np.uint8)
+
+
+def _decode(source: Path | io.BytesIO, name: str) -> PillowImage.Image:
+    """Decode a file in full, or say which file it is and what is wrong with it."""
+    try:
+        with PillowImage.open(source, formats=_FORMATS) as image:
+            _check_kind(name, image)
+            image.load()
+            return image.copy()
+    except FileNotFoundError:
+        raise
+    except UnidentifiedImageError:
+        size = source.stat().st_size if isinstance(source, Path) else len(source.getvalue())
+        got = f"{size} bytes that no image decoder knows"
+        raise ValueError(expected(name, "an image file", got)) from None
+    except ValueError as error:
+        if name in str(error):
+            raise
+        raise ValueError(expected(name, "a readable image file", error)) from error
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        what = f"an image of at most {MAX_PIXELS:,} pixels"
+        remedy = "Resize it with a tool that you trust with the file."
+        raise ValueError(expected(name, what, "a larger one", remedy)) from error
+    except (OSError, SyntaxError) as error:
+        remedy = "Fetch the file again, or leave its row out of the table."
+        raise ValueError(expected(name, "a readable image file", error, remedy)) from error
+
+
+def _check_kind(name: str, image: PillowImage.Image) -> None:
+    if image.mode in ("F", "I"):
+        remedy = "The range of its values is unknown: write it as 8-bit RGB."
+        raise ValueError(expected(name, "an image of 8 or 16 bits", "one of 32", remedy))
+    if image.width * image.height > MAX_PIXELS:
+        what = f"an image of at most {MAX_PIXELS:,} pixels"
+        remedy = "Resize it with a tool that you trust with the file."
+        raise ValueError(expected(name, what, f"{image.width} x {image.height}", remedy))
+
+
+def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    if image.mode.startswith("I"):  # I;16 and its byte orders
+        upper = np.asarray(image).astype(np.uint16) >> 8
+        image = PillowImage.fromarray(upper.astype(np.uint8))
+    if image.mode == "P":
+        # Pillow warns when a palette with transparency loses it in one step
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+ENDINGS = (".hdf5", ".h5")
+"""Endings of files that are taken for HDF5."""
+
+_JOINED = re.compile(
+    rf"(.*?(?:{'|'.join(map(re.escape, ENDINGS))}))#(.*)", re.IGNORECASE | re.DOTALL
+)
+_LAYOUT = "an HDF5 file with the encoded bytes of each image under its id"
+_MOST_BYTES = 1 << 30  # of one encoded image; no camera makes as many
+
+
+def hdf5_path(file: PathLike, key: str) -> str:
+    """Name an image of an HDF5 file: the path of the file, ``#`` and the id."""
+    return f"{file}#{key}"
+
+
+def split_path(path: PathLike) -> tuple[str, str] | None:
+    """Split what `hdf5_path` joined; None for the path of another file.
+
+    The path is cut at the first ``#`` that follows an ending of HDF5, so that an id may have one.
+
+    Examples:
+        >>> split_path("images.hdf5#A#1"), split_path("images.png")
+        (('images.hdf5', 'A#1'), None)
+    """
+    joined = _JOINED.fullmatch(str(path))
+    return None if joined is None else (joined[1], joined[2])
+
+
+def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Tell which images an HDF5 file has.
+
+    Args:
+        file: HDF5 file.
+        keys: Ids.
+
+    Returns:
+        Flags (N,).
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file is no HDF5 file.
+    """
+    opened = _opened(file)
+    import h5py
+
+    names: list[bytes] = []
+    # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
+    opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    wanted = [key.encode() for key in keys]
+    lacking = set(wanted).difference(names)
+    if not lacking:
+        return np.ones(len(wanted), np.bool_)
+    return np.array([key not in lacking for key in wanted], np.bool_)
+
+
+def read_hdf5(path: PathLike) -> Image:
+    """Read an image of an HDF5 file.
+
+    Args:
+        path: Path of `hdf5_path`.
+
+    Returns:
+        Image (H, W, 3), uint8 RGB, as `dermolib.io.read_image` would give it.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file has no such image, or its bytes are none.
+    """
+    return decode_image(read_hdf5_bytes(path), str(path))
+
+
+def read_hdf5_bytes(path: PathLike) -> bytes:
+    """Read the encoded bytes of an image of an HDF5 file.
+
+    Args:
+        path: Path of `hdf5_path`.
+
+    Returns:
+        Bytes of an image file.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        ImportError: h5py is not installed.
+        ValueError: The file has no such image.
+    """
+    file, key = split_path(path) or (str(path), "")
+    opened = _opened(file)
+    what = f"an HDF5 file with the bytes of {key!r}"
+    # Only what lies in this file is read: a link may lead to any other
+    import h5py
+
+    if not isinstance(opened.get(key, getlink=True), h5py.HardLink):
+        raise ValueError(expected(file, what, "one without"))
+    item = opened[key]
+    if not isinstance(item, h5py.Dataset) or _elsewhere(item):
+        raise ValueError(expected(file, what, "something else"))
+    value: Any = item[()]
+    return value if isinstance(value, bytes) else np.asarray(value).tobytes()
+
+
+def _elsewhere(item: "h5py.Dataset") -> bool:
+    """Tell whether the bytes lie in other files, or are more than an image can have."""
+    return bool(item.external or item.is_virtual or item.nbytes > _MOST_BYTES)
+
+
+def _opened(file: PathLike) -> "h5py.File":
+    """Open a file once for each process: the handle of another process is of no use."""
+    try:
+        state = os.stat(file)  # noqa: PTH116 - a Path costs more than the rest, for each image
+    except FileNotFoundError:
+        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
+    return _opened_once(str(file), state.st_ino, state.st_mtime_ns, os.getpid())
+
+
+@functools.lru_cache(maxsize=4)
+def _opened_once(file: str, _inode: int, _modified: int, _process: int) -> "h5py.File":
+    try:
+        import h5py
+    except ImportError as error:
+        sentence = expected("h5py", "installed to read HDF5 files", "none")
+        raise ImportError(f"{sentence} Call `pip install 'dermolib[hdf5]'`.") from error
+    try:
+        return h5py.File(file, "r", locking=False)
+    except OSError as error:
+        raise ValueError(expected(file, "an HDF5 file", error)) from error
+
+
+EXCLUDED = (
+    "*_seg.png",
+    "*_segmentation.png",
+    "*_superpixels.png",
+    "*_attribute_*.png",
+    "*_hair.png",
+)
+"""Names under which the challenges, the synthetic one too, keep masks beside their images."""
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""Endings of images, in any case."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Images of a folder, and how many files are none.
+
+    Attributes:
+        files: Paths relative to the folder, with slashes, sorted.
+        excluded: How many images a pattern left out.
+        ignored: How many files are no images, or hidden.
+    """
+
+    files: list[str]
+    excluded: int
+    ignored: int
+
+
+def check_source(source: PathLike) -> Path:
+    """Refuse what is no folder, and resolve it."""
+    root = Path(source)
+    if not root.exists():
+        raise DatasetNotFoundError(root, "a folder of images, in subfolders or not")
+    if not root.is_dir():
+        remedy = "Read a single image with `dermolib.io.read_image`."
+        raise ValueError(expected("source", "a folder of images", f"the file {root}", remedy))
+    return root.resolve()
+
+
+def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
+    """List the images of a folder and its subfolders, also those behind links.
+
+    Files and folders whose names begin with a dot are ignored: what systems and editors leave
+    behind has the endings of images too.
+
+    Args:
+        root: Folder, resolved.
+        exclude: Patterns with ``*`` and ``?``, in any case, of names or of paths relative to the
+            folder.
+
+    Returns:
+        The images, sorted by path.
+
+    Raises:
+        TypeError: `exclude` is one text instead of several, or none at all.
+        OSError: A subfolder cannot be read.
+    """
+    if isinstance(exclude, str) or not isinstance(exclude, Sequence):
+        one = isinstance(exclude, str)
+        remedy = f"Write `[{exclude!r}]`." if one else "Write `()` to leave out none."
+        got = "one text" if one else repr(exclude)
+        raise TypeError(expected("exclude", "a list of patterns", got, remedy))
+    left_out = [re.compile(translate(pattern.lower())) for pattern in exclude]
+    files, excluded, ignored = [], 0, 0
+    for file in _walk(root):
+        path = PurePosixPath(file)
+        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            ignored += 1
+        elif any(p.match(text.lower()) for p in left_out for text in (path.name, file)):
+            excluded += 1
+        else:
+            files.append(file)
+    return Listing(sorted(files), excluded, ignored)
+
+
+def _walk(root: Path) -> Iterator[str]:
+    for folder, folders, names in os.walk(root, onerror=_pass_on, followlinks=True):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and not _leads_back(Path(folder), name)
+        ]
+        start = Path(folder).relative_to(root)
+        yield from ((start / name).as_posix() for name in names)
+
+
+def _leads_back(folder: Path, name: str) -> bool:
+    """Tell whether a folder is a link to one that it lies in: such a walk would not end."""
+    path = folder / name
+    return path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
+
+
+def _pass_on(error: OSError) -> None:
+    raise error

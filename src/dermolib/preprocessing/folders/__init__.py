@@ -1,0 +1,1 @@
+"""Hair removal over whole folders, parallel and resumable."""

@@ -1,0 +1,144 @@
+"""Hair found by a small network, run by OpenCV: no torch is loaded.
+
+The weights lie beside this module twice: as safetensors, which `unet_torch` and the training script
+read and write, and as ONNX, which OpenCV reads. A test holds them to the same result.
+"""
+
+import math
+import threading
+from importlib import resources
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._validation import Image, Mask, check_number
+
+__all__ = ["STEPS_PER_LOGIT", "check_unet_options", "find_hair", "step_of", "working_size"]
+
+_MULTIPLE = 16
+_WORKING = 512
+_NATIVE_UP_TO = 640
+_STRIP = 1024
+_MARGIN = 128
+STEPS_PER_LOGIT = 16
+"""Logits are kept in 256 steps, from -8 to 8: chances from 0.0003 to 0.9997."""
+
+_nets = threading.local()
+
+
+def find_hair(image: Image, *, threshold: float, certain: float, min_area: float) -> Mask:
+    """Find hair with the network.
+
+    Args:
+        image: Image (H, W, 3), uint8 RGB.
+        threshold: Chance, 0..1, from which a pixel is hair.
+        certain: Chance, 0..1, that one pixel of a piece of hair must reach at least.
+        min_area: Size of the smallest piece, in pixels at a shorter side of 512.
+
+    Returns:
+        Mask (H, W), bool.
+
+    Raises:
+        TypeError: An option is no number.
+        ValueError: An option is out of range.
+    """
+    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
+    height, width = image.shape[:2]
+    working = working_size((height, width))
+    small = image
+    if working != (height, width):
+        shrink = working[0] < height
+        way = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
+        small = np.asarray(cv2.resize(image, working[::-1], interpolation=way), np.uint8)
+    steps = _logits(small)
+    scale = min(working) / _WORKING
+    steps = _drop_pieces(steps, step_of(threshold), step_of(certain), min_area * scale**2)
+    if working != (height, width):
+        steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_LINEAR))
+    mask: Mask = steps >= step_of(threshold)
+    return mask
+
+
+def check_unet_options(*, threshold: float, certain: float, min_area: float) -> None:
+    """Refuse options of `find_hair` that are no numbers or out of range."""
+    check_number(threshold, "threshold", low=0.001, high=0.999)
+    check_number(certain, "certain", low=0.001, high=0.999)
+    check_number(min_area, "min_area", low=0)
+
+
+def working_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Give the size (height, width) at which the network looks at an image.
+
+    Its shorter side is 512 for larger images, the image's own from 512 to 640, and for smaller
+    ones twice the image's own up to 512.
+    """
+    side = min(shape)
+    factor = _WORKING / side if side > _NATIVE_UP_TO else max(1.0, min(2.0, _WORKING / side))
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def _logits(image: Image) -> npt.NDArray[np.uint8]:
+    """Give the logit of each pixel in steps; long images go through the network piece by piece."""
+    if max(image.shape[:2]) <= _STRIP + 2 * _MARGIN:
+        return _forward(image)
+    tall = image.shape[0] >= image.shape[1]
+    along = image if tall else image.swapaxes(0, 1)
+    pieces = []
+    for start in range(0, len(along), _STRIP):
+        above = min(start, _MARGIN)
+        piece = along[start - above : start + _STRIP + _MARGIN]
+        steps = _forward(piece if tall else piece.swapaxes(0, 1))
+        steps = steps if tall else steps.T
+        pieces.append(steps[above : above + _STRIP])
+    whole = np.concatenate(pieces)
+    return np.ascontiguousarray(whole if tall else whole.T)
+
+
+def _forward(image: Image) -> npt.NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    below, right = -height % _MULTIPLE, -width % _MULTIPLE
+    whole = np.ascontiguousarray(image)
+    if below or right:
+        whole = np.asarray(
+            cv2.copyMakeBorder(whole, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8
+        )
+    net = _net()
+    net.setInput(cv2.dnn.blobFromImage(whole, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+    quarters = net.forward()[0]
+    values = np.clip(np.rint(quarters * STEPS_PER_LOGIT + 128), 0, 255)
+    steps: npt.NDArray[np.uint8] = values.astype(np.uint8)
+    rows, columns = steps.shape[1:]
+    square = steps.reshape(2, 2, rows, columns).transpose(2, 0, 3, 1)
+    return square.reshape(2 * rows, 2 * columns)[:height, :width]
+
+
+def _net() -> cv2.dnn.Net:
+    """Give this thread its own network: OpenCV's are not made for several threads at once."""
+    if not hasattr(_nets, "net"):
+        file = resources.files("dermolib.preprocessing") / "hair_unet.onnx"
+        data = np.frombuffer(file.read_bytes(), np.uint8)
+        _nets.net = cv2.dnn.readNetFromONNX(data)
+    net: cv2.dnn.Net = _nets.net
+    return net
+
+
+def step_of(chance: float) -> int:
+    """Give the step 0..255 at which a chance is kept."""
+    return round(STEPS_PER_LOGIT * math.log(chance / (1 - chance)) + 128)
+
+
+def _drop_pieces(
+    steps: npt.NDArray[np.uint8], low: int, high: int, min_area: float
+) -> npt.NDArray[np.uint8]:
+    """Set pieces to "no hair" that are small or nowhere certain."""
+    found = (steps >= low).astype(np.uint8)
+    count, piece, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    kept = np.zeros(count, np.bool_)
+    kept[piece[steps >= high]] = True
+    kept &= stats[:, cv2.CC_STAT_AREA] >= min_area
+    kept[0] = True
+    dropped = ~kept
+    if not dropped.any():
+        return steps
+    return np.where(dropped[piece], np.uint8(0), steps)

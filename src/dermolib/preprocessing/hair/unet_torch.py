@@ -1,0 +1,154 @@
+"""The hair network as a torch module: what is trained, and what runs on a GPU."""
+
+import itertools
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn import functional
+
+from dermolib.preprocessing.hair.luv_torch import keep_components
+from dermolib.preprocessing.hair.unet import (
+    STEPS_PER_LOGIT,
+    check_unet_options,
+    step_of,
+    working_size,
+)
+
+__all__ = ["HairUNet", "load_network", "unet_masks"]
+
+_CHANNELS = (16, 24, 32, 48)
+
+
+class HairUNet(nn.Module):
+    """U-Net of 104,348 parameters that says of each pixel whether hair covers it.
+
+    The first layer halves the resolution and the last one gives four values for each of its
+    pixels, so that no layer works at full size. Skip connections are added, as in LinkNet.
+
+    Shapes: (N, 3, H, W), RGB scaled to [-1, 1], to logits (N, 1, H, W); H and W are multiples of
+    `MULTIPLE`.
+
+    References:
+        Ronneberger et al., U-Net, MICCAI 2015, https://doi.org/10.1007/978-3-319-24574-4_28;
+        Chaurasia and Culurciello, LinkNet, VCIP 2017, https://doi.org/10.1109/VCIP.2017.8305148;
+        Shi et al., sub-pixel convolution, CVPR 2016, https://doi.org/10.1109/CVPR.2016.207.
+    """
+
+    MULTIPLE = 16
+
+    def __init__(self) -> None:
+        """Build the network with random weights."""
+        super().__init__()
+        pairs = list(itertools.pairwise(_CHANNELS))
+        self.stem = _block(3, _CHANNELS[0], kernel=6, stride=2)
+        self.down = nn.ModuleList(
+            nn.Sequential(_block(fine, coarse, stride=2), _block(coarse, coarse))
+            for fine, coarse in pairs
+        )
+        self.context = _block(_CHANNELS[-1], _CHANNELS[-1], dilation=2)
+        self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in reversed(pairs))
+        self.up = nn.ModuleList(_block(fine, fine) for fine, _ in reversed(pairs))
+        self.head = nn.Sequential(_block(_CHANNELS[0], _CHANNELS[0]), nn.Conv2d(_CHANNELS[0], 4, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Give the logit of each pixel."""
+        return functional.pixel_shuffle(self.quarters(images), 2)
+
+    def quarters(self, images: torch.Tensor) -> torch.Tensor:
+        """Give logits (N, 4, H/2, W/2): of the four pixels of each square of two by two."""
+        values = self.stem(images)
+        skips = []
+        for down in self.down:
+            skips.append(values)
+            values = down(values)
+        values = values + self.context(values)
+        for narrow, up, skip in zip(self.narrow, self.up, reversed(skips), strict=True):
+            values = functional.interpolate(narrow(values), scale_factor=2, mode="nearest")
+            values = up(values + skip)
+        logits: torch.Tensor = self.head(values)
+        return logits
+
+
+def _block(
+    channels: int, filters: int, *, kernel: int = 3, stride: int = 1, dilation: int = 1
+) -> nn.Sequential:
+    padding = dilation * (kernel - 1) // 2 if kernel % 2 else (kernel - stride) // 2
+    convolution = nn.Conv2d(
+        channels, filters, kernel, stride, padding, dilation=dilation, bias=False
+    )
+    return nn.Sequential(convolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True))
+
+
+def load_network(weights: Path | None = None) -> HairUNet:
+    """Build the network in evaluation mode.
+
+    Args:
+        weights: File of safetensors; by default the one that lies beside this module.
+
+    Returns:
+        The network on the CPU.
+    """
+    network = HairUNet()
+    file = resources.files("dermolib.preprocessing") / "hair_unet.safetensors"
+    with resources.as_file(file) as path:
+        values = load_file(weights or path)
+    # The counters of batches seen play no part in evaluation and are not stored
+    counters = {name: value for name, value in network.state_dict().items() if value.ndim == 0}
+    network.load_state_dict({**counters, **values})
+    return network.eval()
+
+
+def unet_masks(
+    network: HairUNet,
+    images: torch.Tensor,
+    *,
+    threshold: float,
+    certain: float,
+    min_area: float,
+) -> torch.Tensor:
+    """Find hair in a batch at once, as `find_hair` does in one image.
+
+    Args:
+        network: The network, on the device of the images.
+        images: Images (N, 3, H, W), uint8 RGB.
+        threshold: See `find_hair`, as are the others.
+        certain: See `find_hair`.
+        min_area: See `find_hair`.
+
+    Returns:
+        Masks (N, H, W), bool.
+
+    Raises:
+        TypeError: An option is no number.
+        ValueError: An option is out of range.
+    """
+    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
+    size = tuple(images.shape[2:])
+    working = working_size((size[0], size[1]))
+    values = images.float()
+    if working[0] < size[0]:
+        values = functional.interpolate(values, working, mode="area").round()
+    elif working != size:
+        values = functional.interpolate(values, working, mode="bicubic").round().clamp(0, 255)
+    steps = _steps(network, values)
+    low, high = step_of(threshold), step_of(certain)
+    scale = min(working) / 512
+    found = steps >= low
+    kept = keep_components(found, steps >= high, min_area * scale**2)
+    steps = torch.where(found & ~kept, 0, steps)
+    if working != size:
+        steps = functional.interpolate(steps[:, None], size, mode="bilinear")[:, 0].round()
+    return steps >= low
+
+
+def _steps(network: HairUNet, images: torch.Tensor) -> torch.Tensor:
+    """Give the logits (N, H, W) in the steps of `find_hair`, as floating-point numbers."""
+    height, width = images.shape[2:]
+    below, right = -height % HairUNet.MULTIPLE, -width % HairUNet.MULTIPLE
+    values = functional.pad(images / 127.5 - 1, (0, right, 0, below), mode="replicate")
+    logits = network(values.contiguous(memory_format=torch.channels_last))
+    steps: torch.Tensor = logits[:, 0, :height, :width] * STEPS_PER_LOGIT + 128
+    return steps.round().clamp(0, 255)

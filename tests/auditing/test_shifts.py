@@ -1,0 +1,190 @@
+"""How far two sides are apart, and what chance alone would do."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from dermolib.auditing.shift import LARGE, SMALL, find_shifts
+from dermolib.auditing.splits import gather
+
+
+def frame(**columns: Any) -> pd.DataFrame:
+    count = len(next(iter(columns.values())))
+    return pd.DataFrame({"id": [f"I{number}" for number in range(count)], **columns})
+
+
+def shift_of(
+    first: pd.DataFrame, second: pd.DataFrame, column: str, **options: Any
+) -> dict[str, Any]:
+    """Compare one column of two sides."""
+    second = second.assign(id=[f"J{number}" for number in range(len(second))])
+    table = find_shifts(gather(first, second), **options).set_index("column")
+    row: dict[str, Any] = {str(name): value for name, value in table.loc[column].items()}
+    return row
+
+
+def ages(seed: int, count: int, middle: float) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(middle, 15, count).round()
+
+
+def test_ages_are_compared_as_kolmogorov_and_smirnov_do() -> None:
+    first, second = ages(0, 300, 50), ages(1, 200, 56)
+
+    row = shift_of(frame(age=first), frame(age=second), "age")
+
+    reference = stats.ks_2samp(first, second)
+    assert row["distance"] == pytest.approx(reference.statistic)
+    assert row["first_median"] == np.median(first)
+    assert row["second_median"] == np.median(second)
+    assert row["p_value"] == pytest.approx(reference.pvalue, abs=0.02)
+
+
+def test_sexes_are_compared_by_the_share_that_would_have_to_change() -> None:
+    first = frame(sex=["female"] * 30 + ["male"] * 70)
+    second = frame(sex=["female"] * 60 + ["male"] * 40)
+
+    row = shift_of(first, second, "sex")
+
+    assert row["distance"] == pytest.approx(0.3)
+    assert (row["reading"], row["measure"]) == ("large", "total variation")
+    assert {row["first_share"], row["second_share"]} in ({0.3, 0.6}, {0.7, 0.4})
+
+
+def test_what_is_unknown_is_left_out() -> None:
+    first = frame(age=[30.0, np.nan, 50.0], sex=["male", "", ""], label=[1, None, 1])
+    second = frame(age=[np.nan, 30.0, 50.0], sex=["", "", ""], label=[1, 1, 1])
+
+    table = find_shifts(gather(first, second.assign(id=["x", "y", "z"]))).set_index("column")
+
+    assert list(table.index) == ["age", "class"]
+    assert table["distance"].tolist() == [0, 0]
+    assert table["first_known"].tolist() == [2, 2]
+    assert table["second_known"].tolist() == [2, 3]
+    assert table.loc["class", "largest"] == "NV"
+
+
+def test_classes_are_named_by_their_codes() -> None:
+    row = shift_of(frame(label=[0] * 9), frame(label=[0] * 6 + [7] * 3), "class")
+
+    assert row["distance"] == pytest.approx(1 / 3)
+    assert row["largest"] in ("MEL", "SCC")
+
+
+def test_sides_without_anything_in_common_are_one_apart() -> None:
+    first, second = frame(age=[1.0, 2.0], site=["a", "a"]), frame(age=[3.0, 9.0], site=["b", "c"])
+
+    assert shift_of(first, second, "age")["distance"] == 1
+    assert shift_of(first, second, "site")["distance"] == 1
+
+
+def test_a_small_difference_of_many_images_stays_small() -> None:
+    first = frame(sex=["female"] * 10_200 + ["male"] * 9_800)
+    second = frame(sex=["female"] * 9_800 + ["male"] * 10_200)
+
+    row = shift_of(first, second, "sex", permutations=99)
+
+    assert row["p_value"] == 0.01
+    assert row["distance"] == pytest.approx(0.02)
+    assert row["distance"] < SMALL
+    assert row["reading"] == "small"
+
+
+@pytest.mark.parametrize(("share", "reading"), [(0.54, "small"), (0.6, "moderate"), (0.7, "large")])
+def test_beyond_chance_a_distance_is_read_by_its_size(share: float, reading: str) -> None:
+    many = int(share * 20_000)
+    first = frame(sex=["female"] * 10_000 + ["male"] * 10_000)
+    second = frame(sex=["female"] * many + ["male"] * (20_000 - many))
+
+    assert shift_of(first, second, "sex", permutations=19)["reading"] == reading
+    assert SMALL < LARGE
+
+
+@pytest.mark.parametrize("column", ["lesion", "patient"])
+def test_images_of_one_lesion_or_patient_are_no_independent_evidence(column: str) -> None:
+    generator = np.random.default_rng(3)
+    sexes = [generator.choice(["female", "male"], 20).repeat(30) for _ in range(2)]
+    groups = [np.array([f"{side}{number}" for number in range(20)]).repeat(30) for side in "ab"]
+    alone = [frame(sex=sex) for sex in sexes]
+    grouped = [table.assign(**{column: group}) for table, group in zip(alone, groups, strict=True)]
+
+    images = shift_of(alone[0], alone[1], "sex")
+    clusters = shift_of(grouped[0], grouped[1], "sex")
+
+    assert images["distance"] == clusters["distance"] > images["chance"]
+    assert clusters["distance"] <= clusters["chance"]
+    assert (images["reading"] != "none", clusters["reading"]) == (True, "none")
+
+
+def test_without_random_splits_a_distance_is_read_by_its_size_alone() -> None:
+    row = shift_of(frame(sex=["male"] * 3), frame(sex=["female"] * 3), "sex", permutations=0)
+
+    assert np.isnan([row["chance"], row["p_value"]]).all()
+    assert row["reading"] == "large"
+
+
+def test_a_single_group_cannot_be_dealt_out() -> None:
+    first = frame(age=[30.0] * 5, lesion=["L"] * 5)
+
+    row = shift_of(first, frame(age=[40.0, 50.0, 60.0]), "age")
+
+    assert np.isnan(row["chance"])
+
+
+def test_every_pair_of_sides_is_compared() -> None:
+    sides = {name: frame(sex=["male"]).assign(id=[name]) for name in ("a", "b", "c")}
+
+    table = find_shifts(gather(sides, None))
+
+    pairs = table[["first", "second"]].to_numpy().tolist()
+    assert pairs == [["a", "b"], ["a", "c"], ["b", "c"]]
+
+
+def test_chance_is_kept_within_about_as_often_as_promised() -> None:
+    generator = np.random.default_rng(0)
+    within = 0
+    for number in range(60):
+        sites = generator.choice(list("abcde"), 120)
+        row = shift_of(
+            frame(site=sites[:80]), frame(site=sites[80:]), "site", permutations=99, seed=number
+        )
+        within += row["reading"] == "none"
+
+    # 57 of 60 are to be expected; fewer than 50 would be one such test in thousands
+    assert within >= 50
+
+
+@settings(max_examples=40)
+@given(
+    first=st.lists(st.integers(0, 6), min_size=1, max_size=30),
+    second=st.lists(st.integers(0, 6), min_size=1, max_size=30),
+)
+def test_a_distance_lies_in_0_to_1_and_does_not_know_which_side_is_which(
+    first: list[int], second: list[int]
+) -> None:
+    one, other = frame(label=first, age=first), frame(label=second, age=second)
+    for column in ("class", "age"):
+        there = shift_of(one, other, column, permutations=3)["distance"]
+        back = shift_of(other, one, column, permutations=3)["distance"]
+
+        assert there == pytest.approx(back, abs=1e-12)
+        assert 0 <= there <= 1 + 1e-12
+        assert (there < 1e-12) == shares_equal(first, second)
+
+
+def shares_equal(first: list[int], second: list[int]) -> bool:
+    counts = [np.bincount(values, minlength=7) for values in (first, second)]
+    return bool((counts[0] * len(second) == counts[1] * len(first)).all())
+
+
+@pytest.mark.parametrize("option", ["permutations", "seed"])
+def test_numbers_below_0_are_refused(option: str) -> None:
+    sides = gather(frame(age=[1.0]), None)
+
+    with pytest.raises(ValueError, match=rf"`{option}` to be an integer of 0 or more, but got -1"):
+        find_shifts(sides, **{option: -1})

@@ -1,0 +1,674 @@
+"""Presets: what they apply, how they are seeded, and what they promise about image and mask."""
+
+import os
+import pickle
+import random
+import re
+from collections import Counter
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dermolib import BatchAugmentation, ISICDataset, list_presets, preset
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank
+from dermolib.augmentation._drawing import make_generators
+from dermolib.augmentation.recipes import RECIPES
+from dermolib.io import read_image, read_mask
+
+NAMES = list_presets()
+RANDOM = [name for name in NAMES if name != "evaluation"]
+SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90))
+SEEDS = st.integers(0, 2**40)
+
+
+def lesion(height: int = 60, width: int = 80) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Draw a dark ellipse, off the centre, on skin with some texture, and its mask."""
+    rows, columns = np.mgrid[:height, :width]
+    mask = ((rows / height - 0.45) / 0.25) ** 2 + ((columns / width - 0.55) / 0.2) ** 2 < 1
+    skin = 190 + 12 * np.sin(rows / 3) + 9 * np.cos(columns / 4)
+    grey = np.where(mask, skin - 110, skin)
+    image = np.stack([grey, grey * 0.8, grey * 0.7], axis=2).round().astype(np.uint8)
+    return image, mask
+
+
+def corner(place: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Draw a small lesion into one of the four corners, and its mask."""
+    image, mask = lesion(90, 120)
+    rows, columns = 80 * place[0], 106 * place[1]
+    image[mask] = image[0, 0]
+    mask = np.zeros((90, 120), bool)
+    mask[rows : rows + 10, columns : columns + 14] = True
+    image[mask] = 60
+    return image, mask
+
+
+def stream(transform: Preset, draws: int = 6) -> list[bytes]:
+    image, _ = lesion()
+    return [np.asarray(transform(image=image)["image"]).tobytes() for _ in range(draws)]
+
+
+def test_only_the_evaluation_preset_draws_nothing_at_random() -> None:
+    assert [preset(name, image_size=64).random for name in NAMES] == [True] * 3 + [False]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_preset_warns_and_each_gives_a_normalised_tensor_and_a_boolean_mask(name: str) -> None:
+    image, mask = lesion()
+    transform = preset(name, image_size=48, seed=1)
+
+    for _ in range(40):
+        sample = transform(image=image, mask=mask)
+        assert sample["image"].shape == (3, 48, 48)
+        assert sample["image"].dtype == torch.float32
+        assert sample["image"].is_contiguous()
+        assert sample["mask"].shape == (48, 48)
+        assert sample["mask"].dtype == torch.bool
+
+
+def test_evaluation_shrinks_by_area_and_takes_the_statistics_of_imagenet_out() -> None:
+    image, mask = lesion(130, 170)
+    small = cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
+    reference = (small / 255 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+
+    sample = preset("evaluation", image_size=32)(image=image, mask=mask)
+
+    np.testing.assert_allclose(
+        sample["image"].numpy(), reference.transpose(2, 0, 1), rtol=0, atol=1e-5
+    )
+    shrunk = cv2.resize(mask.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
+    assert (sample["mask"].numpy() == (shrunk >= 0.5))[np.abs(shrunk - 0.5) > 0.01].all()
+
+
+@given(
+    mean=st.tuples(*[st.floats(0, 1)] * 3),
+    std=st.tuples(*[st.floats(0.01, 1)] * 3),
+    seed=st.integers(0, 99),
+)
+def test_any_mean_and_standard_deviation_is_taken_out_of_the_same_pixels(
+    mean: tuple[float, float, float], std: tuple[float, float, float], seed: int
+) -> None:
+    image, _ = lesion()
+    pixels = preset("paper", image_size=16, seed=seed, normalize=False)(image=image)["image"]
+    reference = (pixels / 255 - np.array(mean)) / np.array(std)
+
+    transform = preset("paper", image_size=16, seed=seed, mean=mean, std=std)
+
+    assert (transform.mean, transform.std) == (mean, std)
+    found = transform(image=image)["image"].numpy()
+    np.testing.assert_allclose(found, reference.transpose(2, 0, 1), rtol=1e-4, atol=1e-4)
+
+
+def test_albumentations_normalises_with_the_same_numbers() -> None:
+    image, _ = lesion()
+    half = preset("evaluation", image_size=16, mean=[0.5] * 3, std=[0.25] * 3)
+
+    composed = A.Compose(half.transforms)(image=image)["image"]
+
+    assert torch.equal(half(image=image)["image"], composed)
+
+
+@pytest.mark.parametrize("build", [preset, BatchAugmentation])
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"mean": 0.5},
+            TypeError,
+            "Expected `mean` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got an object of type float.",
+        ),
+        (
+            {"std": "0.5"},
+            TypeError,
+            "Expected `std` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got an object of type str.",
+        ),
+        (
+            {"std": [0.5]},
+            ValueError,
+            "Expected `std` to be three numbers, one for red, green and blue, of pixels in "
+            "[0, 1], but got 1.",
+        ),
+        (
+            {"mean": (123.7, 116.3, 103.5)},
+            ValueError,
+            "Expected `mean[0]` to be a number in 0..1, but got 123.7.",
+        ),
+        (
+            {"mean": (0.5, "a", 0.5)},
+            TypeError,
+            "Expected `mean[1]` to be a number in 0..1, but got 'a' of type str.",
+        ),
+        (
+            {"std": (0.2, 0.2, 0)},
+            ValueError,
+            "Expected `std[2]` to be a number above 0 and up to 1, but got 0.",
+        ),
+        (
+            {"std": (float("nan"), 0.2, 0.2)},
+            ValueError,
+            "Expected `std[0]` to be a number above 0 and up to 1, but got nan.",
+        ),
+    ],
+)
+def test_a_mean_or_standard_deviation_that_is_none_is_refused(
+    build: Any, options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        build("light", image_size=16, **options)
+
+
+def test_an_image_of_one_mean_colour_of_imagenet_becomes_zero() -> None:
+    colour = np.array([round(255 * mean) for mean in IMAGENET_MEAN], np.uint8)
+    image = np.broadcast_to(colour, (20, 30, 3)).copy()
+
+    sample = preset("evaluation", image_size=16)(image=image)
+
+    assert float(sample["image"].abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_same_seed_gives_the_same_stream(name: str, normalize: bool) -> None:
+    first = preset(name, image_size=32, seed=7, normalize=normalize)
+    second = preset(name, image_size=32, seed=7, normalize=normalize)
+
+    assert stream(first) == stream(second)
+
+
+def test_another_seed_gives_another_stream_and_no_seed_a_new_one_each_time() -> None:
+    transforms = [preset("paper", image_size=32, seed=seed) for seed in (0, 1, None, None)]
+
+    streams = [tuple(stream(transform)) for transform in transforms]
+
+    assert len(set(streams)) == 4
+    assert all(len(set(draws)) == len(draws) for draws in streams)
+
+
+def test_set_random_seed_starts_the_stream_anew() -> None:
+    transform = preset("paper", image_size=32, seed=3)
+    first = stream(transform)
+
+    transform.set_random_seed(3)
+
+    assert stream(transform) == first
+
+
+@given(seed=SEEDS, size=SIZES)
+@settings(max_examples=15, deadline=None)  # the time of a draw depends on what is drawn
+def test_a_draw_seed_repeats_its_draw_and_leaves_the_stream_where_it_is(
+    seed: int, size: tuple[int, int]
+) -> None:
+    image, _ = lesion(*size)
+    transform = preset("paper", image_size=24, seed=5, normalize=False)
+    undisturbed = stream(preset("paper", image_size=24, seed=5, normalize=False), 2)
+
+    before = stream(transform, 1)
+    one = transform(image=image, draw_seed=(seed, 1))
+    two = preset("paper", image_size=24, normalize=False)(image=image, draw_seed=[seed, 1])
+
+    assert [*before, *stream(transform, 1)] == undisturbed
+    np.testing.assert_array_equal(one["image"], two["image"])
+
+
+def test_draw_seeds_beside_each_other_give_different_draws() -> None:
+    image, _ = lesion()
+    transform = preset("paper", image_size=32, normalize=False)
+
+    draws = {
+        transform(image=image, draw_seed=seed)["image"].tobytes()
+        for seed in (*range(20), *((0, epoch, index) for epoch in (1, 2) for index in (1, 2)))
+    }
+
+    assert len(draws) == 24
+
+
+def test_global_generators_are_neither_read_nor_moved() -> None:
+    first = stream(preset("paper", image_size=32, seed=7))
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global generator is what this test is about
+    torch.manual_seed(1)
+    before = (random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state())  # type: ignore[index] # noqa: NPY002 - as above; the stub allows for a dictionary
+
+    again = stream(preset("paper", image_size=32, seed=7))
+
+    assert again == first
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tobytes() == before[1]  # type: ignore[index] # noqa: NPY002 - as above
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_all_eight_symmetries_are_drawn_equally_often(name: str) -> None:
+    image, _ = lesion()
+    transform = preset(name, image_size=16, seed=0, normalize=False)
+    symmetries = Counter[tuple[bool, ...]]()
+
+    for _ in range(400):
+        transform(image=image)
+        applied = transform.applied
+        symmetries[
+            tuple(flip in applied for flip in ("Transpose", "HorizontalFlip", "VerticalFlip"))
+        ] += 1
+
+    assert set(symmetries) == set(product([False, True], repeat=3))
+    assert min(symmetries.values()) > 25
+
+
+def test_seeding_albumentations_directly_gives_two_of_eight_symmetries() -> None:
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    flips = [A.Transpose(p=0.5), A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
+    pipeline = A.Compose(flips, seed=0)
+
+    draws = {pipeline(image=image)["image"].tobytes() for _ in range(200)}
+
+    assert len(draws) == 2
+
+
+@pytest.mark.parametrize("size", [24, None])
+def test_a_preset_pickles_small_and_with_its_place_in_the_stream(size: int | None) -> None:
+    transform = preset("paper", image_size=size, seed=2)
+    stream(transform, 30)
+
+    data = pickle.dumps(transform)
+    copy = pickle.loads(data)  # noqa: S301 - made two lines above
+
+    assert stream(copy) == stream(transform)
+    assert len(data) < 10_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_image_and_mask_that_come_in_are_never_written_to(name: str) -> None:
+    image, mask = lesion(32, 32)
+    kept_image, kept_mask = image.copy(), mask.copy()
+    transform = preset(name, image_size=32, seed=0, normalize=False)
+
+    for _ in range(60):
+        sample = transform(image=image, mask=mask)
+        sample["image"][:] = 0
+        sample["mask"][:] = True
+
+    np.testing.assert_array_equal(image, kept_image)
+    np.testing.assert_array_equal(mask, kept_mask)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_read_only_image_with_its_channels_reversed_is_taken_as_any_other(name: str) -> None:
+    image, _ = lesion()
+    view = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    view.flags.writeable = False
+    transform = preset(name, image_size=32)
+
+    plain = transform(image=image, draw_seed=1)["image"]
+
+    assert torch.equal(transform(image=view, draw_seed=1)["image"], plain)
+
+
+@given(name=st.sampled_from(NAMES), size=SIZES, seed=SEEDS)
+@settings(max_examples=40, deadline=None)  # the time of a draw depends on what is drawn
+def test_any_image_gets_the_size_that_was_asked_for(
+    name: str, size: tuple[int, int], seed: int
+) -> None:
+    image, mask = lesion(*size)
+    transform = preset(name, image_size=16, normalize=False)
+
+    sample = transform(image=image, mask=mask, draw_seed=seed)
+
+    assert sample["image"].shape == (16, 16, 3)
+    assert sample["image"].dtype == np.uint8
+    assert sample["mask"].shape == (16, 16)
+    assert sample["mask"].dtype == np.bool_
+
+
+@given(
+    name=st.sampled_from(NAMES),
+    size=st.tuples(st.integers(16, 100), st.integers(16, 100)),
+    seed=SEEDS,
+)
+@settings(max_examples=40, deadline=None)  # the time of a draw depends on what is drawn
+def test_without_a_size_each_image_keeps_its_own_up_to_a_swap_of_height_and_width(
+    name: str, size: tuple[int, int], seed: int
+) -> None:
+    image, mask = lesion(*size)
+    transform = preset(name, image_size=None, normalize=False)
+
+    sample = transform(image=image, mask=mask, draw_seed=seed)
+
+    assert sorted(sample["image"].shape[:2]) == sorted(size)
+    assert sample["mask"].shape == sample["image"].shape[:2]
+
+
+@given(name=st.sampled_from(NAMES), seed=SEEDS)
+@settings(max_examples=60, deadline=None)  # the time of a draw depends on what is drawn
+def test_the_mask_moves_with_the_image(name: str, seed: int) -> None:
+    image, mask = lesion(96, 96)
+    transform = preset(name, image_size=96, normalize=False)
+    flat = np.where(mask, 60, 200).astype(np.uint8)
+    image = np.repeat(flat[..., None], 3, axis=2)
+
+    sample = transform(image=image, mask=mask, draw_seed=seed)
+
+    hole = (sample["image"] == [124, 116, 104]).all(axis=2)
+    grey = sample["image"].mean(axis=2)
+    dark = grey < (grey.min() + grey.max()) / 2
+    agree = (dark == sample["mask"])[~hole].mean()
+    assert agree > 0.95
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("size", [(60, 80), (20, 90), (48, 48)])
+def test_the_bits_are_those_of_albumentations_from_the_same_generators(
+    name: str, normalize: bool, size: tuple[int, int]
+) -> None:
+    image, mask = lesion(*size)
+    transform = preset(name, image_size=48, normalize=normalize, min_kept=0)
+    reference = A.Compose(transform.transforms)
+
+    for seed in range(30):
+        reference.set_random_state(*make_generators(seed))
+        expected = reference(image=image, mask=mask.astype(np.uint8) * np.uint8(255))
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        np.testing.assert_array_equal(sample["image"], expected["image"])
+        np.testing.assert_array_equal(sample["mask"], expected["mask"] >= 128)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_size_the_bits_are_those_of_albumentations_too(name: str) -> None:
+    image, mask = lesion(60, 80)
+    transform = preset(name, image_size=None, normalize=False, min_kept=0)
+    # 60 px are nearest to the size from which on lengths go with the image
+    reference = A.Compose(RECIPES[name](56, True))
+
+    for seed in range(15):
+        reference.set_random_state(*make_generators(seed))
+        expected = reference(image=image, mask=mask.astype(np.uint8) * np.uint8(255))
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        np.testing.assert_array_equal(sample["image"], expected["image"])
+        np.testing.assert_array_equal(sample["mask"], expected["mask"] >= 128)
+
+
+def test_an_image_that_has_the_size_is_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, mask = lesion(32, 32)
+    transform = preset("evaluation", image_size=32, normalize=False)
+    monkeypatch.delattr(cv2, "resize")
+
+    sample = transform(image=image, mask=mask)
+
+    np.testing.assert_array_equal(sample["image"], image)
+    np.testing.assert_array_equal(sample["mask"], mask)
+
+
+@given(name=st.sampled_from(RANDOM), seed=SEEDS, place=st.tuples(*[st.integers(0, 1)] * 2))
+def test_half_of_a_lesion_in_the_corner_stays_visible_in_every_draw(
+    name: str, seed: int, place: tuple[int, int]
+) -> None:
+    image, mask = corner(place)
+    transform = preset(name, image_size=64, normalize=False)
+
+    sample = transform(image=image, mask=mask, draw_seed=seed)
+
+    again = transform(image=image, mask=mask, draw_seed=seed)
+    assert transform.kept is not None
+    assert transform.kept >= 0.5
+    assert 1 <= transform.attempts <= 6
+    assert sample["mask"].any()
+    assert not is_blank(sample["image"])
+    np.testing.assert_array_equal(again["image"], sample["image"])
+    np.testing.assert_array_equal(again["mask"], sample["mask"])
+
+
+def test_draws_that_lose_the_lesion_are_made_again_and_only_those() -> None:
+    image, mask = corner((0, 0))
+    transform = preset("strong", image_size=64, normalize=False)
+    once = preset("strong", image_size=64, normalize=False, min_kept=0)
+    attempts = Counter[int]()
+
+    for seed in range(150):
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        first = once(image=image, mask=mask, draw_seed=seed)
+        attempts[transform.attempts] += 1
+        assert once.kept is not None
+        assert (transform.attempts == 1) == (once.kept >= 0.5)
+        assert once.attempts == 1
+        if transform.attempts == 1:
+            np.testing.assert_array_equal(sample["image"], first["image"])
+
+    assert set(attempts) == set(range(1, 7))
+
+
+def test_a_draw_made_again_leaves_the_stream_where_one_draw_leaves_it() -> None:
+    image, mask = corner((1, 0))
+    masked = preset("strong", image_size=64, seed=1, normalize=False)
+    plain = preset("strong", image_size=64, seed=1, normalize=False)
+    again = 0
+
+    for _ in range(60):
+        with_mask, without = masked(image=image, mask=mask), plain(image=image)
+        again += masked.attempts > 1
+        if masked.attempts == 1:
+            np.testing.assert_array_equal(with_mask["image"], without["image"])
+
+    assert again > 3
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_where_all_of_the_lesion_must_stay_nothing_is_lost(name: str) -> None:
+    image, mask = corner((0, 1))
+    transform = preset(name, image_size=64, normalize=False, min_kept=1)
+
+    for seed in range(30):
+        transform(image=image, mask=mask, draw_seed=seed)
+        assert transform.kept == 1
+
+
+def test_without_a_lesion_nothing_is_kept_or_drawn_again() -> None:
+    image, _ = lesion()
+    transform = preset("strong", image_size=32, normalize=False)
+
+    for seed in range(20):
+        transform(image=image, draw_seed=seed)
+        assert (transform.kept, transform.attempts) == (None, 1)
+        sample = transform(image=image, mask=np.zeros((60, 80), bool), draw_seed=seed)
+        assert (transform.kept, transform.attempts) == (None, 1)
+        assert not sample["mask"].any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_whole_sample_is_taken_and_all_but_image_and_mask_handed_on(name: str) -> None:
+    image, mask = lesion()
+    others: Any = {"label": object(), "id": "A", "metadata": object()}
+    sample = {"image": image, "mask": mask, **others}
+    transform = preset(name, image_size=32)
+
+    drawn = transform(**sample, draw_seed=3)
+
+    plain = transform(image=image, mask=mask, draw_seed=3)
+    assert set(drawn) == set(sample)
+    assert all(drawn[key] is others[key] for key in others)
+    assert torch.equal(drawn["image"], plain["image"])
+    assert torch.equal(drawn["mask"], plain["mask"])
+
+
+def test_the_samples_of_a_dataset_go_through_as_they_are(challenge: Path) -> None:
+    dataset = ISICDataset.from_challenge(challenge, masks=True, metadata=True)
+    transform = preset("paper", image_size=16, seed=0)
+
+    samples = [(sample, transform(**sample)) for sample in map(dataset.__getitem__, range(6))]
+
+    for before, after in samples:
+        assert set(after) == set(before)
+        assert (after["id"], after["label"]) == (before["id"], before["label"])
+        assert after["metadata"] is before["metadata"]
+        assert after["mask"].shape == (16, 16)
+
+
+@pytest.mark.data
+def test_no_draw_of_a_real_image_is_blank_or_loses_its_lesion(data_dir: Path) -> None:
+    folder = data_dir / "isic_challenge" / "Train"
+    transforms = [preset(name, image_size=64, normalize=False) for name in ("strong", "paper")]
+
+    for number, path in enumerate(sorted(folder.glob("*.jpg"))[::60]):
+        image, mask = read_image(path), read_mask(path.with_name(f"{path.stem}_seg.png"))
+        for transform in transforms:
+            sample = transform(image=image, mask=mask, draw_seed=number)
+            assert transform.kept is not None
+            assert transform.kept >= 0.5
+            assert not is_blank(sample["image"])
+
+
+def test_where_each_image_keeps_its_size_no_transform_resizes() -> None:
+    transforms = preset("strong", image_size=None, normalize=False).transforms
+
+    found = [type(step).__name__ for step in transforms]
+
+    assert found[0] == "CropAndPad"
+    assert transforms[0].keep_size
+    assert "Resize" not in found
+
+
+def test_changes_to_the_transforms_that_are_shown_change_nothing() -> None:
+    transform = preset("paper", image_size=32, seed=0)
+    before = stream(transform)
+
+    for step in transform.transforms:
+        step.p = 0
+    transform.set_random_seed(0)
+
+    assert stream(transform) == before
+
+
+def test_a_mask_of_bytes_counts_whatever_is_above_zero() -> None:
+    image, mask = lesion(32, 32)
+    transform = preset("evaluation", image_size=32, normalize=False)
+
+    ones = transform(image=image, mask=mask.astype(np.uint8))["mask"]
+    full = transform(image=image, mask=mask.astype(np.uint8) * np.uint8(255))["mask"]
+
+    np.testing.assert_array_equal(ones, mask)
+    np.testing.assert_array_equal(full, mask)
+
+
+def test_without_a_mask_there_is_none_in_the_result() -> None:
+    image, _ = lesion()
+
+    assert set(preset("light", image_size=16)(image=image)) == {"image"}
+    assert set(preset("light", image_size=16)(image=image, mask=None)) == {"image"}
+
+
+def test_the_text_of_a_preset_names_its_options_and_its_transforms() -> None:
+    text = repr(preset("light", image_size=64, seed=3))
+
+    assert text.splitlines() == [
+        "preset('light', image_size=64, seed=3, normalize=True, mean=(0.485, 0.456, 0.406), "
+        "std=(0.229, 0.224, 0.225), min_kept=0.5):",
+        "    Resize(p=1)",
+        "    Transpose(p=0.5)",
+        "    HorizontalFlip(p=0.5)",
+        "    VerticalFlip(p=0.5)",
+        "    Affine(p=0.5)",
+        "    RandomBrightnessContrast(p=0.5)",
+        "    MultiplicativeNoise(p=0.5)",
+        "    Normalize(p=1)",
+        "    ToTensorV2(p=1)",
+    ]
+    choice = (
+        "OneOf(p=0.5) [OpticalDistortion(p=0.5), GridDistortion(p=0.5), ElasticTransform(p=0.5)]"
+    )
+    assert choice in repr(preset("paper", image_size=64))
+
+
+def test_importing_the_presets_keeps_albumentations_from_asking_the_network() -> None:
+    assert os.environ["NO_ALBUMENTATIONS_UPDATE"]
+
+
+def test_an_unknown_preset_is_refused_with_the_known_names() -> None:
+    sentence = (
+        "Expected `name` to be one of 'strong', 'paper', 'light', 'evaluation', but got 'papers'. "
+        "Did you mean 'paper'?"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        preset("papers", image_size=224)
+
+
+def test_an_image_size_that_is_too_small_or_no_integer_is_refused() -> None:
+    sentence = "Expected `image_size` to be an integer of 16 or more, but got 15"
+    with pytest.raises(ValueError, match=sentence):
+        preset("paper", image_size=15)
+    sentence = r"Expected `image_size` to be an integer of 16 or more, but got \(224, 224\)"
+    with pytest.raises(TypeError, match=sentence):
+        preset("paper", image_size=(224, 224))  # type: ignore[arg-type]
+
+
+def test_a_seed_below_zero_is_refused() -> None:
+    sentence = "Expected `seed` to be an integer of 0 or more, but got -1."
+    with pytest.raises(ValueError, match=sentence):
+        preset("paper", image_size=32, seed=-1)
+    with pytest.raises(ValueError, match=sentence):
+        preset("paper", image_size=32).set_random_seed(-1)
+    sentence = "Expected `seed` to be an integer of 0 or more, but got 1.5 of type float."
+    with pytest.raises(TypeError, match=sentence):
+        preset("paper", image_size=32).set_random_seed(1.5)  # type: ignore[arg-type]
+
+
+def test_a_share_that_is_none_is_refused() -> None:
+    sentence = "Expected `min_kept` to be a number in 0..1, but got 1.5."
+    with pytest.raises(ValueError, match=sentence):
+        preset("paper", image_size=32, min_kept=1.5)
+    sentence = "Expected `min_kept` to be a number in 0..1, but got 'half' of type str."
+    with pytest.raises(TypeError, match=sentence):
+        preset("paper", image_size=32, min_kept="half")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [-1, (0, -1)])
+def test_a_draw_seed_below_zero_is_refused(seed: int | tuple[int, int]) -> None:
+    image, _ = lesion()
+    sentence = "Expected `draw_seed` to be an integer of 0 or more, but got -1."
+    with pytest.raises(ValueError, match=sentence):
+        preset("light", image_size=32)(image=image, draw_seed=seed)
+
+
+def test_an_image_of_floats_is_refused() -> None:
+    sentence = r"Expected `image` to be an RGB image \(H, W, 3\) of dtype uint8, but got dtype"
+    with pytest.raises(TypeError, match=sentence):
+        preset("light", image_size=32)(image=np.zeros((9, 9, 3)))  # type: ignore[arg-type]
+
+
+def test_an_image_below_16_px_cannot_keep_its_size() -> None:
+    sentence = (
+        "Expected `image` to be an image of 16 px or more a side where its size is kept, "
+        r"but got shape \(20, 15, 3\). Give an `image_size`."
+    )
+    with pytest.raises(ValueError, match=sentence):
+        preset("light", image_size=None)(image=np.zeros((20, 15, 3), np.uint8))
+
+
+def test_further_targets_are_refused_in_one_sentence() -> None:
+    image, _ = lesion()
+    sentence = (
+        "Expected `targets` to be `image` and, where wanted, `mask`, `label`, `id`, `metadata` and "
+        "`draw_seed`, but got `bboxes`, `keypoints`. "
+        "Boxes, keypoints and further images are not transformed by a preset."
+    )
+    with pytest.raises(TypeError, match=sentence):
+        preset("light", image_size=32)(image=image, id="A", bboxes=[], keypoints=[])
+
+
+def test_a_mask_of_another_kind_or_size_is_refused() -> None:
+    image, mask = lesion(60, 80)
+    transform = preset("light", image_size=32)
+    sentence = r"Expected `mask` to be a mask \(60, 80\) of dtype bool, but got dtype float64."
+    with pytest.raises(TypeError, match=sentence):
+        transform(image=image, mask=mask.astype(float))
+    sentence = r"Expected `mask` to be a mask \(60, 80\) of dtype bool, but got shape \(80, 60\)."
+    with pytest.raises(ValueError, match=sentence):
+        transform(image=image, mask=mask.T)

@@ -1,0 +1,129 @@
+"""The benchmark of lesion masks: scores are what they are called, and every table is made."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from dermolib._validation import Image, Mask
+from dermolib.io import read_image, write_image, write_mask
+from drawing import noise_image
+
+_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Import a module of the benchmarks, which are no package that is installed."""
+    monkeypatch.syspath_prepend(_BENCHMARKS)
+    return importlib.import_module
+
+
+def drawn(seed: int) -> tuple[Image, Mask]:
+    """Draw a lesion in the middle: round and brown, or long and black."""
+    rows, columns = np.mgrid[:60, :80]
+    wide = 14 if seed % 2 else 26
+    lesion: Mask = np.hypot((rows - 30) / 14, (columns - 40) / wide) < 1
+    image = 170 + noise_image(60, 80, seed) // 8
+    image[lesion] = (120, 80, 60) if seed % 2 else (50, 30, 30)
+    return image.astype(np.uint8), lesion
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Write six images with masks, and twenty of two classes of the challenge."""
+    folder, challenge = tmp_path / "isic2018_task1", tmp_path / "isic_challenge"
+    for place in (folder / "images", folder / "masks", challenge / "Train"):
+        place.mkdir(parents=True)
+    for seed in range(6):
+        image, lesion = drawn(seed)
+        write_image(folder / "images" / f"ISIC_{seed}.jpg", image)
+        write_mask(folder / "masks" / f"ISIC_{seed}_segmentation.png", lesion)
+    for seed in range(20):
+        image, lesion = drawn(seed)
+        write_image(challenge / "Train" / f"IMG_{seed}.jpg", image)
+        write_mask(challenge / "Train" / f"IMG_{seed}_seg.png", lesion)
+    ids = [f"IMG_{seed}" for seed in range(20)]
+    table = pd.DataFrame({"ID": ids, "CLASS": np.arange(20) % 2 + 1})
+    table.to_csv(challenge / "metadataTrain.csv", index=False)
+    lesions = [f"L{seed}" if seed > 1 else "" for seed in range(20)]
+    pd.DataFrame({"ID": ids, "LESION_ID": lesions}).to_csv(
+        challenge / "lesion_ids.csv", index=False
+    )
+    return tmp_path
+
+
+@pytest.mark.slow  # ten ways and eight classifiers
+def test_the_tables_tell_what_was_found(
+    part: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark, ways = part("segmentation"), part("segmentation_parts.ways").WAYS
+    threads = cv2.getNumThreads()
+
+    try:
+        benchmark.main(["--data", str(data)])
+    finally:
+        cv2.setNumThreads(threads)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith(f"| {name} |") for name in ways for line in lines) == len(ways) + 4
+    assert "| 6 images of ISIC 2018 task 1 |" in lines[0]
+    assert any(line.startswith("| 20 images of isic_challenge/Train |") for line in lines)
+    assert "20 images, 20 lesions, five folds; 0 masks are empty." in lines
+    assert "| drawn by people | all (26) | logistic | 1.000 (1.000..1.000) |" in lines
+
+
+def test_data_that_are_not_there_are_named(
+    part: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        part("segmentation").main(["--data", str(tmp_path)])
+
+    assert "Name the folder with --data or DERMOLIB_DATA." in capsys.readouterr().err
+
+
+def test_the_gallery_has_a_row_of_the_worst_and_one_of_others(
+    part: Callable[[str], Any], data: Path
+) -> None:
+    part("segmentation").main(["--data", str(data), "--gallery", str(data / "sheet.png")])
+
+    sheet = read_image(data / "sheet.png")
+    white = sheet.reshape(2, 240, 12, 240, 3).min(axis=(1, 3, 4)) == 255
+    assert white.sum(axis=1).tolist() == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("mask", "truth", "index"),
+    [([1, 1, 0], [1, 1, 0], 1.0), ([1, 1, 0], [0, 1, 1], 1 / 3), ([0, 0, 0], [0, 0, 0], 1.0)],
+)
+def test_the_jaccard_index_is_the_share_of_the_union_that_is_shared(
+    part: Callable[[str], Any], mask: list[int], truth: list[int], index: float
+) -> None:
+    jaccard = part("segmentation_parts.scoring").jaccard
+
+    assert jaccard(np.array(mask, np.bool_), np.array(truth, np.bool_)) == pytest.approx(index)
+
+
+def test_an_index_below_what_is_enough_counts_as_none(part: Callable[[str], Any]) -> None:
+    scores = part("segmentation_parts.scoring").Scores(np.array([0.5, 0.65, 1.0]), np.ones(3))
+
+    assert scores.thresholded.tolist() == [0, 0.65, 1]
+    assert scores.dice == pytest.approx([2 / 3, 1.3 / 1.65, 1])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_way_that_looks_at_the_image_finds_a_plain_lesion(
+    part: Callable[[str], Any], seed: int
+) -> None:
+    parts = part("segmentation_parts.ways"), part("segmentation_parts.scoring")
+    image, lesion = drawn(seed)
+
+    found = {name: parts[1].jaccard(way(image), lesion) for name, way in parts[0].WAYS.items()}
+
+    found.pop("an ellipse in the middle")
+    assert min(found.values()) > 0.75, found

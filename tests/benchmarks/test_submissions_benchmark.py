@@ -1,0 +1,137 @@
+"""The parts of the submissions: gradients, views, targets and the decision rule."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dermolib import build_model, make_synthetic_challenge
+from submission_parts.data import Softened, open_challenge
+from submission_parts.decision import best_power, crossfitted, decide, weighted
+from submission_parts.depthwise import quicken
+from submission_parts.networks import Plan
+from submission_parts.runs import known, sharpened, student, trained
+from submission_parts.views import Symmetries
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("submissions")
+    return make_synthetic_challenge(folder, images_per_class=10, image_size=48, seed=0)
+
+
+def test_quick_depthwise_convolutions_have_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    plain = build_model("timm/tf_efficientnet_lite0").double().eval()
+    quick = quicken(copy.deepcopy(plain))
+    images = torch.randn(2, 3, 65, 64, dtype=torch.float64)
+
+    for model in (plain, quick):
+        model(images).square().sum().backward()
+
+    changed = {type(module).__name__ for module in quick.modules()}
+    assert "_QuickDepthwise" in changed
+    for expected, found in zip(plain.parameters(), quick.parameters(), strict=True):
+        assert expected.grad is not None
+        assert found.grad is not None
+        least = float(expected.grad.abs().max()) * 1e-5 + 1e-9
+        assert torch.allclose(found.grad, expected.grad, rtol=1e-4, atol=least)
+
+
+def test_an_image_and_its_turns_and_flips_are_judged_alike() -> None:
+    torch.manual_seed(0)
+    judge = Symmetries(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)))
+    image = torch.rand(1, 3, 4, 4)
+
+    found = judge(image)
+
+    assert torch.allclose(judge(torch.rot90(image, 1, (2, 3)).flip(3)), found, atol=1e-6)
+    assert torch.allclose(found.exp().sum(), torch.tensor(1.0))
+
+
+def test_a_rare_class_wins_by_the_power_of_its_share() -> None:
+    probabilities, counts = np.array([[0.6, 0.4]]), np.array([90, 10])
+
+    assert decide(probabilities, counts, 0.0).tolist() == [0]
+    assert decide(probabilities, counts, 0.5).tolist() == [1]
+
+
+def test_weighted_accuracy_is_the_mean_recall() -> None:
+    assert weighted(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])) == 0.75
+
+
+def test_a_fold_is_decided_without_its_own_labels() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(3), 60)
+    target, counts = generator.integers(0, 3, 60), np.array([40, 15, 5])
+    folds = [np.arange(0, 30), np.arange(30, 60)]
+    other = target.copy()
+    other[folds[0]] = (other[folds[0]] + 1) % 3
+
+    first, second = (crossfitted(probabilities, y, counts, folds) for y in (target, other))
+
+    assert (first[folds[0]] == second[folds[0]]).all()
+    power = best_power(probabilities[folds[1]], target[folds[1]], counts)
+    assert (first[folds[0]] == decide(probabilities[folds[0]], counts, power)).all()
+
+
+def test_softened_samples_carry_what_the_teacher_says(root: Path) -> None:
+    challenge = open_challenge(root)
+    count = len(challenge.train) + len(challenge.test)
+    soft = np.random.default_rng(0).dirichlet(np.ones(8), count).astype(np.float32)
+
+    data = Softened([challenge.train, challenge.test], soft)
+
+    row = len(challenge.train) + 1
+    assert data[row]["id"] == challenge.test.ids[1] == data.ids[row]
+    assert (data[row]["soft_label"] == soft[row]).all()
+    assert data[row]["label"] == soft[row].argmax() == data.labels[row]
+    assert len(data) == count
+
+
+def test_folds_share_no_lesion_and_hold_all_images(root: Path) -> None:
+    challenge = open_challenge(root)
+
+    lesions = [set(challenge.train.groups[rows]) for rows in challenge.folds]
+    outside = challenge.outside(1)
+
+    assert sum(map(len, lesions)) == len(set.union(*lesions))
+    assert sorted([*outside, *challenge.folds[1]]) == list(range(len(challenge.train)))
+
+
+@pytest.mark.slow  # two short trainings
+def test_a_student_never_sees_the_labels_of_the_fold(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    challenge = open_challenge(root)
+    options: dict[str, Any] = {"batch_size": 16, "progress": False, "device": "cpu"}
+    plan = Plan(image_size=32, half=True, epochs=1, options={**options, "class_weights": None})
+    seen: list[Softened] = []
+    original = Softened.__init__
+
+    def spied(self: Softened, *arguments: Any) -> None:
+        original(self, *arguments)
+        seen.append(self)
+
+    monkeypatch.setattr(Softened, "__init__", spied)
+
+    member = trained(challenge, _tiny(), plan, tmp_path / "member", fold=0, seed=0)
+    student(challenge, _tiny(), plan, tmp_path / "s", teacher=member, fold=0, seed=0)
+
+    rows, others = challenge.folds[0], challenge.outside(0)
+    assert np.isnan(member["train"][others]).all()
+    targets = np.stack([seen[0][int(row)]["soft_label"] for row in rows])
+    assert np.allclose(targets, sharpened(challenge, member)["train"][rows], atol=1e-6)
+    hard = np.eye(8)[challenge.train.labels[others]]
+    assert (np.stack([seen[0][int(row)]["soft_label"] for row in others]) == hard).all()
+    again = known(tmp_path / "member")
+    assert again is not None
+    assert (again["test"] == member["test"]).all()
+
+
+def _tiny() -> nn.Module:
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 8))

@@ -1,0 +1,270 @@
+"""The command dermolib audit: what it reads, what it writes, and its exit codes."""
+
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import releases
+from dermolib import cli
+from dermolib.cli import audit as command
+from dermolib.cli import main
+from dermolib.io import write_image
+from drawing import noise_image
+
+
+@pytest.fixture(autouse=True)
+def only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_COMMANDS", (command,))
+
+
+@pytest.fixture
+def clean(challenge: Path) -> Path:
+    """Make the small challenge one without fault."""
+    for number in range(2):
+        write_image(challenge / "Test" / f"TEST_{number}.jpg", noise_image(12, 16, 90 + number))
+    train = pd.read_csv(challenge / "metadataTrain.csv", keep_default_na=False)
+    train.assign(CLASS=[1, 2, 3, 2, 2, 2]).to_csv(challenge / "metadataTrain.csv", index=False)
+    return challenge
+
+
+def run(words: str) -> int:
+    return main(["audit", *shlex.split(words)])
+
+
+def write_tables(folder: Path) -> tuple[Path, Path]:
+    """Write two CSV files that share a lesion."""
+    for side in ("train", "test"):
+        table = pd.DataFrame({"ID": [f"{side}_{n}" for n in range(2)], "LESION_ID": ["L1", "L2"]})
+        table.to_csv(folder / f"{side}.csv", index=False)
+    return folder / "train.csv", folder / "test.csv"
+
+
+def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(str(clean)) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nFIT, as far as it")
+    assert "8/8" in shown.err
+
+
+def test_findings_make_the_exit_code_1_and_stand_in_a_sentence(
+    challenge: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(f"{challenge} --quiet")
+
+    assert code == 1
+    assert capsys.readouterr() == (
+        "",
+        "dermolib audit: NOT FIT AS IT IS: 2 of 2 images of test (100 %) share a lesion, patient "
+        "or picture with train; 1 lesion or picture has labels at odds.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("leaks", 1), ("files rows", 0), ("conflicts files", 1), ("nothing", 0), ("metadata", 1)],
+)
+def test_what_fails_is_chosen(challenge: Path, words: str, code: int) -> None:
+    assert run(f"{challenge} --quiet --fail-on {words}") == code
+
+
+def test_a_file_that_lacks_is_found_unless_images_are_left_out(clean: Path) -> None:
+    (clean / "Train" / "IMG_3.jpg").unlink()
+
+    assert run(f"{clean} --quiet") == 1
+    assert run(f"{clean} --quiet --no-images") == 0
+
+
+def test_tables_are_audited_without_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+
+    code = run(f"{train} {test}")
+
+    shown = capsys.readouterr().out
+    assert code == 1
+    assert "2 of 2 images of test (100 %) share a lesion with train" in shown
+    assert "Files of train: its table has no column `image_path`." in shown
+
+
+def test_a_single_table_is_audited(tmp_path: Path) -> None:
+    train, _ = write_tables(tmp_path)
+
+    assert run(f"{train} --quiet") == 0
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_images_of_tables_lie_in_one_folder_or_in_two(
+    tmp_path: Path, apart: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+    folders = ("a", "b") if apart else ("a", "a")
+    for side, folder in zip(("train", "test"), folders, strict=True):
+        for number in range(2):
+            image = noise_image(20, 20, number + 7 * (side == "test"))
+            write_image(tmp_path / folder / f"{side}_{number}.png", image)
+    more = f"--test-images {tmp_path / 'b'}" if apart else ""
+
+    code = run(f"{train} {test} --images {tmp_path / 'a'} {more} --fail-on files")
+
+    assert code == 0
+    assert "test: 2 images of 1 kind" in capsys.readouterr().out
+
+
+def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
+    code = run(f"{challenge} --quiet --workers 2 --json {tmp_path / 'out' / 'audit.json'}")
+
+    content = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
+    assert code == content["exit_code"] == 1
+    assert content["sides"] == {"train": 6, "test": 2}
+
+
+def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, _ = write_tables(tmp_path)
+    train.write_text("ID,LESION_ID,CLASS\na,\u9ed1,1\nb,\u9ed1,2\n", encoding="utf-8")
+    shown = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", shown)
+
+    code = run(f"{train}")
+
+    shown.flush()
+    assert code == 1
+    assert b"?: a (train, MEL), b (train, NV)" in shown.buffer.getvalue()
+
+
+def test_a_mistake_is_one_sentence_and_the_exit_code_2(
+    challenge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, test = write_tables(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "old.json").mkdir()
+    mistakes = {
+        f"{tmp_path / 'gone.csv'}": f"Expected `{tmp_path / 'gone.csv'}` to exist, but it does no",
+        f"{tmp_path / 'empty'}": f"Expected `{tmp_path / 'empty' / 'metadataTrain.csv'}` to exist",
+        f"{train} {test} --images {tmp_path / 'gone'}": f"Expected `{tmp_path / 'gone'}` to exist",
+        f"{challenge} {test}": "Expected `TEST` to be left out beside the folder of a collection",
+        f"{challenge} --images X": "Expected `--images` to be left out beside the folder of a co",
+        f"{train} --no-images --images X": "Expected `--no-images` to be given without a folder",
+        f"{train} --test-images X": "Expected `--test-images` to be given beside TEST, but got it",
+        f"{train} {test} --collection isic2019": "Expected `--collection` to be given for the fold",
+        f"{train} --collection challenge": "Expected `--collection` to be given for the folder of",
+        f"{train} --json a.txt": "Expected `--json` to be a file ending in .json that can be writ",
+        f"{train} --json {tmp_path / 'old.json'}": "Expected `--json` to be a file ending in .json",
+        f"{train} --json {train / 'a.json'}": "Expected `--json` to be a file ending in .json that",
+        f"{train} --fail-on leak": "Expected `--fail-on` to be one of 'leaks', 'conflicts', ",
+        f"{train} --fail-on nothing leaks": "Expected `--fail-on` to be findings, or 'nothing' alo",
+        f"{tmp_path / 'gone.csv'} --fail-on x": "Expected `--fail-on` to be one of 'leaks', 'confl",
+        f"{train} --images {test}": "Expected `--images` to be a folder, a store of `prepare`, or ",
+        f"{train} {test} --test-images {test}": "Expected `--test-images` to be a folder, a store ",
+        f"{train} --workers 0": "Expected `workers` to be an integer of 1 or more, but got 0.",
+    }
+    for words, sentence in mistakes.items():
+        assert run(words) == 2
+
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.startswith(f"dermolib audit: {sentence}")
+        assert shown.err.count("\n") == 1
+
+
+def test_the_choices_of_what_fails_contain_nothing(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{clean} --fail-on foo") == 2
+
+    assert "'shift', 'nothing', but got 'foo'." in capsys.readouterr().err
+
+
+def test_help_names_all_that_can_make_it_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    from dermolib.auditing.run import FINDINGS
+
+    with pytest.raises(SystemExit, match=r"^0$"):
+        run("--help")
+
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(name in shown for name in FINDINGS)
+
+
+@pytest.mark.parametrize("name", ["ham10000", "isic2018", "isic2019", "isic2020", "isic2024"])
+def test_every_collection_is_audited_by_its_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sides = "train" if name in ("ham10000", "isic2024") else "train (.*), test"
+    root = getattr(releases, f"write_{name}")(tmp_path)
+
+    code = run(f"{root} --collection {name} --fail-on nothing")
+
+    assert code == 0
+    assert re.match(f"Audit of {sides}", capsys.readouterr().out)
+
+
+def test_all_sides_of_2018_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = releases.write_isic2018(tmp_path)
+    releases.write_images(root / "ISIC2018_Task3_Validation_Input", ["ISIC_8"])
+
+    code = run(f"{root} --collection isic2018 --fail-on nothing")
+
+    assert code == 0
+    sides = r"Audit of train \(3 images\), validation \(1 image\), test \(1 image\)"
+    assert re.match(sides, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("name", "gone", "left", "lacking"),
+    [
+        ("isic2019", "ISIC_2019_Test_Metadata.csv", "", "ISIC_2019_Test_Metadata.csv"),
+        ("isic2020", "ISIC_2020_Test_Metadata.csv", "", "ISIC_2020_Test_Metadata.csv"),
+        ("isic2018", "ISIC2018_Task3_Test_Input", "isic_TEST.zip", "ISIC2018_Task3_Test_Input"),
+        ("isic2018", "", "my Validation", "ISIC2018_Task3_Validation_Input"),
+        ("isic2024", "", "test-image.hdf5", "test-metadata.csv"),
+    ],
+)
+def test_a_side_that_is_there_and_cannot_be_read_is_told(
+    name: str,
+    gone: str,
+    left: str,
+    lacking: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = getattr(releases, f"write_{name}")(tmp_path)
+    if gone:
+        (root / gone).rename(tmp_path.parent / f"{tmp_path.name}_gone")
+    if left:
+        (root / left).touch()
+
+    code = run(f"{root} --collection {name} --quiet")
+
+    assert code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"dermolib audit: Expected `{root / lacking}` to exist, but it does not")
+
+
+def test_a_side_of_another_task_is_none_of_task_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = releases.write_isic2018(tmp_path)
+    (root / "ISIC2018_Task3_Test_Input").rename(root / "ISIC2018_Task1-2_Test_Input")
+
+    code = run(f"{root} --collection isic2018 --fail-on nothing")
+
+    assert code == 0
+    assert capsys.readouterr().out.startswith("Audit of train (3 images)\n")
+
+
+def test_an_unknown_collection_is_refused_with_the_known(
+    clean: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"{clean} --collection isic2021") == 2
+
+    assert "Expected `--collection` to be one of 'challenge', 'ham10000'" in capsys.readouterr().err

@@ -1,0 +1,424 @@
+"""Loaders: what is drawn follows from seed, epoch and row, however it is loaded."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import multiprocessing
+from torch.utils.data import ConcatDataset, Dataset, DistributedSampler, Subset, TensorDataset
+from torchvision.transforms import v2
+
+from dermolib import ISICDataset, make_loader, preset
+from dermolib.datasets.loaders import EpochSampler, SeededDataset
+from dermolib.datasets.seeding import draw_seeds
+
+pytestmark = [
+    # From Python 3.12 on, a process with threads is warned when it forks, as loaders do by default
+    pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning"),
+    # Four workers are tried on machines of two cores too
+    pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker:UserWarning"),
+]
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+N = 10
+Key = tuple[int, bytes]
+
+
+class Samples(Dataset[dict[str, Any]]):
+    """The same image under each row: samples differ by row number and draw alone."""
+
+    def __init__(self, transform: Callable[..., dict[str, Any]] | None) -> None:
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index >= N:
+            raise IndexError(index)
+        image = IMAGE if self.transform is None else self.transform(image=IMAGE)["image"]
+        return {"image": torch.from_numpy(np.ascontiguousarray(image)), "label": index}
+
+
+def paper() -> Samples:
+    return Samples(preset("paper", image_size=16, normalize=False))
+
+
+def albumentations() -> Samples:
+    return Samples(A.Compose([A.GaussNoise(p=1.0), A.HorizontalFlip(p=0.5)], seed=0))
+
+
+def global_noise(image: np.ndarray[Any, Any]) -> dict[str, Any]:
+    shift = random.randrange(50) + np.random.randint(50)  # noqa: S311, NPY002 - what users write
+    return {"image": np.uint8(image + shift + torch.randint(50, (1,)).numpy())}
+
+
+def with_globals() -> Samples:
+    return Samples(global_noise)
+
+
+def with_torchvision() -> Samples:
+    crop = v2.RandomResizedCrop(16, antialias=True)
+    return Samples(lambda image: {"image": crop(torch.from_numpy(image).movedim(2, 0)).numpy()})
+
+
+def mixed() -> ConcatDataset[Any]:
+    return ConcatDataset([Subset(paper(), [0, 1, 2]), Subset(with_globals(), [3, 4]), paper()])
+
+
+def keys(batch: Any) -> list[Key]:
+    images = batch["image"].numpy()
+    return [(int(row), image.tobytes()) for row, image in zip(batch["label"], images, strict=True)]
+
+
+def epoch(loader: Any) -> list[Key]:
+    return [key for batch in loader for key in keys(batch)]
+
+
+@pytest.mark.parametrize("make", [paper, albumentations, with_globals, with_torchvision, mixed])
+def test_any_number_of_workers_draws_the_same(make: Callable[[], Dataset[Any]]) -> None:
+    loaders = [
+        make_loader(make(), batch_size=3, workers=workers, seed=5, shuffle=True)
+        for workers in (0, 1, 2, 4)
+    ]
+
+    epochs = [(epoch(loader), epoch(loader)) for loader in loaders]
+
+    assert epochs[1:] == epochs[:-1]
+    first, second = epochs[0]
+    assert len({*first, *second}) == len(first) + len(second)
+
+
+def test_persistent_workers_draw_the_same() -> None:
+    forked = make_loader(paper(), batch_size=3, workers=2, shuffle=True)
+    kept = make_loader(paper(), batch_size=3, workers=2, shuffle=True, persistent_workers=True)
+
+    assert [epoch(kept) for _ in range(3)] == [epoch(forked) for _ in range(3)]
+
+
+def test_another_seed_is_another_order_and_other_draws() -> None:
+    one, other = (epoch(make_loader(paper(), seed=seed, shuffle=True)) for seed in (0, 1))
+
+    assert [row for row, _ in one] != [row for row, _ in other]
+    assert not set(one) & set(other)
+
+
+def test_a_row_draws_the_same_wherever_it_stands_in_the_order() -> None:
+    shuffled = epoch(make_loader(paper(), batch_size=4, shuffle=True))
+    ordered = epoch(make_loader(paper(), batch_size=7))
+
+    assert [row for row, _ in ordered] == list(range(N))
+    assert sorted(shuffled) == sorted(ordered)
+
+
+def test_samples_come_one_by_one_without_a_batch_size() -> None:
+    loader = make_loader(paper(), batch_size=None)
+
+    singles = [(sample["label"], sample["image"].numpy().tobytes()) for sample in loader]
+
+    assert singles == epoch(make_loader(paper(), batch_size=4))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_is_taken_up_again_at_an_epoch_and_within_one(workers: int) -> None:
+    whole = make_loader(paper(), batch_size=2, shuffle=True)
+    epochs = [epoch(whole) for _ in range(3)]
+    again = make_loader(paper(), batch_size=2, workers=workers, shuffle=True)
+
+    again.sampler.set_epoch(1, skip=4)  # type: ignore[attr-defined]  # of EpochSampler
+    length = len(again)
+    resumed = [epoch(again), epoch(again)]
+
+    assert length == 3
+    assert resumed == [epochs[1][4:], epochs[2]]
+
+
+def test_setting_the_epoch_anew_forgets_what_was_to_be_skipped() -> None:
+    sampler = EpochSampler(5)
+    sampler.set_epoch(0, skip=2)
+    sampler.set_epoch(0)
+
+    assert len(list(sampler)) == 5
+
+
+def test_the_global_generators_stay_where_they_are() -> None:
+    for make in (paper, with_globals):
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002 - the one that must not move
+        torch.manual_seed(3)
+
+        epoch(make_loader(make(), shuffle=True))
+
+        after = (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: S311, NPY002 - likewise
+        random.seed(3)
+        np.random.seed(3)  # noqa: NPY002 - likewise
+        torch.manual_seed(3)
+        assert after == (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: S311, NPY002 - likewise
+
+
+def test_a_dataset_of_tensors_and_one_without_transform_pass_unchanged(challenge: Path) -> None:
+    tensors = make_loader(TensorDataset(torch.arange(4)), batch_size=2, workers=1)
+    images = make_loader(ISICDataset.from_challenge(challenge), batch_size=6)
+
+    assert torch.cat([batch[0] for batch in tensors]).tolist() == [0, 1, 2, 3]
+    assert next(iter(images))["image"].shape == (6, 12, 16, 3)
+
+
+def test_image_mask_and_metadata_of_a_row_stay_together(challenge: Path) -> None:
+    dataset = ISICDataset.from_challenge(
+        challenge, masks=True, metadata=True, transform=preset("paper", image_size=32)
+    )
+
+    batch = next(iter(make_loader(dataset, batch_size=6, workers=2, shuffle=True, seed=1)))
+
+    rows = [list(dataset.ids).index(name) for name in batch["id"]]
+    assert sorted(rows) == list(range(6))
+    assert rows != list(range(6))
+    assert batch["label"].tolist() == dataset.labels[rows].tolist()
+    for row, metadata in zip(rows, batch["metadata"], strict=True):
+        assert metadata.tolist() == dataset[row]["metadata"].tolist()
+    assert batch["mask"].shape == (6, 32, 32)
+    assert batch["mask"].flatten(1).any(dim=1).all()
+
+
+def test_samples_can_take_the_seeds_of_their_draws() -> None:
+    loader = make_loader(paper(), batch_size=N, draw_seeds=True, seed=4)
+
+    first, second = (next(iter(loader))["draw_seed"] for _ in range(2))
+
+    assert first.dtype == torch.int64
+    assert first.tolist() == draw_seeds(4, 0, np.arange(N)).tolist()
+    assert second.tolist() == draw_seeds(4, 1, np.arange(N)).tolist()
+
+
+@given(length=st.integers(1, 60), replicas=st.integers(1, 7), seed=st.integers(0, 5))
+def test_processes_share_the_rows_without_gap(length: int, replicas: int, seed: int) -> None:
+    trained, scored = (
+        [
+            EpochSampler(length, seed=seed, shuffle=shuffle, num_replicas=replicas, rank=rank)
+            for rank in range(replicas)
+        ]
+        for shuffle in (True, False)
+    )
+
+    sizes = [len(sampler) for sampler in trained]
+    rows = [list(sampler) for sampler in trained]
+    once = [len(sampler) for sampler in scored], [list(sampler) for sampler in scored]
+
+    alone = dict(EpochSampler(length, seed=seed))
+    assert sizes == [len(part) for part in rows] == [-(-length // replicas)] * replicas
+    assert {pair for part in rows for pair in part} == set(alone.items())
+    assert once[0] == [len(part) for part in once[1]]
+    assert sorted(pair for part in once[1] for pair in part) == sorted(alone.items())
+
+
+def _share(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    loader = make_loader(paper(), batch_size=2, shuffle=True, seed=2)
+    store = f"file://{folder}/meeting"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    epochs = [epoch(loader), epoch(loader)]
+    torch.save(epochs, f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_draw_together_what_one_draws(tmp_path: Path) -> None:
+    multiprocessing.spawn(_share, args=(str(tmp_path),), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]  # torch annotates neither
+
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    alone = make_loader(paper(), batch_size=2, shuffle=True, seed=2)
+    for number in range(2):
+        together = [*parts[0][number], *parts[1][number]]
+        assert len(parts[0][number]) == len(parts[1][number]) == N // 2
+        assert sorted(together) == sorted(epoch(alone))
+
+
+@given(seed=st.integers(0, 2**70), epoch=st.integers(0, 10**6), rows=st.integers(1, 2000))
+def test_seeds_of_draws_are_different_numbers_that_presets_take(
+    seed: int, epoch: int, rows: int
+) -> None:
+    seeds = draw_seeds(seed, epoch, np.arange(rows))
+    next_epoch = draw_seeds(seed, epoch + 1, np.arange(rows))
+
+    assert seeds.min() >= 0
+    assert len({*seeds.tolist(), *next_epoch.tolist()}) == 2 * rows
+    assert draw_seeds(seed, epoch, np.array([rows - 1]))[0] == seeds[-1]
+
+
+def test_the_bits_of_seeds_are_even() -> None:
+    seeds = draw_seeds(0, 0, np.arange(20_000))
+
+    bits = (seeds[:, None] >> np.arange(63)) & 1
+
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 0.02
+    assert np.abs(np.corrcoef(bits.T) - np.eye(63)).max() < 0.04
+
+
+def test_engines_take_the_sampler_for_a_distributed_one() -> None:
+    assert isinstance(EpochSampler(3), DistributedSampler)
+
+
+def test_a_dataset_without_length_or_rows_is_refused() -> None:
+    sentence = (
+        "Expected `dataset` to be a map-style dataset, with a length and rows by number, but got "
+        "an object of type generator."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        make_loader(image for image in [IMAGE])
+
+
+def test_an_empty_dataset_is_refused() -> None:
+    sentence = "Expected `dataset` to be a set with at least one sample, but got an empty one."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make_loader([])
+
+
+def test_options_that_the_loader_decides_are_refused() -> None:
+    sentence = (
+        "Expected `options` to be options that leave order and seeds to `make_loader`, but got "
+        "`generator`, `sampler`."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        make_loader([1], sampler=None, generator=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"batch_size": 0}, "Expected `batch_size` to be an integer of 1 or more, but got 0."),
+        ({"workers": -1}, "Expected `workers` to be an integer of 0 or more, but got -1."),
+        ({"seed": -1}, "Expected `seed` to be an integer of 0 or more, but got -1."),
+        ({"num_replicas": 0}, "Expected `num_replicas` to be an integer of 1 or more, but got 0."),
+        ({"num_replicas": 2, "rank": 2}, "Expected `rank` to be an integer in 0..1, but got 2."),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options: dict[str, int], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make_loader([1, 2], **options)  # type: ignore[arg-type]  # of many kinds
+
+
+@pytest.mark.parametrize(("epoch", "skip", "name"), [(-1, 0, "epoch"), (0, -1, "skip")])
+def test_a_negative_epoch_is_refused(epoch: int, skip: int, name: str) -> None:
+    sentence = f"Expected `{name}` to be an integer of 0 or more, but got -1."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        EpochSampler(3).set_epoch(epoch, skip=skip)
+
+
+def test_a_sample_that_cannot_take_its_seed_is_refused() -> None:
+    sentence = (
+        "Expected `dataset` to be a dataset of dictionaries, which can take a `draw_seed`, but got "
+        "one of int."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        SeededDataset([1, 2], draw_seeds=True)[0, 5]
+
+
+def test_a_row_that_is_drawn_again_in_an_epoch_is_drawn_anew() -> None:
+    sampler = EpochSampler(4, seed=3, sample_weights=[1, 0, 0, 1])
+
+    draws = list(sampler)
+
+    assert {row for row, _ in draws} <= {0, 3}
+    assert len({seed for _, seed in draws}) == 4
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_processes_share_the_weighted_draws_of_one(replicas: int) -> None:
+    odds = [1.0, 2.0, 3.0, 4.0, 5.0]
+    alone = list(EpochSampler(5, seed=1, sample_weights=odds))
+
+    shared = [
+        list(EpochSampler(5, seed=1, sample_weights=odds, num_replicas=replicas, rank=rank))
+        for rank in range(replicas)
+    ]
+
+    longest = max(map(len, shared))
+    together = [part[place] for place in range(longest) for part in shared]
+    assert together[:5] == alone
+    assert together[5:] == alone[: len(together) - 5]
+
+
+def test_unfit_sample_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`sample_weights` to be 3 weights of 0 or more, one for"):
+        EpochSampler(3, sample_weights=[1.0, -1.0, 2.0])
+    with pytest.raises(ValueError, match=r"None where `shuffle` is False, but got weights"):
+        EpochSampler(2, sample_weights=[1.0, 1.0], shuffle=False)
+
+
+weights = st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any)
+
+
+@given(weights=weights, seed=st.integers(0, 99), replicas=st.integers(1, 4))
+def test_processes_share_the_rows_that_are_drawn_by_weight(
+    weights: list[int], seed: int, replicas: int
+) -> None:
+    options: dict[str, Any] = {"seed": seed, "sample_weights": weights}
+    alone = EpochSampler(len(weights), **options)
+
+    parts = [
+        EpochSampler(len(weights), num_replicas=replicas, rank=rank, **options).rows(3)
+        for rank in range(replicas)
+    ]
+
+    rows = alone.rows(3)
+    assert len(alone) == len(rows) == len(weights)
+    assert [parts[n % replicas][n // replicas] for n in range(len(rows))] == rows.tolist()
+    assert all(weights[row] for row in rows)
+
+
+def test_rows_are_drawn_by_their_weight_and_anew_in_each_epoch() -> None:
+    sampler = EpochSampler(1000, sample_weights=np.arange(1000))
+
+    first, second = sampler.rows(0), sampler.rows(1)
+
+    assert len(np.unique(first)) < 700
+    assert first.mean() == pytest.approx(2000 / 3, abs=40)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, EpochSampler(1000, sample_weights=np.arange(1000)).rows(0))
+
+
+def test_weighted_rows_are_taken_up_again_within_an_epoch() -> None:
+    options: dict[str, Any] = {"shuffle": True, "sample_weights": [1, 2, 3, 4] * 3}
+    whole = make_loader(list(range(12)), batch_size=4, **options)
+    batches = [batch.tolist() for _ in range(2) for batch in whole]
+
+    loader = make_loader(list(range(12)), batch_size=4, **options)
+    loader.sampler.set_epoch(1, skip=4)  # type: ignore[attr-defined]  # of an EpochSampler
+
+    assert [batch.tolist() for batch in loader] == batches[4:]
+
+
+@pytest.mark.parametrize(
+    ("given_weights", "shuffle", "sentence"),
+    [
+        ([1, 2], True, "not all 0, but got an array of shape (2,)."),
+        ([1, -1, 1], True, "`sample_weights` to be 3 weights of 0 or more, one for each row, not"),
+        ([0, 0, 0], True, "one for each row, not all 0, but got other values."),
+        ([1, np.nan, 1], True, "one for each row, not all 0, but got other values."),
+        ([1, 1, 1], False, "None where `shuffle` is False, but got weights. Rows that are drawn"),
+    ],
+)
+def test_unfit_weights_are_refused(given_weights: Any, shuffle: bool, sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        make_loader([1, 2, 3], sample_weights=given_weights, shuffle=shuffle)
+
+
+def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
+    options: Any = {"batch_size": np.int64(4), "workers": np.int64(0), "seed": np.int64(3)}
+
+    loader = make_loader(paper(), **options)
+
+    assert epoch(loader) == epoch(make_loader(paper(), batch_size=4, seed=3))
+
+
+def test_a_seed_that_torch_cannot_take_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"`seed` to be an integer of up to 9\.22337e\+18"):
+        make_loader(paper(), seed=2**63)

@@ -1,0 +1,618 @@
+"""The prepared store: what it gives, that it travels, and every damage that is told."""
+
+import csv
+import gc
+import hashlib
+import json
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+import dermolib
+from dermolib import _store_files, prepare, shades_of_gray
+from dermolib._validation import DatasetNotFoundError
+from dermolib.datasets import store as store_module
+from dermolib.datasets.store import (
+    FORMAT,
+    INDEX_COLUMNS,
+    PreparedStore,
+    content_digest,
+    is_store,
+    load_image,
+    load_mask,
+)
+from dermolib.datasets.store_files import settings_key
+from dermolib.io import (
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+    write_image,
+    write_mask,
+)
+from drawing import noise_image
+
+NAMES = ["a", "b", "c", "d"]
+FILES = ["a.png", "b.png", "sub/c.png", "sub/d.jpg"]
+LAYOUT = "store.json, index.csv and images.npy, as `dermolib.preprocessing.prepare` writes them"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Write four images of several sizes, and their masks beside."""
+    for seed, file in enumerate(FILES):
+        write_image(tmp_path / "in" / file, noise_image(20 + seed, 30, seed))
+        mask = np.random.default_rng(seed).random((20 + seed, 30)) < 0.5
+        write_mask(tmp_path / "masks" / f"{Path(file).stem}_seg.png", mask)
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def made(source: Path, tmp_path: Path) -> PreparedStore:
+    return make(source, tmp_path / "store", masks=tmp_path / "masks")
+
+
+def make(source: Path, destination: Path, **options: Any) -> PreparedStore:
+    given_options: dict[str, Any] = {"steps": [], "image_size": (8, 12), "progress": False}
+    return prepare(source, destination, **{**given_options, **options})
+
+
+def test_images_are_found_by_number_and_by_id(made: PreparedStore, source: Path) -> None:
+    assert len(made) == 4
+    assert made.ids.tolist() == NAMES
+    assert made.files.tolist() == FILES
+    assert made.row_numbers.tolist() == [0, 1, 2, 3]
+    assert made.image_size == (8, 12)
+    for number, (name, file) in enumerate(zip(NAMES, FILES, strict=True)):
+        wanted = resize_image(read_image(source / file), (8, 12))
+        np.testing.assert_array_equal(made.image(number), wanted)
+        np.testing.assert_array_equal(made[name], wanted)
+
+
+def test_ids_are_looked_up_in_any_order(made: PreparedStore) -> None:
+    found = made.find(["d", "nope", "a"])
+
+    assert found.tolist() == [3, -1, 0]
+    assert found.dtype == np.intp
+    assert made.find([]).shape == (0,)
+
+
+def test_a_store_goes_through_its_ids(made: PreparedStore) -> None:
+    assert list(made) == NAMES
+    assert "b" in made
+    assert "nope" not in made
+    assert {name: made[name].shape for name in made} == dict.fromkeys(NAMES, (8, 12, 3))
+
+
+def test_one_text_in_place_of_ids_is_refused(made: PreparedStore) -> None:
+    sentence = "Expected `ids` to be a list of ids, but got one text. Write `['abc']`."
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        made.find("abc")
+
+
+def test_images_are_mapped_and_cannot_be_written_to(made: PreparedStore) -> None:
+    assert made.images.shape == (4, 8, 12, 3)
+    assert made.images.dtype == np.uint8
+    assert isinstance(made.images.base, np.memmap)
+    assert type(made.images) is np.ndarray
+    with pytest.raises(ValueError, match="read-only"):
+        made.images[0] = 0
+
+
+def test_what_comes_out_is_a_copy_that_can_be_written_to(made: PreparedStore) -> None:
+    before = made.images.copy()
+
+    for copy in (made.image(1), made["b"], load_image(made.image_path(1))):
+        copy[:] = 0
+    for mask in (made.mask(1), load_mask(made.mask_path(1), shape=(8, 12))):
+        mask[:] = True
+
+    np.testing.assert_array_equal(made.images, before)
+    assert not made.mask(1).all()
+
+
+def test_columns_of_the_index_have_one_value_for_each_image(made: PreparedStore) -> None:
+    assert made.column("height").tolist() == [20, 21, 22, 23]
+    assert made.column("width").tolist() == [30] * 4
+    assert made.column("bottom").tolist() == [20, 21, 22, 23]
+    assert made.column("share_masked").tolist() == [0.0] * 4
+    assert made.column("share_masked").dtype == np.float64
+    for name in INDEX_COLUMNS:
+        assert made.column(name).shape == (4,)
+
+
+def test_a_store_says_what_it_is(made: PreparedStore, source: Path, tmp_path: Path) -> None:
+    assert repr(made) == f"PreparedStore(4 images of 8 x 12 px, no steps, {tmp_path / 'store'})"
+    other = make(source, tmp_path / "other", steps=["crop_border", shades_of_gray], image_size=4)
+    assert "4 images of 4 x 4 px, crop_border, shades_of_gray, " in repr(other)
+
+
+def test_a_store_is_a_name_of_the_package() -> None:
+    assert dermolib.PreparedStore is PreparedStore
+
+
+def test_the_files_are_those_of_numpy_and_csv(made: PreparedStore) -> None:
+    images = np.load(made.path / "images.npy", allow_pickle=False)
+    masks = np.load(made.path / "masks.npy", allow_pickle=False)
+    with (made.path / "index.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    content = json.loads((made.path / "store.json").read_text(encoding="utf-8"))
+
+    np.testing.assert_array_equal(images, made.images)
+    assert (masks.shape, masks.dtype) == ((4, 8, 12), np.bool_)
+    assert [row["id"] for row in rows] == NAMES
+    assert tuple(rows[0]) == INDEX_COLUMNS
+    assert content["format"] == FORMAT
+    assert content["settings"] == made.settings
+    assert sorted(path.name for path in made.path.iterdir()) == [
+        "images.npy", "index.csv", "masks.npy", "store.json",
+    ]  # fmt: skip
+
+
+def test_the_key_is_equal_for_equal_settings_alone(source: Path, tmp_path: Path) -> None:
+    first = make(source, tmp_path / "first")
+    again = make(source, tmp_path / "again", exclude=["a*"])
+    others = [
+        make(source, tmp_path / "size", image_size=(12, 8)),
+        make(source, tmp_path / "steps", steps=["shades_of_gray"]),
+        make(source, tmp_path / "p", steps=[partial(shades_of_gray, p=7)]),
+        make(source, tmp_path / "masked", masks=tmp_path / "masks"),
+    ]
+
+    assert first.key == again.key
+    assert len({store.key for store in (first, *others)}) == 5
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=3), st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=3))
+    )
+)
+def test_the_key_does_not_depend_on_the_order_of_settings(settings: dict[str, Any]) -> None:
+    backwards = dict(reversed(settings.items()))
+
+    assert settings_key(settings) == settings_key(backwards)
+    assert settings_key({**settings, "more": 1}) != settings_key({**settings, "more": 2})
+
+
+def test_a_store_pickles_as_its_path(made: PreparedStore) -> None:
+    data = pickle.dumps(made)
+
+    again = pickle.loads(data)  # noqa: S301 - what was pickled the line before
+
+    assert len(data) < 500
+    assert again.path == made.path
+    np.testing.assert_array_equal(again["c"], made["c"])
+
+
+def test_a_relative_path_stays_right_where_the_process_goes_elsewhere(
+    made: PreparedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = PreparedStore("store")
+    monkeypatch.chdir(tmp_path / "in")
+
+    np.testing.assert_array_equal(load_image(store.image_path(0)), made.image(0))
+    assert pickle.loads(pickle.dumps(store)).path == made.path  # noqa: S301 - our own
+
+
+class Rows:
+    """Images of a store as a dataset; it goes to worker processes whole."""
+
+    def __init__(self, store: PreparedStore) -> None:
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.store.image(number)
+
+
+def test_worker_processes_of_a_loader_read_a_store(made: PreparedStore) -> None:
+    (batch,) = DataLoader(Rows(made), batch_size=4, num_workers=2)  # type: ignore[arg-type]  # map-style by its methods
+
+    np.testing.assert_array_equal(batch.numpy(), made.images)
+
+
+_READ = """
+import pickle, sys
+from dermolib.datasets.store import load_image
+store = pickle.load(sys.stdin.buffer)
+assert (store.image(2) == load_image(store.image_path(2))).all()
+assert "torch" not in sys.modules
+sys.stdout.buffer.write(store.image(2).tobytes())
+"""
+
+
+def test_a_fresh_process_reads_a_store_without_torch(made: PreparedStore) -> None:
+    command = [sys.executable, "-c", _READ]
+    result = subprocess.run(  # noqa: S603 - this interpreter, our code
+        command, input=pickle.dumps(made), capture_output=True, check=True
+    )
+
+    assert result.stdout == made.image(2).tobytes()
+
+
+def test_a_store_may_be_moved(made: PreparedStore, tmp_path: Path) -> None:
+    before = made.images.copy()
+    (tmp_path / "far").mkdir()
+    shutil.move(made.path, tmp_path / "far" / "odd #1 images.npy")
+
+    moved = PreparedStore(tmp_path / "far" / "odd #1 images.npy")
+
+    np.testing.assert_array_equal(moved.images, before)
+    assert moved.key == made.key
+    np.testing.assert_array_equal(load_image(moved.image_path(3)), before[3])
+
+
+@pytest.mark.parametrize("name", ["line\nbreak", "tab\t", "ü", "images.npy#3", "a#2"])
+def test_a_path_may_have_any_name(source: Path, tmp_path: Path, name: str) -> None:
+    store = make(source, tmp_path / name, masks=tmp_path / "masks")
+
+    np.testing.assert_array_equal(load_image(store.image_path(2)), store.image(2))
+    mask = load_mask(store.mask_path(2), shape=(8, 12))
+    np.testing.assert_array_equal(mask, store.mask(2))
+
+
+def test_paths_of_files_are_read_as_files(source: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "images.npy#3.jpg"
+    shutil.copy(source / "sub" / "d.jpg", odd)
+    mask = tmp_path / "masks" / "a_seg.png"
+
+    np.testing.assert_array_equal(load_image(odd), read_image(source / "sub" / "d.jpg"))
+    np.testing.assert_array_equal(load_image(str(odd)), load_image(odd))
+    np.testing.assert_array_equal(load_mask(str(mask), shape=(20, 30)), read_mask(mask))
+
+
+def test_masks_of_a_store_are_those_of_the_folder_resized(
+    made: PreparedStore, tmp_path: Path
+) -> None:
+    for number, name in enumerate(NAMES):
+        wanted = resize_mask(read_mask(tmp_path / "masks" / f"{name}_seg.png"), (8, 12))
+        np.testing.assert_array_equal(made.mask(number), wanted)
+
+
+def test_a_store_made_anew_is_seen_where_the_old_one_was_read(source: Path, tmp_path: Path) -> None:
+    old = make(source, tmp_path / "store")
+    path = old.image_path(0)
+    first = load_image(path)
+    write_image(source / "a.png", noise_image(20, 30, 77))
+
+    make(source, tmp_path / "store", overwrite=True)
+
+    second = load_image(path)
+    assert (first != second).any()
+    np.testing.assert_array_equal(second, resize_image(noise_image(20, 30, 77), (8, 12)))
+    # who opened the old one still holds it
+    np.testing.assert_array_equal(old.image(0), first)
+
+
+def test_few_stores_are_held_open_for_paths(source: Path, tmp_path: Path) -> None:
+    store_module._mapped_once.cache_clear()
+    paths = [make(source, tmp_path / str(n)).image_path(0) for n in range(10)]
+
+    images = [load_image(path) for path in paths + paths]
+
+    assert len({image.tobytes() for image in images}) == 1
+    assert store_module._mapped_once.cache_info().currsize <= 8
+    store_module._mapped_once.cache_clear()
+    gc.collect()
+
+
+def test_a_digest_is_that_of_the_bytes(made: PreparedStore, source: Path) -> None:
+    digests = [content_digest(made.image_path(number)) for number in range(4)]
+
+    assert digests[1] == hashlib.sha256(made.image(1).tobytes()).digest()
+    assert len(set(digests)) == 4
+    assert content_digest(made.mask_path(1)) == hashlib.sha256(made.mask(1).tobytes()).digest()
+    data = (source / "a.png").read_bytes()
+    assert content_digest(source / "a.png") == hashlib.sha256(data).digest()
+
+
+def test_a_digest_of_what_cannot_be_read_is_refused(source: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        content_digest(str(source / "gone.png"))
+    sentence = f"Expected `{source}` to be a readable file, but got [Errno 21] Is a directory: "
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        content_digest(str(source))
+
+
+def test_expected_settings_are_found(made: PreparedStore) -> None:
+    expect = {"image_size": (np.int64(8), 12), "masks": True, "steps": []}
+
+    assert len(PreparedStore(made.path, expect=expect)) == 4
+    assert PreparedStore(made.path, expect=made.settings).key == made.key
+
+
+def test_a_store_of_other_settings_than_expected_is_refused(made: PreparedStore) -> None:
+    sentence = (
+        f"Expected `{made.path}` to be a store made with the expected settings, but got one of "
+        "others (image_size [8, 12] there, [224, 224] here, masks True there, False here). Prepare "
+        "the folder anew."
+    )
+    expect = {"masks": False, "image_size": (224, 224), "steps": []}
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(made.path, expect=expect)
+
+
+def test_an_expectation_of_an_unknown_name_is_refused(made: PreparedStore) -> None:
+    sentence = (
+        "Expected `expect` to be one of 'image_size', 'masks', 'steps', 'versions', but got "
+        "'size'. Did you mean 'image_size'?"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence[:-30])}"):
+        PreparedStore(made.path, expect={"size": None})
+
+
+def test_a_column_of_an_unknown_name_is_refused(made: PreparedStore) -> None:
+    sentence = f"Expected `name` to be one of {', '.join(map(repr, INDEX_COLUMNS))}, but got 'age'."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        made.column("age")
+
+
+@pytest.mark.parametrize("number", [-1, 4])
+def test_a_number_that_is_not_there_is_an_index_error(made: PreparedStore, number: int) -> None:
+    sentence = f"Expected `number` to be an image in 0..3, but got {number}."
+    for look in (made.image, made.mask, made.image_path, made.mask_path):
+        with pytest.raises(IndexError, match=f"^{re.escape(sentence)}$"):
+            look(number)
+
+
+def test_an_id_that_is_not_there_is_a_key_error(made: PreparedStore) -> None:
+    with pytest.raises(KeyError, match="'e'"):
+        made["e"]
+
+
+def test_a_mask_of_a_store_without_masks_is_refused(source: Path, tmp_path: Path) -> None:
+    store = make(source, tmp_path / "bare")
+    sentence = (
+        f"Expected `store` to be one with masks, but got {store.path}. Prepare the folder with "
+        "`masks=`."
+    )
+    assert not store.has_masks
+    assert store.mask_path(0) == ""
+    with pytest.raises(RuntimeError, match=f"^{re.escape(sentence)}$"):
+        store.mask(0)
+
+
+def test_a_mask_of_another_size_or_an_image_in_its_place_is_refused(made: PreparedStore) -> None:
+    path = made.mask_path(0)
+    sentence = f"Expected `{path}` to be a mask (12, 8) of dtype bool, but got shape (8, 12)."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        load_mask(path, shape=(12, 8))
+    with pytest.raises(TypeError, match="of dtype bool, but got dtype uint8"):
+        load_mask(made.image_path(0), shape=(8, 12))
+
+
+def test_a_row_that_a_new_store_lacks_is_refused(
+    made: PreparedStore, source: Path, tmp_path: Path
+) -> None:
+    path = made.image_path(3)
+    make(source, tmp_path / "store", overwrite=True, exclude=["d*"])
+    sentence = (
+        f"Expected `{path}` to be one of 3 rows, but got one beyond. Open the store again: it was "
+        "made anew."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        load_image(path)
+
+
+def test_a_row_of_a_store_that_is_gone_is_told(made: PreparedStore) -> None:
+    path = made.image_path(0)
+    shutil.rmtree(made.path)
+    sentence = (
+        f"Expected `{made.path / 'images.npy'}` to exist, but it does not. Expected layout: "
+        f"{LAYOUT}."
+    )
+    with pytest.raises(DatasetNotFoundError, match=f"^{re.escape(sentence)}$"):
+        load_image(path)
+
+
+@pytest.mark.parametrize("place", ["", "nothing", "in", "in/a.png"])
+def test_what_is_no_store_is_told_its_layout(source: Path, tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    sentence = (
+        f"Expected `{folder / 'store.json'}` to exist, but it does not. Expected layout: {LAYOUT}."
+    )
+    assert source.exists()
+    with pytest.raises(DatasetNotFoundError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(folder)
+    assert not is_store(folder)
+
+
+def test_a_store_that_is_not_done_is_told_how_to_go_on(source: Path, tmp_path: Path) -> None:
+    (source / "b.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="1 that cannot be prepared"):
+        make(source, tmp_path / "store")
+    sentence = (
+        f"Expected `{tmp_path / 'store'}` to be a store that is done, but got one that is not. "
+        "Call `prepare` again with the settings of that run: it continues."
+    )
+    assert is_store(tmp_path / "store")
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(tmp_path / "store")
+
+
+def test_a_folder_with_an_array_of_images_is_not_a_store_by_that(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros(3))
+    assert not is_store(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    assert is_store(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "index.csv"])
+def test_a_file_that_lacks_is_named(made: PreparedStore, name: str) -> None:
+    (made.path / name).unlink()
+    sentence = (
+        f"Expected `{made.path / name}` to exist, but it does not. Expected layout: {LAYOUT}."
+    )
+    with pytest.raises(DatasetNotFoundError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(made.path)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("no array")
+
+
+def pickled(path: Path) -> None:
+    np.save(path, np.array([{"code": "that would run"}], dtype=object), allow_pickle=True)
+
+
+def zipped(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, np.zeros((4, 8, 12, 3), np.uint8))
+
+
+def of_floats(path: Path) -> None:
+    np.save(path, np.zeros((4, 8, 12, 3)))
+
+
+def of_fewer_dimensions(path: Path) -> None:
+    np.save(path, np.zeros(4, np.uint8))
+
+
+def header_of_code(path: Path) -> None:
+    header = b"{'descr': (, 'fortran_order': False, 'shape': (4, 8, 12, 3)}"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+@pytest.mark.parametrize(
+    "damage",
+    [cut_short, emptied, text, pickled, zipped, of_floats, of_fewer_dimensions, header_of_code],
+)
+def test_an_array_that_is_damaged_is_refused(
+    made: PreparedStore, name: str, damage: Callable[[Path], None]
+) -> None:
+    path = made.path / name
+    damage(path)
+    start = re.escape(f"Expected `{path}` to be an array of a store, but got ")
+    sentence = re.compile(rf"^{start}.*\. Prepare the folder anew\.$", re.DOTALL)
+    with pytest.raises(ValueError, match=sentence):
+        PreparedStore(made.path)
+    with pytest.raises(ValueError, match=sentence):
+        load_image(f"{path}#0")
+
+
+@given(data=st.data())
+def test_any_byte_of_a_header_ends_in_an_array_or_in_a_sentence(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        np.save(path, np.zeros((4, 8, 12, 3), np.uint8))
+        written = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 3))):
+            byte = st.one_of(st.sampled_from(b"(){}[],:'0 \n"), st.integers(0, 255))
+            written[data.draw(st.integers(6, 127))] = data.draw(byte)
+        path.write_bytes(written)
+        sentence = f"Expected `{path}` to be an array of a store, but got "
+
+        try:
+            rows = _store_files.mapped(path)
+        except ValueError as error:
+            assert str(error).startswith(sentence)  # noqa: PT017 - a few bytes change nothing
+        else:
+            assert rows.ndim == 4
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 12, 3), (4, 12, 8, 3), (4, 4, 4, 3)])
+def test_an_array_of_other_rows_than_the_index_is_refused(
+    made: PreparedStore, shape: tuple[int, ...]
+) -> None:
+    path = made.path / "images.npy"
+    np.save(path, np.zeros(shape, np.uint8))
+    sentence = (
+        f"Expected `{path}` to be the row 3 and those before it of (8, 12) px, but got shape "
+        f"{shape}. Prepare the folder anew."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(made.path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "by", "got"),
+    [
+        (r".*", "", "the columns "),
+        (r".*", "a,b\n1,2\n", "the columns a, b"),
+        (r"\n.*", "\n", "0 rows in place of 4"),
+        (r"\n3,.*", "\n", "3 rows in place of 4"),
+        (r"\n(3,.*)", r"\n\1\1", "5 rows in place of 4"),
+        (r"\n2,.*", "\n2,", "zip() argument 3 is shorter than arguments 1-2"),
+        (r",20,", ",x,", "invalid literal for int() with base 10: 'x'"),
+        (r",20,", f",{9**30},", "int too big to convert"),
+        (r'"a"', f'"{"a" * 200_000}"', "field larger than field limit (131072)"),
+    ],
+    ids=range(9),
+)
+def test_an_index_that_is_damaged_is_refused(
+    made: PreparedStore, pattern: str, by: str, got: str
+) -> None:
+    path = made.path / "index.csv"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(pattern, by, text, count=1, flags=re.DOTALL), encoding="utf-8")
+    start = f"Expected `{path}` to be the index of a store, but got {got}"
+    with pytest.raises(ValueError, match=rf"^{re.escape(start)}.*\. Prepare the folder anew\.$"):
+        PreparedStore(made.path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "by", "got"),
+    [
+        (r".*", "", "something else"),
+        (r".*", "[]", "something else"),
+        (r".*", "3", "something else"),
+        (r".*", "{}", "something else"),
+        (r"..$", "", "something else"),
+        (r'("settings".*?)12', r"\g<1>13", "something else"),
+        (r'"key": "..', '"key": "', "something else"),
+        (r'"settings":', '"setting":', "something else"),
+        (r"-store-1", "-store-9", "those of 'dermolib-store-9'"),
+    ],
+    ids=range(9),
+)
+def test_settings_that_are_damaged_or_of_another_format_are_refused(
+    made: PreparedStore, pattern: str, by: str, got: str
+) -> None:
+    path = made.path / "store.json"
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(pattern, by, text, count=1, flags=re.DOTALL)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    sentence = (
+        f"Expected `{path}` to be the settings of a store of the format 'dermolib-store-1', but "
+        f"got {got}. Prepare the folder anew."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        PreparedStore(made.path)
+
+
+def test_an_error_of_the_system_is_not_taken_for_damage(
+    made: PreparedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any, **__: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(np, "load", denied)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        PreparedStore(made.path)

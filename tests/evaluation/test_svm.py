@@ -1,0 +1,551 @@
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from dermolib import ISICDataset, build_model, make_synthetic_challenge, preset
+from dermolib.evaluation import Features, fit_svm, svm_classifier, svm_fitting
+from dermolib.evaluation.svm_fitting import lesion_splits
+
+ONE = {"C": (1.0,)}
+
+
+def clouds(
+    counts: tuple[int, ...] = (60, 30, 30), *, distance: float = 3.0, seed: int = 0
+) -> Features:
+    """Draw clouds of points, one for each class, two points for each lesion."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    values = generator.normal(size=(len(labels), 8))
+    values[np.arange(len(labels)), labels] += distance
+    lesions = np.concatenate([100 * number + np.arange(n) // 2 for number, n in enumerate(counts)])
+    order = generator.permutation(len(labels))
+    return Features(
+        values[order].astype(np.float32),
+        labels=labels[order],
+        groups=lesions[order].astype(str).astype(object),
+    )
+
+
+def test_the_pipeline_is_that_of_scikit_learn() -> None:
+    data = clouds()
+
+    ours = svm_classifier(C=2.0, gamma=0.1, components=3, class_weight=None)
+
+    by_hand = make_pipeline(
+        StandardScaler(),
+        PCA(3, random_state=0),
+        CalibratedClassifierCV(SVC(C=2.0, gamma=0.1), cv=3),
+    )
+    np.testing.assert_allclose(
+        ours.fit(data.values, data.labels).predict_proba(data.values),
+        by_hand.fit(data.values, data.labels).predict_proba(data.values),
+    )
+
+
+def test_landmarks_come_near_to_the_exact_kernel() -> None:
+    data, other = clouds(), clouds(seed=1)
+
+    exact, near = (
+        svm_classifier(landmarks=count, seed=1).fit(data.values, data.labels)
+        for count in (None, 100)
+    )
+
+    agreeing = exact.predict(other.values) == near.predict(other.values)
+    assert agreeing.mean() > 0.9
+
+
+def test_more_landmarks_than_rows_are_all_rows() -> None:
+    data = clouds()
+
+    fitted = svm_classifier(landmarks=10_000, gamma=0.1).fit(data.values, data.labels)
+
+    assert fitted.score(data.values, data.labels) > 0.8
+
+
+def test_without_calibration_there_are_no_probabilities() -> None:
+    data = clouds()
+
+    fitted = svm_classifier(calibrated=False).fit(data.values, data.labels)
+
+    assert not hasattr(fitted, "predict_proba")
+    assert fitted.decision_function(data.values).shape == (120, 3)
+
+
+def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
+    data, other = clouds((200, 12), distance=1.5), clouds((100, 100), distance=1.5, seed=1)
+
+    balanced, plain = (
+        svm_classifier(calibrated=False, class_weight=weight).fit(data.values, data.labels)
+        for weight in ("balanced", None)
+    )
+
+    rare = other.labels == 1
+    recalls = [machine.predict(other.values[rare]).mean() for machine in (balanced, plain)]
+    assert recalls[0] > recalls[1] + 0.1
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    st.integers(2, 5),
+    st.integers(0, 9),
+    st.data(),
+)
+def test_no_lesion_is_on_both_sides_and_each_class_is_among_the_rows_to_train_on(
+    lesions_of_class: list[int], folds: int, seed: int, data: st.DataObject
+) -> None:
+    kinds = np.repeat(np.arange(len(lesions_of_class)), lesions_of_class)
+    sizes = data.draw(st.lists(st.integers(1, 4), min_size=len(kinds), max_size=len(kinds)))
+    labels, lesions = np.repeat(kinds, sizes), np.repeat(np.arange(len(kinds)) * 3, sizes)
+
+    splits = lesion_splits(labels, lesions, folds, seed)
+
+    alone = np.flatnonzero(np.asarray(lesions_of_class) == 1)
+    tested = np.concatenate([test for _, test in splits])
+    assert sorted(tested) == np.flatnonzero(~np.isin(labels, alone)).tolist()
+    for train, test in splits:
+        assert not set(lesions[train]) & set(lesions[test])
+        assert set(labels[train]) == set(labels)
+        assert len(train) + len(test) == len(labels)
+
+
+def test_splits_deal_each_class_evenly() -> None:
+    labels = np.repeat([0, 1, 2], [300, 60, 9])
+    lesions = np.arange(369)
+
+    splits = lesion_splits(labels, lesions, 3, 0)
+
+    assert [np.bincount(labels[test]).tolist() for _, test in splits] == [[100, 20, 3]] * 3
+
+
+def test_a_lesion_of_two_labels_counts_with_the_rarer() -> None:
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    lesions = np.array([0, 1, 2, 3, 4, 5, 4, 5])
+
+    splits = lesion_splits(labels, lesions, 2, 0)
+
+    assert all((labels[test] == 1).sum() == 1 for _, test in splits)
+
+
+def test_lesions_stay_on_one_side_in_choice_calibration_and_estimate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = clouds()
+    assert data.groups is not None
+    numbers = np.unique(data.groups, return_inverse=True)[1]
+    dealt: list[tuple[int, int]] = []
+
+    def noted(
+        labels: npt.NDArray[np.int64], lesions: npt.NDArray[np.intp], folds: int, seed: int
+    ) -> Any:
+        splits = lesion_splits(labels, lesions, folds, seed)
+        dealt.append((len(labels), folds))
+        assert set(lesions) <= set(numbers)
+        assert all(not set(lesions[train]) & set(lesions[test]) for train, test in splits)
+        return splits
+
+    monkeypatch.setattr(svm_fitting, "lesion_splits", noted)
+
+    fit_svm(data, grid={"C": (1, 10)}, folds=2)
+
+    assert [folds for _, folds in dealt] == [2, 3, 3, 3]
+    assert [rows for rows, _ in dealt] == [120, *(n for n, _ in dealt[1:3]), 120]
+
+
+def test_features_that_tell_lesions_apart_alone_are_worth_nothing() -> None:
+    generator = np.random.default_rng(0)
+    places = generator.normal(size=(60, 8)) * 5
+    lesions = np.repeat(np.arange(60), 4)
+    labels = np.repeat(generator.permutation(np.arange(60) % 2), 4)
+    values = (places[lesions] + generator.normal(size=(240, 8)) * 0.01).astype(np.float32)
+
+    by_lesion, by_image = (
+        fit_svm(Features(values, labels=labels), groups=groups, grid={"C": (100,)}, num_classes=2)
+        for groups in (lesions, np.arange(240))
+    )
+
+    assert by_lesion.estimate is not None
+    assert by_image.estimate is not None
+    assert by_lesion.estimate.score < 0.65
+    assert by_image.estimate.score > 0.95
+
+
+def test_the_estimate_is_what_new_lesions_score() -> None:
+    data, new = clouds((150, 80, 80), distance=2), clouds((500, 500, 500), distance=2, seed=1)
+
+    fitted = fit_svm(data, num_classes=3)
+
+    assert new.labels is not None
+    assert fitted.estimate is not None
+    right = fitted.predict(new) == new.labels
+    score = np.mean([right[new.labels == number].mean() for number in range(3)])
+    assert fitted.estimate.low - 0.02 < score < fitted.estimate.high + 0.02
+    assert (fitted.estimate.n, fitted.estimate.groups) == (310, 155)
+    assert fitted.chosen["C"] in (1, 3)
+    assert fitted.chosen["gamma"] in (0.1 / 8, 0.3 / 8)
+
+
+def test_probabilities_stand_in_the_order_of_all_classes() -> None:
+    data = clouds()
+    moved = Features(data.values, labels=np.array([1, 4, 6])[data.labels], groups=data.groups)
+
+    fitted = fit_svm(moved, grid=ONE, folds=None)
+
+    found = fitted.predict_proba(moved)
+    assert found.shape == (120, 8)
+    assert (found[:, [0, 2, 3, 5, 7]] == 0).all()
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (fitted.predict(moved) == moved.labels).mean() > 0.9
+    assert fitted.estimate is None
+
+
+def test_probabilities_are_calibrated() -> None:
+    data, new = (
+        clouds((600, 200, 120), distance=1.5),
+        clouds((3000, 1000, 600), distance=1.5, seed=1),
+    )
+
+    fitted = fit_svm(data, grid=ONE, folds=None, num_classes=3)
+
+    assert new.labels is not None
+    found = fitted.predict_proba(new)
+    for number in range(3):
+        for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+            inside = (found[:, number] >= low) & (found[:, number] < low + 0.2)
+            if inside.sum() > 100:
+                share = (new.labels[inside] == number).mean()
+                assert abs(share - found[inside, number].mean()) < 0.15
+
+
+def test_a_decision_weighs_a_rare_class_like_a_frequent_one() -> None:
+    data, new = clouds((400, 20), distance=1.5), clouds((300, 300), distance=1.5, seed=1)
+
+    fitted = fit_svm(data, grid=ONE, folds=None, num_classes=2)
+
+    assert new.labels is not None
+    likeliest = fitted.predict_proba(new).argmax(axis=1)
+    decided = fitted.predict(new)
+    recalls = [
+        np.mean([(found[new.labels == number] == number).mean() for number in (0, 1)])
+        for found in (decided, likeliest)
+    ]
+    assert recalls[0] > recalls[1] + 0.1
+
+
+def test_a_class_of_one_lesion_is_trained_on_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    data = clouds((60, 30, 2))
+
+    fitted = fit_svm(data, grid=ONE, num_classes=3)
+
+    assert "Classes of one lesion alone cannot be calibrated or judged: 2." in caplog.text
+    assert fitted.estimate is not None
+    assert fitted.estimate.n == 90
+    assert (fitted.predict(clouds((60, 30), seed=1)) == 2).mean() < 0.1
+
+
+def test_calibration_leaves_decisions_nearly_as_they_are() -> None:
+    data, new = clouds((200, 60, 30), distance=2), clouds((200, 200, 200), distance=2, seed=1)
+
+    with_curves, without = (
+        fit_svm(data, grid=ONE, folds=None, calibrated=calibrated).predict(new)
+        for calibrated in (True, False)
+    )
+
+    assert (with_curves == without).mean() > 0.9
+
+
+def test_without_calibration_the_machine_decides() -> None:
+    data = clouds()
+
+    fitted = fit_svm(data, grid=ONE, calibrated=False, num_classes=3)
+
+    assert fitted.estimate is not None
+    assert fitted.estimate.score > 0.9
+    np.testing.assert_array_equal(fitted.predict(data), fitted.pipeline.predict(data.values))
+    with pytest.raises(RuntimeError, match="Fit it with `calibrated=True`"):
+        fitted.predict_proba(data)
+
+
+def test_many_rows_take_landmarks_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "dermolib")
+    monkeypatch.setattr(svm_fitting, "_MOST_EXACT", 100)
+    monkeypatch.setattr(svm_fitting, "_LANDMARKS", 50)
+
+    fitted = fit_svm(clouds(), grid=ONE, folds=None)
+
+    assert "120 rows are too many for an exact kernel machine" in caplog.text
+    assert "approximated from 50 of them" in caplog.text
+    assert (fitted.predict(clouds(seed=1)) == clouds(seed=1).labels).mean() > 0.9
+
+
+def test_few_rows_and_a_wish_for_it_take_the_exact_kernel(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, "dermolib")
+    auto = fit_svm(clouds(), grid=ONE, folds=None)
+    monkeypatch.setattr(svm_fitting, "_MOST_EXACT", 100)
+
+    exact = fit_svm(clouds(), grid=ONE, folds=None, landmarks=None)
+
+    np.testing.assert_array_equal(auto.predict_proba(clouds()), exact.predict_proba(clouds()))
+    assert caplog.text == ""
+
+
+def test_the_same_seed_gives_the_same_machine_with_any_number_of_workers() -> None:
+    data = clouds(distance=1.5)
+
+    one, two = (fit_svm(data, workers=workers, landmarks=30, seed=3) for workers in (1, 2))
+
+    assert (one.estimate, one.chosen) == (two.estimate, two.chosen)
+    np.testing.assert_array_equal(one.predict_proba(data), two.predict_proba(data))
+
+
+def test_one_call_goes_from_images_to_a_fitted_machine(tmp_path: Path) -> None:
+    root = tmp_path / "challenge"
+    make_synthetic_challenge(root, images_per_class=12, image_size=32, seed=0)
+    dataset = ISICDataset.from_challenge(root, transform=preset("evaluation", image_size=32))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model("custom_cnn", image_size=32)
+
+    fitted = fit_svm(dataset, model, grid=ONE, folds=2, cache=tmp_path / "f.npz", batch_size=8)
+
+    again = fit_svm(dataset, model, grid=ONE, folds=2, cache=tmp_path / "f.npz")
+    assert fitted.estimate == again.estimate
+    assert fitted.estimate is not None
+    assert fitted.estimate.n == len(dataset)
+    assert fitted.estimate.groups == len(set(dataset.groups))
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        ({"labels": None}, {}, "`data` to be features with labels in 0..7, but got features with"),
+        (
+            {"labels": np.repeat([0, -1], 60)},
+            {},
+            "but got 60 of 120 rows without one. Take the others: `features.subset(",
+        ),
+        ({"labels": np.repeat([0, 8], 60)}, {}, "in 0..7, but got the label 8."),
+        ({"labels": np.zeros(120, int)}, {}, "features of two classes or more, but got those of"),
+        ({"groups": None}, {}, "Give `dataset.groups`, or `numpy.arange(N)` where no two rows"),
+        ({}, {"groups": [1, 2]}, "`groups` to be the lesion of each row (120,), but got shape"),
+        ({}, {"groups": np.arange(120) // 20}, "8 lesions or more, for 4 folds, but got 6."),
+        ({}, {"folds": 1}, "`folds` to be an integer of 2 or more, but got 1."),
+        ({}, {"num_classes": 1}, "`num_classes` to be an integer of 2 or more, but got 1."),
+        ({}, {"seed": -1}, "`seed` to be an integer of 0 or more, but got -1."),
+        ({}, {"landmarks": "all"}, "`landmarks` to be one of 'auto', but got 'all'."),
+        ({}, {"landmarks": 0}, "`landmarks` to be an integer of 1 or more, but got 0."),
+        ({}, {"components": 0}, "`components` to be an integer in 1..8, but got 0."),
+        ({}, {"components": 9}, "`components` to be an integer in 1..8, but got 9."),
+        ({}, {"grid": {"c": (1,)}}, "`grid` to be one of 'C', 'gamma', but got 'c'."),
+        ({}, {"grid": {"C": ()}}, "`grid['C']` to be one value or more, but got none."),
+        ({}, {"grid": {"C": (0,)}}, "`C` to be a number above 0, but got 0."),
+        ({}, {"grid": {"gamma": ("auto",)}}, "`gamma` to be one of 'scale', but got 'auto'."),
+        ({}, {"grid": {"gamma": (-1,)}}, "`gamma` to be a number above 0, but got -1."),
+    ],
+)
+def test_unfit_arguments_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], sentence: str
+) -> None:
+    data = clouds()
+    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fit_svm(Features(**columns), **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        ({"values": np.zeros(120)}, {}, "`features` to be an array (N, D) of one row or more, but"),
+        ({"values": np.zeros((0, 8))}, {}, "of one row or more, but got shape (0, 8)."),
+        ({"labels": np.arange(50) % 3}, {}, "`labels` to be a whole number for each of 120 rows"),
+        ({"labels": np.arange(120) % 3 + 0.5}, {}, "for each of 120 rows, but got 0.5."),
+        (
+            {"labels": np.where(np.arange(120) < 40, np.nan, 1)},
+            {},
+            "but got 40 of 120 rows without one.",
+        ),
+        ({}, {"workers": 0}, "`workers` to be an integer of 1 or more, but got 0."),
+    ],
+)
+def test_features_of_another_shape_and_labels_with_fractions_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], sentence: str
+) -> None:
+    data = clouds()
+    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fit_svm(Features(**columns), **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "sentence"),
+    [
+        ({"labels": np.array(list("abc") * 40)}, {}, "Number the classes from 0."),
+        ({"values": np.full((120, 2), "a")}, {}, "of one row or more of numbers, but got dtype"),
+        ({}, {"calibrated": "no"}, "`calibrated` to be True or False, but got 'no' of type str."),
+        ({}, {"grid": {"C": 5}}, "`grid['C']` to be several values to try, but got 5. Pass `(5,)`"),
+        ({}, {"grid": {"gamma": "scale"}}, "but got 'scale'. Pass `('scale',)` to take it alone."),
+        ({}, {"grid": [1]}, "`grid` to be values by name, but got [1]. Pass one such as `{'C': "),
+        ({}, {"groups": [1, "a"] * 60}, "None or NaN for a lesion that is unknown, but got int, s"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(
+    changes: dict[str, Any], options: dict[str, Any], sentence: str
+) -> None:
+    data = clouds()
+    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        fit_svm(Features(**columns), **options)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_features_that_are_no_numbers_name_their_row(broken: float) -> None:
+    data = clouds()
+    data.values[3, 1] = broken
+    named = Features(data.values, np.array([f"IMG_{n}" for n in range(120)]), data.labels)
+
+    with pytest.raises(ValueError, match="`features of row 3` to be finite, but got NaN or inf"):
+        fit_svm(data)
+    with pytest.raises(ValueError, match="`features of IMG_3` to be finite"):
+        fit_svm(named)
+
+
+def test_several_rows_that_are_no_numbers_are_counted() -> None:
+    data = clouds()
+    data.values[[3, 7]] = np.nan
+
+    with pytest.raises(ValueError, match="but got NaN or infinity, as in 2 of 120 rows"):
+        fit_svm(data)
+
+
+def test_a_fitted_machine_refuses_features_that_it_cannot_judge() -> None:
+    data = clouds()
+    fitted = fit_svm(data, grid=ONE, folds=None)
+    broken = data.values.copy()
+    broken[5] = np.nan
+    sentences = [
+        (data.values[:, :2], r"`features` to be an array (N, 8) of one row or more, but got shape"),
+        (data.values[0], "but got shape (8,)."),
+        (data.values[:0], "but got shape (0, 8)."),
+        (broken, "`features of row 5` to be finite"),
+    ]
+
+    for values, sentence in sentences:
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            fitted.predict(values)
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            fitted.predict_proba(values)
+
+
+@pytest.mark.parametrize("unknown", [np.nan, None])
+def test_rows_of_unknown_lesions_are_lesions_of_their_own(unknown: Any) -> None:
+    data = clouds()
+    assert data.groups is not None
+    names = [unknown if number < 20 else name for number, name in enumerate(data.groups)]
+    by_hand = [f"unknown {number}" if number < 20 else name for number, name in enumerate(names)]
+
+    listed, array, named = (
+        fit_svm(data, groups=groups, grid=ONE, num_classes=3).estimate
+        for groups in (names, np.array(names, object), by_hand)
+    )
+
+    assert listed is not None
+    assert array is not None
+    assert named is not None
+    assert listed.groups == array.groups == named.groups
+
+
+def test_lesions_by_number_may_be_unknown() -> None:
+    numbers = np.where(np.arange(120) < 20, np.nan, np.arange(120) // 2)
+
+    fitted = fit_svm(clouds(), groups=numbers, grid=ONE, num_classes=3)
+
+    assert fitted.estimate is not None
+    assert fitted.estimate.groups == 20 + 50
+
+
+def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
+    data = clouds()
+
+    one, other, again = (
+        svm_classifier(seed=seed, landmarks=5, components=4)
+        .fit(data.values, data.labels)
+        .predict_proba(data.values)
+        for seed in (2**40, 2**40 + 1, 2**40)
+    )
+
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "sentence"),
+    [
+        ({"splits": 5}, TypeError, "`splits` to be pairs of row numbers, to train on and to calib"),
+        ({"splits": []}, ValueError, "but got none. Pass None for three folds."),
+        ({"splits": [([], [])]}, ValueError, "`splits[0]` to be pairs of row numbers"),
+        ({"splits": [([0, 1], [2]), 5]}, ValueError, "`splits[1]` to be pairs of row numbers"),
+        ({"class_weight": 5}, TypeError, "`class_weight` to be 'balanced', None or a weight by"),
+        ({"class_weight": "even"}, ValueError, "`class_weight` to be one of 'balanced', but got"),
+        ({"class_weight": {0: -1}}, ValueError, "`class_weight[0]` to be a number above 0, but"),
+        ({"calibrated": "no"}, TypeError, "`calibrated` to be True or False, but got 'no'"),
+        ({"calibrated": None}, TypeError, "`calibrated` to be True or False, but got None"),
+    ],
+)
+def test_a_machine_that_could_not_be_fitted_is_refused_when_it_is_made(
+    options: dict[str, Any], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(sentence)):
+        svm_classifier(**options)
+
+
+def test_weights_by_class_and_splits_of_lists_reach_the_machine() -> None:
+    data = clouds()
+    rows = np.arange(120)
+    splits = [(rows[rows % 2 == side].tolist(), rows[rows % 2 != side]) for side in (0, 1)]
+
+    machine = svm_classifier(class_weight={0: 1.0, 1: 2.0, 2: 5.0}, splits=splits)
+
+    assert machine[-1].estimator.class_weight == {0: 1.0, 1: 2.0, 2: 5.0}
+    fitted = machine.fit(data.values, data.labels)
+    assert len(fitted[-1].calibrated_classifiers_) == 2
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_a_plain_array_is_told_what_to_become(kind: Any) -> None:
+    data = clouds()
+    labels: Any = data.labels
+
+    with pytest.raises(TypeError, match=re.escape("Pass `Features(values, labels=labels)`")):
+        fit_svm(kind(data.values), labels)
+
+
+def test_images_without_a_network_are_refused() -> None:
+    with pytest.raises(TypeError, match="`model` to be a network to extract features"):
+        fit_svm([{"image": torch.zeros(3, 8, 8)}])
+
+
+def test_options_for_images_are_refused_with_features() -> None:
+    sentence = "options to extract features are given, but got `Features` and `cache`, `flips`."
+
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        fit_svm(clouds(), cache="features.npz", flips=True)

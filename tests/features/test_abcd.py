@@ -1,0 +1,757 @@
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dermolib import (
+    ISICDataset,
+    abcd_features,
+    abcd_table,
+    make_synthetic_challenge,
+    segment_lesion,
+)
+from dermolib._validation import Image, Mask
+from dermolib.features import ABCD_FEATURES
+from dermolib.io import read_image, read_mask
+from drawing import noise_image
+
+SKIN = (225, 180, 160)
+LESION = (110, 70, 50)
+SIZED = ("diameter_feret", "diameter_equivalent")
+# Largest difference that resampling may make; the others are compared by a relative one
+TOLERANCE = {"asymmetry": 0.02, "color_share": 0.02, "border_cut": 0.02, "color_count": 0}
+
+
+def ellipse(
+    height: int,
+    width: int,
+    middle: tuple[float, float],
+    radii: tuple[float, float],
+    turn: float = 0,
+) -> Mask:
+    """Draw an ellipse in px, turned by an angle in radians."""
+    rows, columns = np.mgrid[:height, :width]
+    down, right = rows - middle[0], columns - middle[1]
+    along = (down * np.cos(turn) + right * np.sin(turn)) / radii[0]
+    across = (right * np.cos(turn) - down * np.sin(turn)) / radii[1]
+    inside: Mask = np.hypot(along, across) < 1
+    return inside
+
+
+def painted(mask: Mask, color: tuple[int, int, int] = LESION) -> Image:
+    image = np.array(SKIN, np.uint8) * np.ones((*mask.shape, 1), np.uint8)
+    image[mask] = color
+    return image
+
+
+def blotched(mask: Mask) -> Image:
+    """Paint a lesion that is darker towards the top left of its own bounding box."""
+    image = painted(mask)
+    rows, columns = np.nonzero(mask)
+    share = (rows - rows.min()) / np.ptp(rows) + (columns - columns.min()) / np.ptp(columns)
+    image[mask] = np.stack([60 + 50 * share, 40 + 30 * share, 30 + 30 * share], axis=1)
+    return image
+
+
+def blob() -> Mask:
+    """Draw a lesion without any symmetry."""
+    return ellipse(150, 170, (70, 75), (45, 22), 0.5) | ellipse(150, 170, (45, 95), (20, 14), 0.2)
+
+
+def assert_alike(
+    numbers: dict[str, float], others: dict[str, float], *, but: tuple[str, ...] = ()
+) -> None:
+    for name in set(ABCD_FEATURES) - set(but):
+        near = max((size for start, size in TOLERANCE.items() if name.startswith(start)), default=0)
+        assert others[name] == pytest.approx(numbers[name], rel=0.08, abs=near or 0.3), name
+
+
+def test_the_numbers_have_their_names_in_their_order_and_are_floats() -> None:
+    numbers = abcd_features(blotched(blob()), blob())
+
+    assert tuple(numbers) == ABCD_FEATURES
+    assert all(type(number) is float and np.isfinite(number) for number in numbers.values())
+
+
+@pytest.mark.parametrize("radius", [30, 60, 140])
+def test_a_disc_has_no_asymmetry_and_a_compactness_of_one(radius: int) -> None:
+    disc = ellipse(400, 400, (200, 190), (radius, radius))
+
+    numbers = abcd_features(painted(disc), disc)
+
+    assert numbers["asymmetry_most"] < 0.01
+    assert numbers["asymmetry_color_most"] < 0.5
+    assert numbers["border_compactness"] == pytest.approx(1, abs=0.04)
+    assert numbers["border_solidity"] == pytest.approx(1, abs=0.01)
+    assert numbers["border_convexity"] == pytest.approx(1, abs=0.01)
+    assert numbers["border_radial"] == pytest.approx(0, abs=0.01)
+    assert numbers["border_cut"] == 0
+    assert numbers["diameter_feret"] == pytest.approx(2 * radius, abs=2)
+    assert numbers["diameter_equivalent"] == pytest.approx(2 * radius, abs=1)
+    assert numbers["area_share"] == disc.mean()
+
+
+@settings(max_examples=40)
+@given(
+    turn=st.floats(0, np.pi), long=st.floats(40, 70), short=st.floats(15, 30), at=st.floats(90, 110)
+)
+def test_an_ellipse_at_any_angle_has_no_asymmetry_and_the_compactness_of_ramanujan(
+    turn: float, long: float, short: float, at: float
+) -> None:
+    mask = ellipse(200, 200, (at, 200 - at), (long, short), turn)
+    # Ramanujan's approximation of the perimeter
+    total = long + short
+    three = 3 * ((long - short) / total) ** 2
+    perimeter = np.pi * total * (1 + three / (10 + np.sqrt(4 - three)))
+
+    numbers = abcd_features(painted(mask), mask)
+
+    assert numbers["asymmetry_most"] < 0.03
+    compactness = perimeter**2 / (4 * np.pi * np.pi * long * short)
+    assert numbers["border_compactness"] == pytest.approx(compactness, rel=0.05)
+
+
+def test_half_a_disc_is_asymmetric_along_one_axis_alone() -> None:
+    half = ellipse(200, 200, (100, 100), (60, 60))
+    half[100:] = False
+
+    numbers = abcd_features(painted(half), half)
+
+    assert numbers["asymmetry_least"] < 0.02
+    assert numbers["asymmetry_most"] > 0.1
+
+
+def test_a_disc_of_two_halves_is_asymmetric_in_colour_but_not_in_shape() -> None:
+    mask = ellipse(200, 200, (100, 100), (61, 59))
+    image = painted(mask)
+    image[:, 100:][mask[:, 100:]] = (40, 25, 20)
+
+    numbers = abcd_features(image, mask)
+
+    assert numbers["asymmetry_most"] < 0.02
+    assert numbers["asymmetry_color_least"] < 1
+    assert numbers["asymmetry_color_most"] > 15
+
+
+def test_a_star_has_a_more_irregular_border_than_its_hull() -> None:
+    rows, columns = np.mgrid[:300, :300] - 150
+    star = np.hypot(rows, columns) < 80 + 30 * np.cos(7 * np.arctan2(rows, columns))
+    disc = ellipse(300, 300, (150, 150), (110, 110))
+
+    irregular, regular = (abcd_features(painted(mask), mask) for mask in (star, disc))
+
+    assert irregular["border_compactness"] > 1.5 * regular["border_compactness"]
+    assert irregular["border_solidity"] < 0.8
+    assert irregular["border_convexity"] < 0.9
+    assert irregular["border_radial"] > 0.2
+
+
+def test_a_sharp_edge_is_more_abrupt_than_one_that_fades() -> None:
+    mask = ellipse(200, 200, (100, 100), (50, 50))
+    rows, columns = np.mgrid[:200, :200]
+    share = np.clip((np.hypot(rows - 100, columns - 100) - 20) / 60, 0, 1)[..., None]
+    faded = ((1 - share) * np.array(LESION) + share * np.array(SKIN)).astype(np.uint8)
+
+    sharp, soft = (abcd_features(image, mask) for image in (painted(mask), faded))
+
+    assert sharp["border_abruptness"] > 2 * soft["border_abruptness"] > 0
+    assert sharp["border_abruptness_variation"] < 1
+
+
+def test_an_edge_that_is_abrupt_on_one_side_alone_varies() -> None:
+    mask = ellipse(200, 200, (100, 100), (50, 50))
+    image = painted(mask)
+    image[:100] = LESION
+
+    numbers = abcd_features(image, mask)
+
+    assert numbers["border_abruptness_variation"] > 10
+
+
+@pytest.mark.parametrize(
+    ("color", "name"),
+    [
+        ((250, 245, 245), "white"),
+        ((190, 60, 80), "red"),
+        ((170, 115, 85), "light_brown"),
+        ((100, 60, 40), "dark_brown"),
+        ((100, 110, 125), "blue_gray"),
+        ((25, 20, 20), "black"),
+    ],
+)
+def test_a_colour_of_the_rule_is_named(color: tuple[int, int, int], name: str) -> None:
+    mask = ellipse(120, 120, (60, 60), (40, 40))
+
+    numbers = abcd_features(painted(mask, color), mask)
+
+    assert numbers[f"color_share_{name}"] > 0.9
+    assert numbers["color_count"] == 1
+
+
+def test_a_cast_of_the_light_changes_no_name() -> None:
+    mask = ellipse(120, 120, (60, 60), (40, 40))
+    image = painted(mask)
+    image[60:][mask[60:]] = (170, 115, 85)
+    cast = (image * np.array([1.0, 0.9, 0.85])).astype(np.uint8)
+
+    plain, shifted = (abcd_features(one, mask) for one in (image, cast))
+
+    assert plain["color_count"] == shifted["color_count"] == 2
+    for name in ("color_share_light_brown", "color_share_dark_brown"):
+        assert shifted[name] == pytest.approx(plain[name], abs=0.05)
+
+
+def test_a_lesion_of_the_colour_of_its_skin_has_no_colour_and_no_contrast() -> None:
+    mask = ellipse(120, 120, (60, 60), (40, 40))
+
+    numbers = abcd_features(painted(mask, SKIN), mask)
+
+    assert numbers["color_count"] == 0
+    assert numbers["color_contrast"] == pytest.approx(0, abs=1e-4)
+    assert numbers["color_deviation_l"] == pytest.approx(0, abs=1e-4)
+
+
+def test_contrast_is_the_difference_of_lesion_and_skin_in_cielab() -> None:
+    mask = ellipse(200, 200, (100, 100), (70, 70))
+    image = painted(mask, (128, 128, 128))
+    image[~mask] = 255
+
+    numbers = abcd_features(image, mask)
+
+    # Grey of 128 has the lightness 53.6 of 100
+    assert numbers["color_darkness"] == pytest.approx(46.4, abs=1)
+    assert numbers["color_contrast"] == pytest.approx(46.4, abs=1)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_quarter_turns_and_flips_hardly_change_a_number(turns: int, flip: bool) -> None:
+    image, mask = blotched(blob()), blob()
+
+    side = -1 if flip else 1
+    turned, mask_turned = np.rot90(image[:, ::side], turns), np.rot90(mask[:, ::side], turns)
+
+    assert_alike(abcd_features(image, mask), abcd_features(turned, mask_turned))
+
+
+@settings(max_examples=25)
+@given(down=st.integers(-15, 15), right=st.integers(-15, 25))
+def test_the_place_in_the_image_changes_no_number(down: int, right: int) -> None:
+    mask = np.pad(blob(), 40)
+    image = blotched(mask)
+
+    moved = abcd_features(
+        np.roll(image, (down, right), (0, 1)), np.roll(mask, (down, right), (0, 1))
+    )
+
+    assert moved == pytest.approx(abcd_features(image, mask), rel=1e-6)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 6])
+def test_the_size_of_the_image_changes_the_diameters_alone(factor: int) -> None:
+    image, mask = blotched(blob()), blob()
+    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
+    mask_large = mask.repeat(factor, axis=0).repeat(factor, axis=1)
+
+    numbers, others = abcd_features(image, mask), abcd_features(large, mask_large)
+
+    assert_alike(numbers, others, but=SIZED)
+    for name in SIZED:
+        assert others[name] == pytest.approx(factor * numbers[name])
+
+
+def test_diameters_are_in_mm_where_the_size_of_a_pixel_is_known() -> None:
+    image, mask = painted(blob()), blob()
+
+    pixels, mm = abcd_features(image, mask), abcd_features(image, mask, pixel_size=0.02)
+
+    for name in ABCD_FEATURES:
+        factor = 0.02 if name in SIZED else 1
+        assert mm[name] == pytest.approx(factor * pixels[name])
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 999))
+def test_the_feret_diameter_is_the_longest_distance_of_corners_of_pixels(seed: int) -> None:
+    mask = np.random.default_rng(seed).random((9, 12)) < 0.2
+    mask[4, 5] = True
+    places = np.argwhere(mask)
+    corners = [places + corner for corner in itertools.product((0, 1), repeat=2)]
+
+    numbers = abcd_features(noise_image(9, 12, seed), mask)
+
+    assert numbers["diameter_feret"] == pytest.approx(pdist(np.concatenate(corners)).max())
+
+
+@settings(max_examples=60)
+@given(
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 999),
+)
+def test_any_mask_with_a_pixel_has_numbers_within_their_ranges(
+    height: int, width: int, share: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((height, width)) < share
+    mask[rng.integers(height), rng.integers(width)] = True
+
+    numbers = abcd_features(noise_image(height, width, seed), mask)
+
+    beside = ("border_abruptness", "color_contrast", "color_darkness")
+    for name, number in numbers.items():
+        assert np.isfinite(number) or name.startswith(beside)
+    for name in ABCD_FEATURES:
+        if name.startswith(("asymmetry_least", "asymmetry_most", "color_share", "area_share")):
+            assert 0 <= numbers[name] <= 1
+    for name in ("border_solidity", "border_convexity", "border_cut"):
+        assert 0 <= numbers[name] <= 1
+    assert numbers["border_compactness"] >= 1
+    assert numbers["asymmetry_least"] <= numbers["asymmetry_most"]
+    assert numbers["color_count"] in range(7)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (5, 5), (9, 14)])
+def test_a_mask_of_one_pixel_has_numbers(place: tuple[int, int]) -> None:
+    mask = np.zeros((10, 15), np.bool_)
+    mask[place] = True
+
+    numbers = abcd_features(painted(mask), mask)
+
+    assert numbers["diameter_feret"] == pytest.approx(np.sqrt(2))
+    assert numbers["asymmetry_most"] == pytest.approx(0, abs=0.02)
+    assert numbers["border_compactness"] == pytest.approx(1, abs=0.3)
+
+
+def test_a_line_of_pixels_has_numbers_however_long_it_is() -> None:
+    mask = np.zeros((5, 3000), np.bool_)
+    mask[2] = True
+
+    numbers = abcd_features(painted(mask), mask)
+
+    assert numbers["diameter_feret"] == pytest.approx(3000, abs=0.01)
+    assert numbers["border_compactness"] > 5
+
+
+def test_a_lesion_at_the_frame_says_how_much_of_its_outline_is_cut() -> None:
+    inside, cut = np.zeros((2, 100, 100), np.bool_)
+    inside[20:60, 20:60] = True
+    cut[:40, 20:60] = True
+
+    free, at_frame = (abcd_features(painted(mask), mask)["border_cut"] for mask in (inside, cut))
+
+    assert free == 0
+    assert at_frame == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_lesion_that_fills_the_image_has_nothing_to_be_compared_to() -> None:
+    mask = np.ones((40, 60), np.bool_)
+
+    numbers = abcd_features(painted(mask), mask)
+
+    unknown = {name for name, number in numbers.items() if np.isnan(number)}
+    assert unknown == {
+        "border_abruptness",
+        "border_abruptness_variation",
+        "color_contrast",
+        "color_darkness",
+    }
+    assert numbers["border_cut"] == 1
+    assert numbers["area_share"] == 1
+
+
+def test_the_dark_border_of_a_dermoscope_is_not_taken_for_skin() -> None:
+    mask = ellipse(200, 200, (100, 100), (80, 80))
+    image = painted(mask)
+    framed = image.copy()
+    framed[~ellipse(200, 200, (100, 100), (88, 88))] = 2
+
+    plain, dark = (abcd_features(one, mask) for one in (image, framed))
+
+    assert dark["color_darkness"] == pytest.approx(plain["color_darkness"], abs=1)
+
+
+def test_black_around_a_lesion_leaves_no_skin_to_compare_it_to() -> None:
+    mask = ellipse(200, 200, (100, 100), (60, 60))
+    image = np.where(mask[..., None], painted(mask), 0).astype(np.uint8)
+
+    numbers = abcd_features(image, mask)
+
+    unknown = {name for name, number in numbers.items() if np.isnan(number)}
+    assert unknown == {
+        "border_abruptness",
+        "border_abruptness_variation",
+        "color_contrast",
+        "color_darkness",
+    }
+    assert numbers["border_cut"] == 1
+
+
+@pytest.mark.parametrize("size", [60, 200, 600])
+def test_a_black_frame_put_around_an_image_hardly_changes_the_border_of_a_cut_lesion(
+    size: int,
+) -> None:
+    mask = ellipse(size, size, (size / 6, size / 2), (size / 3, size / 3))
+    image = blotched(mask)
+    framed = np.pad(image, ((40, 40), (40, 40), (0, 0)))
+
+    plain, dark = abcd_features(image, mask), abcd_features(framed, np.pad(mask, 40))
+
+    assert plain["border_cut"] > 0.2
+    assert dark["border_cut"] == pytest.approx(plain["border_cut"], abs=0.03)
+    assert dark["border_abruptness"] == pytest.approx(plain["border_abruptness"], rel=0.05)
+
+
+def test_light_that_fades_towards_the_dark_border_is_not_compared() -> None:
+    mask = ellipse(240, 240, (120, 120), (80, 80))
+    rows, columns = np.mgrid[:240, :240]
+    # the circle that a dermoscope lights touches the lesion on its left side
+    light = np.clip((102 - np.hypot(rows - 120, columns - 138)) / 12, 0, 1)[..., None]
+    image = (painted(mask) * light).astype(np.uint8)
+
+    plain, dark = (abcd_features(one, mask) for one in (painted(mask), image))
+
+    assert 0.1 < dark["border_cut"] < 0.5
+    assert dark["border_abruptness"] == pytest.approx(plain["border_abruptness"], rel=0.1)
+    assert dark["border_abruptness_variation"] < 3
+
+
+def test_hair_and_a_dark_mole_beside_a_lesion_are_no_dark_border() -> None:
+    mask = ellipse(240, 240, (120, 120), (60, 60))
+    image = painted(mask)
+    image[(np.abs(np.arange(240) - 120) < 3)[:, None] & ~mask] = 5
+    image[ellipse(240, 240, (52, 120), (7, 10)) & ~mask] = 5
+
+    assert abcd_features(image, mask)["border_cut"] == 0
+
+
+@pytest.mark.data
+def test_the_dark_border_of_a_real_image_is_no_skin(data_dir: Path) -> None:
+    folder = data_dir / "isic2018_task1"
+    image = read_image(folder / "images" / "ISIC_0000004.jpg")
+    mask = read_mask(folder / "masks" / "ISIC_0000004_segmentation.png")
+
+    numbers = abcd_features(image, mask)
+
+    assert 0.5 < numbers["border_cut"] < 0.8
+    assert numbers["border_abruptness"] > 10
+
+
+def test_neither_image_nor_mask_is_modified() -> None:
+    image, mask = blotched(blob()), blob()
+    image.flags.writeable = mask.flags.writeable = False
+    before = image.copy(), mask.copy()
+
+    abcd_features(image, mask)
+
+    np.testing.assert_array_equal(image, before[0])
+    np.testing.assert_array_equal(mask, before[1])
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "error", "sentence"),
+    [
+        (
+            np.zeros((8, 9), np.bool_),
+            {},
+            ValueError,
+            "Expected `mask` to be a mask with a lesion, but got no pixel that is True. "
+            "Leave the image out, or find the lesion again.",
+        ),
+        (
+            np.ones((8, 9), np.uint8),
+            {},
+            TypeError,
+            "Expected `mask` to be a mask (8, 9) of dtype bool, but got dtype uint8. "
+            "Use `mask > 0`.",
+        ),
+        (
+            np.ones((9, 8), np.bool_),
+            {},
+            ValueError,
+            "Expected `mask` to be a mask (8, 9) of dtype bool, but got shape (9, 8).",
+        ),
+        (
+            np.ones((8, 9), np.bool_),
+            {"pixel_size": 0},
+            ValueError,
+            "Expected `pixel_size` to be a number above 0, but got 0.",
+        ),
+        (
+            np.ones((8, 9), np.bool_),
+            {"pixel_size": np.nan},
+            ValueError,
+            "Expected `pixel_size` to be a number above 0, but got nan.",
+        ),
+        (
+            np.ones((8, 9), np.bool_),
+            {"pixel_size": np.inf},
+            ValueError,
+            "Expected `pixel_size` to be a finite number above 0, but got inf.",
+        ),
+    ],
+)
+def test_what_is_unfit_is_refused(
+    mask: Any, options: dict[str, Any], error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=re.escape(sentence)):
+        abcd_features(noise_image(8, 9, 0), mask, **options)
+
+
+def samples(count: int) -> list[dict[str, Any]]:
+    """Draw lesions of two kinds in turns: round and even, or long and spotted."""
+    drawn = []
+    for number in range(count):
+        radii = (20.0 + number, 20.0) if number % 2 else (24.0, 24.0)
+        mask = ellipse(100, 120, (50, 60), radii, number)
+        image = blotched(mask) if number % 2 else painted(mask)
+        drawn.append({"id": f"IMG_{number}", "image": image, "mask": mask})
+    return drawn
+
+
+def test_the_table_has_a_row_of_floats_for_each_sample_in_their_order() -> None:
+    drawn = samples(5)
+
+    table = abcd_table(drawn, progress=False)
+
+    assert table.index.name == "id"
+    assert table.index.tolist() == [sample["id"] for sample in drawn]
+    assert tuple(table.columns) == ABCD_FEATURES
+    assert set(table.dtypes) == {np.dtype(np.float64)}
+    for sample in drawn:
+        expected = abcd_features(sample["image"], sample["mask"])
+        assert table.loc[sample["id"]].to_dict() == expected
+
+
+def test_the_table_goes_into_a_pipeline_of_scikit_learn() -> None:
+    table = abcd_table(samples(12), progress=False)
+    kinds = np.arange(12) % 2
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+
+    model.fit(table.iloc[:8], kinds[:8])
+
+    assert model.score(table.iloc[8:], kinds[8:]) == 1
+
+
+def test_two_workers_give_the_same_table() -> None:
+    drawn = samples(6)
+
+    one, two = (abcd_table(drawn, workers=workers, progress=False) for workers in (1, 2))
+
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_a_dataset_is_described_by_its_masks_or_by_those_that_are_found(tmp_path: Path) -> None:
+    root = make_synthetic_challenge(tmp_path, images_per_class=1, image_size=64, seed=0)
+    drawn = ISICDataset.from_challenge(root, masks=True)
+    bare = ISICDataset.from_challenge(root)
+
+    known = abcd_table(drawn, workers=2, progress=False)
+    found = abcd_table(bare, segment=segment_lesion, pixel_size=0.1, progress=False)
+
+    assert known.index.tolist() == found.index.tolist() == list(drawn.ids)
+    sample, first = drawn[0], drawn.ids[0]
+    assert known.loc[first].to_dict() == abcd_features(sample["image"], sample["mask"])
+    mask = segment_lesion(sample["image"])
+    assert found.loc[first].to_dict() == abcd_features(sample["image"], mask, pixel_size=0.1)
+
+
+class _Endless:
+    """A dataset of torch has a length, and no end where it is iterated."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return samples(1)[0] | {"id": f"IMG_{index}"}
+
+
+def test_a_dataset_that_only_knows_its_length_ends_there() -> None:
+    assert abcd_table(_Endless(), progress=False).index.tolist() == ["IMG_0", "IMG_1", "IMG_2"]
+
+
+@pytest.mark.parametrize("index", [[2, 0, 1], list("abc"), [5, 5, 5]])
+def test_a_series_goes_by_position_whatever_its_index(index: list[Any]) -> None:
+    drawn = samples(3)
+
+    table = abcd_table(pd.Series(drawn, index=index), progress=False)
+
+    pd.testing.assert_frame_equal(table, abcd_table(drawn, progress=False))
+
+
+def test_samples_are_asked_for_one_by_one() -> None:
+    asked = []
+
+    def come() -> Iterator[dict[str, Any]]:
+        for sample in samples(3):
+            asked.append(sample["id"])
+            yield sample
+        raise RuntimeError("the source is spent")
+
+    with pytest.raises(RuntimeError, match="the source is spent"):
+        abcd_table(come(), progress=False)
+
+    assert asked == ["IMG_0", "IMG_1", "IMG_2"]
+
+
+def test_no_samples_make_an_empty_table() -> None:
+    table = abcd_table([], progress=False)
+
+    assert table.shape == (0, len(ABCD_FEATURES))
+
+
+def test_empty_masks_give_rows_of_nan_and_are_counted() -> None:
+    drawn = samples(3)
+    drawn[1]["mask"] = np.zeros_like(drawn[1]["mask"])
+
+    with pytest.warns(UserWarning, match=r"1 of 3 masks are empty \(IMG_1\); their rows are nan\."):
+        table = abcd_table(drawn, progress=False)
+
+    assert table.isna().all(axis=1).tolist() == [False, True, False]
+
+
+def test_a_bar_is_shown_where_it_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    abcd_table(samples(2), progress=False)
+    quiet = capsys.readouterr().err
+    abcd_table(samples(2))
+
+    assert quiet == ""
+    assert "2/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error", "sentence"),
+    [
+        (
+            {"mask": None},
+            {},
+            ValueError,
+            "Expected `samples` to be samples with a mask, but got IMG_0 without one. "
+            "Open the dataset with `masks=True`, or pass `segment=segment_lesion`.",
+        ),
+        (
+            {"mask": np.ones((2, 2), np.bool_)},
+            {},
+            ValueError,
+            "IMG_0: Expected `mask` to be a mask (100, 120) of dtype bool, but got shape (2, 2).",
+        ),
+        (
+            {"image": np.ones((3, 3))},
+            {},
+            TypeError,
+            "IMG_0: Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got dtype",
+        ),
+        (
+            {},
+            {"workers": 0},
+            ValueError,
+            "Expected `workers` to be an integer of 1 or more, but got 0.",
+        ),
+        (
+            {},
+            {"pixel_size": -1},
+            ValueError,
+            "Expected `pixel_size` to be a number above 0, but got -1.",
+        ),
+        (
+            {},
+            {"pixel_size": np.inf},
+            ValueError,
+            "Expected `pixel_size` to be a finite number above 0, but got inf.",
+        ),
+        (
+            {},
+            {"segment": "otsu"},
+            TypeError,
+            "Expected `segment` to be a function from an image to its mask, but got 'otsu'. "
+            "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`.",
+        ),
+    ],
+)
+def test_what_makes_no_table_is_refused(
+    change: dict[str, Any], options: dict[str, Any], error: type[Exception], sentence: str
+) -> None:
+    drawn = [samples(1)[0] | change]
+
+    with pytest.raises(error, match=re.escape(sentence)):
+        abcd_table(drawn, progress=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("sample", "got"), [({"image": 1}, "the keys image"), ((1, 2), "tuple"), (None, "NoneType")]
+)
+def test_samples_that_are_no_dictionaries_of_a_dataset_are_refused(sample: Any, got: str) -> None:
+    sentence = (
+        "Expected `samples` to be samples: dictionaries with `image`, `id` and, where there is "
+        f"one, `mask`, but got {got}."
+    )
+
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        abcd_table([sample], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (samples(1)[0], "one sample alone. Put a single one into a list."),
+        ({"IMG_0": samples(1)[0]}, "an object of type dict."),
+        (pd.DataFrame(samples(1)), "an object of type DataFrame."),
+        (7, "an object of type int."),
+    ],
+    ids=["sample", "mapping", "table", "number"],
+)
+def test_what_is_no_row_of_samples_is_refused(given: Any, got: str) -> None:
+    sentence = (
+        "Expected `samples` to be samples: dictionaries with `image`, `id` and, where there is "
+        f"one, `mask`, but got {got}"
+    )
+
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        abcd_table(given, progress=False)
+
+
+class _OwnError(Exception):
+    """An error that takes more than a message."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(f"{reason} ({code})")
+
+
+def _raise_runtime_error(image: Image) -> Mask:
+    raise RuntimeError(f"no lesion in {image.shape}")
+
+
+def _raise_own_error(image: Image) -> Mask:
+    raise _OwnError("no lesion", image.ndim)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_segment_keeps_its_type_and_names_the_sample(workers: int) -> None:
+    first, second = samples(2)  # of two that fail, either may be told first by two workers
+    drawn = [first | {"mask": None}, second]
+
+    with pytest.raises(RuntimeError, match=r"^IMG_0: no lesion in \(100, 120, 3\)$") as caught:
+        abcd_table(drawn, segment=_raise_runtime_error, workers=workers, progress=False)
+
+    assert caught.value.__cause__ is not None
+
+
+def test_an_error_of_segment_that_takes_other_arguments_has_a_note_of_the_sample() -> None:
+    drawn = [sample | {"mask": None} for sample in samples(2)]
+
+    with pytest.raises(_OwnError, match=r"^no lesion \(3\)") as caught:
+        abcd_table(drawn, segment=_raise_own_error, progress=False)
+
+    assert caught.value.__notes__ == ["The sample is IMG_0."]

@@ -1,0 +1,714 @@
+import errno
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+from dermolib import ISICDataset, preset
+from dermolib.datasets.loaders import make_loader
+from dermolib.evaluation import Features, extract_features
+from dermolib.io import write_image
+from drawing import noise_image
+
+
+def network(*, seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(), nn.Dropout(0.5), nn.Linear(6, 8),
+        )  # fmt: skip
+
+
+def samples(count: int = 7, *, size: int = 8) -> list[dict[str, Any]]:
+    images = torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+    return [
+        {"image": image, "label": number % 3, "id": f"IMG_{number}"}
+        for number, image in enumerate(images)
+    ]
+
+
+def by_hand(model: nn.Sequential, images: Tensor) -> Tensor:
+    model.eval()
+    with torch.no_grad():
+        features: Tensor = model[:-1](images)
+    return features
+
+
+def counted(model: nn.Sequential) -> list[int]:
+    """Note the size of each batch that the network is given."""
+    sizes: list[int] = []
+    model[0].register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    return sizes
+
+
+@pytest.fixture
+def dataset(challenge: Path) -> ISICDataset:
+    return ISICDataset.from_challenge(challenge, transform=preset("evaluation", image_size=16))
+
+
+def test_features_are_what_the_last_linear_layer_is_given() -> None:
+    model, rows = network(), samples()
+
+    features = extract_features(model, rows, batch_size=3)
+
+    images = torch.stack([sample["image"] for sample in rows])
+    np.testing.assert_allclose(features.values, by_hand(model, images), rtol=1e-5, atol=1e-6)
+    assert features.values.dtype == np.float32
+    assert features.ids is not None
+    assert features.ids.tolist() == [f"IMG_{number}" for number in range(7)]
+    assert features.labels is not None
+    assert features.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert features.groups is None
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_the_size_of_batches_changes_nothing(batch_size: int, count: int) -> None:
+    model, rows = network(), samples(count)
+
+    in_batches = extract_features(model, rows, batch_size=batch_size)
+
+    one_by_one = extract_features(model, rows, batch_size=1)
+    np.testing.assert_allclose(in_batches.values, one_by_one.values, rtol=1e-5, atol=1e-6)
+    assert len(in_batches) == count
+
+
+def test_workers_change_nothing(dataset: ISICDataset) -> None:
+    random = dataset.with_transform(preset("paper", image_size=16, seed=3))
+
+    alone, by_worker = (extract_features(network(), random, workers=count) for count in (0, 1))
+
+    np.testing.assert_array_equal(alone.values, by_worker.values)
+
+
+def test_rows_of_a_dataset_bring_their_ids_labels_and_lesions(dataset: ISICDataset) -> None:
+    features = extract_features(network(), dataset)
+
+    assert features.values.shape == (6, 6)
+    assert features.ids is not None
+    assert features.labels is not None
+    assert features.groups is not None
+    assert features.ids.tolist() == [f"IMG_{number}" for number in range(6)]
+    assert features.labels.tolist() == [0, 1, 2, 7, 1, 1]
+    assert features.groups.tolist() == dataset.groups.tolist()
+
+
+def test_images_without_labels_have_none(challenge: Path) -> None:
+    transform = preset("evaluation", image_size=16)
+    test = ISICDataset.from_challenge(challenge, "test", transform=transform)
+
+    features = extract_features(network(), test)
+
+    assert features.labels is None
+    assert features.ids is not None
+    assert features.ids.tolist() == ["TEST_0", "TEST_1"]
+
+
+def test_a_row_without_a_label_among_others_has_minus_one(dataset: ISICDataset) -> None:
+    table = dataset.table.copy()
+    table.loc[2, "label"] = None
+    partly = ISICDataset(table, transform=preset("evaluation", image_size=16))
+
+    features = extract_features(network(), partly)
+
+    assert features.labels is not None
+    assert features.labels.tolist() == [0, 1, -1, 7, 1, 1]
+
+
+def test_a_loader_of_batches_keeps_its_order() -> None:
+    rows: Any = samples()[::-1]
+    loader: DataLoader[Any] = DataLoader(rows, batch_size=2)
+
+    features = extract_features(network(), loader)
+
+    assert features.ids is not None
+    assert features.ids[0] == "IMG_6"
+    np.testing.assert_allclose(
+        features.values, extract_features(network(), samples()).values[::-1], rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True},
+        {"sampler": SubsetRandomSampler(range(7))},
+        {"sampler": WeightedRandomSampler([1.0] * 7, 7)},
+        {"batch_sampler": BatchSampler(RandomSampler(range(7)), 2, drop_last=False)},
+        {"batch_size": None, "shuffle": True},
+    ],
+)
+def test_a_loader_in_another_order_is_refused(options: dict[str, Any]) -> None:
+    rows: Any = samples()
+    loader: DataLoader[Any] = DataLoader(rows, **options)
+
+    with pytest.raises(ValueError, match="`data` to be a loader in order, but got one that shuff"):
+        extract_features(network(), loader)
+
+
+def test_a_loader_of_this_library_is_taken_unless_it_shuffles() -> None:
+    in_order, shuffled = (make_loader(samples(), shuffle=shuffle) for shuffle in (False, True))
+
+    features = extract_features(network(), in_order)
+
+    np.testing.assert_array_equal(features.values, extract_features(network(), samples()).values)
+    with pytest.raises(ValueError, match="features in another order belong to other images"):
+        extract_features(network(), shuffled)
+
+
+class Batches(IterableDataset[Any]):
+    """Batches that come one after the other, with a length."""
+
+    def __len__(self) -> int:
+        return 7
+
+    def __iter__(self) -> Iterator[Any]:
+        rows: Any = samples()
+        return iter(DataLoader(rows, batch_size=2))
+
+
+def test_an_iterable_dataset_gives_batches() -> None:
+    features = extract_features(network(), Batches())
+
+    assert len(features) == 7
+
+
+def test_a_batch_with_fewer_labels_or_ids_than_images_is_refused() -> None:
+    images = torch.zeros(4, 3, 8, 8)
+    sentence = "`label` to be a whole number for each of 4 rows, but got shape (3,)."
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(network(), iter([{"image": images, "label": torch.zeros(3).long()}]))
+    with pytest.raises(ValueError, match="one `id` for each of the 4 images of a batch, but got 3"):
+        extract_features(network(), iter([{"image": images, "id": ["a", "b", "c"]}]))
+
+
+def test_labels_of_a_batch_with_fractions_are_refused() -> None:
+    batch = {"image": torch.zeros(2, 3, 8, 8), "label": torch.tensor([1.0, 1.5])}
+
+    with pytest.raises(ValueError, match=re.escape("for each of 2 rows, but got 1.5.")):
+        extract_features(network(), iter([batch]))
+
+
+def test_whole_labels_of_any_dtype_are_taken_and_nan_is_none() -> None:
+    batch = {"image": torch.zeros(3, 3, 8, 8), "label": torch.tensor([2.0, torch.nan, 0.0])}
+
+    features = extract_features(network(), iter([batch]))
+
+    assert features.labels is not None
+    assert features.labels.tolist() == [2, -1, 0]
+
+
+def test_batches_without_a_length_will_do() -> None:
+    rows: Any = samples()
+    loader: DataLoader[Any] = DataLoader(rows, batch_size=2)
+
+    features = extract_features(network(), (batch for batch in loader))
+
+    whole = extract_features(network(), loader)
+    np.testing.assert_array_equal(features.values, whole.values)
+
+
+def test_a_subset_of_rows_is_in_the_order_wanted(dataset: ISICDataset) -> None:
+    features = extract_features(network(), dataset)
+
+    some = features.subset([4, 0])
+
+    np.testing.assert_array_equal(some.values, features.values[[4, 0]])
+    assert some.ids is not None
+    assert some.labels is not None
+    assert some.ids.tolist() == ["IMG_4", "IMG_0"]
+    assert some.labels.tolist() == [1, 0]
+
+
+def test_flips_average_over_an_image_and_its_mirror_image() -> None:
+    model, rows = network(), samples()
+    mirrored = [{**sample, "image": sample["image"].flip(-1)} for sample in rows]
+
+    both = extract_features(model, rows, flips=True)
+
+    mean = (extract_features(model, rows).values + extract_features(model, mirrored).values) / 2
+    np.testing.assert_allclose(both.values, mean, rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_gives_float32_nearby() -> None:
+    half = extract_features(network(), samples(), precision="bf16-mixed")
+
+    whole = extract_features(network(), samples())
+    assert half.values.dtype == np.float32
+    assert not np.array_equal(half.values, whole.values)
+    np.testing.assert_allclose(half.values, whole.values, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(("name", "alias"), [("32-true", "float32"), ("bf16-mixed", "bfloat16")])
+def test_precisions_have_the_names_of_the_trainer_too(
+    dataset: ISICDataset, tmp_path: Path, name: str, alias: str
+) -> None:
+    model = network()
+    first = extract_features(model, dataset, precision=name, cache=tmp_path / "features.npz")
+    sizes = counted(model)
+
+    again = extract_features(model, dataset, precision=alias, cache=tmp_path / "features.npz")
+
+    np.testing.assert_array_equal(first.values, again.values)
+    assert sizes == []
+
+
+@pytest.mark.parametrize("name", ["16-mixed", "float16"])
+def test_the_cpu_does_not_compute_with_float16(name: str) -> None:
+    sentence = "`precision` to be one that the CPU computes with, but got '16-mixed'. Take 'bf16"
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(network(), samples(), device="cpu", precision=name)
+
+
+def test_each_layer_is_afterwards_in_the_mode_it_was_in() -> None:
+    model = network()
+    model.train()
+    model[1].eval()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+
+    extract_features(model, samples())
+
+    assert [module.training for module in model] == [True, False, True, True, True, True, True]
+    assert model.training
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, weights[name], rtol=0, atol=0)
+
+
+def test_modes_come_back_after_an_error_too() -> None:
+    model = network().train()
+    rows = samples()
+    rows[3]["image"] = torch.full((3, 8, 8), torch.nan)
+
+    with pytest.raises(ValueError, match="IMG_3"):
+        extract_features(model, rows)
+
+    assert all(module.training for module in model.modules())
+
+
+def test_memory_holds_the_features_and_a_batch() -> None:
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 8))
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def batches() -> Iterator[dict[str, Tensor]]:
+        nonlocal most
+        for _ in range(20):
+            images = torch.zeros(8, 3, 64, 64)
+            alive.append(weakref.ref(images))
+            most = max(most, sum(image() is not None for image in alive))
+            yield {"image": images}
+            del images
+
+    tracemalloc.start()
+    features = extract_features(wide, batches())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most <= 2
+    assert features.values.nbytes == 160 * 3 * 64 * 64 * 4
+    assert peak < 1.4 * features.values.nbytes
+
+
+def test_a_cache_spares_the_network_the_second_time(dataset: ISICDataset, tmp_path: Path) -> None:
+    model = network()
+    sizes = counted(model)
+
+    first = extract_features(model, dataset, cache=tmp_path / "new" / "features.npz")
+    again = extract_features(model, dataset, cache=tmp_path / "new" / "features.npz", batch_size=2)
+
+    assert sizes == [6]
+    np.testing.assert_array_equal(first.values, again.values)
+    assert again.ids is not None
+    assert again.labels is not None
+    assert again.groups is not None
+    assert again.ids.tolist() == dataset.ids.tolist()
+    assert again.labels.tolist() == dataset.labels.tolist()
+    assert again.groups.tolist() == dataset.groups.tolist()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["features.npz"]
+
+
+def test_another_last_layer_finds_the_cache(dataset: ISICDataset, tmp_path: Path) -> None:
+    cache = tmp_path / "features.npz"
+    extract_features(network(), dataset, cache=cache)
+    of_three_classes = nn.Sequential(*network()[:-1], nn.Linear(6, 3))
+    sizes = counted(of_three_classes)
+
+    features = extract_features(of_three_classes, dataset, cache=cache)
+
+    assert sizes == []
+    assert features.values.shape == (6, 6)
+
+
+def scaled(factor: float, image: Any) -> dict[str, Tensor]:
+    return {"image": torch.from_numpy(image).permute(2, 0, 1) * factor}
+
+
+class Masked(nn.Conv2d):
+    """A layer with a buffer that no state dict holds."""
+
+    mean: Tensor
+
+    def __init__(self, mean: float) -> None:
+        super().__init__(3, 6, 3)
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - self.mean)
+
+
+def with_buffer(mean: float) -> nn.Sequential:
+    model = network()
+    layer = Masked(mean)
+    layer.load_state_dict(model[0].state_dict())
+    model[0] = layer
+    return model
+
+
+def replaced(dataset: ISICDataset) -> ISICDataset:
+    write_image(dataset.table["image_path"][1], noise_image(12, 16, 99))
+    return dataset
+
+
+def touched(dataset: ISICDataset) -> ISICDataset:
+    os.utime(dataset.table["image_path"][5], ns=(0, 10**18))
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "options", "reason"),
+    [
+        (network(seed=1), None, {}, "other weights than before"),
+        (with_buffer(0.5), None, {}, "other weights, layers than before"),
+        (
+            nn.Sequential(*network()[:2], nn.Tanh(), *network()[3:]),
+            None,
+            {},
+            "other layers than before",
+        ),
+        (network(), lambda rows: rows.subset([1, 0, 2, 3, 4, 5]), {}, "images, images as seen"),
+        (network(), replaced, {}, "other images"),
+        (network(), touched, {}, "other images than before"),
+        (
+            network(),
+            lambda rows: rows.with_transform(preset("evaluation", image_size=17)),
+            {},
+            "other transform, images as seen than before",
+        ),
+        (network(), None, {"flips": True}, "other flips than before"),
+        (network(), None, {"precision": "bf16-mixed"}, "other precision than before"),
+    ],
+)
+def test_a_stale_cache_is_computed_anew_and_the_log_says_why(
+    dataset: ISICDataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    model: nn.Sequential,
+    change: Any,
+    options: dict[str, Any],
+    reason: str,
+) -> None:
+    cache = tmp_path / "features.npz"
+    extract_features(network(), dataset, cache=cache)
+    changed = dataset if change is None else change(dataset)
+    caplog.set_level(logging.INFO, "dermolib")
+
+    features = extract_features(model, changed, cache=cache, **options)
+
+    assert reason in caplog.text
+    np.testing.assert_array_equal(
+        features.values, extract_features(model, changed, **options).values
+    )
+    sizes = counted(model)
+    extract_features(model, changed, cache=cache, **options)
+    assert sizes == []
+
+
+def test_functions_that_differ_in_what_they_do_alone_do_not_share_a_cache(
+    dataset: ISICDataset, tmp_path: Path
+) -> None:
+    cache = tmp_path / "features.npz"
+    dim, bright = (
+        dataset.with_transform(lambda image, factor=factor: scaled(factor, image))
+        for factor in (0.001, 0.004)
+    )
+    extract_features(network(), dim, cache=cache)
+
+    features = extract_features(network(), bright, cache=cache)
+
+    np.testing.assert_array_equal(features.values, extract_features(network(), bright).values)
+
+
+def test_a_function_made_anew_finds_its_cache(dataset: ISICDataset, tmp_path: Path) -> None:
+    cache = tmp_path / "features.npz"
+    model = network()
+    sizes = counted(model)
+
+    for _ in range(2):
+        transform = partial(scaled, 0.004)
+        rows = dataset.with_transform(lambda image, change=transform: change(image=image))
+        extract_features(model, rows, cache=cache)
+
+    assert sizes == [6]
+
+
+def test_labels_that_were_corrected_are_not_those_of_the_cache(
+    dataset: ISICDataset, tmp_path: Path
+) -> None:
+    model = network()
+    extract_features(model, dataset, cache=tmp_path / "features.npz")
+    table = dataset.table.copy()
+    table.loc[0, "label"] = 5
+    corrected = ISICDataset(table, transform=dataset.transform)
+    sizes = counted(model)
+
+    features = extract_features(model, corrected, cache=tmp_path / "features.npz")
+
+    assert sizes == []
+    assert features.labels is not None
+    assert features.labels.tolist() == [5, 1, 2, 7, 1, 1]
+
+
+_KILLED = """
+import os, signal, sys
+import numpy as np, torch
+from dermolib.features.embedding_cache import write_cache
+
+def savez(file, **arrays):
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+np.savez = savez
+write_cache(sys.argv[1], {"format": "dermolib-features-1"}, np.zeros((2, 2), np.float32))
+"""
+
+
+def test_a_kill_while_the_cache_is_written_leaves_the_former_one(
+    dataset: ISICDataset, tmp_path: Path
+) -> None:
+    cache = tmp_path / "features.npz"
+    model = network()
+    first = extract_features(model, dataset, cache=cache)
+    sizes = counted(model)
+
+    process = subprocess.run([sys.executable, "-c", _KILLED, str(cache)], check=False)  # noqa: S603 - this interpreter, with code from this file
+
+    again = extract_features(model, dataset, cache=cache)
+    assert process.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".features-*"))) == 1
+    assert sizes == []
+    np.testing.assert_array_equal(first.values, again.values)
+
+
+def test_a_full_disk_costs_the_file_and_not_the_features(
+    dataset: ISICDataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+
+    features = extract_features(network(), dataset, cache=tmp_path / "features.npz")
+
+    assert len(features) == 6
+    assert "No space left on device); the features are not kept" in caplog.text
+    assert list(tmp_path.glob("*.npz")) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"ID,CLASS\n", b"PK\x03\x04 not all of it"])
+def test_a_file_of_something_else_is_not_overwritten(
+    dataset: ISICDataset, tmp_path: Path, content: bytes
+) -> None:
+    cache = tmp_path / "train.csv"
+    cache.write_bytes(content)
+    sentence = f"`{cache}` to be a file of features, or none yet, but got a damaged one or"
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(network(), dataset, cache=cache)
+
+    assert cache.read_bytes() == content
+
+
+def test_arrays_of_others_are_not_overwritten(dataset: ISICDataset, tmp_path: Path) -> None:
+    cache = tmp_path / "features.npz"
+    np.savez(cache, key=np.array(json.dumps({"format": "mine"})), values=np.zeros(3))
+
+    with pytest.raises(ValueError, match="Move it away, or name another file as `cache`"):
+        extract_features(network(), dataset, cache=cache)
+
+
+def test_a_cache_holds_no_code(dataset: ISICDataset, tmp_path: Path) -> None:
+    cache = tmp_path / "features.npz"
+    np.savez(cache, key=np.array({"a": 1}, dtype=object), values=np.zeros(3))
+
+    with pytest.raises(ValueError, match="a damaged one or something else"):
+        extract_features(network(), dataset, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("weights", "image", "sentence"),
+    [
+        (1.0, torch.nan, "`features of IMG_2` to be finite, but got NaN or infinity in the image"),
+        (torch.nan, 1.0, "`features of IMG_0` to be finite, but got NaN or infinity from a finite"),
+    ],
+)
+def test_features_that_are_no_numbers_name_their_image(
+    weights: float, image: float, sentence: str
+) -> None:
+    model, rows = network(), samples()
+    torch.nn.utils.vector_to_parameters(
+        weights * torch.nn.utils.parameters_to_vector(model[0].parameters()), model[0].parameters()
+    )
+    rows[2]["image"] = rows[2]["image"] * image
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        extract_features(model, rows, batch_size=2)
+
+
+def test_an_image_without_a_name_is_named_by_its_row() -> None:
+    rows = [{"image": torch.full((3, 8, 8), float(number // 4) * torch.inf)} for number in range(4)]
+    rows.append({"image": torch.full((3, 8, 8), torch.inf)})
+    rows = [{"image": torch.nan_to_num(row["image"], nan=0.0, posinf=torch.inf)} for row in rows]
+
+    with pytest.raises(ValueError, match="`features of row 4` to be finite"):
+        extract_features(network(), rows, batch_size=2)
+
+
+class WithMetadata(nn.Module):
+    """A network that takes metadata beside images."""
+
+    takes_metadata = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(13, 8)
+
+    def forward(self, images: Tensor, metadata: Tensor) -> Any:
+        return self.last(metadata + images.mean())
+
+
+def test_a_network_that_takes_metadata_is_given_them(challenge: Path) -> None:
+    transform = preset("evaluation", image_size=16)
+    told = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
+
+    features = extract_features(WithMetadata(), told, batch_size=1)
+
+    row = told[3]
+    np.testing.assert_allclose(
+        features.values[3], row["metadata"] + float(row["image"].mean()), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_changed_metadata_make_a_cache_stale(challenge: Path, tmp_path: Path) -> None:
+    transform = preset("evaluation", image_size=16)
+    told = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
+    cache = tmp_path / "features.npz"
+    first = extract_features(WithMetadata(), told, cache=cache)
+    table = told.table.assign(age=77.0)
+
+    changed = ISICDataset(table, transform=transform, metadata=True)
+    features = extract_features(WithMetadata(), changed, cache=cache)
+
+    assert not np.array_equal(features.values, first.values)
+
+
+def test_metadata_that_lack_are_asked_for(dataset: ISICDataset) -> None:
+    with pytest.raises(TypeError, match="Open the dataset with `metadata=True`"):
+        extract_features(WithMetadata(), dataset)
+
+
+def test_unfit_data_are_refused(challenge: Path) -> None:
+    raw = ISICDataset.from_challenge(challenge)
+    sentences: list[tuple[type[Exception], Any, dict[str, Any], str]] = [
+        (TypeError, raw, {}, "Give the dataset a transform such as"),
+        (TypeError, [torch.zeros(3, 8, 8)], {}, "but got a Tensor without it"),
+        (TypeError, iter([{"image": torch.zeros(3, 8, 8)}]), {}, "but got Tensor (3, 8, 8) of"),
+        (TypeError, raw, {}, "`**input_settings(model).normalization` where the network has"),
+        (TypeError, [{"image": None}], {}, "but got NoneType () of no dtype."),
+        (TypeError, None, {}, "such as a `DataLoader`, but got an object of type NoneType."),
+        (TypeError, 3, {}, "such as a `DataLoader`, but got an object of type int."),
+        (TypeError, np.zeros((2, 3, 8, 8)), {}, "Pass `[{'image': torch.as_tensor(image)} for"),
+        (TypeError, torch.zeros(2, 3, 8, 8), {}, "Pass `[{'image': torch.as_tensor(image)} for"),
+        (TypeError, {"image": torch.zeros(2, 3, 8, 8)}, {}, "Pass `iter([batch])` for one batch."),
+        (TypeError, [{"image": torch.zeros(2, 3, 8, 8)}], {}, "Pass `iter(batches)` where these"),
+        (TypeError, samples(), {"flips": "no"}, "`flips` to be True or False, but got 'no'"),
+        (ValueError, [], {}, "`data` to be data with at least one image, but got none"),
+        (ValueError, iter([]), {}, "`data` to be data with at least one image, but got none"),
+        (TypeError, samples(), {"cache": "x.npz"}, "`cache` to be None for data that do not tell"),
+        (ValueError, samples(), {"batch_size": 0}, "`batch_size` to be an integer of 1 or more"),
+        (ValueError, samples(), {"workers": -1}, "`workers` to be an integer of 0 or more"),
+        (ValueError, samples(), {"device": "tpu"}, "`device` to be one of 'auto', 'cpu'"),
+        (ValueError, samples(), {"precision": "16"}, "`precision` to be one of '32-true'"),
+    ]
+
+    for kind, data, options, sentence in sentences:
+        with pytest.raises(kind, match=re.escape(sentence)):
+            extract_features(network(), data, **options)
+
+
+def test_a_device_that_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(ValueError, match="`device` to be one of this machine, but got 'cuda'"):
+        extract_features(network(), samples(), device="cuda")
+
+
+def test_what_is_no_network_is_refused() -> None:
+    with pytest.raises(TypeError, match="`model` to be a torch module, but got an object of"):
+        extract_features("alexnet", samples())  # type: ignore[arg-type]  # that is the mistake
+
+
+def test_an_array_in_the_place_of_a_network_is_refused() -> None:
+    model: Any = np.zeros((2, 3, 8, 8), np.float32)
+
+    with pytest.raises(TypeError, match="Pass the network first and the images after it"):
+        extract_features(model, network())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="most machines have no CUDA device")
+def test_a_gpu_gives_the_features_and_the_network_comes_back() -> None:
+    model = network()
+
+    features = extract_features(model, samples(), device="cuda")
+
+    np.testing.assert_allclose(
+        features.values, extract_features(model, samples(), device="cpu").values, atol=1e-3
+    )
+    assert next(model.parameters()).device.type == "cpu"
+
+
+def test_features_print_without_their_lesions() -> None:
+    features = Features(np.zeros((1, 2), np.float32), groups=np.array(["L0"], object))
+
+    assert "L0" not in repr(features)

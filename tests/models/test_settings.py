@@ -1,0 +1,166 @@
+import copy
+import re
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from dermolib import MetadataFusion, build_model, input_settings, preset
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD
+from dermolib.models import InputSettings
+from dermolib.models.feature_extractor import Penultimate
+
+LITE = "timm/tf_efficientnet_lite0"
+# timm publishes no annotations of it
+RESOLVE: Any = vars(timm.data)["resolve_model_data_config"]
+HALF = (0.5, 0.5, 0.5)
+
+
+def built(name: str, **options: Any) -> nn.Module:
+    with torch.device("meta"):
+        return build_model(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "image_size"),
+    [
+        ("alexnet", {}, 224),
+        ("alexnet", {"variant": "krizhevsky"}, 227),
+        ("custom_cnn", {"image_size": 64}, 64),
+        ("resnet18", {}, 224),
+    ],
+)
+def test_the_own_networks_expect_the_statistics_of_imagenet(
+    name: str, options: dict[str, Any], image_size: int
+) -> None:
+    settings = input_settings(built(name, **options))
+
+    assert settings == InputSettings(
+        mean=IMAGENET_MEAN, std=IMAGENET_STD, image_size=image_size, interpolation="bilinear"
+    )
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_efficientnet_lite_expects_a_mean_and_standard_deviation_of_a_half(number: int) -> None:
+    settings = input_settings(built(f"timm/tf_efficientnet_lite{number}"))
+
+    assert (settings.mean, settings.std) == (HALF, HALF)
+    assert settings.image_size == (224, 240, 260)[number]
+    assert settings.interpolation == "bicubic"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["resnet18", "resnet18.fb_swsl_ig1b_ft_in1k", "vit_tiny_patch16_224", "mobilenetv3_small_050"],
+)
+def test_a_network_of_timm_says_what_timm_says_of_it(name: str) -> None:
+    with torch.device("meta"):
+        reference = RESOLVE(timm.create_model(name))
+
+    settings = input_settings(built(f"timm/{name}"))
+
+    assert settings.mean == reference["mean"]
+    assert settings.std == reference["std"]
+    assert settings.image_size == reference["input_size"][-1]
+    assert settings.interpolation == reference["interpolation"]
+
+
+def test_the_size_that_a_network_of_timm_was_built_for_comes_before_its_usual_one() -> None:
+    assert input_settings(built("timm/vit_tiny_patch16_224", img_size=96)).image_size == 96
+    assert input_settings(built("timm/vit_tiny_patch16_224", img_size=(64, 64))).image_size == 64
+
+
+@pytest.mark.parametrize(
+    "wrap", [MetadataFusion, Penultimate, nn.DataParallel, torch.compile, copy.deepcopy]
+)
+def test_what_holds_a_network_passes_on_what_it_says(wrap: Any) -> None:
+    model = wrap(build_model(LITE))
+
+    assert input_settings(model) == InputSettings(mean=HALF, std=HALF, interpolation="bicubic")
+
+
+def test_a_module_says_by_an_attribute_how_it_expects_images() -> None:
+    model: Any = nn.Linear(2, 2)
+    model.input_settings = InputSettings(mean=(0, 0, 0), std=(1, 1, 1), image_size=32)
+
+    assert input_settings(model) is model.input_settings
+
+
+def test_a_preset_takes_the_settings_of_a_model() -> None:
+    settings = input_settings(built(LITE))
+
+    transform = preset("light", image_size=settings.image_size, **settings.normalization)
+
+    assert (transform.image_size, transform.mean, transform.std) == (224, HALF, HALF)
+
+
+def test_a_module_that_says_nothing_is_refused() -> None:
+    message = (
+        "Expected `model` to be a network that says how it expects images, but got a Sequential "
+        "that does not say. Set its attribute `input_settings` to an `InputSettings` of the images "
+        "it was made for."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        input_settings(nn.Sequential(nn.Flatten(), nn.Linear(12, 8)))
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"img_size": (64, 32)}, "one for 64 x 32 px and 3 channels"),
+        (
+            {"pretrained_cfg_overlay": {"input_size": (1, 64, 64)}},
+            "one for 64 x 64 px and 1 channels",
+        ),
+    ],
+)
+def test_a_network_for_other_images_than_square_ones_in_colour_is_refused(
+    options: dict[str, Any], got: str
+) -> None:
+    name = "vit_tiny_patch16_224"
+    with torch.device("meta"):
+        if "img_size" in options:
+            model = build_model(f"timm/{name}", **options)
+        else:
+            model = timm.create_model(name, **options)
+    message = f"Expected `model` to be a network for square RGB images, but got {got}."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        input_settings(model)
+
+
+def test_what_is_no_module_is_refused() -> None:
+    message = (
+        "Expected `model` to be a torch module, but got an object of type str. See `build_model`."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        input_settings("resnet18")  # type: ignore[arg-type] # the wrong type is the point
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (
+            {"std": (0.5, 0.5, 0)},
+            ValueError,
+            "Expected `std[2]` to be a number above 0 and up to 1, but got 0.",
+        ),
+        (
+            {"image_size": 0},
+            ValueError,
+            "Expected `image_size` to be an integer of 1 or more, but got 0.",
+        ),
+        (
+            {"interpolation": 3},
+            TypeError,
+            "Expected `interpolation` to be a name, but got an object of type int.",
+        ),
+    ],
+)
+def test_settings_that_no_image_can_have_are_refused(
+    values: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        InputSettings(**values)

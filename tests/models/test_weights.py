@@ -1,0 +1,526 @@
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import timm.models
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from timm.models import _registry
+from torch import Tensor, nn
+from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
+    AlexNet_Weights,
+    ResNet18_Weights,
+)
+
+from dermolib import build_model
+from dermolib.models import alexnet, custom_cnn, resnet
+
+SMALL = "mobilenetv3_small_050"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A file server that keeps its log to itself."""
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
+    """Serve a folder on this machine, with an empty hub cache; gives the address of a file."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def address(path: Path) -> str:
+        path.rename(folder / path.name)
+        return f"http://127.0.0.1:{server.server_port}/{path.name}"
+
+    yield address
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def small(**options: Any) -> nn.Module:
+    return custom_cnn(**{"image_size": 8, **options})
+
+
+def marked(model: nn.Module) -> dict[str, Tensor]:
+    """Give a state dict of the model, each tensor one number of its own: it fills no memory."""
+    return {
+        key: torch.tensor(number, dtype=value.dtype, device="cpu").expand(value.shape)
+        for number, (key, value) in enumerate(model.state_dict().items(), start=1)
+    }
+
+
+def imagenet(model: nn.Module, classifier: str) -> dict[str, Tensor]:
+    """Turn the state dict of a model into one of 1000 classes."""
+    state = {key: value for key, value in marked(model).items() if not key.startswith("head.")}
+    inputs = state[f"{classifier}.weight"].shape[1]
+    state[f"{classifier}.weight"] = torch.tensor(-1.0, device="cpu").expand(1000, inputs)
+    state[f"{classifier}.bias"] = torch.tensor(-2.0, device="cpu").expand(1000)
+    return state
+
+
+def saved(path: Path, content: Any) -> Path:
+    if path.suffix == ".safetensors":
+        whole = {key: value.contiguous() for key, value in content.items()}
+        safetensors.torch.save_file(whole, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def digested(path: Path) -> Path:
+    """Rename a file as hubs do, with the beginning of its SHA-256."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    return path.rename(path.with_name(f"{path.stem}-{digest}{path.suffix}"))
+
+
+def same(loaded: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return loaded.keys() == expected.keys() and all(
+        torch.equal(loaded[key], value) for key, value in expected.items()
+    )
+
+
+@pytest.mark.parametrize("ending", [".pth", ".pt", ".safetensors", ".PTH"])
+def test_a_state_dict_of_this_model_is_loaded_whole(tmp_path: Path, ending: str) -> None:
+    state = marked(small())
+    path = saved(tmp_path / f"own{ending}", state)
+
+    model = small(weights=path)
+
+    assert same(model.state_dict(), state)
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        lambda state: {"state_dict": state, "epoch": 3},
+        lambda state: {"model": state},
+        lambda state: {"model": {"state_dict": state}, "optimizer": {"lr": 0.1}},
+    ],
+    ids=["state_dict", "model", "both"],
+)
+def test_a_nested_state_dict_is_found(tmp_path: Path, nested: Any) -> None:
+    state = marked(small())
+    path = saved(tmp_path / "nested.pth", nested(state))
+
+    model = small(weights=str(path))
+
+    assert same(model.state_dict(), state)
+
+
+@settings(deadline=None, max_examples=15)
+@given(num_classes=st.integers(1, 20), image_size=st.integers(8, 24), seed=st.integers(0, 9))
+def test_what_is_saved_and_loaded_computes_the_same(
+    tmp_path_factory: pytest.TempPathFactory, num_classes: int, image_size: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    model = custom_cnn(num_classes, image_size=image_size).eval()
+    path = saved(tmp_path_factory.mktemp("w") / "w.safetensors", model.state_dict())
+    images = torch.ones(1, 3, image_size, image_size)
+
+    again = build_model(**model.architecture, weights=path).eval()  # type: ignore[arg-type] # a dict
+
+    assert torch.equal(again(images), model(images))
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_imagenet_weights_fill_resnet_but_for_its_last_layer(tmp_path: Path, ending: str) -> None:
+    torch.manual_seed(0)
+    fresh = resnet(depth=18)
+    state = imagenet(fresh, "fc")
+    path = saved(tmp_path / f"imagenet{ending}", state)
+
+    torch.manual_seed(0)
+    model = resnet(depth=18, weights=path)
+
+    initial = {key: fresh.state_dict()[key] for key in ("fc.weight", "fc.bias")}
+    assert same(model.state_dict(), state | initial)
+
+
+def test_an_old_file_without_batch_counters_is_loaded(tmp_path: Path) -> None:
+    model = resnet(depth=18)
+    state = {k: v for k, v in marked(model).items() if not k.endswith("num_batches_tracked")}
+    path = saved(tmp_path / "old.pth", state)
+
+    loaded = resnet(depth=18, weights=path).state_dict()
+
+    assert all(torch.equal(loaded[key], value) for key, value in state.items())
+
+
+def test_a_model_of_1000_classes_takes_the_imagenet_classifier_too(tmp_path: Path) -> None:
+    state = imagenet(resnet(depth=18), "fc")
+    path = saved(tmp_path / "imagenet.pth", state)
+
+    model = resnet(1000, depth=18, weights=path)
+
+    assert (model.state_dict()["fc.weight"] == -1).all()
+
+
+@pytest.mark.parametrize("variant", ["torchvision", "krizhevsky"])
+@pytest.mark.parametrize(("head", "layer"), [("append", "head"), ("replace", "classifier.6")])
+def test_imagenet_weights_fill_alexnet_but_for_the_layer_of_the_few_classes(
+    tmp_path: Path, variant: Any, head: Any, layer: str
+) -> None:
+    with torch.device("meta"):
+        state = imagenet(alexnet(variant=variant), "classifier.6")
+    path = saved(tmp_path / "imagenet.pth", state)
+
+    loaded = alexnet(variant=variant, head=head, weights=path).state_dict()
+
+    kept = {key: loaded.pop(key) for key in (f"{layer}.weight", f"{layer}.bias")}
+    filled = {key: value for key, value in state.items() if key not in kept}
+    assert same(loaded, filled)
+    assert kept[f"{layer}.weight"].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_the_weights_of_a_whole_alexnet_are_loaded_with_its_head(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        state = imagenet(alexnet(), "classifier.6")
+    state |= {"head.weight": torch.full((8, 1000), 3.0), "head.bias": torch.full((8,), 4.0)}
+    path = saved(tmp_path / "own.pth", state)
+
+    loaded = alexnet(weights=path).state_dict()
+
+    assert same(loaded, state)
+
+
+def test_imagenet_weights_fill_a_model_of_timm_but_for_its_classifier(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    fresh = build_model(f"timm/{SMALL}")
+    state = imagenet(fresh, "classifier")
+    path = saved(tmp_path / "imagenet.pth", state)
+
+    torch.manual_seed(0)
+    loaded = build_model(f"timm/{SMALL}", weights=path).state_dict()
+
+    initial = {key: fresh.state_dict()[key] for key in ("classifier.weight", "classifier.bias")}
+    assert same(loaded, state | initial)
+
+
+def test_published_weights_are_fetched_once_checked_and_loaded(
+    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = imagenet(resnet(depth=18), "fc")
+    path = digested(saved(tmp_path / "resnet18.pth", state))
+    url = served(path)
+    monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", url)
+
+    model = resnet(depth=18, weights="DEFAULT")
+
+    cached = tmp_path / "cache" / "hub" / "checkpoints" / path.name
+    assert torch.equal(model.state_dict()["conv1.weight"], state["conv1.weight"])
+    assert cached.is_file()
+    (tmp_path / "served" / path.name).unlink()
+    again = resnet(depth=18, weights="DEFAULT")
+    assert torch.equal(again.state_dict()["conv1.weight"], state["conv1.weight"])
+    cached.write_bytes(cached.read_bytes()[:-1])
+    message = (
+        rf"^Expected `{re.escape(str(cached))}` to be the published file, whose SHA-256 begins "
+        rf"with {path.stem[-8:]}, but got SHA-256 [0-9a-f]{{16}}…\. "
+        r"Delete the file, and it is fetched again\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        resnet(depth=18, weights="DEFAULT")
+
+
+def test_alexnets_published_weights_are_read_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    with torch.device("meta"):
+        state = imagenet(alexnet(), "classifier.6")
+    path = digested(saved(cache / "alexnet-owt.pth", state))
+    monkeypatch.setattr(
+        AlexNet_Weights.DEFAULT.value, "url", f"http://127.0.0.1:9/models/{path.name}"
+    )
+
+    loaded = alexnet(weights="DEFAULT").state_dict()
+
+    assert same({key: loaded[key] for key in state}, state)
+
+
+def test_the_addresses_are_those_of_torchvision_with_a_digest_in_the_name() -> None:
+    urls = [AlexNet_Weights.DEFAULT.url, ResNet18_Weights.DEFAULT.url]
+
+    assert all(re.search(r"-[0-9a-f]{8}\.pth$", url) for url in urls)
+
+
+def test_a_fetched_file_with_another_digest_is_refused_and_not_kept(
+    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "resnet18-0123abcd.pth", imagenet(resnet(depth=18), "fc"))
+    url = served(path)
+    monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", url)
+
+    message = (
+        f"Expected `weights` to be the published file at {url}, whose SHA-256 begins with "
+        "0123abcd, but got another file. "
+        "Fetch the file by other means and give its path as `weights`."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        resnet(depth=18, weights="DEFAULT")
+    assert not [*(tmp_path / "cache" / "hub" / "checkpoints").iterdir()]
+
+
+def test_published_weights_that_cannot_be_fetched_are_named_with_their_address(
+    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").touch()
+    url = served(tmp_path / "other").replace("other", "resnet18-0123abcd.pth")
+    monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", url)
+
+    message = (
+        f"Expected `weights` to be a file that can be fetched from {url}, but got "
+        "HTTP Error 404: File not found. "
+        "Fetch the file by other means and give its path as `weights`."
+    )
+    with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
+        resnet(depth=18, weights="DEFAULT")
+
+
+def test_timms_published_weights_are_fetched_by_timm(
+    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = imagenet(build_model(f"timm/{SMALL}"), "classifier")
+    url = served(saved(tmp_path / "small-12345678.pth", state))
+    tag = f"{SMALL}.lamb_in1k"
+    settings = timm.models.get_pretrained_cfg(tag)
+    monkeypatch.setattr(settings, "url", url)
+    monkeypatch.setattr(settings, "hf_hub_id", None)
+    monkeypatch.setitem(_registry._model_pretrained_cfgs, tag, settings)
+
+    loaded = build_model(f"timm/{tag}", weights="DEFAULT").state_dict()
+
+    assert torch.equal(loaded["conv_stem.weight"], state["conv_stem.weight"])
+    assert loaded["classifier.weight"].shape == (8, 1024)
+
+
+def test_timms_weights_that_cannot_be_fetched_are_named(
+    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").touch()
+    url = served(tmp_path / "other").replace("other", "gone-12345678.pth")
+    tag = f"{SMALL}.lamb_in1k"
+    settings = timm.models.get_pretrained_cfg(tag)
+    monkeypatch.setattr(settings, "url", url)
+    monkeypatch.setattr(settings, "hf_hub_id", None)
+    monkeypatch.setitem(_registry._model_pretrained_cfgs, tag, settings)
+
+    message = (
+        f"Expected `weights` to be weights that timm can fetch for '{tag}', but got "
+        "HTTP Error 404: File not found. "
+        "Fetch a file by other means and give its path as `weights`."
+    )
+    with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
+        build_model(f"timm/{tag}", weights="DEFAULT")
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: custom_cnn(weights="DEFAULT"),
+            "Expected `weights` to be None or a path, but got 'DEFAULT', and none are published "
+            "for 'custom_cnn' with num_classes=8, image_size=224, dropout=0.3.",
+        ),
+        (
+            lambda: alexnet(variant="krizhevsky", weights="DEFAULT"),
+            "Expected `weights` to be None or a path, but got 'DEFAULT', and none are published "
+            "for 'alexnet' with num_classes=8, variant='krizhevsky', head='append'.",
+        ),
+    ],
+    ids=["custom_cnn", "krizhevsky"],
+)
+def test_default_is_refused_where_nothing_is_published(build: Any, message: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        build()
+
+
+def test_default_is_refused_for_a_model_whose_weights_timm_does_not_publish() -> None:
+    name = next(
+        name
+        for name in timm.list_models()
+        if not (settings := timm.models.get_pretrained_cfg(name)) or not settings.has_weights
+    )
+
+    message = (
+        f"Expected `weights` to be None or a path, but got 'DEFAULT', and timm publishes none for "
+        f"'{name}'."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        build_model(f"timm/{name}", weights="DEFAULT")
+
+
+class Trap:
+    """A pickle that would call a function when it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("trap-was-sprung",)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "trap.pth"
+    torch.save({"weight": Trap()}, path, _use_new_zipfile_serialization=not legacy)
+
+    message = (
+        f"Expected `{path}` to be a file of plain tensors, but got a pickle that calls "
+        f"`{os.name}.mkdir`, which was not run. "
+        "Save `model.state_dict()` alone, or as .safetensors."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(weights=path)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_pickled_model_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
+    path = saved(tmp_path / "model.pt", nn.Linear(2, 2))
+
+    message = (
+        f"Expected `{path}` to be a file of plain tensors, but got a pickle that calls "
+        "`torch.nn.modules.linear.Linear`, which was not run. "
+        "Save `model.state_dict()` alone, or as .safetensors."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(weights=path)
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "a web page", "a plain pickle"])
+def test_a_damaged_file_is_refused_with_its_size(tmp_path: Path, ending: str, damage: str) -> None:
+    path = saved(tmp_path / f"damaged{ending}", marked(small()))
+    content = path.read_bytes()
+    damaged = {
+        "truncated": content[: len(content) // 2],
+        "empty": b"",
+        "a web page": b"<html>404 Not Found</html>",
+        "a plain pickle": b"\x80\x04]\x94.",
+    }[damage]
+    path.write_bytes(damaged)
+
+    message = (
+        f"Expected `{path}` to be a file of plain tensors, but got {len(damaged)} bytes that "
+        "cannot be read as such. Fetch or save the file again."
+    )
+    if damage == "a plain pickle" and ending == ".pth":
+        message = f"Expected `{path}` to be a"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        small(weights=path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cut=st.floats(0, 0.999), ending=st.sampled_from([".pth", ".safetensors"]))
+def test_a_file_cut_anywhere_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, cut: float, ending: str
+) -> None:
+    path = saved(tmp_path_factory.mktemp("cut") / f"cut{ending}", {"weight": torch.zeros(50)})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(cut * len(content))])
+
+    with pytest.raises(ValueError, match=r"^Expected `.*` to be a file of plain tensors, but got"):
+        small(weights=path)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        ([torch.zeros(2)], "an object of type list."),
+        ({}, "an empty one."),
+        (
+            {"weight": torch.zeros(2), "epoch": 3, "lr": 0.1},
+            "other values under epoch, lr. "
+            "Save `model.state_dict()`, alone or under the key 'state_dict'.",
+        ),
+    ],
+    ids=["list", "empty", "other values"],
+)
+def test_a_file_that_holds_no_state_dict_is_refused(
+    tmp_path: Path, content: object, got: str
+) -> None:
+    path = saved(tmp_path / "other.pth", content)
+
+    message = f"Expected `{path}` to be a state dict of tensors, but got {got}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(weights=path)
+
+
+def test_the_state_dict_of_another_network_is_refused_with_what_differs(tmp_path: Path) -> None:
+    state = marked(small(num_classes=7))
+    state["extra.weight"] = state.pop("features.0.0.bias")
+    path = saved(tmp_path / "seven.pth", state)
+
+    message = (
+        f"Expected `{path}` to be weights of 'custom_cnn' with num_classes=8, image_size=8, "
+        "dropout=0.3, or ImageNet weights of this network, but got keys "
+        "1 missing (features.0.0.bias); 1 unexpected (extra.weight); "
+        "2 of another shape (classifier.2.weight (7, 32) instead of (8, 32), "
+        "classifier.2.bias (7,) instead of (8,)). "
+        "Build the model with the name and options that the file was saved from."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(weights=path)
+
+
+def test_a_classifier_of_another_number_of_classes_than_1000_is_not_left_out(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path / "seven.pth", resnet(7, depth=18).state_dict())
+
+    with pytest.raises(ValueError, match=r"2 of another shape \(fc\.weight \(7, 512\) instead of"):
+        resnet(depth=18, weights=path)
+
+
+def test_a_wrong_ending_is_refused_with_the_right_ones(tmp_path: Path) -> None:
+    message = (
+        f"Expected `weights` to be a file ending in .pth, .pt or .safetensors, but got "
+        f"'{tmp_path}/model.ckpt'. The word 'DEFAULT' stands for the published weights."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        small(weights=tmp_path / "model.ckpt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    message = f"Expected `weights` to be an existing file, but got '{tmp_path}/gone.pth'."
+    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
+        small(weights=tmp_path / "gone.pth")
+
+
+def test_weights_of_another_type_are_refused() -> None:
+    message = "Expected `weights` to be None, 'DEFAULT' or a path, but got an object of type bool."
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        small(weights=True)
+
+
+def test_a_file_that_may_not_be_read_is_no_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "locked.pth", marked(small()))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(torch, "load", refuse)
+
+    with pytest.raises(PermissionError, match="Permission denied"):
+        small(weights=path)

@@ -1,0 +1,252 @@
+import importlib
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dermolib
+from dermolib import shades_of_gray
+from dermolib._validation import Image
+from dermolib.io import read_image
+from dermolib.preprocessing import correct, illuminant
+from drawing import noise_image
+
+module = importlib.import_module("dermolib.preprocessing.color")
+
+NORMS = st.one_of(st.floats(1, 50), st.sampled_from([1, 2, 6, 300.0, 1e6, math.inf]))
+
+
+def textbook_light(image: Image, p: float) -> npt.NDArray[np.float64]:
+    """Compute the formula of the reference on every pixel, in floats."""
+    pixels = image.reshape(-1, 3).astype(np.float64)
+    largest = pixels.max(axis=0)
+    if math.isinf(p):
+        norms = largest
+    else:
+        norms = largest * np.mean((pixels / largest) ** p, axis=0) ** (1 / p)
+    light: npt.NDArray[np.float64] = np.sqrt(3) * norms / np.sqrt((norms**2).sum())
+    return light
+
+
+def cast_image(seed: int, height: int = 7, width: int = 9) -> Image:
+    tint = np.random.default_rng(seed).uniform(0.2, 1, 3)
+    image = (noise_image(height, width, seed) * tint).astype(np.uint8)
+    image[0, 0] = [1, 1, 1]  # so that no channel is zero everywhere
+    return image
+
+
+@settings(deadline=None, max_examples=80)
+@given(seed=st.integers(0, 999), p=NORMS)
+def test_each_pixel_is_that_of_the_textbook_formula(seed: int, p: float) -> None:
+    image = cast_image(seed)
+
+    corrected = shades_of_gray(image, p=p)
+
+    exact = np.minimum(image / textbook_light(image, p), 255)
+    assert np.abs(corrected - exact).max() <= 0.5 + 1e-9
+
+
+@settings(deadline=None, max_examples=80)
+@given(seed=st.integers(0, 999), p=NORMS)
+def test_the_light_is_that_of_the_textbook_formula(seed: int, p: float) -> None:
+    image = cast_image(seed)
+
+    np.testing.assert_allclose(illuminant(image, p=p), textbook_light(image, p), rtol=1e-12)
+
+
+def test_norm_1_is_the_mean_and_infinity_the_largest_value() -> None:
+    image = np.array([[[10, 20, 30], [50, 20, 10]]], np.uint8)
+
+    mean, largest = illuminant(image, p=1), illuminant(image, p=math.inf)
+
+    np.testing.assert_allclose(mean / mean[0], [1, 20 / 30, 20 / 30])
+    np.testing.assert_allclose(largest / largest[0], [1, 20 / 50, 30 / 50])
+
+
+def test_a_grey_world_has_equal_means_after_correction() -> None:
+    image = (noise_image(60, 60, 2) * [0.8, 0.6, 0.5]).astype(np.uint8)
+
+    means = shades_of_gray(image, p=1).mean(axis=(0, 1))
+
+    np.testing.assert_allclose(means, means.mean(), atol=0.1)
+
+
+def test_the_light_has_the_length_of_the_square_root_of_three() -> None:
+    assert np.linalg.norm(illuminant(noise_image(5, 5, 0))) == pytest.approx(math.sqrt(3))
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 999), p=NORMS)
+def test_an_image_without_colour_stays_as_it_is(seed: int, p: float) -> None:
+    grey = np.repeat(noise_image(6, 5, seed)[..., :1], 3, axis=2)
+
+    np.testing.assert_array_equal(shades_of_gray(grey, p=p), grey)
+
+
+def test_a_black_image_stays_black_under_neutral_light() -> None:
+    black = np.zeros((4, 4, 3), np.uint8)
+
+    assert illuminant(black).tolist() == [1, 1, 1]
+    assert not shades_of_gray(black).any()
+
+
+def test_a_channel_that_is_zero_everywhere_stays_zero() -> None:
+    image = noise_image(8, 8, 1)
+    image[..., 2] = 0
+
+    corrected = shades_of_gray(image)
+
+    assert illuminant(image)[2] == 0
+    assert not corrected[..., 2].any()
+    expected = np.minimum(image[..., :2] / illuminant(image)[:2], 255)
+    np.testing.assert_array_equal(corrected[..., :2], np.rint(expected))
+
+
+@pytest.mark.parametrize("p", [1, 6, math.inf])
+def test_one_pixel_becomes_grey_of_the_same_root_mean_square(p: float) -> None:
+    pixel = np.array([[[120, 60, 30]]], np.uint8)
+
+    assert shades_of_gray(pixel, p=p).tolist() == [[[79, 79, 79]]]
+
+
+def test_values_are_clipped_at_255() -> None:
+    image = np.array([[[255, 255, 255], [255, 40, 40], [255, 40, 40]]], np.uint8)
+
+    assert shades_of_gray(image, p=1)[0, 0].tolist() == [173, 255, 255]
+
+
+def test_the_input_is_not_modified_and_the_result_is_new() -> None:
+    image = noise_image(10, 10, 3)
+    before = image.copy()
+
+    results = [shades_of_gray(image), correct(image, [1, 1, 1])]
+
+    np.testing.assert_array_equal(image, before)
+    assert not any(np.shares_memory(result, image) for result in results)
+
+
+def test_a_strided_read_only_image_gives_the_same() -> None:
+    view = noise_image(20, 31, 4)[::-2, ::3, ::-1]
+    view.flags.writeable = False
+
+    np.testing.assert_array_equal(shades_of_gray(view), shades_of_gray(view.copy()))
+
+
+@pytest.mark.parametrize("strip", [1, 40, 100])
+def test_strips_give_what_the_whole_gives(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = noise_image(13, 17, 5)
+    whole = shades_of_gray(image)
+    monkeypatch.setattr(module, "_STRIP", strip)
+
+    np.testing.assert_array_equal(shades_of_gray(image), whole)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    light=st.lists(st.floats(0, 3), min_size=3, max_size=3),
+    seed=st.integers(0, 99),
+)
+def test_a_strength_of_0_returns_an_equal_image(light: list[float], seed: int) -> None:
+    image = noise_image(4, 6, seed)
+
+    np.testing.assert_array_equal(correct(image, light, strength=0), image)
+
+
+def test_strength_is_the_power_of_the_light() -> None:
+    image = np.full((2, 2, 3), 60, np.uint8)
+
+    assert correct(image, (4, 0.25, 1), strength=0.5)[0, 0].tolist() == [30, 120, 60]
+
+
+def test_a_channel_whose_light_is_0_stays_as_it_is() -> None:
+    image = np.full((2, 2, 3), 60, np.uint8)
+
+    assert correct(image, (0, 2, 0.5))[0, 0].tolist() == [60, 30, 120]
+
+
+def test_light_near_0_makes_everything_but_black_white() -> None:
+    image = np.array([[[0, 1, 255]]], np.uint8)
+
+    assert correct(image, np.full(3, 1e-310)).tolist() == [[[0, 255, 255]]]
+
+
+@pytest.mark.parametrize("function", [shades_of_gray, illuminant])
+@pytest.mark.parametrize("p", [math.nan, 0.5, -math.inf])
+def test_a_norm_below_1_is_refused(function: object, p: float) -> None:
+    assert callable(function)
+    sentence = f"Expected `p` to be a number of 1 or more, but got {p!r}."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        function(noise_image(2, 2, 0), p=p)
+
+
+def test_a_norm_that_is_no_number_is_refused() -> None:
+    sentence = "Expected `p` to be a number of 1 or more, but got '6' of type str."
+
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        shades_of_gray(noise_image(2, 2, 0), p="6")  # type: ignore[arg-type] # what is tested
+
+
+@pytest.mark.parametrize(
+    ("light", "got"),
+    [
+        ([1, 2], "shape (2,)"),
+        ([[1, 2, 3]], "shape (1, 3)"),
+        ([1, -1, 1], "[1.0, -1.0, 1.0]"),
+        ([1, math.nan, 1], "[1.0, nan, 1.0]"),
+        ([1, math.inf, 1], "[1.0, inf, 1.0]"),
+    ],
+)
+def test_light_out_of_range_is_refused(light: list[float], got: str) -> None:
+    sentence = f"Expected `illuminant` to be three finite numbers of 0 or more, but got {got}."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        correct(noise_image(2, 2, 0), light)
+
+
+@pytest.mark.parametrize("light", ["red", [1, "x", 2], [1, [2, 3]]])
+def test_light_that_is_not_numeric_is_refused(light: object) -> None:
+    what = "three finite numbers of 0 or more"
+    sentence = f"Expected `illuminant` to be {what}, but got {light!r}."
+
+    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
+        correct(noise_image(2, 2, 0), light)  # type: ignore[arg-type] # what is tested
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, math.nan])
+def test_a_strength_out_of_range_is_refused(strength: float) -> None:
+    sentence = f"Expected `strength` to be a number in 0..1, but got {strength!r}."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        correct(noise_image(2, 2, 0), [1, 1, 1], strength=strength)
+
+
+@pytest.mark.parametrize(
+    "call", [shades_of_gray, illuminant, lambda image: correct(image, [1, 1, 1])]
+)
+def test_an_image_that_is_not_rgb_is_refused(call: object) -> None:
+    assert callable(call)
+    sentence = "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got shape (2, 2)."
+
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+        call(np.zeros((2, 2), np.uint8))
+
+
+def test_the_package_exports_shades_of_gray() -> None:
+    assert dermolib.shades_of_gray is shades_of_gray
+
+
+@pytest.mark.data
+def test_real_images_are_those_of_the_textbook_formula(data_dir: Path) -> None:
+    for path in sorted((data_dir / "isic2018_task1" / "images").glob("*.jpg"))[::400]:
+        image = read_image(path)
+
+        corrected = shades_of_gray(image)
+
+        exact = np.minimum(image / textbook_light(image, 6), 255)
+        assert np.abs(corrected - exact).max() <= 0.5 + 1e-9

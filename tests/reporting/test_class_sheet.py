@@ -1,0 +1,232 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dermolib._validation import Image
+from dermolib.io import write_image
+from dermolib.labels import DIAGNOSES
+from dermolib.reporting import plot_class_sheet
+from dermolib.reporting._sets import Part
+from dermolib.reporting.class_sheet import sheet_rows
+
+CODES = [diagnosis.code for diagnosis in DIAGNOSES]
+RED, BLUE = (200, 20, 20), (20, 20, 200)
+
+
+def texts(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def ticks(axes: Axes) -> list[str]:
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def cell(axes: Axes, row: int, column: int) -> Image:
+    pixels = np.asarray(axes.images[0].get_array())
+    top, left = row * 188, column * 248
+    return pixels[top : top + 180, left : left + 240]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pd.DataFrame:
+    """Write two red melanomas, 4 to 3, and a blue nevus, square."""
+    for name, color, size in (("a", RED, (30, 40)), ("b", RED, (60, 80)), ("c", BLUE, (20, 20))):
+        write_image(tmp_path / f"{name}.png", np.full((*size, 3), color, np.uint8))
+    paths = [str(tmp_path / f"{name}.png") for name in "abc"]
+    return pd.DataFrame(
+        {"label": [0, 0, 1], "diagnosis": ["mel", "mel", "nv"], "image_path": paths}
+    )
+
+
+def test_each_class_has_a_row_with_its_code_and_count(table: pd.DataFrame) -> None:
+    axes = plot_class_sheet(table, images=3)
+
+    counts = [2, 1, 0, 0, 0, 0, 0, 0]
+    assert ticks(axes) == [f"{code}\n{count}" for code, count in zip(CODES, counts, strict=True)]
+    assert texts(axes) == ["no image"] * 6
+    assert axes.get_title() == "Images of each class (at most 3 shown)"
+
+
+def test_images_fill_their_cells_in_their_own_proportions(table: pd.DataFrame) -> None:
+    axes = plot_class_sheet(table)
+
+    assert (cell(axes, 0, 0) == RED).all()
+    assert (cell(axes, 0, 1) == RED).all()
+    blue = (cell(axes, 1, 0) == BLUE).all(axis=2)
+    assert blue[:, 30:210].all()
+    assert not blue[:, :30].any()
+    assert not blue[:, 210:].any()
+    assert (cell(axes, 1, 1) == 255).all()
+
+
+def test_no_more_images_are_shown_than_asked_for(table: pd.DataFrame) -> None:
+    axes = plot_class_sheet(table, images=1)
+
+    pixels = np.asarray(axes.images[0].get_array())
+    assert pixels.shape == (8 * 188 - 8, 240, 3)
+    assert ticks(axes)[0] == "MEL\n2"
+
+
+def test_a_data_set_is_shown_without_its_transform(table: pd.DataFrame) -> None:
+    data = SimpleNamespace(table=table, transform=None)
+
+    shown = np.asarray(plot_class_sheet(data).images[0].get_array())
+
+    assert np.array_equal(shown, np.asarray(plot_class_sheet(table).images[0].get_array()))
+
+
+def test_files_that_cannot_be_read_are_told_in_their_cells(
+    table: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "page.jpg").write_text("<html>")
+    paths = [str(tmp_path / "page.jpg"), str(tmp_path / "none.jpg"), ""]
+
+    axes = plot_class_sheet(table.assign(image_path=paths, label=[0, 1, 2]))
+
+    assert texts(axes)[:3] == ["not readable", "not found", "no file"]
+    assert axes.get_title() == "Images of each class (at most 6 shown, 3 not readable)"
+    assert (cell(axes, 0, 0) == 232).all()
+
+
+def test_rows_without_a_label_have_a_row_of_their_own(table: pd.DataFrame) -> None:
+    some = table.assign(label=pd.array([0, None, None], dtype="Int64"))
+
+    assert ticks(plot_class_sheet(some))[-1] == "unknown\n2"
+    assert ticks(plot_class_sheet(table.drop(columns=["label", "diagnosis"]).assign(id="a"))) == [
+        "unknown\n3"
+    ]
+
+
+def test_published_codes_have_rows_by_frequency(table: pd.DataFrame) -> None:
+    unlabelled = table.drop(columns="label")
+
+    assert ticks(plot_class_sheet(unlabelled)) == ["mel\n2", "nv\n1"]
+    assert ticks(plot_class_sheet(table, by="diagnosis")) == ["mel\n2", "nv\n1"]
+    blank = unlabelled.assign(diagnosis=pd.array(["", None, "nv"], dtype=object))
+    assert ticks(plot_class_sheet(blank)) == ["nv\n1", "unknown\n2"]
+
+
+def test_of_many_codes_the_24_most_frequent_are_shown_and_the_others_counted() -> None:
+    codes = [f"code {number:02}" for number in range(30) for _ in range(30 - number)]
+    table = pd.DataFrame({"diagnosis": codes, "image_path": ""})
+
+    axes = plot_class_sheet(table, images=1)
+
+    assert ticks(axes)[-1] == "code 23\n7"
+    assert axes.get_title().endswith("(at most 1 shown, 24 not readable, 6 rarer left out)")
+
+
+def test_a_table_without_rows_has_no_data(table: pd.DataFrame) -> None:
+    assert texts(plot_class_sheet(table.iloc[:0])) == ["no data"]
+
+
+def test_a_name_given_to_the_set_stands_above(table: pd.DataFrame) -> None:
+    axes = plot_class_sheet({"mine": table})  # type: ignore[arg-type] # one set by its name
+
+    assert axes.get_title().startswith("Images of each class, mine (")
+
+
+def test_axes_of_ones_own_are_drawn_on(table: pd.DataFrame) -> None:
+    own = Figure().add_subplot()
+
+    assert plot_class_sheet(table, axes=own) is own
+    assert len(own.images) == 1
+
+
+def paths_of(table: pd.DataFrame, **options: Any) -> dict[str, list[str]]:
+    rows = sheet_rows(Part("", "data", table), **options)
+    return {row.name: row.paths for row in rows}
+
+
+@given(
+    st.lists(st.integers(0, 7), min_size=1, max_size=60),
+    st.integers(1, 8),
+    st.integers(0, 100),
+)
+@settings(max_examples=50)
+def test_what_is_shown_is_of_the_class_each_once_and_follows_from_the_seed(
+    labels: list[int], images: int, seed: int
+) -> None:
+    table = pd.DataFrame({"label": labels, "image_path": [str(row) for row in range(len(labels))]})
+
+    shown = paths_of(table, images=images, seed=seed)
+
+    assert shown == paths_of(table, images=images, seed=seed)
+    for label, code in enumerate(CODES):
+        chosen = shown[code]
+        assert len(chosen) == len(set(chosen)) == min(images, labels.count(label))
+        assert all(labels[int(row)] == label for row in chosen)
+
+
+@pytest.mark.parametrize("by", ["label", "diagnosis"])
+def test_other_classes_do_not_change_what_is_shown_of_one(by: str) -> None:
+    labels = np.arange(200) % 4
+    table = pd.DataFrame(
+        {
+            "label": labels,
+            "diagnosis": np.array(["a", "b", "c", "d"])[labels],
+            "image_path": [str(row) for row in range(200)],
+        }
+    )
+
+    alone = paths_of(table[labels == 2], images=5, by=by)
+    among = paths_of(table, images=5, by=by)
+
+    name = {"label": "BCC", "diagnosis": "c"}[by]
+    assert alone[name] == among[name]
+
+
+def test_another_seed_shows_other_images() -> None:
+    table = pd.DataFrame({"label": 1, "image_path": [str(row) for row in range(1000)]})
+
+    assert paths_of(table, images=6, seed=0) != paths_of(table, images=6, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "sentence"),
+    [
+        (
+            lambda: plot_class_sheet([1, 2]),  # type: ignore[arg-type] # the type is what is refused
+            TypeError,
+            "Expected `data` to be a data set or a table, but got an object of type list.",
+        ),
+        (
+            lambda: plot_class_sheet(pd.DataFrame({"label": [1]})),
+            ValueError,
+            "Expected `data` to be a table with a column `image_path`, but got the columns label. "
+            "Read files with the functions of `dermolib.datasets`.",
+        ),
+        (
+            lambda: plot_class_sheet(pd.DataFrame({"image_path": [""]})),
+            ValueError,
+            "Expected `data` to be a table with a column `label` or `diagnosis`, "
+            "but got the columns image_path. "
+            "Read files with the functions of `dermolib.datasets`.",
+        ),
+        (
+            lambda: plot_class_sheet(pd.DataFrame(), images=25),
+            ValueError,
+            "Expected `images` to be an integer in 1..24, but got 25.",
+        ),
+        (
+            lambda: plot_class_sheet(pd.DataFrame(), seed=-1),
+            ValueError,
+            "Expected `seed` to be an integer of 0 or more, but got -1.",
+        ),
+    ],
+)
+def test_what_is_no_sheet_is_refused(
+    call: Callable[[], Any], kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(sentence)}$"):
+        call()
