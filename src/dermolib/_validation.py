@@ -12,6 +12,18 @@ import numpy.typing as npt
 
 _LISTED = 5
 
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""RGB image (H, W, 3), uint8 in 0..255."""
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""Mask (H, W), bool."""
+
+Indices: TypeAlias = npt.NDArray[np.intp]
+"""Row numbers (N,)."""
+
+PathLike: TypeAlias = str | os.PathLike[str]
+"""A path as text or path object."""
+
 
 class DatasetNotFoundError(FileNotFoundError):
     """A data set is not where it was looked for."""
@@ -27,10 +39,24 @@ class DatasetNotFoundError(FileNotFoundError):
         return type(self), (self.path, self.layout)
 
 
-def expected(name: str, what: str, got: object, remedy: str = "") -> str:
-    """Word an error: what was expected of `name`, what came instead, and the remedy."""
+def expected(name: str, what: str, got: object, hint: str = "") -> str:
+    """Word an error: what was expected of `name`, what came instead, and what to do."""
     sentence = f"Expected `{name}` to be {what}, but got {got}."
-    return f"{sentence} {remedy}" if remedy else sentence
+    return f"{sentence} {hint}" if hint else sentence
+
+
+def require(
+    condition: object,
+    name: str,
+    what: str,
+    got: object,
+    hint: str = "",
+    *,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raise `error`, worded by `expected`, unless the condition holds."""
+    if not condition:
+        raise error(expected(name, what, got, hint))
 
 
 def listed(values: Iterable[object], *, most: int = _LISTED) -> str:
@@ -107,27 +133,25 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> None:
     if isinstance(value, str) and value in choices:
         return
     close = difflib.get_close_matches(str(value), choices, n=1)
-    remedy = f"Did you mean {close[0]!r}?" if close else ""
+    hint = f"Did you mean {close[0]!r}?" if close else ""
     what = f"one of {', '.join(map(repr, choices))}"
-    raise ValueError(expected(name, what, repr(value), remedy))
+    raise ValueError(expected(name, what, repr(value), hint))
 
 
 def check_image(image: Any, name: str = "image") -> Image:
     """Refuse what is not an RGB image (H, W, 3) uint8 with at least one pixel."""
     what = "an RGB image (H, W, 3) of dtype uint8"
     if not isinstance(image, np.ndarray):
-        remedy = (
-            "Convert it with `numpy.asarray`, channels last." if hasattr(image, "shape") else ""
-        )
-        raise TypeError(expected(name, what, f"an object of type {type(image).__name__}", remedy))
+        hint = "Convert it with `numpy.asarray`, channels last." if hasattr(image, "shape") else ""
+        raise TypeError(expected(name, what, f"an object of type {type(image).__name__}", hint))
     if image.dtype != np.uint8:
-        raise TypeError(expected(name, what, f"dtype {image.dtype}", _dtype_remedy(image.dtype)))
+        raise TypeError(expected(name, what, f"dtype {image.dtype}", _dtype_hint(image.dtype)))
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(expected(name, what, f"shape {image.shape}", _shape_remedy(image.shape)))
+        raise ValueError(expected(name, what, f"shape {image.shape}", _shape_hint(image.shape)))
     return image
 
 
-def _dtype_remedy(dtype: np.dtype[Any]) -> str:
+def _dtype_hint(dtype: np.dtype[Any]) -> str:
     if np.issubdtype(dtype, np.floating):
         return "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`."
     if dtype == np.uint16:
@@ -135,7 +159,7 @@ def _dtype_remedy(dtype: np.dtype[Any]) -> str:
     return ""
 
 
-def _shape_remedy(shape: tuple[int, ...]) -> str:
+def _shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
         return "Repeat a grey image with `numpy.repeat(image[..., None], 3, axis=2)`."
     if len(shape) == 3 and shape[2] == 4:
@@ -179,16 +203,3 @@ def outside() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dermolib."):
         level, frame = level + 1, frame.f_back
     return level
-
-
-Image: TypeAlias = npt.NDArray[np.uint8]
-"""RGB image (H, W, 3), uint8 in 0..255."""
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
-"""Mask (H, W), bool."""
-
-Indices: TypeAlias = npt.NDArray[np.intp]
-"""Row numbers (N,)."""
-
-PathLike: TypeAlias = str | os.PathLike[str]
-"""A path as text or path object."""

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 import dermolib
-from dermolib import _store_files, prepare, shades_of_gray
+from dermolib import prepare, shades_of_gray
 from dermolib._validation import DatasetNotFoundError
 from dermolib.datasets import store as store_module
+from dermolib.datasets import store_files as _store_files
 from dermolib.datasets.store import (
     FORMAT,
     INDEX_COLUMNS,

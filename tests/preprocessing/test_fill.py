@@ -13,7 +13,7 @@ from skimage.morphology import closing, disk
 from dermolib._validation import Image, Mask
 from dermolib.datasets.synthetic import draw_hair
 from dermolib.io import read_image
-from dermolib.preprocessing import fill as module
+from dermolib.preprocessing.hair import inpainting as module
 from dermolib.preprocessing.hair.inpainting import fill_mask, list_fills
 from drawing import noise_image
 

@@ -16,7 +16,8 @@ from sklearn.svm import SVC, LinearSVC
 
 from dermolib._validation import Indices, check_choice, check_flag, check_number, expected
 from dermolib.evaluation.intervals import Interval
-from dermolib.features.embeddings import Features
+from dermolib.features.embeddings import Features as Features
+from dermolib.features.embeddings import extract_features as extract_features
 
 __all__ = ["FittedSVM", "svm_classifier"]
 
