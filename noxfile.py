@@ -5,9 +5,11 @@ import nox
 nox.options.default_venv_backend = (
     "uv|virtualenv"  # uv links its cached files; torch alone has 6 GB
 )
-nox.options.sessions = ["tests", "lint", "types", "docs"]
+nox.options.sessions = ["tests", "light", "lint", "types", "docs"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+# Tests start many processes, each of which would compile torch and its dependencies again
+COMPILED = {"UV_COMPILE_BYTECODE": "1"}
 
 
 def group(name: str) -> list[str]:
@@ -17,34 +19,54 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests and doctests with branch coverage, gated at 95 %."""
-    # Tests start many processes, each of which would compile torch and its company anew
-    session.install("-e", ".", *group("tests"), env={"UV_COMPILE_BYTECODE": "1"})
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report")
+    """Run the default tests and doctests, one process per core: for a contributor's patience."""
+    session.install("-e", ".[all]", *group("tests"), env=COMPILED)
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run all tests, the slow ones too, with branch coverage gated at 95 %."""
+    session.install("-e", ".[all]", *group("tests"), env=COMPILED)
+    session.run("pytest", "-n", "auto", "-m", "slow or not slow", "--cov", *session.posargs)
+
+
+@nox.session
+def minimums(session: nox.Session) -> None:
+    """Run the default tests on the oldest versions that pyproject.toml names."""
+    oldest = ("--resolution", "lowest-direct") if session.venv_backend == "uv" else ()
+    session.install(*oldest, "-e", ".[all]", *group("tests"), env=COMPILED)
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def light(session: nox.Session) -> None:
+    """Install the wheel alone, without extras, and use what must work there."""
+    session.install(".")
+    session.chdir(session.create_tmp())
+    session.run("python", f"{session.invoked_from}/tests/light_install.py")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check format and lint."""
+    """Check format, lint and the layers of the package."""
     session.install(*group("lint"))
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the annotations of sources, tests, examples, benchmarks, scripts and this file."""
-    session.install("-e", ".", *group("tests"), *group("types"))
+    session.install("-e", ".[all]", *group("tests"), *group("types"))
     session.run("mypy")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken reference fails."""
-    session.install("-e", ".", *group("docs"))
+    session.install("-e", ".[all]", *group("docs"))
     session.run(
         "sphinx-build", "-n", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html"
     )
@@ -53,5 +75,5 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def example(session: nox.Session) -> None:
     """Run the whole pipeline on the synthetic challenge, or on --data DIR."""
-    session.install("-e", ".")
+    session.install("-e", ".[all]")
     session.run("python", "examples/isic_challenge.py", *session.posargs)

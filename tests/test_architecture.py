@@ -1,8 +1,10 @@
-"""The structure of the package: which stage may know which."""
+"""The structure of the package; `nox -s lint` checks its layers."""
 
-import ast
+import importlib
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,86 +12,16 @@ import pytest
 import dermolib
 
 _ROOT = Path(dermolib.__file__).parent
-_LEAVES = {
-    "_checks",
-    "_devices",
-    "_fetch",
-    "_normalization",
-    "_part",
-    "_runs",
-    "_seeding",
-    "_store_files",
-    "_texts",
-    "_types",
-    "_web",
-    "diagnoses",
-    "hdf5",
-    "images",
-    "listing",
-    "loaders",
-    "metadata",
-    "penultimate",
-    "resident",
-    "store",
-}
-_ALLOWED = {
-    ("training", "metrics"),
-    ("training", "models"),  # Trainer.load rebuilds the model that a checkpoint describes
-    ("evaluation", "metrics"),
-    ("folders", "preprocessing"),  # a folder is cleaned image by image
-    # `dermolib.datasets` names what its neighbours do with data sets, for users; nothing else
-    ("datasets", "auditing"),
-    ("datasets", "downloading"),
-    ("datasets", "synthetic"),
-    ("augmentation", "preprocessing"),  # the cast of the light is removed by a random share
-}
-_STAGES = sorted(  # the command line may know everything
-    path.name for path in _ROOT.iterdir() if (path / "__init__.py").exists() and path.name != "cli"
+_PACKAGES = sorted(
+    ".".join(("dermolib", *path.parent.relative_to(_ROOT).parts))
+    for path in _ROOT.rglob("__init__.pyi")
 )
 
 
-def imports_of(path: Path) -> set[str]:
-    """Name the modules that a file imports."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    return names | {f"{node.module}.{alias.name}" for node in froms for alias in node.names}
-
-
-def parts_of(path: Path) -> set[str]:
-    """Name the parts of dermolib that a file imports."""
-    return {name.split(".")[1] for name in imports_of(path) if name.startswith("dermolib.")}
-
-
-@pytest.mark.parametrize("stage", _STAGES)
-def test_a_stage_knows_the_leaves_and_itself(stage: str) -> None:
-    known = {part for path in (_ROOT / stage).glob("*.py") for part in parts_of(path)}
-
-    foreign = known - _LEAVES - {stage}
-
-    assert {(stage, part) for part in foreign} <= _ALLOWED
-
-
-def test_leaves_know_leaves_alone() -> None:
-    known = {part for leaf in _LEAVES for part in parts_of(_ROOT / f"{leaf}.py")}
-
-    assert known <= _LEAVES
-
-
-def test_only_augmentation_imports_albumentations() -> None:
-    users = {
-        path.relative_to(_ROOT).parts[0]
-        for path in _ROOT.rglob("*.py")
-        if any(name.split(".")[0] == "albumentations" for name in imports_of(path))
-    }
-
-    assert users == {"augmentation"}
-
-
-def test_no_module_has_more_than_400_lines() -> None:
-    long = [path for path in _ROOT.rglob("*.py") if len(path.read_text().splitlines()) > 400]
-
-    assert long == []
+def names_of(package: str) -> list[str]:
+    """List the public objects of a package, without its subpackages."""
+    module = importlib.import_module(package)
+    return [name for name in module.__all__ if not (_ROOT / name).is_dir()]
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -101,24 +33,69 @@ def loaded_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
+@pytest.mark.parametrize("package", _PACKAGES)
+def test_every_public_name_can_be_imported(package: str) -> None:
+    module = importlib.import_module(package)
+
+    assert [getattr(module, name) for name in module.__all__]
+
+
+def test_every_public_name_has_one_door() -> None:
+    doors = Counter(name for package in _PACKAGES for name in names_of(package))
+
+    assert [name for name, count in doors.items() if count > 1] == []
+
+
+def test_the_top_level_has_at_most_six_modules_and_sixty_names() -> None:
+    modules = [path for path in _ROOT.glob("*.py") if path.name != "__init__.py"]
+
+    assert len(modules) <= 6
+    assert len(dermolib.__all__) <= 60
+
+
+def test_the_library_imports_from_defining_modules_not_from_its_public_doors() -> None:
+    door = re.compile(r"^\s*from dermolib import (?!_)", re.MULTILINE)
+
+    users = [path for path in _ROOT.rglob("*.py") if door.search(path.read_text("utf-8"))]
+
+    assert users == []
+
+
 def test_importing_dermolib_imports_nothing_heavy() -> None:
     heavy = {"numpy", "pandas", "torch", "cv2", "matplotlib", "sklearn", "lightning"}
 
     assert not heavy & loaded_after("import dermolib")
 
 
-def test_removing_hair_does_not_load_torch() -> None:
-    loaded = loaded_after("from dermolib import occlusion_removal, occlusion_mask")
+@pytest.mark.parametrize(
+    ("statement", "needed", "heavy"),
+    [
+        ("from dermolib import occlusion_removal", {"cv2"}, {"torch", "lightning", "pandas"}),
+        (
+            "from dermolib import audit, ISICDataset, prepare",
+            {"pandas"},
+            {"torch", "albumentations"},
+        ),
+        ("from dermolib import Trainer", {"torch"}, {"lightning"}),
+    ],
+)
+def test_what_a_name_loads(statement: str, needed: set[str], heavy: set[str]) -> None:
+    loaded = loaded_after(statement)
 
-    assert "cv2" in loaded
-    assert not {"torch", "lightning", "pandas"} & loaded
+    assert needed <= loaded
+    assert not heavy & loaded
 
 
-def test_training_code_imports_lightning_when_it_runs() -> None:
-    assert "lightning" not in loaded_after("from dermolib import Trainer")
+def test_a_missing_extra_is_named_with_the_command() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import dermolib\n"
+        "try: dermolib.Trainer\n"
+        "except ImportError as error: print(error)"
+    )
+    result = subprocess.run(  # noqa: S603 - this interpreter, with code from this file
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
 
-
-def test_every_public_name_can_be_imported() -> None:
-    for name in dermolib.__all__:
-        assert getattr(dermolib, name) is not None
-    assert {"Trainer", "occlusion_removal", "ISICDataset"} <= set(dermolib.__all__)
+    assert "`dermolib.Trainer` needs torch" in result.stdout
+    assert "pip install 'dermolib[train]'" in result.stdout

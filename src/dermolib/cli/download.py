@@ -61,7 +61,7 @@ def _check_alone(given: argparse.Namespace) -> None:
 
 
 def _download(given: argparse.Namespace) -> int:
-    from dermolib import download
+    from dermolib.datasets.download.run import download
 
     done = download(
         given.collection,

@@ -53,8 +53,8 @@ def _step(text: str) -> tuple[str, dict[str, float | str]]:
 def _run(given: argparse.Namespace) -> int:
     from functools import partial
 
-    from dermolib import prepare
     from dermolib.preprocessing import STEPS
+    from dermolib.preprocessing.prepare import prepare
 
     # An unknown name goes through as it is, to be refused with the known ones
     steps = [

@@ -14,7 +14,6 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from dermolib import weighted_accuracy
 from dermolib._validation import (
     Indices,
     PathLike,
@@ -29,6 +28,7 @@ from dermolib.evaluation.svm import FittedSVM, Splits, checked_values, svm_class
 from dermolib.features.embedding_checks import whole_labels
 from dermolib.features.embeddings import Features, extract_features
 from dermolib.labels import DIAGNOSES
+from dermolib.metrics.weighted_accuracy import weighted_accuracy
 
 __all__ = ["fit_svm", "lesion_splits"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from dermolib import WeightedAccuracy
-from dermolib import class_weights as balanced_weights
 from dermolib._validation import check_choice, expected, listed, outside, plain
+from dermolib.metrics.weighted_accuracy import WeightedAccuracy
+from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
 from dermolib.training.batches import out_of_range
 from dermolib.training.loaders import drawn_labels, draws_by_weight, draws_evenly, labels_of
 from dermolib.training.sampling import sample_weights

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermolib import build_model
 from dermolib._jobs import differing
 from dermolib._validation import check_number, expected, listed
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
+from dermolib.models.registry import build_model
 from dermolib.training.fitness import check_trainable
 
 __all__ = [

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from dermolib import WeightedAccuracy
 from dermolib._validation import expected
+from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.training.batches import Batch, check_finite_images, labelled, unpack
 from dermolib.training.fitness import check_logits
 from dermolib.training.losses import ClassificationLoss

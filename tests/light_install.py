@@ -1,0 +1,63 @@
+"""Use dermolib where only its core is installed; `nox -s light` runs this in such an environment."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import dermolib
+from dermolib.io import read_image, write_image
+
+ABSENT = ("torch", "torchvision", "lightning", "albumentations", "timm", "skimage", "h5py")
+EXTRAS = {
+    "Trainer": "train",
+    "build_model": "train",
+    "preset": "train",
+    "OcclusionRemoval": "train",
+    "BatchAugmentation": "train",
+    "WeightedAccuracy": "train",
+    "make_loader": "train",
+}
+
+
+def run(*arguments: str, expected: int = 0) -> str:
+    """Run the command line; returns what it printed."""
+    command = [sys.executable, "-m", "dermolib", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    print("$ dermolib", *arguments)
+    print(done.stdout + done.stderr)
+    assert done.returncode == expected, f"exit code {done.returncode} instead of {expected}"
+    return done.stdout
+
+
+def main() -> None:
+    """Run what the core promises, and read the errors of what it lacks."""
+    assert not [name for name in ABSENT if importlib.util.find_spec(name)]
+    root = dermolib.make_synthetic_challenge("challenge", images_per_class=2, image_size=96, seed=0)
+    data = dermolib.ISICDataset.from_challenge(root)
+    print(f"import dermolib {dermolib.__version__}: {len(data)} images, {data.class_counts()}")
+    assert data[0]["image"].shape == (96, 96, 3)
+    print(dermolib.grouped_split(data, fractions=(0.5, 0.5), seed=0))
+    run("hair", f"{root}/Train", "clean", "--workers", "1")
+    assert (Path("clean") / "hair.csv").exists()
+    run("hair", "nowhere", "clean2", expected=2)
+    run("audit", str(root), expected=1 if "--strict" in sys.argv else 0)
+    image = np.full((64, 64, 3), 200, np.uint8)
+    image[:, 30] = 40
+    write_image("hair.png", image)
+    clean = dermolib.occlusion_removal(read_image("hair.png"))
+    assert clean.min() > 150, "the drawn hair is still there"
+    for name, extra in EXTRAS.items():
+        try:
+            getattr(dermolib, name)
+        except ImportError as error:
+            print(f"dermolib.{name}: {error}")
+            assert f"pip install 'dermolib[{extra}]'" in str(error)
+        else:
+            raise AssertionError(f"dermolib.{name} loaded without its extra")
+
+
+if __name__ == "__main__":
+    main()
