@@ -116,7 +116,7 @@ def _forward(image: Image) -> npt.NDArray[np.uint8]:
 def _net() -> cv2.dnn.Net:
     """Give this thread its own network: OpenCV's are not made for several threads at once."""
     if not hasattr(_nets, "net"):
-        file = resources.files("dermolib.preprocessing") / "hair_unet.onnx"
+        file = resources.files("dermolib.preprocessing.hair") / "hair_unet.onnx"
         data = np.frombuffer(file.read_bytes(), np.uint8)
         _nets.net = cv2.dnn.readNetFromONNX(data)
     net: cv2.dnn.Net = _nets.net

@@ -92,7 +92,7 @@ def load_network(weights: Path | None = None) -> HairUNet:
         The network on the CPU.
     """
     network = HairUNet()
-    file = resources.files("dermolib.preprocessing") / "hair_unet.safetensors"
+    file = resources.files("dermolib.preprocessing.hair") / "hair_unet.safetensors"
     with resources.as_file(file) as path:
         values = load_file(weights or path)
     # The counters of batches seen play no part in evaluation and are not stored
