@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
+
+sys.path.insert(0, str(Path(__file__).parent))  # layers.py
+
+import layers
 
 import dermolib
 from dermolib import ISICDataset, list_presets, make_synthetic_challenge, preset
@@ -64,7 +69,7 @@ def find_by_last_name(
     if not target.startswith("dermolib.") and "." in target:
         return None
     matches = sorted(name for name in objects if name.rsplit(".", 1)[-1] == last)
-    public = [name for name in matches if name.count(".") == 2] or matches[:1]
+    public = sorted(matches, key=lambda name: name.count("."))
     if public and (target.startswith("dermolib.") or len(public) == 1):
         entry = objects[public[0]]
         where = node["refdoc"]
@@ -88,13 +93,19 @@ def draw_exploration(app: Sphinx) -> None:
     target = Path(app.srcdir) / "_generated"
     with tempfile.TemporaryDirectory() as folder:
         root = make_synthetic_challenge(folder, images_per_class=8, image_size=120, seed=0)
-        sides = {side: ISICDataset.from_challenge(root, side) for side in ("train", "test")}
-        save_figure(plot_exploration(sides), target / "exploration.png", dpi=90)
-        save_figure(plot_class_sheet(sides["train"]), target / "class_sheet.png", dpi=90)
+        splits = {name: ISICDataset.from_challenge(root, name) for name in ("train", "test")}
+        save_figure(plot_exploration(splits), target / "exploration.png", dpi=90)
+        save_figure(plot_class_sheet(splits["train"]), target / "class_sheet.png", dpi=90)
+
+
+def draw_architecture(app: Sphinx) -> None:
+    """Draw the layers of the package from its imports."""
+    layers.draw_layers(Path(app.srcdir) / "_generated" / "layers.png")
 
 
 def setup(app: Sphinx) -> None:
     """Register what the pages need."""
+    app.connect("builder-inited", draw_architecture)
     app.connect("builder-inited", draw_presets)
     app.connect("builder-inited", draw_exploration)
     app.connect("missing-reference", find_by_last_name)
