@@ -52,12 +52,13 @@ def draw_layers(path: Path) -> None:
     figure, ax = plt.subplots(figsize=(9, 0.95 * len(rows) + 1))
     for (room, other), count in counts.items():
         (x, y), (to_x, to_y) = places[room], places[other]
+        bend = 0.0 if y - to_y <= _STEP else 0.12 * (1 if to_x > x else -1)
         arrow = FancyArrowPatch(
             (x, y - _HEIGHT / 2 - 0.05),
             (to_x, to_y + _HEIGHT / 2 + 0.05),
             arrowstyle="-|>",
             mutation_scale=11,
-            connectionstyle=f"arc3,rad={0.0 if y - to_y <= _STEP else 0.12 * (1 if to_x > x else -1)}",
+            connectionstyle=f"arc3,rad={bend}",
             linewidth=0.8 + min(count, 20) / 8,
             color="#4a6fa5",
         )

@@ -1,4 +1,4 @@
-"""Use dermolib where only its core is installed; `nox -s light` runs this in such an environment."""
+"""Use dermolib with its core alone; `nox -s light` runs this in such an environment."""
 
 import importlib.util
 import subprocess
