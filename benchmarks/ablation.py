@@ -31,7 +31,7 @@ from ablation_parts.records import Records
 from ablation_parts.running import Recipe, train
 from ablation_parts.scoring import Scores
 from ablation_parts.table import csv_text, draw_effects, markdown, write_text
-from dermolib._jobs import only_run
+from dermolib._jobs import exclusive_lock
 from dermolib._validation import DatasetNotFoundError
 from dermolib.models.devices import pick_precision
 from dermolib.reporting import save_figure
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     records = Records(given.output)
     try:
         if not given.table_only:
-            with only_run(given.output), _threads(given.threads):
+            with exclusive_lock(given.output), _threads(given.threads):
                 run_all(given, records)
         write_table(given, records, _command(arguments))
     except DatasetNotFoundError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ablation_parts.grid import Cell
 from ablation_parts.images import Challenge
 from ablation_parts.running import Run
-from dermolib._jobs import differing
+from dermolib._jobs import describe_differences
 from dermolib._validation import DatasetNotFoundError, expected, listed
 from dermolib.io import whole_file
 
@@ -51,7 +51,8 @@ class Records:
         if path.exists():
             found = self.configuration()
             if found != wanted:
-                got = f"{self.folder} of another one ({listed(differing(found, wanted), most=8)})"
+                differences = listed(describe_differences(found, wanted), most=8)
+                got = f"{self.folder} of another one ({differences})"
                 what = "a new folder or that of an ablation of the same configuration"
                 raise ValueError(expected("output", what, got, "Choose another folder."))
             return

@@ -1,43 +1,314 @@
-"""What all runs into a folder share: one at a time, parallel tasks of one thread, a full disk."""
+"""One engine for resumable work on many files into one folder."""
 
+import csv
 import errno
+import hashlib
 import itertools
+import json
 import multiprocessing
+import os
 import re
+import secrets
 import signal
+import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import cv2
+from tqdm import tqdm
 
-from dermolib._validation import expected
+from dermolib._validation import PathLike, expected, listed, require
 
-__all__ = ["TEMPORARY", "differing", "explained", "one_thread", "only_run", "run_tasks", "settle"]
+__all__ = [
+    "TEMPORARY",
+    "Job",
+    "check_folder",
+    "describe_differences",
+    "exclusive_lock",
+    "explain_disk_full",
+    "fingerprint",
+    "init_worker",
+    "library_versions",
+    "one_thread",
+    "remove_halves",
+    "run_tasks",
+    "whole_file",
+    "write_table",
+]
 
 TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
-"""Names of the files that `images.whole_file` writes before it renames them."""
+"""Names of the files that `whole_file` writes before it renames them."""
 
 _LOCK = ".lock"
-_BLOCK = 8  # tasks for each worker at a time, where a backend of joblib gives lists alone
+_BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _Result = TypeVar("_Result")
 
+Record = dict[str, Any]
 
-@contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder for the length of the block; a killed run keeps nobody out.
+
+class Job:
+    """Resumable work on many files into one folder, with its progress in a journal (JSON Lines).
+
+    The first line of the journal names the kind of job and its settings; each further line is the
+    record of a finished key, of which the last one counts. Records above the last line of settings
+    are of earlier runs with other settings: they tell which files are ours, and are not current. A
+    torn last line of a killed run is ignored. Memory holds the keys and the places of their lines.
 
     Args:
-        folder: Destination of the run, made where missing.
+        folder: Destination, made where missing.
+        kind: Names the tool, so that a journal of another one is never taken for its own.
+        settings: What decides the bytes of the results, as JSON values.
+        key: Name of the field that tells records apart, a text.
+        fields: Names of the other fields of a record.
+        journal: Name of the journal.
+        files: Names of the files that the job writes into its folder; any other one that is not
+            hidden is refused. None lets other files lie in the folder.
+
+    Attributes:
+        folder: Folder of the job.
+        path: The journal.
+        fresh: Whether nothing was recorded with these settings yet.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        kind: str,
+        settings: Mapping[str, Any],
+        key: str,
+        fields: Collection[str],
+        journal: str = "run.jsonl",
+        files: Collection[str] | None = None,
+    ) -> None:
+        """Describe the job; nothing is read or written yet."""
+        self.folder, self.path = folder, folder / journal
+        self.fresh = True
+        self._key, self._fields, self._files = key, {key, *fields}, files
+        self._header = {"kind": kind, "settings": json.loads(json.dumps(settings))}
+        self._places: dict[str, int] = {}
+        self._start = self._end = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def open(self, *, overwrite: bool | None = None) -> Iterator["Job"]:
+        """Open the folder for this run alone, to begin the job or to continue it.
+
+        Inside the block other runs are kept out, OpenCV computes on one thread, and a full disk is
+        explained. Opening writes nothing; what a killed run left half written is removed.
+
+        Args:
+            overwrite: Whether the folder may hold a run of other settings; None where a job gives
+                no such choice.
+
+        Yields:
+            The job, with what earlier runs recorded.
+
+        Raises:
+            ValueError: The destination is a file, holds something else or a run of other settings,
+                another run works on it, or its journal is damaged.
+            OSError: The destination cannot be written, or the disk is full.
+        """
+        check_folder(self.folder, "destination")
+        with exclusive_lock(self.folder), explain_disk_full(self.folder), one_thread():
+            if self._files is not None:
+                self._check_files(self._files)
+            self._load(overwrite)
+            remove_halves([self.folder], [self.path.name, *(self._files or ())])
+            yield self
+
+    def start(self) -> None:
+        """Write the settings; what was recorded before is not current from here on."""
+        if not self.path.exists():
+            with whole_file(self.path) as temporary:
+                temporary.touch()
+        self._append([self._header], header=True)
+        self.fresh = False
+
+    def add(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Record finished keys; the lines are on the disk when the call returns."""
+        if self.fresh:
+            self.start()
+        self._append(records)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Note that keys are no longer finished, before anything of theirs is overwritten."""
+        self.add({self._key: key} for key in keys)
+
+    def records(self, keys: Iterable[str]) -> Iterator[Record | None]:
+        """Look up the last record of each key, None for unknown ones."""
+        if not self._places:
+            yield from (None for _ in keys)
+            return
+        with self.path.open("rb") as file:
+            for key in keys:
+                place = self._places.get(key)
+                if place is not None:
+                    file.seek(place)
+                yield None if place is None else json.loads(file.readline())
+
+    def get(self, key: str) -> Record | None:
+        """Look up the last record of one key."""
+        return next(self.records([key]))
+
+    def keys(self) -> Collection[str]:
+        """Give all keys that have a record."""
+        return self._places.keys()
+
+    def is_current(self, key: str) -> bool:
+        """Tell whether a key was recorded with the settings of this run."""
+        return not self.fresh and self._places.get(key, -1) > self._start
+
+    def map(
+        self,
+        function: Callable[..., _Result],
+        tasks: Iterable[tuple[Any, ...]],
+        *,
+        workers: int,
+        total: int,
+        done: int,
+        ordered: bool = True,
+        count: Callable[[_Result], int] = lambda _: 1,
+        progress: bool = True,
+    ) -> Generator[_Result, None, None]:
+        """Call a function on many tasks as `run_tasks` does, under a bar of `total` images."""
+        with (
+            tqdm(total=total, initial=done, unit="image", disable=not progress) as bar,
+            closing(run_tasks(function, tasks, workers=workers, ordered=ordered)) as results,
+        ):
+            for result in results:
+                yield result
+                bar.update(count(result))
+
+    def finish(self, keys: Sequence[str]) -> None:
+        """Keep the records of these keys alone, in this order, those that are current last."""
+        current = [key for key in keys if self.is_current(key)]
+        earlier = [key for key in keys if key in self._places and not self.is_current(key)]
+        places: dict[str, int] = {}
+        with whole_file(self.path) as temporary, temporary.open("wb") as file:
+
+            def write(header: Record, group: list[str]) -> int:
+                start = file.tell()
+                file.write(_line(header))
+                for key, record in zip(group, self.records(group), strict=True):
+                    places[key] = file.tell()
+                    file.write(_line(record))
+                return start
+
+            if earlier:
+                write({**self._header, "settings": None}, earlier)
+            start = write(self._header, current)
+            end = file.tell()
+        self._places, self._start, self._end = places, start, end
+
+    def _check_files(self, names: Collection[str]) -> None:
+        """Refuse files that are not the job's; without a journal, all that are not hidden."""
+        ours = {*names, self.path.name} if self.path.exists() else set[str]()
+        found = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
+        if found - ours:
+            self._refuse_files(sorted(found - ours))
+
+    def _refuse_files(self, names: list[str]) -> NoReturn:
+        what = "a new folder or that of the same job"
+        got = f"{self.folder} with {len(names)} other files ({listed(names)})"
+        hint = "Choose another folder: files that the job did not write are never overwritten."
+        raise ValueError(expected("destination", what, got, hint))
+
+    def _load(self, overwrite: bool | None) -> None:
+        """Read the journal of earlier runs, and refuse one of another kind or other settings."""
+        if not os.path.lexists(self.path):
+            return
+        header: Record | None = None
+        with suppress(IsADirectoryError), self.path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.endswith(b"\n"):
+                    header = self._take(line, number) or header
+        if header is None:
+            self._refuse_files([self.path.name])
+        differences = describe_differences(header["settings"] or {}, self._header["settings"])
+        self.fresh = bool(differences)
+        hint = "Choose another folder, or pass `overwrite` to make everything in it again."
+        if overwrite is None:
+            hint = "Choose another folder, or call with its settings to continue it."
+        got = f"{self.folder} of another run ({listed(differences, most=8)})"
+        what = "a new folder or that of the same run"
+        require(not differences or overwrite, "destination", what, got, hint)
+
+    def _take(self, line: bytes, number: int) -> Record | None:
+        """Note the place of a line; returns the line where it is one of settings."""
+        place, self._end = self._end, self._end + len(line)
+        try:
+            content = json.loads(line)
+            names = content.keys()
+            if number == 1 and content["kind"] != self._header["kind"]:
+                raise KeyError
+        except (ValueError, AttributeError, KeyError):
+            names = None
+        if names == self._header.keys():
+            self._start = place
+            return dict(content)
+        if number == 1:
+            self._refuse_files([self.path.name])
+        if names not in (self._fields, {self._key}) or not isinstance(content[self._key], str):
+            what, got = "a journal with one record in each line", f"a damaged line {number}"
+            hint = "Choose another folder, or delete this file and what it lists to start over."
+            raise ValueError(expected(str(self.path), what, got, hint))
+        self._note({content[self._key]: place if names == self._fields else None})
+        return None
+
+    def _note(self, places: Mapping[str, int | None]) -> None:
+        for key, place in places.items():
+            if place is None:
+                self._places.pop(key, None)
+            else:
+                self._places[key] = place
+
+    def _append(self, records: Iterable[Mapping[str, Any]], *, header: bool = False) -> None:
+        places: dict[str, int | None] = {}
+        with self._lock:
+            with self.path.open("r+b") as file:
+                file.seek(self._end)
+                file.truncate()  # what a full disk or a kill cut off
+                for record in records:
+                    if not header:
+                        place = file.tell() if len(record) > 1 else None
+                        places[record[self._key]] = place
+                    file.write(_line(record))
+                end = file.tell()
+            if header:
+                self._start = self._end
+            self._end = end
+            self._note(places)
+
+
+def _line(record: Mapping[str, Any] | None) -> bytes:
+    return f"{json.dumps(record)}\n".encode("ascii")
+
+
+def check_folder(folder: Path, name: str, hint: str = "") -> None:
+    """Refuse a place where no folder can be made, or no file in it."""
+    place = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    require(place.is_dir(), name, "a folder", f"the file {place}")
+    what = "in a folder that can be written"
+    allowed = os.access(place, os.W_OK | os.X_OK)
+    require(allowed, name, what, folder, hint, error=PermissionError)
+
+
+@contextmanager
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder for the length of the block; a killed run keeps nobody out.
+
+    The folder is made where missing; where the block leaves it empty, it is removed again.
 
     Raises:
         ValueError: Another run works on the folder.
     """
-    # A tenth of a second, which only runs over folders need
-    from filelock import FileLock, Timeout
+    from filelock import FileLock, Timeout  # a tenth of a second, which only jobs need
 
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +317,8 @@ def only_run(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         what = "a folder that no other run is working on"
-        remedy = "Wait for that run to end, or stop it; then the same call continues its work."
-        raise ValueError(expected("destination", what, f"{folder} of one", remedy)) from None
+        hint = "Wait for that run to end, or stop it; then the same call continues its work."
+        raise ValueError(expected("destination", what, f"{folder} of one", hint)) from None
     try:
         yield
     finally:
@@ -60,24 +331,16 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Say of a full disk what has become of the run, and how to go on.
-
-    Args:
-        folder: Destination of the run.
-
-    Raises:
-        OSError: The disk is full; with the number that the system gave.
-    """
+def explain_disk_full(folder: Path) -> Iterator[None]:
+    """Say of a full disk what has become of the run, and how to continue."""
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        got = error.strerror
-        remedy = "Free some space and call again: what is finished is kept."
-        sentence = expected("destination", f"on a disk with room ({folder})", got, remedy)
-        raise OSError(error.errno, sentence) from error
+        hint = "Free some space and call again: what is finished is kept."
+        what = f"on a disk with room ({folder})"
+        raise OSError(error.errno, expected("destination", what, error.strerror, hint)) from error
 
 
 @contextmanager
@@ -88,18 +351,17 @@ def one_thread() -> Iterator[None]:
     number could decide the last bit of a network's output. Joblib limits other libraries alone.
     """
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # also before workers fork: they would wait for threads that they lack
+    cv2.setNumThreads(1)  # also before workers fork: they would wait for threads they do not have
     try:
         yield
     finally:
         cv2.setNumThreads(threads)
 
 
-def settle() -> None:
-    """Make a worker process quiet: it knows nothing of what surrounds the run."""
+def init_worker() -> None:
+    """Prepare a worker process: one thread, and Ctrl-C is left to the process that runs it."""
     cv2.setNumThreads(1)
     if type(multiprocessing.current_process()).__name__ == "LokyProcess":
-        # Ctrl-C reaches every process; the one that runs the others ends them, without their words
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -110,18 +372,11 @@ def run_tasks(
     workers: int,
     ordered: bool = True,
 ) -> Generator[_Result, None, None]:
-    """Call a function on many tasks through joblib, on its active backend, worker processes else.
+    """Call an importable function on many tasks, on joblib's active backend.
 
-    Results come one by one, so that memory stays flat.
-
-    Args:
-        function: Importable function.
-        tasks: Arguments of each call.
-        workers: Number of parallel workers, 1 or more; a cluster behind joblib takes all it has.
-        ordered: Whether results come in the order of the tasks, or as they are ready.
-
-    Yields:
-        What each call returned.
+    The default backend is worker processes; a cluster behind joblib takes all workers it has.
+    Results come one by one, so that memory stays flat, in the order of the tasks or as they are
+    ready.
     """
     from joblib import Parallel, delayed  # half a second, which a single image need not wait for
 
@@ -134,7 +389,7 @@ def run_tasks(
         try:
             pool = Parallel(n_jobs=workers, return_as=kind)
         except ValueError:
-            # The backends of Ray and of multiprocessing give lists alone
+            # The backends of Ray and of multiprocessing only return lists
             pool = Parallel(n_jobs=workers)
             while block := list(itertools.islice(calls, _BLOCK * workers)):
                 yield from pool(block)
@@ -142,7 +397,64 @@ def run_tasks(
             yield from pool(calls)
 
 
-def differing(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+@contextmanager
+def whole_file(path: PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place when the block ends well.
+
+    After an error inside the block, `path` is what it was before and the temporary file is gone.
+    The folder of `path` is made where missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_halves(folders: Sequence[Path], names: Iterable[str]) -> None:
+    """Delete what a killed run left of `whole_file` in folders and their subfolders.
+
+    Only of files by these names, which are relative to the first folder, is anything deleted.
+    """
+    halves: dict[str, list[Path]] = {}
+    for path in itertools.chain.from_iterable(folder.rglob(".*-*") for folder in {*folders}):
+        if match := TEMPORARY.fullmatch(path.name):
+            whole = path.with_name(f"{match['stem']}{match['suffix']}")
+            name = Path(os.path.relpath(whole, folders[0])).as_posix()
+            halves.setdefault(name, []).append(path)
+    for name in names if halves else ():
+        for path in halves.get(name, ()):
+            path.unlink(missing_ok=True)
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file whole, whatever bytes the names of files in it are made of."""
+    with (
+        whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file,
+    ):
+        # Left to itself, the writer leaves a carriage return in a name without quotes
+        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        table.writerow(header)
+        table.writerows(rows)
+
+
+def library_versions(*packages: str) -> dict[str, str]:
+    """Give the versions of the packages that decide the bytes of an image, for settings."""
+    names = ("dermolib", "numpy", "pillow", *packages)
+    return {name: version(name) for name in names} | {"opencv": cv2.__version__}
+
+
+def fingerprint(settings: Any) -> str:
+    """Digest JSON values, the same for the same ones in any order of keys."""
+    text = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def describe_differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Word in which settings two runs differ, each as ``key THERE there, HERE here``."""
     return [
         f"{key} {found.get(key)!r} there, {wanted.get(key)!r} here"

@@ -4,9 +4,7 @@ import functools
 import io
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
+from dermolib._jobs import whole_file
 from dermolib._validation import (
     DatasetNotFoundError,
     Image,
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ENDINGS",
     "EXCLUDED",
-    "Listing",
     "MAX_PIXELS",
     "SUFFIXES",
+    "Listing",
     "check_source",
     "contained",
     "decode_image",
@@ -227,28 +226,6 @@ def write_mask(path: PathLike, mask: Mask) -> None:
     height, width = (*getattr(mask, "shape", ()), 0, 0)[:2]
     check_mask(mask, (height, width))
     _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
-
-
-@contextmanager
-def whole_file(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
-
-    After an error inside the block, `path` is what it was before and the temporary file is gone.
-
-    Args:
-        path: Target file; its folder is made where missing.
-
-    Yields:
-        Path to write to, in the folder of the target.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int) -> None:

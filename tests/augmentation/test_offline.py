@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dermolib import augment_offline, plan_offline, prepare, preset
-from dermolib._jobs import only_run
+from dermolib._jobs import exclusive_lock
 from dermolib.augmentation import copies, is_blank
 from dermolib.augmentation.journal import COLUMNS
 from dermolib.io import read_image, read_mask, write_image, write_mask
@@ -416,7 +416,7 @@ def test_a_second_run_on_the_same_destination_is_told(rows: Rows, tmp_path: Path
         "Expected `destination` to be a folder that no other run is working on, but got "
         f"{folder} of one. Wait for that run to end"
     )
-    with only_run(folder), pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+    with exclusive_lock(folder), pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
         run(rows, folder)
 
     assert len(run(rows, folder)) == 5

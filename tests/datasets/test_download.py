@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import dermolib
-from dermolib._jobs import only_run
+from dermolib._jobs import exclusive_lock
 from dermolib.cli import download as command
 from dermolib.datasets.download import collections as archives
 from dermolib.datasets.download.collections import Archive, Collection, find_collection, list_files
@@ -527,7 +527,7 @@ def test_damaged_notes_are_refused(server: Server, folder: Path, text: str) -> N
 def test_two_calls_do_not_work_on_one_folder(server: Server, folder: Path) -> None:
     words = "^Expected `destination` to be a folder that no other run is working on"
 
-    with only_run(folder), pytest.raises(ValueError, match=words):
+    with exclusive_lock(folder), pytest.raises(ValueError, match=words):
         get(collection(server), folder)
 
 

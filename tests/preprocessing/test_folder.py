@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from dermolib import io as listing
-from dermolib._jobs import only_run
+from dermolib._jobs import exclusive_lock
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets.synthetic import draw_hair
 from dermolib.io import SUFFIXES, list_images, read_image, read_mask, write_image, write_mask
@@ -427,7 +427,7 @@ def test_a_second_run_on_the_same_destination_is_told(source: Path, tmp_path: Pa
         f"Expected `destination` to be a folder that no other run is working on, but got {out} of "
         "one. Wait for that run to end, or stop it; then the same call continues its work."
     )
-    with only_run(out):
+    with exclusive_lock(out):
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             run(source, out)
         assert sorted(snapshot(out).data) == [".lock"]

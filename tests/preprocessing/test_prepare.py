@@ -28,7 +28,7 @@ from PIL import Image as PillowImage
 
 import killing
 from dermolib import crop_border, occlusion_removal, prepare, shades_of_gray
-from dermolib._jobs import only_run
+from dermolib._jobs import exclusive_lock
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets.store import PreparedStore, is_store, load_image
 from dermolib.datasets.synthetic import draw_hair
@@ -760,7 +760,7 @@ def test_a_second_run_on_the_same_destination_is_told(source: Path, tmp_path: Pa
         f"Expected `destination` to be a folder that no other run is working on, but got {out} of "
         "one. Wait for that run to end, or stop it; then the same call continues its work."
     )
-    with only_run(out):
+    with exclusive_lock(out):
         with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
             run(source, out)
         assert sorted(snapshot(out).data) == [".lock"]

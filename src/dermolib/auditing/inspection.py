@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from dermolib._jobs import one_thread, run_tasks, settle
+from dermolib._jobs import init_worker, one_thread, run_tasks
 from dermolib._validation import Image, check_number, expected
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.datasets.store import load_image
@@ -194,7 +194,7 @@ def inspect_images(
 def _inspect_block(
     paths: list[str], hashes: bool
 ) -> tuple[npt.NDArray[Any], dict[int, tuple[str, str]]]:
-    settle()
+    init_worker()
     records = np.zeros(len(paths), _RECORD)
     reasons = {}
     with warnings.catch_warnings():

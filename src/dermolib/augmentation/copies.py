@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dermolib._jobs import settle
+from dermolib._jobs import init_worker
 from dermolib._validation import Image, Mask, check_image, check_number, expected
 from dermolib.augmentation.presets import SMALLEST, Preset
 from dermolib.datasets.store import load_image, load_mask
@@ -130,7 +130,7 @@ def make_copies(task: CopyTask, drawing: Drawing) -> list[dict[str, str]]:
         ValueError: A file cannot be read, the mask has another size, the source is blank or too
             small for a draw at its own size, or none of 20 draws showed anything.
     """
-    settle()
+    init_worker()
     image = load_image(task.image_path)
     height, width = image.shape[:2]
     mask = load_mask(task.mask_path, shape=(height, width)) if task.mask_path else None

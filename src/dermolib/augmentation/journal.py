@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dermolib._jobs import TEMPORARY, differing
+from dermolib._jobs import TEMPORARY, describe_differences
 from dermolib._validation import expected, listed
 from dermolib.io import whole_file
 
@@ -128,7 +128,7 @@ class RunFolder:
         if found == wanted:
             return
         found = found if isinstance(found, dict) else {}
-        differ = differing(found, wanted)
+        differ = describe_differences(found, wanted)
         what = "an empty folder or one of the same run"
         remedy = "Choose a new folder, delete this one, or call with its settings to continue it."
         got = f"{self.path} of another run ({listed(differ)})"

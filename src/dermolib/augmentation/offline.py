@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._jobs import explained, one_thread, only_run, run_tasks
+from dermolib._jobs import exclusive_lock, explain_disk_full, one_thread, run_tasks
 from dermolib._validation import PathLike, check_choice, check_number, expected, listed
 from dermolib.augmentation.copies import CopyTask, Drawing, make_copies
 from dermolib.augmentation.journal import RunFolder
@@ -179,7 +179,7 @@ def augment_offline(
     drawing = Drawing(folder.path.absolute(), preset, image_size, int(seed))
     copies = [task.name(copy) for task in tasks for copy in task.copies]
     folder.check()
-    with only_run(folder.path), explained(folder.path), one_thread():
+    with exclusive_lock(folder.path), explain_disk_full(folder.path), one_thread():
         rows = folder.open(names)
         calls = ((task, drawing) for task in _remaining(tasks, rows))
         with (

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._jobs import differing
+from dermolib._jobs import describe_differences
 from dermolib._validation import (
     DatasetNotFoundError,
     Image,
@@ -221,7 +221,7 @@ class PreparedStore:
         for name in expect:
             check_choice(name, "expect", self.settings)
         wanted = json.loads(json.dumps(expect, default=np.generic.item))
-        if others := differing({name: self.settings[name] for name in expect}, wanted):
+        if others := describe_differences({name: self.settings[name] for name in expect}, wanted):
             what = "a store made with the expected settings"
             got = f"one of others ({listed(others)})"
             raise ValueError(expected(str(self.path), what, got, ANEW))

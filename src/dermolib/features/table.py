@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._jobs import one_thread, run_tasks, settle
+from dermolib._jobs import init_worker, one_thread, run_tasks
 from dermolib._validation import Image, Mask, check_number, expected, listed
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
@@ -126,7 +126,7 @@ def _parts(samples: Any) -> Iterator[tuple[Any, int]]:
 def _describe(
     samples: Any, place: int, segment: _Segment | None, pixel_size: float | None
 ) -> tuple[str, list[float]]:
-    settle()
+    init_worker()
     sample = samples[place]
     if not isinstance(sample, dict) or not {"image", "id"} <= sample.keys():
         got = f"the keys {listed(sample)}" if isinstance(sample, dict) else type(sample).__name__

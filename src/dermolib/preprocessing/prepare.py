@@ -15,7 +15,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dermolib._jobs import TEMPORARY, differing, explained, one_thread, only_run, run_tasks
+from dermolib._jobs import (
+    TEMPORARY,
+    describe_differences,
+    exclusive_lock,
+    explain_disk_full,
+    one_thread,
+    run_tasks,
+)
 from dermolib._validation import (
     DatasetNotFoundError,
     PathLike,
@@ -158,7 +165,7 @@ def prepare(
     run = {"format": FORMAT, **settings, "images": len(files), "names": _digest(files)}
     packing = Packing(target, len(files), size, mask_root is not None)
     preparing = Preparing(root, mask_root, pipeline, packing)
-    with only_run(target), explained(target), one_thread():
+    with exclusive_lock(target), explain_disk_full(target), one_thread():
         _claim(target, run, overwrite=overwrite)
         if (target / SETTINGS).exists():
             try:
@@ -252,7 +259,7 @@ def _claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
     _clear(folder, ours=found is not None)
     if found is not None and found != run and not overwrite:
         what = "a new folder or that of the same run"
-        got = f"{folder} of another one ({listed(differing(found, run), most=8)})"
+        got = f"{folder} of another one ({listed(describe_differences(found, run), most=8)})"
         remedy = "Choose another folder, or `overwrite` to make this one anew."
         raise ValueError(expected("destination", what, got, remedy))
     if found != run:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._jobs import settle
+from dermolib._jobs import init_worker
 from dermolib._validation import Image, Mask, expected, listed
 from dermolib.io import read_image, read_mask, resize_image, resize_mask
 from dermolib.preprocessing.packing import RECORD, Packing, RowWriter
@@ -57,7 +57,7 @@ def prepare_block(
         Number of images, the rows that could not be prepared with the reasons, and an error in
         writing that ended the block: a pool of processes may hang where a task raises.
     """
-    settle()
+    init_worker()
     failures: list[Failure] = []
     try:
         with preparing.packing.writer() as writer:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermolib._jobs import differing
+from dermolib._jobs import describe_differences
 from dermolib._validation import check_number, expected, listed
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
@@ -187,7 +187,7 @@ def _misfits(found: Any, wanted: Mapping[str, Any]) -> list[str]:
         {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}
         for weights in (found, wanted)
     ]
-    return differing(*shapes)
+    return describe_differences(*shapes)
 
 
 def _rebuild(path: Path, architecture: dict[str, Any] | None) -> nn.Module:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dermolib._jobs import TEMPORARY, only_run
+from dermolib._jobs import TEMPORARY, exclusive_lock
 from dermolib._validation import expected
 
 __all__ = ["BEFORE_NAME", "BEST_NAME", "HISTORY_NAME", "check_output", "left", "put_aside", "used"]
@@ -73,7 +73,7 @@ def used(folder: Path, *, first: bool) -> Iterator[None]:
         # A file system without locks trains as well
         with suppress(NotImplementedError):
             try:
-                stack.enter_context(only_run(folder))
+                stack.enter_context(exclusive_lock(folder))
             except ValueError:
                 what = "a folder that no other run is training in"
                 remedy = "Wait for that run to end, stop it, or take another `output`."

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
-from dermolib._jobs import explained
+from dermolib._jobs import explain_disk_full
 from dermolib.datasets.seeding import seed_transforms
 from dermolib.training.callbacks import Average, KeepBest, KeepRows
 from dermolib.training.checkpoint import read_checkpoint
@@ -77,7 +77,7 @@ def train(
             output=options.output,
             look=True,
         )
-        stack.enter_context(explained(folder))
+        stack.enter_context(explain_disk_full(folder))
         if keeps:
             stack.enter_context(used(folder, first=engine.is_global_zero))
             state.earlier = left(folder)

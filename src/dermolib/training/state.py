@@ -11,7 +11,7 @@ import lightning
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from dermolib._jobs import differing
+from dermolib._jobs import describe_differences
 from dermolib._validation import expected
 from dermolib.training.checkpoint import write_content
 from dermolib.training.folder import BEST_NAME, put_aside
@@ -239,7 +239,7 @@ def check_same_run(path: Path, facts: dict[str, Any]) -> None:
     """
     found = read_facts(path)
     flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, facts)]
-    others = differing(*flat)
+    others = describe_differences(*flat)
     if others:
         what = f"a folder without an unfinished run of another configuration ({path.parent})"
         remedy = "Take the same options, another `output`, or `resume=False` to begin anew."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dermolib._jobs import explained, only_run
+from dermolib._jobs import exclusive_lock, explain_disk_full
 from dermolib._validation import PathLike, check_choice, check_number, expected
 from dermolib.datasets.download.collections import (
     Archive,
@@ -135,9 +135,9 @@ def download(
     files = _chosen(collection, parts)
     check_number(workers, "workers", low=1, integer=True)
     folder = _folder(destination)
-    with only_run(folder):
+    with exclusive_lock(folder):
         run = _Run(folder, files, unpack=unpack, keep=keep, patience=patience, progress=progress)
-        with explained(folder), run.bar:
+        with explain_disk_full(folder), run.bar:
             done = in_threads(run.obtain, files, workers=workers, stop=run.stop)
     return Download(collection, folder, tuple(done))
 

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dermolib._jobs import settle
+from dermolib._jobs import init_worker
 from dermolib._validation import Image, Mask, expected
 from dermolib.io import read_image, whole_file, write_image, write_mask
 from dermolib.preprocessing.folders.ledger import Record
@@ -90,7 +90,7 @@ def clean_file(file: str, cleaning: Cleaning) -> Record:
     Returns:
         What was done.
     """
-    settle()
+    init_worker()
     claim = Record(file, cleaning.run, cleaning.output(file), cleaning.mask(file))
     try:
         claim = _with_state(claim, cleaning.source / file)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from dermolib._jobs import explained, one_thread, only_run, run_tasks
+from dermolib._jobs import exclusive_lock, explain_disk_full, one_thread, run_tasks
 from dermolib._validation import PathLike, check_choice, check_number, expected
 from dermolib.io import (
     EXCLUDED,
@@ -159,7 +159,7 @@ def remove_hair_from_folder(
     _check_some(root, listing)
     check_names(listing.files, cleaning, sheet)
     try_out(cleaning)
-    with only_run(target), explained(target), one_thread():
+    with exclusive_lock(target), explain_disk_full(target), one_thread():
         ledger.load(overwrite=overwrite)
         todo = _claim(listing.files, cleaning, ledger, overwrite=overwrite)
         tally = Tally()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._jobs import differing
+from dermolib._jobs import describe_differences
 from dermolib._validation import expected, listed
 from dermolib.io import whole_file
 
@@ -191,7 +191,7 @@ class Ledger:
 
     def _other_settings(self, found: Mapping[str, Any]) -> str:
         """Word which settings differ, and what to do."""
-        differ = differing({**found}, self.settings)
+        differ = describe_differences({**found}, self.settings)
         what = "a new folder or one of the same settings"
         remedy = "Choose another folder, or `overwrite` to make everything in this one anew."
         return expected("destination", what, f"{self.folder} of others ({listed(differ)})", remedy)

@@ -1,0 +1,327 @@
+"""The engine of resumable jobs: the journal, the lock, workers, and a full disk in words."""
+
+import errno
+import json
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dermolib._jobs import (
+    Job,
+    describe_differences,
+    exclusive_lock,
+    explain_disk_full,
+    fingerprint,
+    one_thread,
+    run_tasks,
+    whole_file,
+    write_table,
+)
+
+_HOLD = """
+import os, signal, sys
+from pathlib import Path
+from dermolib._jobs import exclusive_lock
+with exclusive_lock(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def job_in(folder: Path, **changed: Any) -> Job:
+    given: dict[str, Any] = {"kind": "test", "settings": {"size": 1}}
+    return Job(folder, key="file", fields=["value"], **{**given, **changed})
+
+
+def record(name: str, value: int = 0) -> dict[str, Any]:
+    return {"file": name, "value": value}
+
+
+def test_what_was_recorded_is_found_again_and_the_last_record_counts(tmp_path: Path) -> None:
+    with job_in(tmp_path).open() as job:
+        assert job.fresh
+        job.add([record("b"), record("a", 1)])
+        job.add([record("a", 2)])
+        job.forget(["b"])
+
+    with job_in(tmp_path).open() as job:
+        assert not job.fresh
+        assert list(job.records(["a", "b", "c"])) == [record("a", 2), None, None]
+        assert [*job.keys()] == ["a"]
+        assert job.is_current("a")
+        assert not job.is_current("b")
+
+
+def test_a_job_that_is_opened_writes_nothing(tmp_path: Path) -> None:
+    with job_in(tmp_path / "out").open() as job:
+        assert job.get("a") is None
+
+    assert not (tmp_path / "out").exists()
+
+
+@given(st.dictionaries(st.text(), st.one_of(st.text(), st.floats(0, 1), st.integers())))
+def test_a_record_of_any_text_and_number_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    with job_in(folder).open() as job:
+        job.add({"file": key, "value": value} for key, value in values.items())
+        job.finish(sorted(values))
+
+    with job_in(folder).open() as job:
+        assert {key: record["value"] for key in values if (record := job.get(key))} == values
+
+
+@pytest.mark.parametrize("cut", [1, 9, -1])
+def test_a_torn_last_line_is_ignored_and_overwritten(tmp_path: Path, cut: int) -> None:
+    with job_in(tmp_path).open() as job:
+        job.add([record("a"), record("b", 12345)])
+    path = tmp_path / "run.jsonl"
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, last[:cut]]))
+
+    with job_in(tmp_path).open() as job:
+        assert list(job.records(["a", "b"])) == [record("a"), None]
+        job.add([record("c")])
+
+    assert path.read_bytes().splitlines()[2:] == [json.dumps(record("c")).encode()]
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"[]\n", b'{"file": "a"}x\n', b"\xff\n", b'{"value": 1}\n', b'{"file": []}\n']
+)
+def test_a_damaged_line_is_refused_by_its_number(tmp_path: Path, line: bytes) -> None:
+    with job_in(tmp_path).open() as job:
+        job.add([record("a")])
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(path.read_bytes() + line + path.read_bytes())
+
+    with pytest.raises(ValueError, match=r"damaged line 3\. .* delete"), job_in(tmp_path).open():
+        raise AssertionError
+
+
+@pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", "3", '{"kind": "other", "settings": {}}\n'])
+def test_a_journal_of_another_tool_is_refused_and_stays(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.jsonl").write_text(text)
+
+    with (
+        pytest.raises(ValueError, match=r"other files \(run\.jsonl\).* never overwritten"),
+        job_in(tmp_path).open(overwrite=True),
+    ):
+        raise AssertionError
+
+    assert (tmp_path / "run.jsonl").read_text() == text
+
+
+def test_other_settings_are_named_and_refused_until_the_user_asks(tmp_path: Path) -> None:
+    with job_in(tmp_path).open() as job:
+        job.add([record("a"), record("b")])
+    before = job.path.read_bytes()
+    for overwrite, hint in ((False, "pass `overwrite`"), (None, "call with its settings")):
+        with (
+            pytest.raises(ValueError, match=rf"another run \(size 1 there, 2 here\).*{hint}"),
+            job_in(tmp_path, settings={"size": 2}).open(overwrite=overwrite),
+        ):
+            raise AssertionError
+    assert job.path.read_bytes() == before
+
+    with job_in(tmp_path, settings={"size": 2}).open(overwrite=True) as job:
+        job.add([record("b", 2)])
+
+    for _ in range(2):  # as the run left it, and as it was finished
+        with job_in(tmp_path, settings={"size": 2}).open() as job:
+            assert (job.is_current("a"), job.is_current("b")) == (False, True)
+            assert list(job.records(["a", "b"])) == [record("a"), record("b", 2)]
+            job.finish(["a", "b"])
+
+
+def test_a_finished_journal_does_not_tell_how_it_came_about(tmp_path: Path) -> None:
+    with job_in(tmp_path / "one").open() as job:
+        job.add(map(record, "abc"))
+        job.finish([*"abc"])
+    with job_in(tmp_path / "two", settings={"size": 2}).open() as job:
+        job.add(map(record, "xb"))
+    with job_in(tmp_path / "two").open(overwrite=True) as job:
+        job.add([record("c"), record("b", 1), record("a"), record("b")])
+        job.finish([*"abc"])
+        assert job.get("b") == record("b")
+
+    assert (tmp_path / "two" / "run.jsonl").read_bytes() == (
+        tmp_path / "one" / "run.jsonl"
+    ).read_bytes()
+
+
+def test_files_of_others_are_refused_and_halves_of_ours_removed(tmp_path: Path) -> None:
+    with job_in(tmp_path, files=["out.csv"]).open() as job:
+        job.add([record("a")])
+    kept = [".out-0123456789ab.txt", ".other-0123456789ab.csv", ".out-0123.csv", "sub/.keep"]
+    gone = [".out-0123456789ab.csv", ".run-0123456789ab.jsonl"]
+    (tmp_path / "sub").mkdir()
+    for name in (*kept, *gone):
+        (tmp_path / name).touch()
+    with (
+        pytest.raises(ValueError, match=r"other files \(sub\)"),
+        job_in(tmp_path, files=["out.csv"]).open(),
+    ):
+        raise AssertionError
+
+    with job_in(tmp_path).open():  # other files may lie there
+        pass
+    assert (tmp_path / gone[0]).exists()
+    with job_in(tmp_path, files=["out.csv", "sub"]).open():
+        pass
+
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(".*")}
+    assert found == set(kept)
+
+
+def test_a_full_disk_loses_no_record(tmp_path: Path) -> None:
+    def records() -> Any:
+        yield record("b")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with job_in(tmp_path).open() as job:
+        job.add([record("a")])
+        with pytest.raises(OSError, match="No space"):
+            job.add(records())
+        job.add([record("c")])
+
+    with job_in(tmp_path).open() as job:
+        assert list(job.records("abc")) == [record("a"), None, record("c")]
+
+
+def test_results_come_under_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with job_in(tmp_path).open() as job:
+        results = job.map(add, [(1, 1), (2, 2)], workers=1, total=9, done=3, count=lambda n: n)
+        assert list(results) == [2, 4]
+
+    assert "9/9" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "file/deeper", "link"):
+        with (
+            pytest.raises(ValueError, match=r"`destination` to be a folder, but got the file"),
+            job_in(tmp_path / name).open(),
+        ):
+            raise AssertionError
+
+
+def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    sentence = "no other run is working on.*then the same call continues its work"
+
+    with (
+        exclusive_lock(folder),
+        pytest.raises(ValueError, match=sentence),
+        exclusive_lock(folder),
+    ):
+        raise AssertionError
+
+    with exclusive_lock(folder):
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+
+
+def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HOLD, str(tmp_path)]
+    result = subprocess.run(command, check=False)  # noqa: S603 - this interpreter, our code
+    assert result.returncode == -signal.SIGKILL
+
+    with exclusive_lock(tmp_path):
+        locked = list(tmp_path.iterdir())
+
+    assert [path.name for path in locked] == [".lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_ends_without_a_file_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), exclusive_lock(tmp_path / "new"):
+        raise KeyError
+    with exclusive_lock(tmp_path / "kept"):
+        (tmp_path / "kept" / "file").touch()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_opencv_gets_its_threads_back() -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        with one_thread():
+            inside = cv2.getNumThreads()
+
+        assert (inside, cv2.getNumThreads()) == (1, 2)
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_tasks_run_on_the_active_backend_and_keep_their_order(backend: str) -> None:
+    tasks = [(number, 1) for number in range(40)]
+
+    with joblib.parallel_backend(backend):
+        results = list(run_tasks(add, tasks, workers=2))
+
+    assert results == list(range(1, 41))
+
+
+def test_results_may_come_as_they_are_ready() -> None:
+    results = list(run_tasks(add, [(1, 1), (2, 2)], workers=1, ordered=False))
+
+    assert sorted(results) == [2, 4]
+
+
+def test_a_full_disk_is_explained_and_keeps_its_number(tmp_path: Path) -> None:
+    sentence = (
+        f"Expected `destination` to be on a disk with room ({tmp_path}), but got No space left on "
+        "device. Free some space and call again: what is finished is kept."
+    )
+
+    with pytest.raises(OSError, match=re.escape(sentence)) as raised, explain_disk_full(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_other_errors_of_the_system_pass_through(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError, match=r"^denied$"), explain_disk_full(tmp_path):
+        raise PermissionError("denied")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+    with suppress(KeyError), whole_file(path) as temporary:
+        temporary.write_text("second")
+        raise KeyError
+
+    assert {file.name: file.read_text() for file in path.parent.iterdir()} == {"a.txt": "first"}
+
+
+def test_a_table_keeps_any_name(tmp_path: Path) -> None:
+    write_table(tmp_path / "a.csv", ["file", "size"], [("caf\udce9\r.png", 3)])
+
+    assert (tmp_path / "a.csv").read_bytes() == b'"file","size"\n"caf\xe9\r.png",3\n'
+
+
+def test_settings_that_differ_are_named() -> None:
+    found, wanted = {"seed": 0, "size": 224, "old": 1}, {"seed": 0, "size": 256}
+
+    words = describe_differences(found, wanted)
+
+    assert words == ["old 1 there, None here", "size 224 there, 256 here"]
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({})
