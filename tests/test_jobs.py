@@ -2,6 +2,7 @@
 
 import errno
 import json
+import multiprocessing
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from dermolib._jobs import (
     exclusive_lock,
     explain_disk_full,
     fingerprint,
+    init_worker,
     one_thread,
     run_tasks,
     whole_file,
@@ -325,3 +327,20 @@ def test_settings_that_differ_are_named() -> None:
 
     assert words == ["old 1 there, None here", "size 224 there, 256 here"]
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({})
+
+
+def test_worker_processes_leave_ctrl_c_to_the_process_that_runs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class LokyProcess:
+        """Stands for a worker process of joblib."""
+
+    handlers: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(signal, "signal", lambda *given: handlers.append(given))
+    with one_thread():
+        init_worker()
+        assert handlers == []
+        monkeypatch.setattr(multiprocessing, "current_process", LokyProcess)
+        init_worker()
+
+    assert handlers == [(signal.SIGINT, signal.SIG_IGN)]

@@ -37,7 +37,7 @@ from .models.registry import list_models as list_models
 from .models.settings import input_settings as input_settings
 from .preprocessing.border import crop_border as crop_border
 from .preprocessing.color import shades_of_gray as shades_of_gray
-from .preprocessing.folders.hair import remove_hair_from_folder as remove_hair_from_folder
+from .preprocessing.folders import remove_hair_from_folder as remove_hair_from_folder
 from .preprocessing.hair.inpainting import fill_mask as fill_mask
 from .preprocessing.hair.inpainting import list_fills as list_fills
 from .preprocessing.hair.module import OcclusionRemoval as OcclusionRemoval

@@ -13,6 +13,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +27,7 @@ from dermolib._validation import PathLike, expected, listed, require
 __all__ = [
     "TEMPORARY",
     "Job",
+    "Record",
     "check_folder",
     "describe_differences",
     "exclusive_lock",
@@ -124,17 +126,32 @@ class Job:
 
     def start(self) -> None:
         """Write the settings; what was recorded before is not current from here on."""
-        if not self.path.exists():
+        line = _line(self._header)
+        if self.path.exists():
+            self._append([line])
+        else:
             with whole_file(self.path) as temporary:
-                temporary.touch()
-        self._append([self._header], header=True)
-        self.fresh = False
+                temporary.write_bytes(line)
+            self._end = len(line)
+        self._start, self.fresh = self._end - len(line), False
 
     def add(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Record finished keys; the lines are on the disk when the call returns."""
-        if self.fresh:
-            self.start()
-        self._append(records)
+        with self._lock:
+            if self.fresh:
+                self.start()
+            place, places = self._end, dict[str, int | None]()
+
+            def lines() -> Iterator[bytes]:
+                nonlocal place
+                for record in records:
+                    places[record[self._key]] = place if len(record) > 1 else None
+                    line = _line(record)
+                    place += len(line)
+                    yield line
+
+            self._append(lines())
+            self._note(places)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Note that keys are no longer finished, before anything of theirs is overwritten."""
@@ -156,7 +173,7 @@ class Job:
         """Look up the last record of one key."""
         return next(self.records([key]))
 
-    def keys(self) -> Collection[str]:
+    def keys(self) -> AbstractSet[str]:
         """Give all keys that have a record."""
         return self._places.keys()
 
@@ -268,22 +285,13 @@ class Job:
             else:
                 self._places[key] = place
 
-    def _append(self, records: Iterable[Mapping[str, Any]], *, header: bool = False) -> None:
-        places: dict[str, int | None] = {}
-        with self._lock:
-            with self.path.open("r+b") as file:
-                file.seek(self._end)
-                file.truncate()  # what a full disk or a kill cut off
-                for record in records:
-                    if not header:
-                        place = file.tell() if len(record) > 1 else None
-                        places[record[self._key]] = place
-                    file.write(_line(record))
-                end = file.tell()
-            if header:
-                self._start = self._end
-            self._end = end
-            self._note(places)
+    def _append(self, lines: Iterable[bytes]) -> None:
+        with self.path.open("r+b") as file:
+            file.seek(self._end)
+            file.truncate()  # what a full disk or a kill cut off
+            file.writelines(lines)
+            end = file.tell()
+        self._end = end
 
 
 def _line(record: Mapping[str, Any] | None) -> bytes:

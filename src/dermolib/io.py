@@ -26,6 +26,7 @@ from dermolib._validation import (
     check_mask,
     check_number,
     expected,
+    require,
 )
 
 if TYPE_CHECKING:
@@ -493,6 +494,7 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
 
     Raises:
         TypeError: `exclude` is one text instead of several, or none at all.
+        ValueError: There are no images.
         OSError: A subfolder cannot be read.
     """
     if isinstance(exclude, str) or not isinstance(exclude, Sequence):
@@ -510,6 +512,9 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
             excluded += 1
         else:
             files.append(file)
+    what = f"a folder with images ({', '.join(SUFFIXES)})"
+    got = f"{root} with none (excluded: {excluded}, other files: {ignored})"
+    require(files, "source", what, got)
     return Listing(sorted(files), excluded, ignored)
 
 

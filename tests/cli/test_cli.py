@@ -16,8 +16,8 @@ import pytest
 import dermolib
 from dermolib.cli import main
 from dermolib.io import read_mask, write_image
-from dermolib.preprocessing.folders import hair
-from dermolib.preprocessing.folders.report import FolderReport
+from dermolib.preprocessing import folders
+from dermolib.preprocessing.folders import FolderReport
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def report(**changed: Any) -> FolderReport:
         "excluded": 0,
         "ignored": 0,
         "orphaned": 0,
-        "mean_share": 0.1,
-        "max_share": 0.2,
+        "mean_masked_fraction": 0.1,
+        "max_masked_fraction": 0.2,
         "csv": Path("out/hair.csv"),
         "contact_sheet": None,
     }
@@ -58,7 +58,7 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[Any,
             raise answer
         return answer
 
-    monkeypatch.setattr(hair, "remove_hair_from_folder", stand_in)
+    monkeypatch.setattr(folders, "remove_hair_from_folder", stand_in)
     return calls
 
 
@@ -157,7 +157,7 @@ def test_every_flag_reaches_the_function(
 
 
 def test_without_flags_the_function_has_its_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    parameters = inspect.signature(hair.remove_hair_from_folder).parameters
+    parameters = inspect.signature(folders.remove_hair_from_folder).parameters
     calls = answer_with(monkeypatch, report())
 
     main(["hair", "IN", "OUT"])

@@ -129,8 +129,8 @@ def test_columns_of_the_index_have_one_value_for_each_image(made: PreparedStore)
     assert made.column("height").tolist() == [20, 21, 22, 23]
     assert made.column("width").tolist() == [30] * 4
     assert made.column("bottom").tolist() == [20, 21, 22, 23]
-    assert made.column("share_masked").tolist() == [0.0] * 4
-    assert made.column("share_masked").dtype == np.float64
+    assert made.column("masked_fraction").tolist() == [0.0] * 4
+    assert made.column("masked_fraction").dtype == np.float64
     for name in INDEX_COLUMNS:
         assert made.column(name).shape == (4,)
 
@@ -451,7 +451,7 @@ def test_a_store_that_is_not_done_is_told_how_to_go_on(source: Path, tmp_path: P
 def test_a_folder_with_an_array_of_images_is_not_a_store_by_that(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.zeros(3))
     assert not is_store(tmp_path)
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.jsonl").write_text("{}")
     assert is_store(tmp_path)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dermolib._validation import Image
 from dermolib.io import read_image, write_image
-from dermolib.preprocessing.folders.contact_sheet import (
+from dermolib.preprocessing.contact_sheet import (
     SheetEntry,
     is_contact_sheet,
     spread_ranks,
@@ -105,7 +105,7 @@ def test_pictures_keep_their_shape_and_are_never_enlarged() -> None:
 
     for (height, width), small in sizes.items():
         shown = entry(height=height, width=width)
-        assert [picture.shape[:2] for picture in shown.pictures] == [small] * 3
+        assert [picture.shape[:2] for picture in shown.panels] == [small] * 3
 
 
 def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
@@ -115,8 +115,8 @@ def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
 
     shown = SheetEntry.shrink("a.png", image, mask, image)
 
-    assert shown.share_masked == pytest.approx(2 / 2048)
-    assert (shown.pictures[1].max(axis=(1, 2)) > 50).all()
+    assert shown.masked_fraction == pytest.approx(2 / 2048)
+    assert (shown.panels[1].max(axis=(1, 2)) > 50).all()
 
 
 def test_a_long_name_stays_over_its_picture_and_any_letter_can_be_drawn(tmp_path: Path) -> None:

@@ -1,24 +1,17 @@
-"""Folders to stores: the same bytes however they are made, every interruption, every refusal."""
+"""Folders to stores: what a row holds, what is done again, every failing image and refusal."""
 
 import csv
 import errno
-import json
 import math
-import multiprocessing
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
-import cv2
 import joblib
 import numpy as np
 import pytest
@@ -26,9 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-import killing
 from dermolib import crop_border, occlusion_removal, prepare, shades_of_gray
-from dermolib._jobs import exclusive_lock
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets.store import PreparedStore, is_store, load_image
 from dermolib.datasets.synthetic import draw_hair
@@ -37,29 +28,24 @@ from dermolib.io import (
     read_mask,
     resize_image,
     resize_mask,
-    whole_file,
     write_image,
     write_mask,
 )
-from dermolib.preprocessing import prepare_block as preparing
-from dermolib.preprocessing.border import Box
-from dermolib.preprocessing.packing import RECORD, RECORDS, Packing, RowWriter
-from dermolib.preprocessing.steps import Pipeline
+from dermolib.preprocessing import Box
+from dermolib.preprocessing import prepare as preparing
 from drawing import noise_image
 
 FILES = ["a.jpg", "b.png", "scan.tif", "sub/c.PNG", "sub/deep/d.bmp"]
 IDS = ["a", "b", "scan", "c", "d"]
 LUV = partial(occlusion_removal, method="luv")
 STEPS = ["crop_border", LUV, "shades_of_gray"]
-SAME = "Expected `destination` to be a new folder or that of the same run, but got "
 
 
-@dataclass
-class Snapshot:
+class Snapshot(NamedTuple):
     """Files of a folder by path, and when and as what each was written."""
 
-    data: dict[str, bytes] = field(default_factory=dict)
-    written: dict[str, tuple[int, int]] = field(default_factory=dict)
+    data: dict[str, bytes]
+    written: dict[str, tuple[int, int]]
 
 
 def snapshot(folder: Path) -> Snapshot:
@@ -192,7 +178,7 @@ def test_the_index_says_what_the_steps_did(source: Path, tmp_path: Path) -> None
         cropped = crop_border(read_image(source / file))
         _, hair = occlusion_removal(cropped, method="luv", return_mask=True)
         assert hair.any()
-        assert store.column("share_masked")[number] == hair.mean()
+        assert store.column("masked_fraction")[number] == hair.mean()
         found = (source / file).stat()
         assert store.column("size")[number] == found.st_size
         assert store.column("modified")[number] == found.st_mtime_ns
@@ -246,20 +232,6 @@ def test_images_of_the_real_kind_keep_what_hair_removal_does(tmp_path: Path) -> 
         np.testing.assert_array_equal(store[name], resize_image(clean, (64, 64)))
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
-def test_any_number_of_workers_on_any_backend_writes_the_same_bytes(
-    source: Path, tmp_path: Path, backend: str
-) -> None:
-    (source / "broken.jpg").write_bytes(b"")
-    options: dict[str, Any] = {"masks": tmp_path / "masks", "errors": "skip", "steps": STEPS}
-    run(source, tmp_path / "one", **options)
-
-    with joblib.parallel_config(backend=backend):
-        run(source, tmp_path / "two", workers=2, **options)
-
-    assert snapshot(tmp_path / "two").data == snapshot(tmp_path / "one").data
-
-
 def test_many_images_go_to_workers_in_blocks_that_lose_none(tmp_path: Path) -> None:
     for number in range(300):
         write_image(tmp_path / "in" / f"{number:03}.png", noise_image(2, 2, number))
@@ -272,52 +244,6 @@ def test_many_images_go_to_workers_in_blocks_that_lose_none(tmp_path: Path) -> N
     assert snapshot(tmp_path / "three").data == snapshot(tmp_path / "one").data
     for number in range(0, 300, 7):
         np.testing.assert_array_equal(one.image(number), noise_image(2, 2, number))
-
-
-def test_workers_leave_ctrl_c_to_the_process_that_runs_them(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class LokyProcess:
-        """Stands for a worker process of joblib."""
-
-    here = Packing(tmp_path, 1, (4, 4), masks=False)
-    here.create()
-    handlers: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(multiprocessing, "current_process", LokyProcess)
-    monkeypatch.setattr(signal, "signal", lambda *given: handlers.append(given))
-
-    preparing.prepare_block([(0, "a.jpg")], preparing.Preparing(source, None, Pipeline([]), here))
-
-    assert handlers == [(signal.SIGINT, signal.SIG_IGN)]
-
-
-def test_opencv_keeps_its_threads(source: Path, tmp_path: Path) -> None:
-    before = cv2.getNumThreads()
-    try:
-        cv2.setNumThreads(2)
-        run(source, tmp_path / "out")
-        assert cv2.getNumThreads() == 2
-    finally:
-        cv2.setNumThreads(before)
-
-
-def test_runs_that_are_killed_anywhere_go_on_to_the_same_bytes(tmp_path: Path) -> None:
-    for seed, file in enumerate(["a.png", "b.jpg", "sub/c.png"]):
-        write_image(tmp_path / "in" / file, noise_image(20 + seed, 30, seed))
-        write_mask(
-            tmp_path / "masks" / f"{Path(file).stem}.png", np.ones((20 + seed, 30), np.bool_)
-        )
-    (tmp_path / "out").mkdir()
-    folders = [str(tmp_path / name) for name in ("in", "masks", "out")]
-
-    result = subprocess.run(  # noqa: S603 - this interpreter, our code
-        [sys.executable, killing.__file__, *folders], capture_output=True, text=True, check=False
-    )
-
-    assert result.returncode == 0, result.stderr
-    points = json.loads(result.stdout)
-    assert points["fresh"] > 40
-    assert points["finished"] == points["half"] == killing.UNTIL_ROWS
 
 
 def test_a_finished_store_is_returned_at_once_and_not_touched(
@@ -377,7 +303,7 @@ def test_a_run_that_was_stopped_does_the_rest(
     run(source, tmp_path / "whole", **options)
     interrupt(source, tmp_path / "out", monkeypatch, **options)
     assert sorted(snapshot(tmp_path / "out").data) == [
-        "images.npy", "masks.npy", "records.npy", "run.json",
+        "images.npy", "masks.npy", "run.jsonl",
     ]  # fmt: skip
 
     with counted(monkeypatch) as read:
@@ -429,19 +355,15 @@ def test_what_changes_while_a_run_has_not_ended_is_done_again(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_has_changed_since_a_store_was_done_is_named_and_made_anew_on_request(
+def test_what_has_changed_since_a_store_was_done_is_named_and_made_again_on_request(
     source: Path, tmp_path: Path, change: Callable[[Path, Path], None]
 ) -> None:
     options: dict[str, Any] = {"masks": tmp_path / "masks"}
     run(source, tmp_path / "out", **options)
     before = snapshot(tmp_path / "out")
     change(source, tmp_path / "masks")
-    sentence = (
-        "Expected `destination` to be the store of a source that has not changed, but got "
-        f"{tmp_path / 'out'}, since when 1 images or masks did (b.png). Pass `overwrite` to make "
-        "it anew."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    words = r"did \(b\.png\)\. Pass `overwrite` to make it again\."
+    with pytest.raises(ValueError, match=words):
         run(source, tmp_path / "out", **options)
     assert snapshot(tmp_path / "out") == before
 
@@ -469,15 +391,14 @@ def test_a_row_that_was_begun_again_is_not_taken_for_done(
     interrupt(source, tmp_path / "out", monkeypatch)
     data, found = (source / "a.jpg").read_bytes(), (source / "a.jpg").stat()
     write_image(source / "a.jpg", framed(9))
-    put = RowWriter._put
+    write_row = preparing._write_row
 
-    def half(writer: RowWriter, name: str, row: int, values: Any) -> None:
-        put(writer, name, row, values)
-        if name == "images.npy":
-            raise KeyboardInterrupt
+    def half(*row: Any) -> None:
+        write_row(*row)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(RowWriter, "_put", half)
+        patch.setattr(preparing, "_write_row", half)
         with pytest.raises(KeyboardInterrupt):
             run(source, tmp_path / "out")
     (source / "a.jpg").write_bytes(data)
@@ -489,7 +410,7 @@ def test_a_row_that_was_begun_again_is_not_taken_for_done(
     assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
 
 
-@pytest.mark.parametrize("name", ["records.npy", "images.npy", "masks.npy"])
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
 def test_files_that_were_cut_are_made_again(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
@@ -502,63 +423,6 @@ def test_files_that_were_cut_are_made_again(
     run(source, tmp_path / "out", **options)
 
     assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
-
-
-@pytest.mark.parametrize("other", [np.zeros(5), np.zeros(4, RECORD)])
-def test_records_of_other_rows_are_made_again(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Any
-) -> None:
-    run(source, tmp_path / "whole")
-    interrupt(source, tmp_path / "out", monkeypatch)
-    np.save(tmp_path / "out" / RECORDS, other)
-
-    run(source, tmp_path / "out")
-
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
-
-
-def test_a_run_json_that_was_cut_is_that_of_nobody(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupt(source, tmp_path / "out", monkeypatch)
-    path = tmp_path / "out" / "run.json"
-    path.write_bytes(path.read_bytes()[:-9])
-    before = snapshot(tmp_path / "out")
-    sentence = (
-        f"Expected `destination` to be an empty folder or that of a store, but got "
-        f"{tmp_path / 'out'} with other files (images.npy, records.npy, run.json). Choose a new "
-        "folder: nothing that exists is written over."
-    )
-    for overwrite in (False, True):
-        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-            run(source, tmp_path / "out", overwrite=overwrite)
-    assert snapshot(tmp_path / "out") == before
-
-
-def test_halves_of_a_killed_run_are_cleared_and_other_hidden_files_stay(
-    source: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    kept = [".index-0123456789ab.txt", ".other-0123456789ab.csv", ".DS_Store"]
-    for name in (*kept, ".index-0123456789ab.csv", ".run-0123456789ab.json"):
-        (out / name).write_bytes(b"half")
-
-    run(source, out)
-
-    hidden = {name for name in snapshot(out).data if name.startswith(".")}
-    assert hidden == set(kept)
-
-
-def test_a_store_that_was_killed_as_it_was_done_is_cleared_up(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "out")
-    before = snapshot(tmp_path / "out")
-    (tmp_path / "out" / "run.json").write_bytes(b"left")
-    (tmp_path / "out" / RECORDS).write_bytes(b"left")
-
-    run(source, tmp_path / "out")
-
-    assert snapshot(tmp_path / "out") == before
 
 
 def more_files(source: Path) -> None:
@@ -596,9 +460,7 @@ def test_other_files_are_another_run(
         interrupt(source, tmp_path / "out", monkeypatch)
     before = snapshot(tmp_path / "out")
     change(source)
-    start = re.escape(f"{SAME}{tmp_path / 'out'} of another one (")
-    rest = re.escape("). Choose another folder, or `overwrite` to make this one anew.")
-    with pytest.raises(ValueError, match=f"^{start}{differ}{rest}$"):
+    with pytest.raises(ValueError, match=rf"of another run \({differ}\)\. Choose another"):
         run(source, tmp_path / "out")
     assert snapshot(tmp_path / "out") == before
 
@@ -615,17 +477,17 @@ def test_other_files_are_another_run(
         ({"masks": "masks"}, "masks False there, True here"),
         (
             {"steps": []},
-            "steps [{'options': {'p': 6.0}, 'step': 'shades_of_gray'}] there, [] here",
+            "steps [{'step': 'shades_of_gray', 'options': {'p': 6.0}}] there, [] here",
         ),
         (
             {"steps": [partial(shades_of_gray, p=math.inf)]},
-            "steps [{'options': {'p': 6.0}, 'step': 'shades_of_gray'}] there, [{'step': "
+            "steps [{'step': 'shades_of_gray', 'options': {'p': 6.0}}] there, [{'step': "
             "'shades_of_gray', 'options': {'p': 'inf'}}] here",
         ),
     ],
 )
 @pytest.mark.parametrize("done", [True, False])
-def test_other_settings_are_refused_until_everything_is_made_anew(
+def test_other_settings_are_refused_until_everything_is_made_again(
     source: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -642,11 +504,7 @@ def test_other_settings_are_refused_until_everything_is_made_anew(
     else:
         interrupt(source, tmp_path / "out", monkeypatch, **first)
     before = snapshot(tmp_path / "out")
-    sentence = (
-        f"{SAME}{tmp_path / 'out'} of another one ({differ}). Choose another folder, or "
-        "`overwrite` to make this one anew."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=re.escape(f"of another run ({differ}). Choose another")):
         run(source, tmp_path / "out", **options)
     assert snapshot(tmp_path / "out") == before
 
@@ -656,19 +514,9 @@ def test_other_settings_are_refused_until_everything_is_made_anew(
     assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
 
 
-def test_another_version_is_another_run(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(source, tmp_path / "out")
-    monkeypatch.setattr(cv2, "__version__", "0.0.0")
-
-    with pytest.raises(ValueError, match=r"versions \{.*\} there, \{.*'opencv': '0\.0\.0'.*here"):
-        run(source, tmp_path / "out")
-
-
 def test_a_store_of_another_format_is_another_run(source: Path, tmp_path: Path) -> None:
     run(source, tmp_path / "out")
-    path = tmp_path / "out" / "store.json"
+    path = tmp_path / "out" / "run.jsonl"
     path.write_text(path.read_text().replace("dermolib-store-1", "dermolib-store-0"))
 
     with pytest.raises(
@@ -679,7 +527,7 @@ def test_a_store_of_another_format_is_another_run(source: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.csv"])
-def test_a_damaged_store_is_refused_and_made_anew_on_request(
+def test_a_damaged_store_is_refused_and_made_again_on_request(
     source: Path, tmp_path: Path, name: str
 ) -> None:
     run(source, tmp_path / "out")
@@ -697,85 +545,7 @@ def test_a_damaged_store_is_refused_and_made_anew_on_request(
         assert snapshot(tmp_path / "out").data == before
 
 
-def test_a_foreign_folder_is_refused_and_not_touched(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    (out / "sub").mkdir(parents=True)
-    for name in ("notes.txt", "images.npy", ".index-0123456789ab.csv"):
-        (out / name).write_text("precious")
-    before = snapshot(out)
-    sentence = (
-        f"Expected `destination` to be an empty folder or that of a store, but got {out} with "
-        "other files (images.npy, notes.txt, sub). Choose a new folder: nothing that exists is "
-        "written over."
-    )
-    for overwrite in (False, True):
-        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-            run(source, out, overwrite=overwrite)
-    assert snapshot(out) == before
-    assert (out / "sub").is_dir()
-
-
-@pytest.mark.parametrize("name", ["store.json", "run.json", "index.csv", "failed.csv"])
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"run": 3}', '{"format": "other-1"}', "a,b\n"])
-def test_files_named_like_ours_are_not_ours(
-    source: Path, tmp_path: Path, name: str, text: str
-) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / name).write_text(text)
-    (out / "images.npy").write_text("precious")
-
-    with pytest.raises(ValueError, match=rf"with other files \(.*{re.escape(name)}.*\)\. Choose"):
-        run(source, out, overwrite=True)
-
-    assert snapshot(out).data == {name: text.encode(), "images.npy": b"precious"}
-
-
-@pytest.mark.parametrize("name", ["store.json", "run.json"])
-def test_a_folder_named_like_a_file_of_ours_is_not_ours(
-    source: Path, tmp_path: Path, name: str
-) -> None:
-    (tmp_path / "out" / name).mkdir(parents=True)
-
-    with pytest.raises(ValueError, match=rf"with other files \({re.escape(name)}\)"):
-        run(source, tmp_path / "out", overwrite=True)
-
-
-def test_another_file_beside_a_store_is_refused_and_not_touched(
-    source: Path, tmp_path: Path
-) -> None:
-    run(source, tmp_path / "out")
-    (tmp_path / "out" / "notes.txt").write_text("precious")
-    before = snapshot(tmp_path / "out")
-
-    with pytest.raises(ValueError, match=r"with other files \(notes\.txt\)"):
-        run(source, tmp_path / "out", overwrite=True, image_size=3)
-
-    assert snapshot(tmp_path / "out") == before
-
-
-def test_a_second_run_on_the_same_destination_is_told(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    sentence = (
-        f"Expected `destination` to be a folder that no other run is working on, but got {out} of "
-        "one. Wait for that run to end, or stop it; then the same call continues its work."
-    )
-    with exclusive_lock(out):
-        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-            run(source, out)
-        assert sorted(snapshot(out).data) == [".lock"]
-
-    assert len(run(source, out)) == 5
-
-
-def full_sentence(out: Path) -> str:
-    return (
-        f"Expected `destination` to be on a disk with room ({out}), but got No space left on "
-        "device. Free some space and call again: what is finished is kept."
-    )
-
-
-@pytest.mark.parametrize("call", [0, 1, 2])
+@pytest.mark.parametrize("call", [0, 1])
 def test_a_disk_too_small_is_told_before_anything_is_prepared(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
@@ -791,12 +561,12 @@ def test_a_disk_too_small_is_told_before_anything_is_prepared(
 
     with monkeypatch.context() as patch, counted(monkeypatch) as read:
         patch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(OSError, match=f"{re.escape(full_sentence(out))}$") as raised:
+        with pytest.raises(OSError, match="on a disk with room") as raised:
             run(source, out, **options)
 
     assert raised.value.errno == errno.ENOSPC
     assert read == []
-    assert list(snapshot(out).data) == ["run.json"]  # nothing that takes room
+    assert list(snapshot(out).data) == ["run.jsonl"]  # nothing that takes room
     run(source, out, **options)
     run(source, tmp_path / "whole", **options)
     assert snapshot(out).data == snapshot(tmp_path / "whole").data
@@ -820,115 +590,36 @@ def test_a_system_that_reserves_nothing_gets_its_store_all_the_same(
     assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
 
 
-class Stingy:
-    """A file on a disk that takes few bytes at a time, and none any more when there is no room."""
-
-    def __init__(self, file: IO[bytes], room: list[int]) -> None:
-        self._file = file
-        self._room = room
-
-    def write(self, data: memoryview) -> int:
-        taken = min(len(data), 100, self._room[0])
-        if not taken:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        self._room[0] -= taken
-        return self._file.write(data[:taken])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
-def stingy(room: int) -> Callable[..., Any]:
-    """Make what opens the files of a store, of which that of the images has little room."""
-    writer = Packing.writer
-    left = [room]
-
-    @contextmanager
-    def opened(packing: Packing) -> Iterator[RowWriter]:
-        with writer(packing) as plain:
-            files: dict[str, Any] = dict(plain._files)
-            files["images.npy"] = Stingy(files["images.npy"], left)
-            for file in files.values():
-                file.seek(0)
-            yield RowWriter(files)
-
-    return opened
-
-
-ROW = 12 * 16 * 3
-
-
-@pytest.mark.parametrize("room", [0, ROW - 1, ROW, 2 * ROW + 50])
-@pytest.mark.parametrize("backend", ["sequential", "threading", "multiprocessing"])
-def test_a_disk_that_fills_ends_the_run_and_the_next_one_ends_with_the_same_bytes(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, backend: str
-) -> None:
-    out = tmp_path / "out"
-    run(source, tmp_path / "whole")
-    workers = 1 if backend == "sequential" else 2
-    with monkeypatch.context() as patch, joblib.parallel_config(backend=backend):
-        patch.setattr(Packing, "writer", stingy(room))
-        with pytest.raises(OSError, match=f"{re.escape(full_sentence(out))}$"):
-            run(source, out, workers=workers)
-    done = int(np.load(out / RECORDS)["done"].sum())
-    assert done == room // ROW or (workers == 2 and done < 5)  # each worker has that room
-
-    with counted(monkeypatch) as read:
-        run(source, out)
-
-    assert len(read) == 5 - done
-    assert snapshot(out).data == snapshot(tmp_path / "whole").data
-
-
-def test_nothing_more_is_begun_where_a_disk_is_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_disk_that_fills_within_a_row_ends_the_run_and_begins_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     for number in range(200):
-        write_image(tmp_path / "in" / f"{number}.png", noise_image(12, 16, number))
-    monkeypatch.setattr(Packing, "writer", stingy(2 * ROW))
+        write_image(tmp_path / "in" / f"{number:03}.png", noise_image(12, 16, number))
+    source, out = tmp_path / "in", tmp_path / "out"
+    run(source, tmp_path / "whole", steps=[])
+    room, write_row = iter(range(20)), preparing._write_row
 
-    with counted(monkeypatch) as read, pytest.raises(OSError, match="No space left"):
-        run(tmp_path / "in", tmp_path / "out", steps=[])
-
-    assert len(read) == 3
-
-
-def test_writes_that_take_a_part_are_gone_on_with(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(source, tmp_path / "whole", masks=tmp_path / "masks")
-    monkeypatch.setattr(Packing, "writer", stingy(1 << 30))
-
-    run(source, tmp_path / "out", masks=tmp_path / "masks")
-
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
-
-
-@pytest.mark.parametrize("name", ["index.csv", "store.json", "failed.csv"])
-def test_a_disk_that_fills_at_the_end_loses_nothing(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (source / "broken.jpg").write_bytes(b"")
-    run(source, tmp_path / "whole", errors="skip")
-    out = tmp_path / "out"
-
-    @contextmanager
-    def full(path: Path) -> Iterator[Path]:
-        if path.name == name:
+    def write(task: Any, name: str, row: int, image: Image) -> None:
+        if next(room, None) is None:
+            write_row(task, name, row, np.zeros_like(image))
             raise OSError(errno.ENOSPC, "No space left on device")
-        with whole_file(path) as temporary:
-            yield temporary
+        write_row(task, name, row, image)
 
-    with monkeypatch.context() as patch:
-        for module in ("packing", "preparation"):
-            patch.setattr(f"dermolib.preprocessing.{module}.whole_file", full)
-        with pytest.raises(OSError, match=re.escape(full_sentence(out))):
-            run(source, out, errors="skip")
+    with (
+        monkeypatch.context() as patch,
+        counted(monkeypatch) as read,
+        joblib.parallel_config(backend="threading"),
+    ):
+        patch.setattr(preparing, "_write_row", write)
+        with pytest.raises(OSError, match="on a disk with room"):
+            run(source, out, steps=[], workers=workers)
+    assert len(read) < 100
 
     with counted(monkeypatch) as read:
-        run(source, out, errors="skip")
+        run(source, out, steps=[])
 
-    assert read == ["broken.jpg"]
+    assert len(read) == 180
     assert snapshot(out).data == snapshot(tmp_path / "whole").data
 
 
@@ -987,11 +678,8 @@ def test_images_that_cannot_be_prepared_are_listed_after_all_others_are_done(
     for file, reason in words.items():
         assert re.fullmatch(reasons[file], reason), reason
     shown = "; ".join(f"{file}: {words[file]}" for file in first)
-    assert str(raised.value) == (
-        "Expected `source` to be a folder of images that can be prepared, but got 10 that cannot "
-        f"be prepared ({shown}; {out / 'failed.csv'} names all). Mend these files and call again, "
-        'or pass `errors="skip"` to do without.'
-    )
+    assert f"10 that cannot be prepared ({shown}; {out / 'failed.csv'} names" in str(raised.value)
+    assert str(raised.value).endswith('or pass `errors="skip"` to do without.')
     assert is_store(out)
     for file in reasons:
         (source / file).unlink()
@@ -1037,12 +725,8 @@ def test_a_store_that_does_without_images_is_refused_where_all_are_wanted(
     (source / "empty.png").write_bytes(b"")
     run(source, out, errors="skip")
     before = snapshot(out)
-    sentence = (
-        "Expected `source` to be a folder of images that can be prepared, but got 1 that cannot "
-        f"be prepared (empty.png: {failed(out)['empty.png']}). Mend these files and `overwrite`, "
-        'or pass `errors="skip"` to do without.'
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    words = rf"cannot be prepared \(empty\.png: {failed(out)['empty.png']}\)\. Repair these"
+    with pytest.raises(ValueError, match=words):
         run(source, out)
     assert snapshot(out) == before
     write_image(source / "empty.png", framed(2))
@@ -1074,12 +758,8 @@ def test_a_folder_of_which_nothing_can_be_prepared_makes_no_store(
 ) -> None:
     for name in "ab":
         (tmp_path / f"in_{name}.png").write_bytes(b"")
-    remedy = {
-        "raise": 'Mend these files and call again, or pass `errors="skip"` to do without.',
-        "skip": "There is nothing to prepare.",
-    }
-    start = "Expected `source` to be a folder of images that can be prepared, but got 2 that "
-    with pytest.raises(ValueError, match=f"^{re.escape(start)}.*{re.escape(remedy[errors])}$"):
+    hint = {"raise": "Repair these files and call again", "skip": "There is nothing to prepare"}
+    with pytest.raises(ValueError, match=f"but got 2 that cannot be prepared.*{hint[errors]}"):
         run(tmp_path, tmp_path / "out", errors=errors)
     with pytest.raises(ValueError, match="a store that is done"):
         PreparedStore(tmp_path / "out")
@@ -1114,12 +794,10 @@ def halved(image: Image) -> Image:
 def test_a_step_that_cannot_keep_masks_is_refused_before_anything_is_prepared(
     source: Path, tmp_path: Path
 ) -> None:
-    sentence = (
-        f"Expected `{__name__}:halved` to be a step that keeps the size (256, 256), since there is "
-        "a mask, but got (128, 256). Of the steps that cut, `crop_border` alone can cut a mask as "
-        "well."
+    words = (
+        r":halved` to be a step that keeps the size \(256, 256\), since there is a mask, but got "
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=words):
         run(source, tmp_path / "out", steps=[halved], masks=tmp_path / "masks")
     assert not (tmp_path / "out").exists()
     assert len(run(source, tmp_path / "out", steps=[halved])) == 5
@@ -1151,12 +829,8 @@ def test_the_smallest_image_goes_through_what_can_take_it(tmp_path: Path) -> Non
 def test_two_images_of_one_id_are_refused(tmp_path: Path, first: str, second: str) -> None:
     for file in (first, second):
         write_image(tmp_path / "in" / file, framed(0))
-    sentence = (
-        f"Expected `source` to be a folder whose images have different names, but got {first} and "
-        f"{second} in {tmp_path / 'in'}, which both have the id a. Rename one of them, or exclude "
-        "it."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    words = f"different names, but got {first} and {second} in .*, which both have the id a. Rename"
+    with pytest.raises(ValueError, match=words):
         run(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert len(run(tmp_path / "in", tmp_path / "out", exclude=[second])) == 1
@@ -1249,150 +923,33 @@ def test_a_progress_bar_is_shown_on_the_standard_error(
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "sentence"),
+    ("options", "error", "words"),
     [
-        (
-            {"workers": 0},
-            ValueError,
-            "Expected `workers` to be an integer of 1 or more, but got 0.",
-        ),
-        (
-            {"workers": "2"},
-            TypeError,
-            "Expected `workers` to be an integer of 1 or more, but got '2' of type str.",
-        ),
-        (
-            {"errors": "record"},
-            ValueError,
-            "Expected `errors` to be one of 'raise', 'skip', but got 'record'.",
-        ),
-        (
-            {"exclude": "*.png"},
-            TypeError,
-            "Expected `exclude` to be a list of patterns, but got one text. Write `['*.png']`.",
-        ),
-        (
-            {"image_size": 0},
-            ValueError,
-            "Expected `image_size` to be an integer of 1 or more, but got 0.",
-        ),
-        (
-            {"image_size": (12, 1.5)},
-            TypeError,
-            "Expected `image_size` to be an integer of 1 or more, but got 1.5 of type float.",
-        ),
-        (
-            {"image_size": "224"},
-            TypeError,
-            "Expected `image_size` to be an integer of 1 or more, but got '224' of type str.",
-        ),
-        (
-            {"image_size": b"ab"},
-            TypeError,
-            "Expected `image_size` to be an integer of 1 or more, but got b'ab' of type bytes.",
-        ),
-        (
-            {"image_size": None},
-            TypeError,
-            "Expected `image_size` to be an integer of 1 or more, but got None of type NoneType.",
-        ),
-        (
-            {"image_size": True},
-            TypeError,
-            "Expected `image_size` to be an integer of 1 or more, but got True of type bool.",
-        ),
-        (
-            {"image_size": (1, 2, 3)},
-            ValueError,
-            "Expected `image_size` to be a number of px, or height and width, but got (1, 2, 3).",
-        ),
-        (
-            {"image_size": 2**62},
-            ValueError,
-            f"Expected `image_size` to be at most 89,478,485 pixels, but got {2**62} x {2**62}.",
-        ),
-        (
-            {"steps": "crop_border"},
-            TypeError,
-            "Expected `steps` to be a list of steps in their order, but got 'crop_border'. Write "
-            "them between `[` and `]`, with options by `functools.partial`.",
-        ),
+        ({"workers": 0}, ValueError, "`workers` to be an integer of 1 or more, but got 0"),
+        ({"workers": "2"}, TypeError, "`workers` to be an integer of 1 or more, but got '2'"),
+        ({"errors": "record"}, ValueError, "`errors` to be one of 'raise', 'skip'"),
+        ({"exclude": "*.png"}, TypeError, "`exclude` to be a list of patterns, but got one text"),
+        ({"image_size": 0}, ValueError, "`image_size` to be an integer of 1 or more"),
+        ({"image_size": (12, 1.5)}, TypeError, "`image_size` .* but got 1.5 of type float"),
+        ({"image_size": "224"}, TypeError, "`image_size` .* but got '224' of type str"),
+        ({"image_size": b"ab"}, TypeError, "`image_size` .* but got b'ab' of type bytes"),
+        ({"image_size": None}, TypeError, "`image_size` .* but got None of type NoneType"),
+        ({"image_size": True}, TypeError, "`image_size` .* but got True of type bool"),
+        ({"image_size": (1, 2, 3)}, ValueError, "`image_size` to be a number of px, or height a"),
+        ({"image_size": 2**62}, ValueError, "`image_size` to be at most 89,478,485 pixels"),
+        ({"steps": "crop_border"}, TypeError, "`steps` to be a list of steps in their order"),
+        ({"masks": "gone"}, DatasetNotFoundError, "gone` to exist.* a mask ID_seg.png for each"),
+        ({"masks": "in/a.jpg"}, ValueError, "`masks` to be a folder of lesion masks, but got the"),
     ],
-    ids=lambda value: None if isinstance(value, dict) else "",
 )
 def test_a_setting_that_is_unfit_is_refused_before_anything_is_written(
-    source: Path,
-    tmp_path: Path,
-    options: dict[str, Any],
-    error: type[Exception],
-    sentence: str,
+    source: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+    if "masks" in options:
+        options = {"masks": tmp_path / options["masks"]}
+    with pytest.raises(error, match=words):
         run(source, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    sentence = (
-        f"Expected `{tmp_path / 'gone'}` to exist, but it does not. Expected layout: a folder of "
-        "images, in subfolders or not."
-    )
-    with pytest.raises(DatasetNotFoundError, match=f"^{re.escape(sentence)}$"):
-        run(tmp_path / "gone", tmp_path / "out")
-
-
-def test_a_source_that_is_a_file_is_refused(source: Path, tmp_path: Path) -> None:
-    sentence = (
-        f"Expected `source` to be a folder of images, but got the file {source / 'a.jpg'}. Read a "
-        "single image with `dermolib.io.read_image`."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        run(source / "a.jpg", tmp_path / "out")
-
-
-def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a_seg.png").touch()
-    (tmp_path / "in" / "notes.txt").touch()
-    sentence = (
-        "Expected `source` to be a folder with images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, "
-        f".webp), but got {tmp_path / 'in'} with none (excluded: 1, other files: 1)."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        run(tmp_path / "in", tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_masks_that_are_not_there_are_refused(source: Path, tmp_path: Path) -> None:
-    sentence = (
-        f"Expected `{tmp_path / 'gone'}` to exist, but it does not. Expected layout: a folder with "
-        "a mask ID_seg.png for each image."
-    )
-    with pytest.raises(DatasetNotFoundError, match=f"^{re.escape(sentence)}$"):
-        run(source, tmp_path / "out", masks=tmp_path / "gone")
-
-
-def test_masks_that_are_a_file_are_refused(source: Path, tmp_path: Path) -> None:
-    file = source / "a.jpg"
-    sentence = f"Expected `masks` to be a folder of lesion masks, but got the file {file}."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        run(source, tmp_path / "out", masks=file)
-
-
-def test_a_destination_that_is_a_link_to_nothing_is_refused(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to("nowhere")
-
-    with pytest.raises(ValueError, match=r"to be a folder, but got the file .*link\.$"):
-        run(source, tmp_path / "link")
-
-
-@pytest.mark.parametrize("place", ["file", "file/deeper"])
-def test_a_destination_that_is_a_file_is_refused(source: Path, tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("precious")
-    sentence = f"Expected `destination` to be a folder, but got the file {tmp_path / 'file'}."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        run(source, tmp_path / place)
-    assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_a_destination_that_cannot_be_written_is_refused(
@@ -1403,78 +960,19 @@ def test_a_destination_that_cannot_be_written_is_refused(
     access = os.access
     # who runs the tests may be allowed everything
     monkeypatch.setattr(os, "access", lambda path, mode: path != locked and access(path, mode))
-    sentence = (
-        "Expected `destination` to be in a folder that can be written, but got "
-        f"{locked / 'out'}. A finished store is opened with `dermolib.PreparedStore`, for which "
-        "reading is enough."
-    )
-    with pytest.raises(PermissionError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(
+        PermissionError, match=r"can be written, .* opens with `dermolib\.PreparedS"
+    ):
         run(source, locked / "out")
 
 
 def test_a_destination_among_the_images_is_refused(source: Path) -> None:
     before = snapshot(source)
 
-    with pytest.raises(ValueError, match=r"with other files \(a\.jpg, b\.png, notes\.txt, scan"):
+    with pytest.raises(ValueError, match=r"with 5 other files \(a\.jpg, b\.png, notes\.txt, scan"):
         run(source, source)
 
     assert snapshot(source) == before
-
-
-def test_files_of_a_packing_are_those_that_numpy_writes(tmp_path: Path) -> None:
-    packing_here = Packing(tmp_path, 3, (2, 5), masks=True)
-
-    packing_here.create()
-
-    for name, (dtype, shape) in packing_here.arrays.items():
-        np.save(tmp_path / "by_numpy.npy", np.zeros(shape, dtype))
-        assert (tmp_path / name).read_bytes() == (tmp_path / "by_numpy.npy").read_bytes()
-
-
-@settings(max_examples=40)
-@given(
-    rows=st.lists(st.integers(0, 6), unique=True, max_size=7),
-    forgotten=st.lists(st.integers(0, 6), max_size=3),
-)
-def test_rows_are_noted_in_any_order_and_forgotten(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[int], forgotten: list[int]
-) -> None:
-    here = Packing(tmp_path_factory.mktemp("packing"), 7, (2, 3), masks=True)
-    here.create()
-    with here.writer() as writer:
-        for row in rows:
-            record = np.zeros(1, RECORD)
-            record["done"], record["height"] = True, row
-            writer.write(row, noise_image(2, 3, row), np.full((2, 3), row % 2 == 0), record)
-
-    here.forget(forgotten)
-
-    records = here.records()
-    assert records is not None
-    done = set(rows) - set(forgotten)
-    assert set(np.flatnonzero(records["done"])) == done
-    images = np.load(here.folder / "images.npy")
-    masks = np.load(here.folder / "masks.npy")
-    for row in rows:
-        np.testing.assert_array_equal(images[row], noise_image(2, 3, row))
-        assert masks[row].all() == (row % 2 == 0)
-    assert here.write_index(["i"] * 7, ["f"] * 7) == len(done)
-
-
-def test_a_block_says_how_many_images_it_had_and_what_failed(source: Path, tmp_path: Path) -> None:
-    here = Packing(tmp_path, 2, (4, 4), masks=False)
-    here.create()
-    (source / "b.png").write_bytes(b"")
-    how = preparing.Preparing(source, None, Pipeline([]), here)
-
-    count, failures, error = preparing.prepare_block([(0, "a.jpg"), (1, "b.png")], how)
-    (tmp_path / "images.npy").unlink()
-    lost = preparing.prepare_block([(0, "a.jpg")], how)
-
-    assert (count, error) == (2, None)
-    assert isinstance(lost[2], FileNotFoundError)
-    assert [row for row, _ in failures] == [1]
-    assert np.load(tmp_path / RECORDS)["done"].tolist() == [True, False]
 
 
 @pytest.mark.data

@@ -143,7 +143,7 @@ def test_without_steps_an_image_stays_as_it_is() -> None:
     done = Pipeline([]).run(image, None)
 
     np.testing.assert_array_equal(done.image, image)
-    assert (done.box, done.share_masked) == (Box(0, 5, 0, 7), 0.0)
+    assert (done.box, done.masked_fraction) == (Box(0, 5, 0, 7), 0.0)
 
 
 def test_steps_come_from_any_ordered_iterable() -> None:
@@ -198,8 +198,8 @@ def test_the_share_is_that_of_the_pixels_that_hair_removal_replaced() -> None:
 
     done = Pipeline(["crop_border", LUV, "shades_of_gray"]).run(image, None)
 
-    assert done.share_masked == hair.mean()
-    assert Pipeline(["shades_of_gray"]).run(image, None).share_masked == 0
+    assert done.masked_fraction == hair.mean()
+    assert Pipeline(["shades_of_gray"]).run(image, None).masked_fraction == 0
 
 
 def test_a_step_that_writes_into_its_image_changes_no_other() -> None:

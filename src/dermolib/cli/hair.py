@@ -48,7 +48,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _run(given: argparse.Namespace) -> int:
     from dermolib._validation import expected
-    from dermolib.preprocessing.folders.hair import remove_hair_from_folder
+    from dermolib.preprocessing.folders import remove_hair_from_folder
 
     for name, _ in given.option:
         if name in inspect.signature(remove_hair_from_folder).parameters:

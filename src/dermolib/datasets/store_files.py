@@ -35,19 +35,19 @@ FORMAT = "dermolib-store-1"
 """Name of the layout; a store of another one is refused."""
 
 INDEX_COLUMNS = (
-    "row", "id", "file", "height", "width", "top", "bottom", "left", "right", "share_masked",
+    "row", "id", "file", "height", "width", "top", "bottom", "left", "right", "masked_fraction",
     "size", "modified", "mask_size", "mask_modified",
 )  # fmt: skip
 """Columns of the index, in their order."""
 
 IMAGES, MASKS, INDEX, SETTINGS = "images.npy", "masks.npy", "index.csv", "store.json"
-RUN = "run.json"  # in the place of the settings until the store is done
+RUN = "run.jsonl"  # the journal of `prepare`
 
 LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
 _FORMS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
 ANEW = "Prepare the folder anew."
 _TEXTS = ("id", "file")
-_CODES = {"share_masked": "d"}  # of `array.array`; the other numbers are whole
+_CODES = {"masked_fraction": "d"}  # of `array.array`; the other numbers are whole
 
 
 def is_store(path: PathLike) -> bool:

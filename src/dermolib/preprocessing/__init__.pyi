@@ -3,7 +3,7 @@ from .border import border_mask as border_mask
 from .border import field_of_view as field_of_view
 from .color import correct as correct
 from .color import illuminant as illuminant
-from .folders.report import FolderReport as FolderReport
+from .folders import FolderReport as FolderReport
 from .hair.lightness import lightness as lightness
 from .hair.registry import DEFAULT_METHOD as DEFAULT_METHOD
 from .hair.registry import REFERENCE_SIZE as REFERENCE_SIZE

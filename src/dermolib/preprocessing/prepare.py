@@ -1,59 +1,74 @@
 """A folder of images to one packed store: decoded, cleaned and resized once, read many times."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
+from math import prod
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
+import numpy.typing as npt
 
 from dermolib._jobs import (
-    TEMPORARY,
-    describe_differences,
-    exclusive_lock,
-    explain_disk_full,
+    Job,
+    Record,
+    check_folder,
+    init_worker,
+    library_versions,
     one_thread,
-    run_tasks,
+    whole_file,
+    write_table,
 )
 from dermolib._validation import (
     DatasetNotFoundError,
+    Image,
+    Mask,
     PathLike,
     check_choice,
     check_number,
     expected,
     listed,
+    require,
 )
 from dermolib.datasets.store import PreparedStore
 from dermolib.datasets.store_files import (
     FORMAT,
     IMAGES,
     INDEX,
+    INDEX_COLUMNS,
     MASKS,
-    RUN,
     SETTINGS,
     settings_key,
 )
-from dermolib.io import EXCLUDED, MAX_PIXELS, SUFFIXES, check_source, list_images, whole_file
-from dermolib.preprocessing.packing import RECORDS, Packing, write_table
-from dermolib.preprocessing.prepare_block import STATES, Failure, Preparing, prepare_block, states
+from dermolib.io import (
+    EXCLUDED,
+    MAX_PIXELS,
+    check_source,
+    list_images,
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+)
 from dermolib.preprocessing.steps import Pipeline, Step
 
 __all__ = ["prepare"]
 
 _FAILED = "failed.csv"
-_FILES = (IMAGES, MASKS, RECORDS, INDEX, SETTINGS, RUN, _FAILED)
-_OURS = "dermolib-store-"
-_PACKAGES = ("dermolib", "numpy", "pillow")
+_FILES = (IMAGES, MASKS, INDEX, SETTINGS, _FAILED)
+_STATES = ("size", "modified", "mask_size", "mask_modified")  # tell versions of files apart
+_MASK_TAILS = ("_seg.png", "_segmentation.png", ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
 _TASKS = 8  # for each worker at least, so that none waits long for the others
+_CANNOT = (errno.EOPNOTSUPP, errno.EINVAL)  # of a file system that reserves nothing
+_WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 
 
 def prepare(
@@ -69,7 +84,7 @@ def prepare(
     workers: int = 1,
     progress: bool = True,
 ) -> PreparedStore:
-    """Prepare all images of a folder and its subfolders, in one store that opens by memory map.
+    """Prepare all images of a folder and its subfolders, in one memory-mapped store.
 
     Each image is decoded, taken through `steps`, resized (`dermolib.io.resize_image`) and
     written in its row. A `dermolib.datasets.ISICDataset` takes the store in place of the folder of
@@ -83,8 +98,8 @@ def prepare(
 
     The same call continues an interrupted run, also one that was killed or ran out of disk, and
     does not do again what is done; of a finished store it returns that store, at once. A store
-    made with other steps, sizes or versions, or whose source has changed, is never mixed or written
-    over: the call says what differs. That a file has changed is told by its size and time of
+    made with other steps, sizes or versions, or whose source has changed, is never mixed or
+    overwritten: the call says what differs. That a file has changed is told by its size and time of
     change. A destination takes one run at a time; a second is refused.
 
     Args:
@@ -143,7 +158,7 @@ def prepare(
         ...         f"{folder}/in", f"{folder}/out", steps=steps, image_size=32, progress=False
         ...     )
         ...     clean = store["a"]
-        >>> clean.shape, int(clean.min()), float(store.column("share_masked")[0])
+        >>> clean.shape, int(clean.min()), float(store.column("masked_fraction")[0])
         ((32, 32, 3), 200, 0.015625)
     """
     check_number(workers, "workers", low=1, integer=True)
@@ -151,89 +166,121 @@ def prepare(
     size = _size(image_size)
     root, target = check_source(source), Path(destination).absolute()
     mask_root = None if masks is None else _mask_folder(Path(masks))
-    _check_target(target)
+    hint = "A finished store opens with `dermolib.PreparedStore`, for which reading is enough."
+    check_folder(target, "destination", hint)
     with one_thread():
         pipeline = Pipeline(steps, masks=mask_root is not None)
-    files = _files(root, exclude)
+    files = list_images(root, exclude=exclude).files
     ids = _ids(files, root)
     settings = {
         "steps": pipeline.settings(),
         "image_size": list(size),
         "masks": mask_root is not None,
-        "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
+        "versions": library_versions(),
     }
-    run = {"format": FORMAT, **settings, "images": len(files), "names": _digest(files)}
-    packing = Packing(target, len(files), size, mask_root is not None)
-    preparing = Preparing(root, mask_root, pipeline, packing)
-    with exclusive_lock(target), explain_disk_full(target), one_thread():
-        _claim(target, run, overwrite=overwrite)
-        if (target / SETTINGS).exists():
+    names = hashlib.sha256("\n".join(files).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    job = Job(
+        target,
+        kind="dermolib prepare",
+        settings={"format": FORMAT, **settings, "images": len(files), "names": names},
+        key="file",
+        fields=INDEX_COLUMNS[3:],
+        files=_FILES,
+    )
+    task = _Task(root, mask_root, pipeline, target, len(files), size)
+    with job.open(overwrite=overwrite):
+        again = job.fresh
+        if not again and (target / SETTINGS).exists():
             try:
-                return _finished(preparing, errors)
+                return _finished(task, errors)
             except (ValueError, FileNotFoundError):
                 if not overwrite:
                     raise
-                _begin(target, run)
-        todo = _remaining(files, preparing)
-        with tqdm(
-            total=len(files), initial=len(files) - len(todo), unit="image", disable=not progress
-        ) as bar:
-            failures = _work(files, todo, preparing, workers, bar)
+                again = True
+        if again or not task.has_arrays() or not any(map(job.is_current, files)):
+            _begin(job, task)
+        todo = _remaining(job, files, task)
+        failures = _work(job, files, todo, task, workers, progress=progress)
         _report(target, files, failures, errors)
+        job.finish([file for file in files if job.is_current(file)])
+        rows = enumerate(zip(ids, job.records(files), strict=True))
+        columns = INDEX_COLUMNS[2:]
+        done = ((row, name, *(r[key] for key in columns)) for row, (name, r) in rows if r)
+        write_table(target / INDEX, INDEX_COLUMNS, done)
         content = {
             "format": FORMAT,
-            "images": packing.write_index(ids, files),
+            "images": len(files) - len(failures),
             "key": settings_key(settings),
             "settings": settings,
-            "run": run,
         }
-        _write_json(target / SETTINGS, content)
-        return _tidied(PreparedStore(target))
+        with whole_file(target / SETTINGS) as temporary:
+            text = json.dumps(content, indent=2, sort_keys=True)
+            temporary.write_text(f"{text}\n", encoding="utf-8")
+        return PreparedStore(target)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """How the images are prepared, where they lie (resolved), and where their rows go."""
+
+    source: Path
+    masks: Path | None
+    pipeline: Pipeline
+    folder: Path
+    count: int
+    image_size: tuple[int, int]
+
+    def arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Give dtype and shape of each array by the name of its file."""
+        rows = (self.count, *self.image_size)
+        images: tuple[Any, tuple[int, ...]] = (np.dtype(np.uint8), (*rows, 3))
+        return {IMAGES: images} | ({} if self.masks is None else {MASKS: (np.dtype("?"), rows)})
+
+    def has_arrays(self) -> bool:
+        """Tell whether the files of the arrays are there and whole."""
+        for name, (dtype, shape) in self.arrays().items():
+            try:
+                found = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError, EOFError):
+                return False
+            if found.dtype != dtype or found.shape != shape:
+                return False
+        return True
+
+    def states(self, file: str) -> tuple[int, ...]:
+        """Give size and time of change of an image and its mask: -1 where missing, 0 unasked."""
+        image = _state(self.source / file)
+        return (*image, 0, 0) if self.masks is None else (*image, *_state(self.mask_of(file)))
+
+    def mask_of(self, file: str) -> Path | None:
+        """Find the mask of an image, which is never the image itself."""
+        path, folder = PurePosixPath(file), self.masks or self.source
+        for place in dict.fromkeys((folder / path.parent, folder)):
+            for tail in _MASK_TAILS:
+                mask = place / f"{path.stem}{tail}"
+                if mask != self.source / file and mask.is_file():
+                    return mask
+        return None
 
 
 def _size(image_size: Any) -> tuple[int, int]:
     several = isinstance(image_size, Sequence) and not isinstance(image_size, (str, bytes))
     pair = image_size if several else (image_size, image_size)
-    if len(pair) != 2:
-        what = "a number of px, or height and width"
-        raise ValueError(expected("image_size", what, repr(image_size)))
+    what = "a number of px, or height and width"
+    require(len(pair) == 2, "image_size", what, repr(image_size))
     for side in pair:
         check_number(side, "image_size", low=1, integer=True)
     height, width = int(pair[0]), int(pair[1])
-    if height * width > MAX_PIXELS:
-        what = f"at most {MAX_PIXELS:,} pixels"
-        raise ValueError(expected("image_size", what, f"{height} x {width}"))
+    what = f"at most {MAX_PIXELS:,} pixels"
+    require(height * width <= MAX_PIXELS, "image_size", what, f"{height} x {width}")
     return height, width
 
 
 def _mask_folder(folder: Path) -> Path:
     if not folder.exists():
         raise DatasetNotFoundError(folder, "a folder with a mask ID_seg.png for each image")
-    if not folder.is_dir():
-        raise ValueError(expected("masks", "a folder of lesion masks", f"the file {folder}"))
+    require(folder.is_dir(), "masks", "a folder of lesion masks", f"the file {folder}")
     return folder.resolve()
-
-
-def _check_target(folder: Path) -> None:
-    """Refuse a place where no folder can be made, or no file in it."""
-    place = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    if not place.is_dir():
-        raise ValueError(expected("destination", "a folder", f"the file {place}"))
-    if not os.access(place, os.W_OK):
-        what = "in a folder that can be written"
-        remedy = (
-            "A finished store is opened with `dermolib.PreparedStore`, for which reading is enough."
-        )
-        raise PermissionError(expected("destination", what, str(folder), remedy))
-
-
-def _files(root: Path, exclude: Sequence[str]) -> list[str]:
-    listing = list_images(root, exclude=exclude)
-    if not listing.files:
-        what = f"a folder with images ({', '.join(SUFFIXES)})"
-        got = f"{root} with none (excluded: {listing.excluded}, other files: {listing.ignored})"
-        raise ValueError(expected("source", what, got))
-    return listing.files
 
 
 def _ids(files: list[str], root: Path) -> list[str]:
@@ -243,148 +290,167 @@ def _ids(files: list[str], root: Path) -> list[str]:
         if known.setdefault(name, file) != file:
             what = "a folder whose images have different names"
             got = f"{known[name]} and {file} in {root}, which both have the id {name}"
-            remedy = "Rename one of them, or exclude it."
-            raise ValueError(expected("source", what, got, remedy))
+            raise ValueError(expected("source", what, got, "Rename one of them, or exclude it."))
     return ids
 
 
-def _digest(files: list[str]) -> str:
-    text = "\n".join(files).encode("utf-8", errors="surrogateescape")
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
-def _claim(folder: Path, run: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder that of this run, or find that it is; refuse what is in the way."""
-    found = _found_run(folder)
-    _clear(folder, ours=found is not None)
-    if found is not None and found != run and not overwrite:
-        what = "a new folder or that of the same run"
-        got = f"{folder} of another one ({listed(describe_differences(found, run), most=8)})"
-        remedy = "Choose another folder, or `overwrite` to make this one anew."
-        raise ValueError(expected("destination", what, got, remedy))
-    if found != run:
-        _begin(folder, run)
-
-
-def _begin(folder: Path, run: dict[str, Any]) -> None:
-    """Leave nothing of another run, in an order that a kill between any two may interrupt."""
-    # Records first, or they would be taken for those of this run; while a store has no other
-    # settings than its own, its other files are its own too
-    (folder / RECORDS).unlink(missing_ok=True)
-    _write_json(folder / RUN, run)
-    for name in (SETTINGS, IMAGES, MASKS, INDEX, _FAILED):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _clear(folder: Path, *, ours: bool) -> None:
-    """Refuse a folder with files of others, and delete what a killed run left half written."""
-    others, halves = [], []
-    for path in folder.iterdir():
-        half = TEMPORARY.fullmatch(path.name)
-        if half and f"{half['stem']}{half['suffix']}" in _FILES:
-            halves.append(path)
-        elif not (ours and path.name in _FILES) and not path.name.startswith("."):
-            others.append(path.name)
-    if others:
-        what = "an empty folder or that of a store"
-        got = f"{folder} with other files ({listed(sorted(others))})"
-        remedy = "Choose a new folder: nothing that exists is written over."
-        raise ValueError(expected("destination", what, got, remedy))
-    for path in halves:
-        path.unlink()
-
-
-def _found_run(folder: Path) -> dict[str, Any] | None:
-    """Read which run made the store or has begun it; None where there is neither."""
-    for name in (SETTINGS, RUN):
-        try:
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
-            found = dict(content["run"] if name == SETTINGS else content)
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        # Other tools have files of these names as well
-        return found if str(found.get("format")).startswith(_OURS) else None
-    return None
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as temporary:
-        text = json.dumps(content, indent=2, sort_keys=True)
-        temporary.write_text(f"{text}\n", encoding="utf-8")
-
-
-def _finished(preparing: Preparing, errors: str) -> PreparedStore:
-    """Open a finished store, unless its source has changed or images lack that must be there."""
-    folder = preparing.packing.folder
-    store = PreparedStore(folder)
-    noted = zip(store.files, *(store.column(name) for name in STATES), strict=True)
-    changed = [file for file, *was in noted if list(states(file, preparing)) != was]
-    if changed:
-        what = "the store of a source that has not changed"
-        got = f"{folder}, since when {len(changed)} images or masks did ({listed(changed)})"
-        remedy = "Pass `overwrite` to make it anew."
-        raise ValueError(expected("destination", what, got, remedy))
-    if errors == "raise" and (folder / _FAILED).exists():
-        report = folder / _FAILED
+def _finished(task: _Task, errors: str) -> PreparedStore:
+    """Open a finished store, unless its source has changed or images that must be there failed."""
+    store = PreparedStore(task.folder)
+    noted = zip(store.files, *(store.column(name) for name in _STATES), strict=True)
+    changed = [file for file, *state in noted if task.states(file) != tuple(state)]
+    what = "the store of a source that has not changed"
+    got = f"{task.folder}, since when {len(changed)} images or masks did ({listed(changed)})"
+    require(not changed, "destination", what, got, "Pass `overwrite` to make it again.")
+    report = task.folder / _FAILED
+    if errors == "raise" and report.exists():
         with report.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             _, *failed = csv.reader(file)
-        remedy = 'Mend these files and `overwrite`, or pass `errors="skip"` to do without.'
-        raise ValueError(_failed_words(folder, failed, remedy))
-    return _tidied(store)
-
-
-def _tidied(store: PreparedStore) -> PreparedStore:
-    """Delete what was needed until the store was done."""
-    for name in (RECORDS, RUN):
-        (store.path / name).unlink(missing_ok=True)
+        hint = 'Repair these files and `overwrite`, or pass `errors="skip"` to do without.'
+        raise ValueError(_failed_words(task.folder, failed, hint))
     return store
 
 
-def _remaining(files: list[str], preparing: Preparing) -> list[int]:
+def _begin(job: Job, task: _Task) -> None:
+    """Leave nothing of another run, and reserve the space: a disk too small is found now."""
+    for name in (SETTINGS, INDEX, _FAILED, IMAGES, MASKS):  # the settings first: no store is half
+        (task.folder / name).unlink(missing_ok=True)
+    job.start()
+    try:
+        for name, (dtype, shape) in task.arrays().items():
+            path = task.folder / name
+            np.lib.format.open_memmap(path, "w+", dtype, shape)
+            with path.open("r+b") as file:
+                _reserve(file, path.stat().st_size)
+    except OSError:
+        for name in task.arrays():
+            (task.folder / name).unlink(missing_ok=True)
+        raise
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+
+
+def _remaining(job: Job, files: list[str], task: _Task) -> list[int]:
     """List the rows that are not done, or whose files have changed since."""
-    records = preparing.packing.records()
-    if records is None:
-        preparing.packing.create()
-        return list(range(len(files)))
-    changed = [
-        row
-        for row in np.flatnonzero(records["done"]).tolist()
-        if states(files[row], preparing) != tuple(records[list(STATES)][row])
-    ]
-    preparing.packing.forget(changed)
-    records["done"][changed] = False
-    return np.flatnonzero(~records["done"]).tolist()
+    todo, changed = [], []
+    for row, (file, record) in enumerate(zip(files, job.records(files), strict=True)):
+        if record is None or not job.is_current(file):
+            todo.append(row)
+        elif task.states(file) != tuple(record[name] for name in _STATES):
+            todo.append(row)
+            changed.append(file)
+    if changed:
+        job.forget(changed)
+    return todo
 
 
 def _work(
-    files: list[str], todo: list[int], preparing: Preparing, workers: int, bar: Any
-) -> list[Failure]:
+    job: Job, files: list[str], todo: list[int], task: _Task, workers: int, *, progress: bool
+) -> list[tuple[int, str]]:
+    """Prepare the rows, and list those that failed with the reasons."""
     size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
-    failures: list[Failure] = []
+    blocks = ([(r, files[r]) for r in todo[at : at + size]] for at in range(0, len(todo), size))
+    failures: list[tuple[int, str]] = []
     errors: list[OSError] = []
     # After an error no block is begun, and those that were are waited for: nothing goes on writing
-    blocks = takewhile(lambda _: not errors, _blocks(files, todo, size, preparing))
-    with closing(run_tasks(prepare_block, blocks, workers=workers)) as results:
-        for count, failed, error in results:
-            failures += failed
-            errors += [error] if error else []
-            bar.update(count)
+    calls = takewhile(lambda _: not errors, ((block, task) for block in blocks))
+    for records, failed, error in job.map(
+        _prepare_block,
+        calls,
+        workers=workers,
+        total=len(files),
+        done=len(files) - len(todo),
+        count=lambda block: len(block[0]) + len(block[1]),
+        progress=progress,
+    ):
+        job.add(records)
+        failures += failed
+        errors += [error] if error else []
     if errors:
         raise errors[0]
     return failures
 
 
-def _blocks(
-    files: list[str], todo: list[int], size: int, preparing: Preparing
-) -> Iterator[tuple[Any, ...]]:
-    for first in range(0, len(todo), size):
-        rows = todo[first : first + size]
-        yield [(row, files[row]) for row in rows], preparing
+def _prepare_block(
+    block: list[tuple[int, str]], task: _Task
+) -> tuple[list[Record], list[tuple[int, str]], OSError | None]:
+    """Prepare some images and write their rows.
+
+    Returns the records, the rows that failed with the reasons, and an error in writing that ended
+    the block: a pool of processes may hang where a task raises.
+    """
+    init_worker()
+    records: list[Record] = []
+    failures: list[tuple[int, str]] = []
+    try:
+        for row, file in block:
+            try:
+                image, mask, record = _prepare_file(file, task)
+            except Exception as error:  # no image may end the run of the others
+                failures.append((row, _reason(error, task)))
+                continue
+            _write_row(task, IMAGES, row, image)
+            if mask is not None:
+                _write_row(task, MASKS, row, mask)
+            records.append(record)
+    except OSError as error:
+        return records, failures, error
+    return records, failures, None
 
 
-def _report(folder: Path, files: list[str], failures: list[Failure], errors: str) -> None:
+def _prepare_file(file: str, task: _Task) -> tuple[Image, Mask | None, Record]:
+    path = task.source / file
+    states = dict(zip(_STATES, task.states(file), strict=True))  # before the file is read
+    image = read_image(path)
+    height, width = image.shape[:2]
+    mask = None
+    if task.masks is not None:
+        found = task.mask_of(file)
+        if found is None:
+            names = (f"{PurePosixPath(file).stem}{tail}" for tail in _MASK_TAILS)
+            what, hint = f"a folder with the mask of {file}", f"Name it one of {listed(names)}."
+            raise FileNotFoundError(expected("masks", what, "none", hint))
+        mask = read_mask(found, shape=(height, width))
+    done = task.pipeline.run(image, mask)
+    fraction = {"masked_fraction": done.masked_fraction}
+    record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
+    resized = None if done.mask is None else resize_mask(done.mask, task.image_size)
+    return resize_image(done.image, task.image_size), resized, record | states
+
+
+def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> None:
+    """Write a row in its place. Not mapped: pages of a map count as memory of the process."""
+    dtype, shape = task.arrays()[name]
+    size = dtype.itemsize * prod(shape[1:])
+    with (task.folder / name).open("r+b") as file:
+        file.seek((row - task.count) * size, os.SEEK_END)
+        file.write(np.ascontiguousarray(values).data)
+
+
+def _state(path: Path | None) -> tuple[int, int]:
+    try:
+        found = path.stat() if path else None
+    except FileNotFoundError:
+        found = None
+    return (found.st_size, found.st_mtime_ns) if found else (-1, -1)
+
+
+def _reason(error: BaseException, task: _Task) -> str:
+    """Word why an image failed: on one line, and the same wherever the source lies."""
+    text = " ".join(str(error).split())
+    if not text or not isinstance(error, _WORDED):
+        text = ": ".join(filter(None, (type(error).__name__, text)))
+    return text.replace(f"{task.source}{os.sep}", "")
+
+
+def _report(folder: Path, files: list[str], failures: list[tuple[int, str]], errors: str) -> None:
     """List the images that failed, and stop unless the user does without them."""
     (folder / _FAILED).unlink(missing_ok=True)
     if not failures:
@@ -392,14 +458,14 @@ def _report(folder: Path, files: list[str], failures: list[Failure], errors: str
     rows = [(files[row], reason) for row, reason in sorted(failures)]
     write_table(folder / _FAILED, ("file", "error"), rows)
     if errors == "raise":
-        remedy = 'Mend these files and call again, or pass `errors="skip"` to do without.'
-        raise ValueError(_failed_words(folder, rows, remedy))
+        hint = 'Repair these files and call again, or pass `errors="skip"` to do without.'
+        raise ValueError(_failed_words(folder, rows, hint))
     if len(failures) == len(files):
         raise ValueError(_failed_words(folder, rows, "There is nothing to prepare."))
 
 
-def _failed_words(folder: Path, failed: Sequence[Sequence[str]], remedy: str) -> str:
+def _failed_words(folder: Path, failed: Sequence[Sequence[str]], hint: str) -> str:
     shown = "; ".join(f"{file}: {reason}" for file, reason in failed[:3])
     more = f"; {folder / _FAILED} names all" if len(failed) > 3 else ""
     got = f"{len(failed)} that cannot be prepared ({shown}{more})"
-    return expected("source", "a folder of images that can be prepared", got, remedy)
+    return expected("source", "a folder of images that can be prepared", got, hint)

@@ -1,4 +1,4 @@
-"""Before, mask and after of some images on one picture, to be looked at."""
+"""Contact sheet: before, mask and after of some images in one PNG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
-    expected,
+    require,
 )
 from dermolib.io import whole_file
 
 __all__ = ["SheetEntry", "is_contact_sheet", "spread_ranks", "write_contact_sheet"]
 
-_CELL = 256  # px of the longer side of a picture
+_CELL = 256  # px of the longer side of a panel
 _GAP = 8
 _PER_BAND = 6
 _LEFT = 64  # px for the names of the rows
@@ -41,31 +41,17 @@ class SheetEntry:
 
     Attributes:
         name: File name.
-        share_masked: Share of masked pixels of the full image, 0..1.
-        pictures: Before, mask and after, each (h, w, 3), uint8 RGB, of at most 256 px a side.
+        masked_fraction: Fraction of masked pixels of the full image, 0..1.
+        panels: Before, mask and after, each (h, w, 3), uint8 RGB, of at most 256 px a side.
     """
 
     name: str
-    share_masked: float
-    pictures: tuple[Image, Image, Image]
+    masked_fraction: float
+    panels: tuple[Image, Image, Image]
 
     @classmethod
     def shrink(cls, name: str, before: Image, mask: Mask, after: Image) -> "SheetEntry":
-        """Make an entry of a full image.
-
-        Args:
-            name: File name.
-            before: Image (H, W, 3), uint8 RGB.
-            mask: Mask (H, W), bool.
-            after: Image (H, W, 3), uint8 RGB.
-
-        Returns:
-            The entry.
-
-        Raises:
-            TypeError: One of them has another dtype.
-            ValueError: One of them has another shape.
-        """
+        """Make an entry of a full image (H, W, 3), its mask (H, W) and the clean image."""
         check_image(before, "before")
         height, width = before.shape[:2]
         check_mask(mask, (height, width))
@@ -74,27 +60,22 @@ class SheetEntry:
         return cls(name, float(mask.mean()), (_shrink(before), _shrink(white), _shrink(after)))
 
 
-def spread_ranks(shares: npt.ArrayLike, *, count: int) -> Indices:
-    """Choose images at even steps down the order of their shares, from the largest to the smallest.
+def spread_ranks(fractions: npt.ArrayLike, *, count: int) -> Indices:
+    """Choose images at even steps from the most masked to the least.
 
     Args:
-        shares: Share masked of each image (N,), nan for images that cannot be shown.
+        fractions: Masked fraction of each image (N,), nan for images that cannot be shown.
         count: How many to choose, 1 or more.
 
     Returns:
-        Positions (min(count, images that can be shown),), the largest share first; equal shares
-        keep their order.
-
-    Raises:
-        TypeError: `count` is no integer.
-        ValueError: `count` is below 1.
+        Positions (min(count, images that can be shown),); equal fractions keep their order.
 
     Examples:
         >>> spread_ranks([0.1, 0.4, float("nan"), 0.2, 0.3], count=3).tolist()
         [1, 3, 0]
     """
     check_number(count, "count", low=1, integer=True)
-    values = np.asarray(shares, dtype=np.float64)
+    values = np.asarray(fractions, dtype=np.float64)
     shown = np.flatnonzero(~np.isnan(values))
     order: Indices = shown[np.argsort(-values[shown], kind="stable")]
     ranks = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.intp)
@@ -111,19 +92,9 @@ def is_contact_sheet(path: PathLike) -> bool:
 
 
 def write_contact_sheet(path: PathLike, entries: Sequence[SheetEntry]) -> None:
-    """Draw entries in bands of six columns, rows before, mask and after, and write the picture.
-
-    Args:
-        path: Target with the ending ``.png``, written whole or not at all.
-        entries: Images, 1 or more.
-
-    Raises:
-        ValueError: There is no entry, or the ending is not ``.png``.
-    """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(expected("path", "a file ending in .png", str(path)))
-    if not entries:
-        raise ValueError(expected("entries", "one image or more", "none"))
+    """Draw entries in bands of six columns, rows before, mask and after, and write a PNG whole."""
+    require(Path(path).suffix.lower() == ".png", "path", "a file ending in .png", path)
+    require(entries, "entries", "one image or more", "none")
     columns = min(_PER_BAND, len(entries))
     bands = [entries[at : at + _PER_BAND] for at in range(0, len(entries), _PER_BAND)]
     heights = [_band_height(band) for band in bands]
@@ -147,32 +118,32 @@ def _shrink(image: Image) -> Image:
     return small.astype(np.uint8, copy=False)
 
 
-def _picture_height(band: Sequence[SheetEntry]) -> int:
-    return max(len(picture) for entry in band for picture in entry.pictures)
+def _panel_height(band: Sequence[SheetEntry]) -> int:
+    return max(len(panel) for entry in band for panel in entry.panels)
 
 
 def _band_height(band: Sequence[SheetEntry]) -> int:
-    return _CAPTION + len(_ROWS) * (_picture_height(band) + _GAP) + _GAP
+    return _CAPTION + len(_ROWS) * (_panel_height(band) + _GAP) + _GAP
 
 
 def _draw_band(sheet: PillowImage.Image, band: Sequence[SheetEntry], top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT)
-    step = _picture_height(band) + _GAP
+    step = _panel_height(band) + _GAP
     for number, row in enumerate(_ROWS):
         y = top + _CAPTION + number * step + step // 2
         draw.text((_GAP, y), row, fill="black", font=font, anchor="lm")
     for column, entry in enumerate(band):
         x = _LEFT + column * (_CELL + _GAP)
         draw.text((x, top), _fit(entry.name, font), fill="black", font=font)
-        words = f"{100 * entry.share_masked:.2f} % masked"
+        words = f"{100 * entry.masked_fraction:.2f} % masked"
         draw.text((x, top + _CAPTION // 2), words, fill="black", font=font)
-        for number, picture in enumerate(entry.pictures):
-            sheet.paste(PillowImage.fromarray(picture), (x, top + _CAPTION + number * step))
+        for number, panel in enumerate(entry.panels):
+            sheet.paste(PillowImage.fromarray(panel), (x, top + _CAPTION + number * step))
 
 
 def _fit(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Shorten a name at its beginning, which files of a set share, to the width of a picture."""
+    """Shorten a name at its beginning, which files of a set share, to the width of a panel."""
     shown = name.encode(errors="replace").decode()
     while font.getlength(shown) > _CELL:
         shown = f"…{shown[2:]}"

@@ -1,0 +1,507 @@
+"""Hair removal for folders: every image file to its clean file, resumable, with a table."""
+
+import inspect
+import os
+import shutil
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from dermolib._jobs import (
+    Job,
+    Record,
+    check_folder,
+    init_worker,
+    library_versions,
+    remove_halves,
+    whole_file,
+    write_table,
+)
+from dermolib._validation import (
+    Image,
+    Mask,
+    PathLike,
+    check_choice,
+    check_number,
+    listed,
+    require,
+)
+from dermolib.io import (
+    EXCLUDED,
+    check_source,
+    list_images,
+    read_image,
+    write_image,
+    write_mask,
+)
+from dermolib.preprocessing.contact_sheet import (
+    SheetEntry,
+    is_contact_sheet,
+    spread_ranks,
+    write_contact_sheet,
+)
+from dermolib.preprocessing.hair.registry import REFERENCE_SIZE, occlusion_removal
+
+__all__ = ["FolderReport", "remove_hair_from_folder"]
+
+_JOURNAL, _TABLE = "hair.jsonl", "hair.csv"
+_COLUMNS = ("file", "output", "height", "width", "masked_fraction", "error")
+_FIELDS = (*_COLUMNS[1:], "mask", "size", "modified")
+_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # others become PNG
+_FAILURES = (ValueError, FileNotFoundError, MemoryError, cv2.error)  # of an image, not of a disk
+_NAMED = 100  # failures that a report names; the table has all
+_SHOWN = 12  # images on a contact sheet
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What became of the images of a folder; as text, a summary of a few lines.
+
+    Attributes:
+        cleaned: Images from which hair was removed in this run.
+        unchanged: Images in which this run found no hair.
+        skipped: Images that an earlier run had done.
+        failed: Images that could not be read or cleaned.
+        failures: The first 100 of these, each with the reason; the table has all.
+        excluded: Images that a pattern left out.
+        ignored: Files that are not images, or hidden.
+        orphaned: Images that an earlier run did and that are no longer in the source; their clean
+            images stay, without a row in the table.
+        mean_masked_fraction: Mean fraction of masked pixels over all clean images, 0..1, nan where
+            there are none.
+        max_masked_fraction: The largest such fraction.
+        csv: Path of the table.
+        contact_sheet: Path of the contact sheet, None where there is none.
+    """
+
+    cleaned: int
+    unchanged: int
+    skipped: int
+    failed: int
+    failures: tuple[tuple[str, str], ...]
+    excluded: int
+    ignored: int
+    orphaned: int
+    mean_masked_fraction: float
+    max_masked_fraction: float
+    csv: Path
+    contact_sheet: Path | None
+
+    @property
+    def done(self) -> int:
+        """Images that this run cleaned or found without hair."""
+        return self.cleaned + self.unchanged
+
+    def __str__(self) -> str:
+        """Sum up in two to six lines."""
+        lines = [
+            f"Images: {self.cleaned:,} cleaned, {self.unchanged:,} without hair, "
+            f"{self.skipped:,} done before, {self.failed:,} failed.",
+        ]
+        if self.done or self.skipped:
+            mean, most = self.mean_masked_fraction, self.max_masked_fraction
+            lines.append(f"Masked: {mean:.2%} of an image on average, {most:.2%} at most.")
+        if self.excluded or self.ignored:
+            files = f"{self.excluded:,} by their names, {self.ignored:,} that are not images"
+            lines.append(f"Left out: {files}.")
+        if self.orphaned:
+            lines.append(f"Clean images whose source is gone: {self.orphaned:,}.")
+        if self.failed:
+            more = f" (and {self.failed - 1:,} more in the table)" if self.failed > 1 else ""
+            lines.append(f"Failed: {': '.join(self.failures[0])}{more}")
+        sheet = "" if self.contact_sheet is None else f", contact sheet: {self.contact_sheet}"
+        return "\n".join([*lines, f"Table: {self.csv}{sheet}"])
+
+
+def remove_hair_from_folder(
+    source: PathLike,
+    destination: PathLike,
+    *,
+    method: str | None = None,
+    fill: str | None = None,
+    masks: PathLike | None = None,
+    contact_sheet: PathLike | None = None,
+    suffix: str | None = None,
+    quality: int = 95,
+    exclude: Sequence[str] = EXCLUDED,
+    overwrite: bool = False,
+    errors: str = "record",
+    workers: int = 1,
+    progress: bool = True,
+    **options: Any,
+) -> FolderReport:
+    """Remove hair from all images of a folder and its subfolders; the source is never changed.
+
+    Each clean image gets the relative path of its source. JPEG and PNG keep their format, other
+    formats become ``.png``; ``suffix=".png"`` writes PNG throughout, and then pixels outside the
+    mask are bit-identical. A JPEG that is written again is not: at quality 95 compression moves the
+    pixels outside the mask by 0.2 of 255 levels on average, and 1 in 1,000 by more than 4. An image
+    in which no hair is found is copied byte for byte where its format stays, with everything that
+    the file holds besides 8-bit RGB: metadata, an alpha channel, a color profile. Files that are
+    written hold the pixels alone.
+
+    ``hair.csv`` in the destination has one row for each image, sorted by path: file, output,
+    height, width, masked_fraction (0..1) and error. An image that cannot be read or cleaned has a
+    row with the reason and no clean image. The table is written last: where it is, the run is
+    finished.
+
+    Files appear whole or not at all, and the same call continues an interrupted run. An image is
+    done when the same settings have made it of a source of the same size and time of change; one
+    that failed is tried again. ``hair.jsonl`` beside the table is the journal of the runs. Files
+    that no run wrote are never overwritten. A destination takes one run at a time; a second one is
+    refused.
+
+    Clean images, masks and the table are the same bytes for any number of workers: each computes on
+    one thread. Images run in parallel on the active joblib backend, worker processes by default,
+    and memory holds the paths of the images, not what became of them.
+
+    Args:
+        source: Folder of images: JPEG, PNG, TIFF, BMP, GIF and WebP, told by their endings in any
+            case. Other files, and files and folders with names that begin with a dot, are ignored.
+        destination: Folder for the clean images: new, of the same run, or without files of the
+            same names.
+        method: One of `list_occlusion_methods`; None takes the default of `occlusion_removal`.
+        fill: What replaces masked pixels, see `occlusion_removal`; None takes its default.
+        masks: Folder for the masks, PNG files of 0 and 255 with the relative paths of the images;
+            None writes none. It may lie in the destination.
+        contact_sheet: Path of a PNG that shows before, mask and after of up to 12 images, at even
+            steps from the most masked to the least; None draws none.
+        suffix: ``".png"``, ``".jpg"`` or ``".jpeg"`` for all clean images, or None to keep formats.
+        quality: JPEG quality, 1..100.
+        exclude: Patterns with ``*`` and ``?``, in any case, of the names or relative paths of
+            images to leave out. The default leaves out the masks that the challenges keep beside
+            images.
+        overwrite: Whether to make everything again that earlier runs made, of whatever settings.
+        errors: ``"record"`` notes images that fail and goes on, ``"raise"`` stops at the first.
+        workers: Number of parallel workers, 1 or more.
+        progress: Whether a progress bar is shown.
+        options: `margin` and parameters of the method, see `occlusion_removal`.
+
+    Returns:
+        Counts, failures, and the path of the table.
+
+    Raises:
+        TypeError: A number is not an integer, an option is neither a number nor a text or the
+            method does not take it, or `exclude` is one text.
+        FileNotFoundError: The source is not there.
+        ValueError: The source is a file or has no images; another run works on the destination;
+            destination or masks lie in the source or around it; two images would become one file;
+            the destination holds a run with other settings, or something in the way;
+            `contact_sheet` would harm a file; a setting is unknown or out of range; or, with
+            ``errors="raise"``, an image failed.
+        OSError: A folder cannot be read or written, or the disk is full.
+
+    Examples:
+        >>> from tempfile import TemporaryDirectory
+        >>> from dermolib.io import write_image
+        >>> image = np.full((64, 64, 3), 200, dtype=np.uint8)
+        >>> image[:, 30] = 40
+        >>> with TemporaryDirectory() as folder:
+        ...     write_image(f"{folder}/in/a.png", image)
+        ...     report = remove_hair_from_folder(
+        ...         f"{folder}/in", f"{folder}/out", method="luv", progress=False
+        ...     )
+        ...     clean = read_image(f"{folder}/out/a.png")
+        >>> report.cleaned, report.failed, report.max_masked_fraction, int(clean.min())
+        (1, 0, 0.015625, 200)
+    """
+    check_number(workers, "workers", low=1, integer=True)
+    check_number(quality, "quality", low=1, high=100, integer=True)
+    check_choice(errors, "errors", ("record", "raise"))
+    if suffix is not None:
+        check_choice(suffix, "suffix", _FORMATS)
+    root, target = check_source(source), Path(destination).resolve()
+    masks_folder = None if masks is None else Path(masks).resolve()
+    sheet = None if contact_sheet is None else Path(contact_sheet).resolve()
+    _check_places(root, target, masks_folder, sheet)
+    cleaning = _Cleaning(
+        root,
+        target,
+        None if masks is None else Path(os.path.relpath(str(masks_folder), target)).as_posix(),
+        suffix,
+        int(quality),
+        _arguments(method, fill, options),
+    )
+    listing = list_images(root, exclude=exclude)
+    files = listing.files
+    _check_names(files, cleaning, sheet)
+    # Refuses what the method does not take, before anything is written
+    cleaning.remove(np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), 128, np.uint8))
+    job = Job(
+        target,
+        kind="dermolib hair",
+        settings=cleaning.settings(),
+        key="file",
+        fields=_FIELDS,
+        journal=_JOURNAL,
+    )
+    with job.open(overwrite=overwrite):
+        todo = _claim(job, files, cleaning, overwrite=overwrite)
+        skipped = len(files) - len(todo)
+        cleaned, failures, failed = 0, list[tuple[str, str]](), 0
+        calls = ((file, cleaning) for file in todo)
+        for record in job.map(
+            _clean_file, calls, workers=workers, total=len(files), done=skipped, progress=progress
+        ):
+            job.add([record])
+            if record["error"] and errors == "raise":
+                raise ValueError(record["error"])
+            cleaned += record["masked_fraction"] > 0
+            failed += bool(record["error"])
+            if record["error"] and len(failures) < _NAMED:
+                failures.append((record["file"], record["error"]))
+        orphaned = sorted(job.keys() - set(files))
+        job.finish([*files, *orphaned])
+        fractions = _write_table(job, files)
+        shown = sheet and _draw_sheet(sheet, files, fractions, cleaning)
+    known = fractions[~np.isnan(fractions)]
+    return FolderReport(
+        cleaned=cleaned,
+        unchanged=len(todo) - cleaned - failed,
+        skipped=skipped,
+        failed=failed,
+        failures=tuple(failures),
+        excluded=listing.excluded,
+        ignored=listing.ignored,
+        orphaned=len(orphaned),
+        mean_masked_fraction=float(known.mean()) if known.size else float("nan"),
+        max_masked_fraction=float(known.max()) if known.size else float("nan"),
+        csv=target / _TABLE,
+        contact_sheet=shown,
+    )
+
+
+@dataclass(frozen=True)
+class _Cleaning:
+    """How the images of a folder are cleaned, and where they go; `masks` is relative."""
+
+    source: Path
+    destination: Path
+    masks: str | None
+    suffix: str | None
+    quality: int
+    arguments: tuple[tuple[str, Any], ...]
+
+    def settings(self) -> dict[str, Any]:
+        """Gather what decides the bytes of a run, as JSON values of which equal ones look equal."""
+        return {
+            "arguments": {
+                name: value if isinstance(value, (str, bool)) else float(value)
+                for name, value in self.arguments
+            },
+            "masks": self.masks,
+            "quality": self.quality,
+            "suffix": self.suffix,
+            "versions": library_versions(),
+        }
+
+    def output(self, file: str) -> str:
+        """Name the clean image of a file, relative to the destination."""
+        path = PurePosixPath(file)
+        kept = self.suffix is None and path.suffix.lower() in _FORMATS
+        return file if kept else str(path.with_suffix(self.suffix or ".png"))
+
+    def mask(self, file: str) -> str:
+        """Name the mask of a file, relative to the destination; empty for no masks."""
+        return (
+            "" if self.masks is None else str(PurePosixPath(self.masks, file).with_suffix(".png"))
+        )
+
+    def targets(self, file: str) -> list[str]:
+        """List the files that cleaning a file writes, relative to the destination."""
+        return [name for name in (self.output(file), self.mask(file)) if name]
+
+    def remove(self, image: Image) -> tuple[Image, Mask]:
+        """Remove hair from one image; returns the clean image and the mask."""
+        return occlusion_removal(image, return_mask=True, **dict(self.arguments))
+
+    def record(self, file: str) -> Record:
+        """Claim a file: with neither height nor error, a run has begun it at most."""
+        values = {"output": self.output(file), "mask": self.mask(file), "size": -1, "modified": -1}
+        return {
+            "file": file, **values, "height": 0, "width": 0, "masked_fraction": 0.0, "error": ""
+        }  # fmt: skip
+
+
+def _arguments(
+    method: str | None, fill: str | None, options: dict[str, Any]
+) -> tuple[tuple[str, Any], ...]:
+    """Gather what `occlusion_removal` gets; the default method by its name, for the journal."""
+    known = inspect.signature(occlusion_removal).parameters
+    for name, value in options.items():
+        own = name not in known or name == "margin"
+        require(own, name, "left to the run over the folder", repr(value), error=TypeError)
+        got = f"an object of type {type(value).__name__}"
+        plain = isinstance(value, (int, float, str, np.number))
+        require(plain, name, "a number or a text", got, error=TypeError)
+    filled = {} if fill is None else {"fill": fill}
+    chosen = {"method": method or known["method"].default}
+    return tuple((chosen | filled | dict(sorted(options.items()))).items())
+
+
+def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Path | None) -> None:
+    """Refuse places where a run would read what it writes, or harm other files."""
+    for name, folder in {"destination": destination, "masks": masks}.items():
+        if folder is not None:
+            check_folder(folder, name)
+            apart = not (folder.is_relative_to(source) or source.is_relative_to(folder))
+            what = "a folder neither inside the source nor around it"
+            got = f"{folder} for the source {source}"
+            require(apart, name, what, got, "Choose a folder beside the source.")
+    what = "a folder apart from the clean images"
+    require(masks != destination, "masks", what, f"the destination {destination}")
+    if sheet is None:
+        return
+    name = "contact_sheet"
+    check_folder(sheet.parent, name)
+    require(sheet.suffix.lower() == ".png", name, "a file ending in .png", sheet)
+    require(not sheet.is_relative_to(source), name, "a file outside the source", sheet)
+    new = not sheet.exists() or is_contact_sheet(sheet)
+    hint = "Choose another name: no other file is overwritten."
+    require(new, name, "a new file or an earlier contact sheet", sheet, hint)
+
+
+def _check_names(files: Iterable[str], cleaning: _Cleaning, sheet: Path | None) -> None:
+    """Refuse images whose clean images or masks would be one file, on any file system."""
+
+    def key(name: str) -> str:
+        # File systems that ignore case and Unicode forms would lose what others keep apart
+        return unicodedata.normalize("NFC", Path(name).as_posix()).casefold()
+
+    taken: dict[str, str] = {}
+    if sheet is not None:
+        taken[key(os.path.relpath(sheet, cleaning.destination))] = "the contact sheet"
+    for file in files:
+        for target in cleaning.targets(file):
+            other = taken.setdefault(key(target), file)
+            what = "a folder whose images keep apart under their new names"
+            got = f"{other} and {file}, which would both be {target} in the destination"
+            require(other == file, "source", what, got, "Rename one of them, or exclude it.")
+
+
+def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bool) -> list[str]:
+    """List the images to clean, and note that what they become is ours before it is written."""
+    target = cleaning.destination
+    table = target / _TABLE
+    todo, outdated, foreign = list[str](), list[Path](), list[Path]()
+    if table.exists() and not job.path.exists():
+        foreign.append(table)
+    for file, record in zip(files, job.records(files), strict=True):
+        known = () if record is None else (record["output"], record["mask"])
+        new = (target / name for name in cleaning.targets(file) if name not in known)
+        foreign += [path for path in new if os.path.lexists(path)]
+        if overwrite or not (job.is_current(file) and _is_done(record, cleaning)):
+            todo.append(file)
+            outdated += _outdated(record, cleaning)
+    what = "a folder without other files of the same names"
+    got = f"{len(foreign)} that no run wrote ({listed(foreign)})"
+    hint = "Choose another folder: files that no run wrote are never overwritten."
+    require(not foreign, "destination", what, got, hint)
+    folders = [target, target / (cleaning.masks or ".")]
+    remove_halves(folders, chain([_TABLE], *(cleaning.targets(file) for file in files)))
+    for path in outdated:
+        path.unlink(missing_ok=True)
+    if todo:
+        table.unlink(missing_ok=True)  # where there is a table, the work is finished
+        job.add(map(cleaning.record, todo))
+    return todo
+
+
+def _is_done(record: Record | None, cleaning: _Cleaning) -> bool:
+    """Tell whether what was made of the same source is still there."""
+    if record is None or not record["height"]:
+        return False
+    try:
+        source = (cleaning.source / record["file"]).stat()
+        made = [(cleaning.destination / name).stat() for name in cleaning.targets(record["file"])]
+    except FileNotFoundError:
+        return False
+    same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
+    return same and all(state.st_size for state in made)  # a power cut may leave empty files
+
+
+def _outdated(record: Record | None, cleaning: _Cleaning) -> Iterator[Path]:
+    """Find the clean image of an earlier run, if the new one will have another ending."""
+    if record is not None and record["output"] != cleaning.output(record["file"]):
+        old = PurePosixPath(record["output"])
+        # The journal is a file that anyone may have changed: nothing else is deleted on its word
+        if old.with_suffix("") == PurePosixPath(record["file"]).with_suffix(""):
+            yield cleaning.destination / old
+
+
+def _clean_file(file: str, cleaning: _Cleaning) -> Record:
+    """Clean one image file; one that fails loses what an earlier run made of it.
+
+    An error in writing, such as a full disk, passes through.
+    """
+    init_worker()
+    record = cleaning.record(file)
+    path = cleaning.source / file
+    try:
+        state = path.stat()  # taken before the file is read
+        require(stat.S_ISREG(state.st_mode), str(path), "a file", "a pipe or a device")
+        record |= {"size": state.st_size, "modified": state.st_mtime_ns}
+        image = read_image(path)
+        clean, mask = cleaning.remove(image)
+        _write(file, cleaning, clean, mask)
+    except _FAILURES as error:
+        for name in cleaning.targets(file):
+            (cleaning.destination / name).unlink(missing_ok=True)
+        # On one line, and the same wherever the source lies
+        text = " ".join(str(error).split()) or type(error).__name__
+        return record | {"error": text.replace(f"{cleaning.source}{os.sep}", "")}
+    height, width = mask.shape
+    return record | {"height": height, "width": width, "masked_fraction": float(mask.mean())}
+
+
+def _write(file: str, cleaning: _Cleaning, clean: Image, mask: Mask) -> None:
+    source, output = cleaning.source / file, cleaning.destination / cleaning.output(file)
+    if cleaning.masks is not None:
+        write_mask(cleaning.destination / cleaning.mask(file), mask)
+    kept = _FORMATS.get(source.suffix.lower()) == _FORMATS[output.suffix.lower()]
+    if kept and not mask.any():
+        with whole_file(output) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        write_image(output, clean, quality=cleaning.quality)
+
+
+def _write_table(job: Job, files: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Write the table; returns the masked fraction of each image, nan where there is none."""
+    fractions = np.full(len(files), np.nan)
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        for number, record in enumerate(filter(None, job.records(files))):
+            if record["height"]:
+                fractions[number] = record["masked_fraction"]
+                record["masked_fraction"] = round(record["masked_fraction"], 6)
+                yield tuple(record[name] for name in _COLUMNS)
+            else:
+                yield (record["file"], "", "", "", "", record["error"])
+
+    write_table(job.folder / _TABLE, _COLUMNS, rows())
+    return fractions
+
+
+def _draw_sheet(
+    path: Path, files: list[str], fractions: npt.NDArray[np.float64], cleaning: _Cleaning
+) -> Path | None:
+    """Draw some images; their masks are found again, since a run need not write any."""
+    entries = []
+    for place in spread_ranks(fractions, count=_SHOWN):
+        file = files[place]
+        before = read_image(cleaning.source / file)
+        after = read_image(cleaning.destination / cleaning.output(file))
+        entries.append(SheetEntry.shrink(file, before, cleaning.remove(before)[1], after))
+    if not entries:
+        return None
+    write_contact_sheet(path, entries)
+    return path

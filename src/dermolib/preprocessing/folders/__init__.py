@@ -1,1 +1,0 @@
-"""Hair removal over whole folders, parallel and resumable."""

@@ -1,0 +1,223 @@
+"""Laws of all resumable jobs: the same bytes however they are interrupted, whole files only."""
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+
+import killing
+from dermolib._jobs import exclusive_lock
+from resumable import JOBS, Resumable, files_of, write_inputs
+
+POINTS = [0, 1, 2, 3, 5, 8, 11]
+Call = Callable[..., Any]
+
+
+def jobs(*, settings: bool = False) -> pytest.MarkDecorator:
+    """Run a test on each job."""
+    names = [name for name, job in JOBS.items() if job.settings or not settings]
+    return pytest.mark.parametrize("name", names)
+
+
+@pytest.fixture
+def job(name: str) -> Resumable:
+    return JOBS[name]
+
+
+@pytest.fixture
+def run(job: Resumable, tmp_path: Path) -> Iterator[Call]:
+    """Give what runs a job into a folder; what it reads is afterwards as it was."""
+    write_inputs(tmp_path / "inputs")
+    before = files_of(tmp_path / "inputs")
+    with job.serving(tmp_path / "inputs") as inputs:
+        yield partial(job.run, inputs or tmp_path / "inputs")
+    assert files_of(tmp_path / "inputs") == before
+
+
+@pytest.fixture
+def whole(run: Call, tmp_path: Path) -> dict[str, bytes]:
+    """Give the files of an uninterrupted run."""
+    run(tmp_path / "whole")
+    return files_of(tmp_path / "whole")
+
+
+def fail_at(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, point: int, error: BaseException
+) -> None:
+    """Let the file system raise at some change of the files in a folder."""
+    left = iter(range(point))
+    opened, replaced = Path.open, Path.replace
+
+    def tick(path: Path) -> None:
+        if path.is_relative_to(folder) and path.name != ".lock" and next(left, None) is None:
+            raise error
+
+    def open_(self: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
+        if mode.strip("bt") != "r":
+            tick(self)
+        return opened(self, mode, *options, **named)
+
+    def replace(self: Path, target: Path) -> Path:
+        tick(self)
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@jobs()
+@pytest.mark.slow  # about fifty processes for each job
+def test_a_run_that_is_killed_anywhere_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
+    result = subprocess.run(  # noqa: S603 - this interpreter, our code
+        [sys.executable, killing.__file__, name, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 40
+
+
+@jobs()
+@pytest.mark.parametrize("point", POINTS)
+def test_a_full_disk_is_explained_and_the_next_call_goes_on(
+    run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
+) -> None:
+    out = tmp_path / "out"
+    full = OSError(errno.ENOSPC, "No space left on device")
+    words = "on a disk with room .*Free some space and call again: what is finished is kept"
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(patch, out, point, full)
+        with pytest.raises(OSError, match=words) as raised:
+            run(out)
+    assert raised.value.errno == errno.ENOSPC
+
+    run(out)
+
+    assert files_of(out) == whole
+
+
+@jobs()
+@pytest.mark.parametrize("point", POINTS)
+def test_ctrl_c_ends_a_run_and_the_next_call_goes_on(
+    run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
+) -> None:
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(patch, out, point, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(out)
+
+    run(out)
+
+    assert files_of(out) == whole
+
+
+@jobs()
+def test_a_finished_run_is_found_done(run: Call, whole: dict[str, bytes], tmp_path: Path) -> None:
+    written = {file: (tmp_path / "whole" / file).stat().st_mtime_ns for file in whole}
+
+    run(tmp_path / "whole")
+
+    assert files_of(tmp_path / "whole") == whole
+    again = {file: (tmp_path / "whole" / file).stat().st_mtime_ns for file in whole}
+    assert {Path(file).suffix for file in whole if again[file] != written[file]} <= {
+        ".csv",
+        ".jsonl",
+    }
+
+
+@jobs()
+@pytest.mark.parametrize(
+    "backend",
+    ["threading", "multiprocessing", pytest.param("loky", marks=pytest.mark.slow)],
+)  # fresh processes import everything again
+def test_any_number_of_workers_on_any_backend_writes_the_same_bytes(
+    run: Call, whole: dict[str, bytes], tmp_path: Path, backend: str
+) -> None:
+    with joblib.parallel_config(backend=backend):
+        run(tmp_path / "out", workers=2)
+
+    assert files_of(tmp_path / "out") == whole
+
+
+@jobs()
+def test_a_second_run_on_the_same_folder_is_refused(run: Call, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = f"`destination` to be a folder that no other run is working on, but got {out}"
+
+    with exclusive_lock(out):
+        with pytest.raises(ValueError, match=words):
+            run(out)
+        assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+@jobs(settings=True)
+def test_other_settings_are_refused_by_what_differs(
+    run: Call, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"another run \(.* there, .* here\)"):
+        run(tmp_path / "whole", other=True)
+
+    assert files_of(tmp_path / "whole") == whole
+
+
+@pytest.mark.parametrize("name", [name for name, job in JOBS.items() if job.overwrites])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_folder_of_other_settings_is_made_again_on_request(
+    run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
+) -> None:
+    out = tmp_path / "out"
+    run(out, other=True)
+    with pytest.MonkeyPatch.context() as patch:
+        fail_at(patch, out, point, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            run(out, overwrite=True)
+
+    run(out, overwrite=True)
+
+    assert files_of(out) == whole
+
+
+@jobs()
+def test_files_of_others_are_never_touched(
+    job: Resumable, run: Call, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    overwrite = {"overwrite": True} if job.overwrites else {}
+    for number, file in enumerate(["notes.txt", ".hidden", *whole]):
+        out = tmp_path / f"out{number}"
+        (out / file).parent.mkdir(parents=True)
+        (out / file).write_bytes(b"of others")
+        refused = False
+        try:
+            run(out, **overwrite)
+        except ValueError:
+            refused = True
+        assert refused or job.shares or file == ".hidden"
+        assert (out / file).read_bytes() == b"of others"
+
+
+@jobs()
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("text", ["", "{}", '{"kind": "other", "settings": {}}\n'])
+def test_a_journal_of_another_tool_is_not_taken_for_its_own(
+    run: Call, tmp_path: Path, text: str
+) -> None:
+    (journal,) = (
+        path
+        for path in (tmp_path / "whole").iterdir()
+        if path.suffix == ".jsonl" or path.name in {"run.json", "downloads.json"}
+    )
+    journal.write_text(text)
+
+    with pytest.raises(ValueError, match="Expected `"):
+        run(tmp_path / "whole")
+
+    assert journal.read_text() == text

@@ -1,0 +1,146 @@
+"""The resumable jobs of the library, each on a few small images, for the laws that all obey."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermolib import augment_offline, prepare, remove_hair_from_folder
+from dermolib.io import write_image, write_mask
+from drawing import noise_image
+from fetch_server import serving
+
+NOTES = {"downloads.json", "downloads.jsonl"}
+"""Files that name times, which differ between runs."""
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """One job.
+
+    Attributes:
+        run: Runs it: inputs, folder, and the options `workers`, `other` (settings) and `overwrite`.
+        serving: Gives the inputs where they need more than files; takes the folder of the images.
+        settings: Whether runs of other settings are told apart.
+        overwrites: Whether it takes `overwrite`.
+        shares: Whether files of others may lie in its folder.
+    """
+
+    run: Callable[..., Any]
+    serving: Callable[[Path], Any] = nullcontext
+    settings: bool = True
+    overwrites: bool = False
+    shares: bool = False
+
+
+def write_inputs(folder: Path) -> None:
+    """Write three images with a dark line, in subfolders too, and their lesion masks."""
+    for seed, file in enumerate(["a.png", "b.jpg", "sub/c.png"]):
+        image = noise_image(40 + seed, 50, seed) // 8 + np.uint8(180)
+        image[:, 20] = 20
+        write_image(folder / "in" / file, image)
+        mask = np.zeros(image.shape[:2], np.bool_)
+        mask[10:30, 10:40] = True
+        write_mask(folder / "masks" / f"{Path(file).stem}.png", mask)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Read all files of a folder but a lock, which a killed run cannot take away."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in {".lock", *NOTES}
+    }
+
+
+def _prepare(
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, overwrite: bool = False
+) -> None:
+    prepare(
+        inputs / "in",
+        folder,
+        steps=["crop_border" if other else "shades_of_gray"],
+        image_size=12,
+        masks=inputs / "masks",
+        overwrite=overwrite,
+        workers=workers,
+        progress=False,
+    )
+
+
+def _remove_hair(
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, overwrite: bool = False
+) -> None:
+    remove_hair_from_folder(
+        inputs / "in",
+        folder,
+        method="luv",
+        masks=folder / "masks",
+        quality=70 if other else 95,
+        overwrite=overwrite,
+        workers=workers,
+        progress=False,
+    )
+
+
+class Rows:
+    """Stands for a data set of the images, all of one class."""
+
+    split = "train"
+
+    def __init__(self, inputs: Path) -> None:
+        """List the images."""
+        import pandas as pd
+
+        files = sorted(path for path in (inputs / "in").rglob("*") if path.is_file())
+        names = [path.stem for path in files]
+        self.table = pd.DataFrame({"id": names, "label": 3, "lesion": "", "age": 30.0})
+        self.table["sex"] = self.table["site"] = ""
+        self.table["image_path"] = [str(path) for path in files]
+        self.table["mask_path"] = [str(inputs / "masks" / f"{name}.png") for name in names]
+
+
+def _augment(inputs: Path, folder: Path, *, workers: int = 1, other: bool = False) -> None:
+    augment_offline(
+        Rows(inputs),
+        folder,
+        factors={"AK": 3},
+        image_size=32,
+        seed=int(other),
+        workers=workers,
+        progress=False,
+    )
+
+
+@contextmanager
+def _served(inputs: Path) -> Iterator[Any]:
+    import io
+    import zipfile
+
+    from dermolib.datasets.download.collections import Archive, Collection
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted((inputs / "in").rglob("*.*")):
+            archive.writestr(f"Input/{path.name}", path.read_bytes())
+    contents = {"Input.zip": buffer.getvalue(), "Table.csv": b"a,b\n" * 50}
+    with serving() as server:
+        files = (Archive(name, "all", (server.put(name, data),)) for name, data in contents.items())
+        yield Collection("own", "", "", "", "", tuple(files))
+
+
+def _download(collection: Any, folder: Path, *, workers: int = 1) -> None:
+    from dermolib import download
+
+    download(collection, folder, workers=workers, progress=False)
+
+
+JOBS = {
+    "prepare": Resumable(_prepare, overwrites=True),
+    "hair": Resumable(_remove_hair, overwrites=True, shares=True),
+    "offline": Resumable(_augment),
+    "download": Resumable(_download, _served, settings=False, shares=True),
+}
