@@ -1,4 +1,4 @@
-"""The dark border of dermoscopes: the field of view is found, and the image cropped to it.
+"""Dark border of dermoscopes: find the field of view and crop an image to it.
 
 The image is looked at as a grid of at most `_CELLS` x `_CELLS` cells. A field of view is convex,
 whether it is a circle, a circle cut off by the frame, or a rectangle. So the convex hull is drawn
@@ -13,20 +13,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_choice, check_image, check_number, expected
+from dermolib._validation import Image, Mask, check_choice, check_image, check_number, require
 
 __all__ = ["Box", "border_mask", "crop_border", "field_of_view"]
 
 _KINDS = ("bounding", "inscribed")
 _CELLS = 128  # per side; a border thinner than half a cell is not seen
 _SAMPLES = 2 * _CELLS  # pixels per side that are looked at
-_BRIGHT = 0.9  # share of cells that are darker than what stands for the light of the image
+_BRIGHT = 0.9  # fraction of cells that are darker than what stands for the light of the image
 _DIMMEST = 20  # brightness under which an image is black as a whole
-_PIECE = 0.02  # share of the grid that a light piece needs, so that writing on the border is none
+_PIECE = (
+    0.02  # fraction of the grid that a light piece needs, so that writing on the border is not one
+)
 _FEWEST = 4  # cells in a piece of border
 _BLACK = 0.8  # of the threshold: what the mean of a piece of border stays under
-_LIT_EDGE = 0.6  # share of the cells along a piece of border that are light
-_LIT_LINE = 0.1  # share of a line of pixels that is light where the field of view begins
+_LIT_EDGE = 0.6  # fraction of the cells along a piece of border that are light
+_LIT_LINE = 0.1  # fraction of a line of pixels that is light where the field of view begins
 _LEAST = 0.4  # of the bounding box, which an inscribed rectangle keeps
 _SQUARE = np.ones((3, 3), np.uint8)
 _WIDE_SQUARE = np.ones((5, 5), np.uint8)
@@ -51,13 +53,7 @@ class Box(NamedTuple):
         return self.bottom - self.top, self.right - self.left
 
     def crop(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Cut the box out of an image, a mask, or any other array (H, W, ...).
-
-        Args:
-            array: Array (H, W, ...) that holds the box.
-
-        Returns:
-            View of the array; copy it if the array is to be changed or let go.
+        """Cut the box out of an image, a mask, or any other array (H, W, ...), as a view.
 
         Raises:
             ValueError: The box reaches beyond the array.
@@ -66,9 +62,9 @@ class Box(NamedTuple):
             >>> Box(top=1, bottom=3, left=0, right=1).crop(np.arange(9).reshape(3, 3)).tolist()
             [[3], [6]]
         """
-        if array.ndim < 2 or array.shape[0] < self.bottom or array.shape[1] < self.right:
-            what = f"an array of at least {self.bottom} x {self.right}"
-            raise ValueError(expected("array", what, f"shape {array.shape}"))
+        large = array.ndim >= 2 and array.shape[0] >= self.bottom and array.shape[1] >= self.right
+        what = f"an array of at least {self.bottom} x {self.right}"
+        require(large, "array", what, f"shape {array.shape}")
         return array[self.top : self.bottom, self.left : self.right]
 
 
@@ -80,13 +76,13 @@ def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3)
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
         kind: ``"bounding"`` or ``"inscribed"``, see `field_of_view`.
-        threshold: Share of the light of the image, see `field_of_view`.
+        threshold: Fraction of the light of the image, see `field_of_view`.
 
     Returns:
         Image (h, w, 3), uint8, a new array.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        TypeError: `image` is not a uint8 array, or `threshold` is not a number.
         ValueError: `image` is not RGB, `kind` is unknown, or `threshold` is out of range.
 
     References:
@@ -117,7 +113,7 @@ def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.
         image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified. One that is black as a
             whole has no field of view and is left as it is.
         kind: ``"bounding"`` or ``"inscribed"``.
-        threshold: A pixel is dark where its largest channel is below this share of the light of
+        threshold: A pixel is dark where its largest channel is below this fraction of the light of
             the image, which is the 90th percentile of that channel; above 0 and up to 1. Higher
             values also take the shade towards the rim of the field for border.
 
@@ -125,7 +121,7 @@ def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.
         Box of at least one pixel; the whole image where no border is found.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        TypeError: `image` is not a uint8 array, or `threshold` is not a number.
         ValueError: `image` is not RGB, `kind` is unknown, or `threshold` is out of range.
 
     Examples:
@@ -155,14 +151,14 @@ def border_mask(image: Image, *, threshold: float = 0.3) -> Mask:
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
-        threshold: Share of the light of the image, see `field_of_view`.
+        threshold: Fraction of the light of the image, see `field_of_view`.
 
     Returns:
         Mask (H, W), bool; False everywhere where no border is found. Its edge is as exact as the
         grid on which it is found, about a 128th of the side.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `threshold` is no number.
+        TypeError: `image` is not a uint8 array, or `threshold` is not a number.
         ValueError: `image` is not RGB, or `threshold` is out of range.
 
     Examples:
@@ -202,8 +198,7 @@ def _find(image: Image, threshold: float) -> tuple[npt.NDArray[np.uint8], float]
 def _brightness(image: Image) -> npt.NDArray[np.uint8]:
     """Compute the largest channel of each cell.
 
-    The mean of two by two pixels of each cell is many times faster than that of all, and a hull
-    does not depend on single ones.
+    The mean of 2 x 2 pixels of each cell is many times faster than that of all of them.
     """
     height, width = image.shape[:2]
     rows = np.arange(min(height, _SAMPLES)) * height // min(height, _SAMPLES)
@@ -280,16 +275,15 @@ def _inscribed(inside: npt.NDArray[np.uint8]) -> Box:
 
 def _in_pixels(box: Box, shape: tuple[int, ...], grid: tuple[int, ...]) -> Box:
     """Turn cells into pixels, without the cells at a cut side, which may hold some border."""
-    top, bottom = _shrunk(box.top, box.bottom, shape[0], grid[0])
-    left, right = _shrunk(box.left, box.right, shape[1], grid[1])
-    return Box(top, bottom, left, right)
 
+    def shrunk(first: int, last: int, size: int, cells: int) -> tuple[int, int]:
+        if size > cells and last - first > 2:
+            first += first > 0
+            last -= last < cells
+        return -(-first * size // cells), last * size // cells
 
-def _shrunk(first: int, last: int, size: int, cells: int) -> tuple[int, int]:
-    if size > cells and last - first > 2:
-        first += first > 0
-        last -= last < cells
-    return -(-first * size // cells), last * size // cells
+    rows = shrunk(box.top, box.bottom, shape[0], grid[0])
+    return Box(*rows, *shrunk(box.left, box.right, shape[1], grid[1]))
 
 
 def _refined(image: Image, box: Box, grid: tuple[int, ...], level: float) -> Box:
@@ -298,27 +292,23 @@ def _refined(image: Image, box: Box, grid: tuple[int, ...], level: float) -> Box
     rows = slice(box.top * height // grid[0], -(-box.bottom * height // grid[0]))
     columns = slice(box.left * width // grid[1], -(-box.right * width // grid[1]))
     lines, turned = image[:, columns], image.swapaxes(0, 1)[:, rows]
-    cell = [-(-size // cells) for size, cells in zip(image.shape, grid, strict=False)]
+    tall, wide = -(-height // grid[0]), -(-width // grid[1])
     return Box(
-        _light_line(lines, rows, cell[0], level),
-        height - _light_line(lines[::-1], _mirrored(rows, height), cell[0], level),
-        _light_line(turned, columns, cell[1], level),
-        width - _light_line(turned[::-1], _mirrored(columns, width), cell[1], level),
+        _light_line(lines, rows.start, tall, level),
+        height - _light_line(lines[::-1], height - rows.stop, tall, level),
+        _light_line(turned, columns.start, wide, level),
+        width - _light_line(turned[::-1], width - columns.stop, wide, level),
     )
 
 
-def _mirrored(span: slice, size: int) -> slice:
-    return slice(size - span.stop, size - span.start)
-
-
-def _light_line(lines: Image, span: slice, cell: int, level: float) -> int:
-    """Find the first line with light within a cell of where a span begins, if that is cut."""
-    if span.start == 0:
+def _light_line(lines: Image, start: int, cell: int, level: float) -> int:
+    """Find the first line with light within a cell of a start that is cut."""
+    if start == 0:
         return 0
-    first = max(0, span.start - cell)
+    first = max(0, start - cell)
     step = max(1, lines.shape[1] // _SAMPLES)
-    some = lines[first : span.start + cell + 1, ::step]
+    some = lines[first : start + cell + 1, ::step]
     brightness = np.maximum(np.maximum(some[..., 0], some[..., 1]), some[..., 2])
-    shares = (brightness >= level).mean(axis=1)
-    begun = np.flatnonzero(shares >= _LIT_LINE)
-    return first + int(begun[0]) if begun.size else int(span.start)
+    fractions = (brightness >= level).mean(axis=1)
+    begun = np.flatnonzero(fractions >= _LIT_LINE)
+    return first + int(begun[0]) if begun.size else start

@@ -1,4 +1,4 @@
-"""Colour constancy: the cast of the light is estimated and divided out."""
+"""Color constancy: estimate the illuminant and divide it out."""
 
 import math
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, check_image, check_number, expected
+from dermolib._validation import Image, check_image, check_number, expected, require
 
 __all__ = ["correct", "illuminant", "shades_of_gray"]
 
@@ -16,24 +16,24 @@ _STRIP = 1 << 18  # pixels; OpenCV counts in 32-bit floats, which are exact up t
 
 
 def shades_of_gray(image: Image, *, p: float = 6) -> Image:
-    """Correct the colour of the light by shades of grey: the p-norm of the image becomes neutral.
+    """Correct the color of the light by shades of gray: the p-norm of the image becomes neutral.
 
-    Each channel is divided by its share of `illuminant`, rounded to the nearest integer and clipped
-    at 255. An image without colour stays as it is, and so does a black one. The illuminant has
-    the length sqrt(3), as is usual in dermoscopy: neutral light changes nothing, and a cast is
-    removed at about the same brightness. The input is not modified.
+    Each channel is divided by its component of `illuminant`, rounded to the nearest integer and
+    clipped at 255. Gray and black images stay as they are. The illuminant has the length sqrt(3),
+    as is usual in dermoscopy: neutral light changes nothing, and a cast is removed at about the
+    same brightness. The input is not modified.
 
     Args:
         image: Image (H, W, 3), uint8 RGB.
-        p: Minkowski norm, 1 or more. 1 takes the mean for neutral ("grey world"), ``math.inf`` the
+        p: Minkowski norm, 1 or more. 1 takes the mean for neutral ("gray world"), ``math.inf`` the
             brightest value of each channel ("white patch"), 6 is what the reference recommends.
 
     Returns:
         Image (H, W, 3), uint8.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `p` is no number.
-        ValueError: `image` is not RGB, or `p` is below 1 or not a number.
+        TypeError: `image` is not a uint8 array, or `p` is not a number.
+        ValueError: `image` is not RGB, or `p` is below 1.
 
     References:
         Finlayson, Trezzi: Shades of Gray and Colour Constancy. Color and Imaging Conference 12,
@@ -51,22 +51,19 @@ def shades_of_gray(image: Image, *, p: float = 6) -> Image:
 
 
 def illuminant(image: Image, *, p: float = 6) -> npt.NDArray[np.float64]:
-    """Estimate the colour of the light: the Minkowski p-norm of each channel.
-
-    It is computed from the histograms of the channels and equals the norm over all pixels but for
-    the rounding of 64-bit numbers, for any `p`.
+    """Estimate the color of the light: the Minkowski p-norm of each channel, from its histogram.
 
     Args:
         image: Image (H, W, 3), uint8 RGB; it is not modified.
-        p: Minkowski norm, 1 or more, ``math.inf`` allowed; see `shades_of_gray`.
+        p: Minkowski norm, see `shades_of_gray`.
 
     Returns:
         Light (3,), float64, of length sqrt(3), so that neutral light is (1, 1, 1); that is also
         returned for a black image. A channel that is zero everywhere is 0.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `p` is no number.
-        ValueError: `image` is not RGB, or `p` is below 1 or not a number.
+        TypeError: `image` is not a uint8 array, or `p` is not a number.
+        ValueError: `image` is not RGB, or `p` is below 1.
 
     Examples:
         >>> illuminant(np.full((2, 2, 3), [200, 100, 100], np.uint8)).round(3).tolist()
@@ -82,7 +79,7 @@ def illuminant(image: Image, *, p: float = 6) -> npt.NDArray[np.float64]:
 
 
 def correct(image: Image, illuminant: npt.ArrayLike, *, strength: float = 1.0) -> Image:
-    """Divide an image by the colour of its light, wholly or in part.
+    """Divide an image by the color of its light, wholly or in part.
 
     Each channel is divided by its `illuminant` raised to `strength`, rounded to the nearest integer
     and clipped at 255. With a strength of 0 the result equals the image. The input is not modified.
@@ -91,13 +88,13 @@ def correct(image: Image, illuminant: npt.ArrayLike, *, strength: float = 1.0) -
         image: Image (H, W, 3), uint8 RGB.
         illuminant: Light (3,), finite and not negative; it is taken as it is, at any length. A
             channel whose light is 0 cannot be divided and stays as it is.
-        strength: Share of the cast that is removed, on a logarithmic scale, 0..1.
+        strength: Fraction of the cast that is removed, on a logarithmic scale, 0..1.
 
     Returns:
         Image (H, W, 3), uint8, a new array.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `illuminant` or `strength` are not numeric.
+        TypeError: `image` is not a uint8 array, or `illuminant` or `strength` are not numeric.
         ValueError: `image` is not RGB, or `illuminant` or `strength` are out of range.
 
     Examples:
@@ -126,8 +123,8 @@ def _norm(counts: npt.NDArray[np.float64], p: float) -> float:
     largest = present[-1]
     if largest == 0:
         return 0.0
-    shares = counts[present] / counts.sum()
-    mean = (shares * (present / largest) ** p).sum()
+    weights = counts[present] / counts.sum()
+    mean = (weights * (present / largest) ** p).sum()
     return float(largest * mean ** (1 / p))
 
 
@@ -155,8 +152,7 @@ def _check_illuminant(light: npt.ArrayLike) -> npt.NDArray[np.float64]:
         numbers = np.asarray(light, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(expected("illuminant", what, repr(light))) from None
-    if numbers.shape != (3,):
-        raise ValueError(expected("illuminant", what, f"shape {numbers.shape}"))
-    if not (np.isfinite(numbers).all() and (numbers >= 0).all()):
-        raise ValueError(expected("illuminant", what, str(numbers.tolist())))
+    require(numbers.shape == (3,), "illuminant", what, f"shape {numbers.shape}")
+    fit = np.isfinite(numbers).all() and (numbers >= 0).all()
+    require(fit, "illuminant", what, numbers.tolist())
     return numbers

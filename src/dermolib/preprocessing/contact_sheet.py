@@ -30,7 +30,7 @@ _PER_BAND = 6
 _LEFT = 64  # px for the names of the rows
 _CAPTION = 40
 _FONT = 15
-_PAPER = (200, 200, 200)  # grey: what is white at the edge of a mask stays in sight
+_PAPER = (200, 200, 200)  # gray: what is white at the edge of a mask stays in sight
 _ROWS = ("before", "mask", "after")
 _MARK = ("Software", "dermolib contact sheet")
 

@@ -1,9 +1,9 @@
-"""Lesion masks without a network: many thresholds propose outlines, and the plausible ones vote.
+"""Lesion segmentation without a network: thresholds propose outlines, and plausible ones vote.
 
 One threshold fails where a lesion is pale, has a dark core, or lies beside a shadow. So three
 channels in which lesions stand out are cut at eight levels each, and the piece nearest to the
-centre of each cut, its holes filled, is a proposal. Six traits say how much it looks like what a
-dermatologist would outline, and the lesion is where the proposals agree, each counted by its score.
+center of each cut, its holes filled, is a proposal. Six descriptors say how much it looks like what
+a dermatologist would outline, and the lesion is where the proposals agree, weighted by their score.
 """
 
 from typing import NamedTuple
@@ -25,38 +25,30 @@ _BLUR = 1.0  # standard deviation
 _RING = 4  # width of the rings along both sides of an outline
 _FEWEST = 20  # pixels that a proposal must have, inside as well as outside
 _NEAR = 0.15  # standard deviation of what a pixel is compared with, of the longer side
-_CENTRE = 0.25  # standard deviation of the weight of the centre, of both sides
+_CENTER = 0.25  # standard deviation of the weight of the center, of both sides
 _LEVELS = np.linspace(0.12, 0.8, 8)  # of the way from the mean of the skin to that of the lesion
-_FLAT = 2.0  # grey levels between these means under which a channel shows nothing
+_FLAT = 2.0  # gray levels between these means under which a channel shows nothing
 _CLOSING = 0.2  # radius that closes notches, of the root of the area
 _WIDEST = 40  # px of that radius at most
 _SHARPNESS = 16.0  # exponent: how much more a proposal with a higher score counts
-# Least squares of the Jaccard index on the traits, both centred within each image, on every second
-# image of ISIC 2018 task 1: they are the only constants that were fitted
+# Least squares of the Jaccard index on the descriptors, both centered within each image, on every
+# second image of ISIC 2018 task 1: they are the only constants that were fitted
 _WEIGHTS = np.array([-0.93, 0.93, -0.48, 0.0096, -0.016, -0.02])
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
-_Grey = npt.NDArray[np.uint8]
+_Gray = npt.NDArray[np.uint8]
 _Real = npt.NDArray[np.float32]
 
 
 class _Scene(NamedTuple):
-    """A small image (h, w) that is looked at.
-
-    Attributes:
-        clean: RGB without hair (h, w, 3).
-        lab: The same in CIELAB (h, w, 3).
-        field: 1 within the field of view.
-        core: 1 within the field of view but for its rim of one pixel.
-        centre: Weight of each pixel by how central it lies.
-    """
+    """A small image (h, w): RGB without hair, CIELAB, the field, its inside, central weights."""
 
     clean: Image
     lab: _Real
-    field: _Grey
-    core: _Grey
-    centre: npt.NDArray[np.float64]
+    field: _Gray
+    core: _Gray
+    center: npt.NDArray[np.float64]
 
 
 def segment_lesion(image: Image, *, agreement: float = 0.45) -> Mask:
@@ -66,20 +58,20 @@ def segment_lesion(image: Image, *, agreement: float = 0.45) -> Mask:
     that its edge is as exact as a 96th of the longer side. Hair and the dark border of a dermoscope
     are left out of account. The input is not modified, and the same image gives the same mask.
 
-    An image that shows nothing, of one colour or black as a whole, gets a mask that is False
+    An image that shows nothing, of one color or black as a whole, gets a mask that is False
     everywhere. All others get a lesion, whether they have one or not. A lesion that fills the frame
     cannot be told from skin: its darker part is found.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
-        agreement: Share of the highest vote that makes a pixel part of the lesion, above 0 and up
-            to 1; lower values give larger masks.
+        agreement: Fraction of the highest vote that makes a pixel part of the lesion, above 0 and
+            up to 1; lower values give larger masks.
 
     Returns:
         Mask (H, W), bool, True on the lesion.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `agreement` is no number.
+        TypeError: `image` is not a uint8 array, or `agreement` is not a number.
         ValueError: `image` is not RGB, or `agreement` is out of range.
 
     References:
@@ -110,12 +102,12 @@ def segment_lesion(image: Image, *, agreement: float = 0.45) -> Mask:
 
 
 def _votes(image: Image, agreement: float) -> _Real:
-    """Give each pixel of the small image its share of the votes, of the highest one."""
+    """Give each pixel of the small image its fraction of the votes, of the highest one."""
     scene = _scene(image)
-    masks, traits = _proposals(scene)
+    masks, descriptors = _proposals(scene)
     if not masks:
         return np.zeros(scene.field.shape, np.float32)
-    scores = np.array(traits) @ _WEIGHTS
+    scores = np.array(descriptors) @ _WEIGHTS
     weights = np.exp(_SHARPNESS * (scores - scores.max()))
     votes = (weights @ np.reshape(masks, (len(masks), -1))).reshape(scene.field.shape)
     votes /= votes.max()
@@ -127,13 +119,13 @@ def _scene(image: Image) -> _Scene:
     height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
     small = resize_image(image, (max(1, round(height * scale)), max(1, round(width * scale))))
-    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, _disc(_HAIR))
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, _disk(_HAIR))
     clean = np.asarray(cv2.GaussianBlur(closed, (0, 0), _BLUR), np.uint8)
     lab = np.asarray(cv2.cvtColor(clean.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     field = (~border_mask(small)).astype(np.uint8)
     core = _eroded(field, _SQUARE, beyond=0)
     rows, columns = (
-        np.exp(-(((np.arange(size) + 0.5) / size - 0.5) ** 2) / (2 * _CENTRE**2))
+        np.exp(-(((np.arange(size) + 0.5) / size - 0.5) ** 2) / (2 * _CENTER**2))
         for size in field.shape
     )
     return _Scene(clean, lab, field, core, rows[:, None] * columns)
@@ -150,18 +142,18 @@ def _channels(scene: _Scene) -> list[_Real]:
     return [blue, saturation, blue - near]
 
 
-def _proposals(scene: _Scene) -> tuple[list[_Grey], list[list[float]]]:
-    """Cut each channel at each level, and keep the pieces that can be judged, with their traits."""
-    masks, traits = [], []
+def _proposals(scene: _Scene) -> tuple[list[_Gray], list[list[float]]]:
+    """Cut each channel at each level, and keep the pieces that can be judged, described."""
+    masks, descriptors = [], []
     for channel in _channels(scene):
         for level in _levels(channel[scene.field > 0]):
             cut = (channel >= level).astype(np.uint8) & scene.field
-            mask = _filled(_central(cut, scene.centre)) & scene.field
+            mask = _filled(_central(cut, scene.center)) & scene.field
             rest = scene.field & ~mask
             if min(cv2.countNonZero(mask), cv2.countNonZero(rest)) >= _FEWEST:
                 masks.append(mask)
-                traits.append(_traits(mask, rest, scene))
-    return masks, traits
+                descriptors.append(_descriptors(mask, rest, scene))
+    return masks, descriptors
 
 
 def _levels(values: _Real) -> npt.NDArray[np.float64]:
@@ -178,14 +170,14 @@ def _levels(values: _Real) -> npt.NDArray[np.float64]:
     return np.asarray(skin_mean + _LEVELS * (lesion_mean - skin_mean))
 
 
-def _traits(mask: _Grey, rest: _Grey, scene: _Scene) -> list[float]:
-    """Measure how off the centre, convex, cut off, sharp-edged and distinct a proposal is.
+def _descriptors(mask: _Gray, rest: _Gray, scene: _Scene) -> list[float]:
+    """Measure how off the center, convex, cut off, sharp-edged and distinct a proposal is.
 
-    The last one is how uneven the rest of the field is; colours are compared in CIELAB.
+    The last one is how uneven the rest of the field is; colors are compared in CIELAB.
     """
-    disc = _disc(_RING)
-    within = mask & ~_eroded(mask, disc)
-    around = np.asarray(cv2.dilate(mask, disc), np.uint8) & rest
+    disk = _disk(_RING)
+    within = mask & ~_eroded(mask, disk)
+    around = np.asarray(cv2.dilate(mask, disk), np.uint8) & rest
     rest_mean, rest_deviation = cv2.meanStdDev(scene.lab, mask=rest)
     edge = np.subtract(cv2.mean(scene.lab, within), cv2.mean(scene.lab, around))
     contrast = np.subtract(cv2.mean(scene.lab, mask)[:3], rest_mean.ravel())
@@ -207,16 +199,16 @@ def _traits(mask: _Grey, rest: _Grey, scene: _Scene) -> list[float]:
     ]
 
 
-def _central(cut: _Grey, centre: npt.NDArray[np.float64]) -> _Grey:
+def _central(cut: _Gray, center: npt.NDArray[np.float64]) -> _Gray:
     """Keep the piece that has the highest sum of weights."""
     count, labels = cv2.connectedComponents(cut, connectivity=4, ltype=cv2.CV_16U)
     if count <= 2:
         return cut
-    sums = np.bincount(labels.ravel(), weights=centre.ravel())
+    sums = np.bincount(labels.ravel(), weights=center.ravel())
     return np.asarray(labels == 1 + sums[1:].argmax(), np.uint8)
 
 
-def _filled(mask: _Grey) -> _Grey:
+def _filled(mask: _Gray) -> _Gray:
     """Fill the holes."""
     height, width = mask.shape
     outside = np.zeros((height + 2, width + 2), np.uint8)
@@ -225,7 +217,7 @@ def _filled(mask: _Grey) -> _Grey:
     return np.asarray(outside[1:-1, 1:-1] != 2, np.uint8)
 
 
-def _outline(mask: _Grey) -> npt.NDArray[np.int32]:
+def _outline(mask: _Gray) -> npt.NDArray[np.int32]:
     """Find the outer line of the largest piece of a mask that has one."""
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return np.asarray(max(outlines, key=lambda line: (cv2.contourArea(line), len(line))), np.int32)
@@ -236,17 +228,17 @@ def _closed(votes: _Real, radius: int) -> _Real:
     height, width = votes.shape
     margin = 2 * radius
     wide = cv2.copyMakeBorder(votes, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disc(radius))
+    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disk(radius))
     return np.asarray(closed, np.float32)[margin:, margin:][:height, :width]
 
 
-def _eroded(mask: _Grey, element: _Grey, *, beyond: int = 1) -> _Grey:
+def _eroded(mask: _Gray, element: _Gray, *, beyond: int = 1) -> _Gray:
     """Erode a mask that goes on beyond the frame, or, with 0, ends there."""
     value = (float(beyond),)
     eroded = cv2.erode(mask, element, borderType=cv2.BORDER_CONSTANT, borderValue=value)
     return np.asarray(eroded, np.uint8)
 
 
-def _disc(radius: int) -> _Grey:
+def _disk(radius: int) -> _Gray:
     size = (2 * radius + 1, 2 * radius + 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size), np.uint8)
