@@ -114,12 +114,21 @@ def _costs(costs: list[Cost]) -> str:
 
 
 def _lesions(results: Iterable[Survival]) -> str:
-    head = ["preset", "min_kept", "draws", "smallest share", "0.1 %", "1 %", "below 0.5", "lost"]
+    head = [
+        "preset",
+        "min_visibility",
+        "draws",
+        "smallest share",
+        "0.1 %",
+        "1 %",
+        "below 0.5",
+        "lost",
+    ]
     head += ["blank", "drawn again", "ended careful"]
     rows = (
         [
             result.preset,
-            f"{result.min_kept:g}",
+            f"{result.min_visibility:g}",
             f"{result.images:,}",
             *(f"{share:.3f}" for share in (result.smallest, *result.low)),
             *map(str, (result.below_half, result.lost, result.blank)),

@@ -2,9 +2,18 @@
 
 import numpy as np
 
-from dermolib._validation import Image
+from dermolib._validation import Image, Mask
 
 
 def noise_image(height: int, width: int, seed: int) -> Image:
     """Draw an image of random colours."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def lesion_image(height: int, width: int) -> tuple[Image, Mask]:
+    """Draw a dark ellipse, off the center, on skin with some texture, and its mask."""
+    rows, columns = np.mgrid[:height, :width]
+    mask: Mask = ((rows / height - 0.45) / 0.25) ** 2 + ((columns / width - 0.55) / 0.2) ** 2 < 1
+    skin = 190 + 12 * np.sin(rows / 3) + 9 * np.cos(columns / 4)
+    gray = np.where(mask, skin - 110, skin)
+    return np.stack([gray, gray * 0.8, gray * 0.7], axis=2).round().astype(np.uint8), mask

@@ -22,7 +22,7 @@ class Survival:
 
     Attributes:
         preset: Name of the preset.
-        min_kept: Share that was asked for; 0 takes each draw as it comes, as without a mask.
+        min_visibility: Share that was asked for; 0 takes each draw as it comes, as without a mask.
         images: Number of draws.
         smallest: Smallest share.
         low: Shares at 0.1 and at 1 % of the draws.
@@ -34,7 +34,7 @@ class Survival:
     """
 
     preset: str
-    min_kept: float
+    min_visibility: float
     images: int
     smallest: float
     low: tuple[float, float]
@@ -77,13 +77,13 @@ def measure(
     Args:
         pairs: Images and their masks.
         names: Names of presets.
-        shares: Values of `min_kept`.
+        shares: Values of `min_visibility`.
 
     Yields:
         One result for each name and share.
     """
     transforms = [
-        Preset(name, image_size=_SIZE, normalize=False, min_kept=share)
+        Preset(name, image_size=_SIZE, normalize=False, min_visibility=share)
         for name in names
         for share in shares
     ]
@@ -93,13 +93,13 @@ def measure(
         mask = read_mask(mask_path, shape=(image.shape[0], image.shape[1]))
         for transform, results in zip(transforms, rows, strict=True):
             drawn = transform(image=image, mask=mask, draw_seed=number)
-            if transform.kept is not None:
-                results.append((transform.kept, is_blank(drawn["image"]), transform.attempts))
+            if transform.visibility is not None:
+                results.append((transform.visibility, is_blank(drawn["image"]), transform.attempts))
     for transform, results in zip(transforms, rows, strict=True):
         kept, blank, attempts = map(np.array, zip(*results, strict=True))
         yield Survival(
             transform.name,
-            transform.min_kept,
+            transform.min_visibility,
             len(kept),
             float(kept.min()),
             (float(np.percentile(kept, 0.1)), float(np.percentile(kept, 1))),

@@ -15,7 +15,7 @@ import torch
 from dermolib import list_presets
 from dermolib._validation import Image, Mask
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset
-from dermolib.augmentation._drawing import make_generators
+from dermolib.augmentation.sequence import make_generators
 from dermolib.datasets.synthetic import draw_sample
 
 __all__ = ["COST_SIZES", "SETTINGS", "Cost", "Timing", "time_parts", "time_presets"]
@@ -102,7 +102,7 @@ def _time_setting(source: tuple[int, int], image_size: int, *, draws: int) -> It
 def _ways(name: str, image_size: int, image: Image, mask: Mask) -> dict[str, _Way]:
     """Make what gives the call of a way for a seed; what it costs to make is not timed."""
     preset = Preset(name, image_size=image_size)
-    masked = Preset(name, image_size=image_size, min_kept=0)
+    masked = Preset(name, image_size=image_size, min_visibility=0)
     bare = A.Compose(preset.transforms)
     stock = A.Compose([_stock(step) for step in preset.transforms])
     marks = mask.view(np.uint8) * np.uint8(255)

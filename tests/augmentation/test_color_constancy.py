@@ -1,4 +1,4 @@
-"""Random shades of grey: between the image as it is and the one under neutral light."""
+"""Random shades of gray: between the image as it is and the one under neutral light."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def drawn(transform: RandomShadesOfGray, image: Any, seed: int = 0) -> Any:
     return transform(image=image)["image"]
 
 
-def test_a_strength_of_one_is_shades_of_grey_and_one_of_zero_is_nothing() -> None:
+def test_a_strength_of_one_is_shades_of_gray_and_one_of_zero_is_nothing() -> None:
     image = noise_image(9, 12, 0) // np.array([1, 2, 3], np.uint8)
 
     whole = drawn(RandomShadesOfGray(strength=(1, 1), p=1), image)
@@ -30,7 +30,7 @@ def test_a_strength_of_one_is_shades_of_grey_and_one_of_zero_is_nothing() -> Non
 
 
 @given(seed=st.integers(0, 2**32 - 1), norm=st.sampled_from([1, 2.5, 6]))
-def test_the_share_that_is_drawn_is_divided_out_of_the_image(seed: int, norm: float) -> None:
+def test_the_fraction_that_is_drawn_is_divided_out_of_the_image(seed: int, norm: float) -> None:
     image = noise_image(8, 8, seed) // np.array([1, 2, 3], np.uint8)
     transform = RandomShadesOfGray(strength=(0.2, 0.7), norm=norm, p=1)
 
@@ -78,38 +78,28 @@ def test_a_probability_of_zero_never_applies_it() -> None:
     assert drawn(RandomShadesOfGray(p=0), image) is image
 
 
-@pytest.mark.parametrize("strength", [0.5, (0.1, 0.2, 0.3), {0.1, 0.2}, "ab"])
-def test_a_strength_that_is_no_pair_is_refused(strength: Any) -> None:
-    sentence = (
-        r"Expected `strength` to be a pair of numbers, but got .+\. "
-        r"Give the same number twice where it is fixed\."
-    )
-    with pytest.raises(TypeError, match=sentence):
-        RandomShadesOfGray(strength=strength)
-
-
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "error", "message"),
     [
-        ({"strength": (-1, 1)}, r"Expected `strength\[0\]` to be a number in 0..1, but got -1."),
-        ({"strength": (0.5, 0.4)}, r"Expected `strength\[1\]` to be a number in 0.5..1, but got"),
-        ({"strength": (0, 1.5)}, r"Expected `strength\[1\]` to be a number in 0..1, but got 1.5."),
-        ({"norm": 0.5}, "Expected `norm` to be a number of 1 or more, but got 0.5."),
-        ({"p": 2}, "Expected `p` to be a number in 0..1, but got 2."),
+        *(
+            ({"strength": strength}, TypeError, "`strength` to be a pair of numbers")
+            for strength in (0.5, (0.1, 0.2, 0.3), {0.1, 0.2}, "ab")
+        ),
+        ({"strength": ("a", "b")}, TypeError, r"`strength\[0\]` to be a number in 0\.\.1"),
+        ({"strength": (-1, 1)}, ValueError, r"`strength\[0\]` to be a number in 0\.\.1"),
+        ({"strength": (0.5, 0.4)}, ValueError, r"`strength\[1\]` to be a number in 0\.5\.\.1"),
+        ({"strength": (0, 1.5)}, ValueError, r"`strength\[1\]` to be a number in 0\.\.1"),
+        ({"norm": 0.5}, ValueError, "`norm` to be a number of 1 or more"),
+        ({"p": 2}, ValueError, r"`p` to be a number in 0\.\.1"),
     ],
 )
-def test_a_number_out_of_its_range_is_refused(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_an_unfit_option_is_refused(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         RandomShadesOfGray(**options)
 
 
-def test_a_strength_of_text_is_refused() -> None:
-    sentence = r"Expected `strength\[0\]` to be a number in 0..1, but got 'a' of type str."
-    with pytest.raises(TypeError, match=sentence):
-        RandomShadesOfGray(strength=("a", "b"))  # type: ignore[arg-type]
-
-
 def test_an_image_of_floats_is_refused() -> None:
-    sentence = r"Expected `image` to be an RGB image \(H, W, 3\) of dtype uint8, but got dtype"
-    with pytest.raises(TypeError, match=sentence):
+    with pytest.raises(TypeError, match="`image` to be an RGB image"):
         RandomShadesOfGray(p=1)(image=np.zeros((4, 4, 3)))

@@ -13,8 +13,8 @@ from dermolib.augmentation.copies import draw_seed
 from dermolib.io import read_image
 
 
-def shares(*, lit: float, varied: float, side: int = 100) -> Image:
-    """Make an image of which these shares of the pixels are lit, or differ from the others."""
+def pixels(*, lit: float, varied: float, side: int = 100) -> Image:
+    """Make an image of which these fractions of the pixels are lit, or differ from the others."""
     image = np.zeros((side, side, 3), np.uint8)
     flat = image.reshape(-1, 3)
     flat[: round(lit * side * side), 1] = 60
@@ -28,15 +28,15 @@ def test_an_image_of_one_colour_is_blank(value: int) -> None:
 
 
 def test_an_image_almost_all_black_is_blank() -> None:
-    assert is_blank(shares(lit=0.19, varied=0))
-    assert not is_blank(shares(lit=0.21, varied=0))
+    assert is_blank(pixels(lit=0.19, varied=0))
+    assert not is_blank(pixels(lit=0.21, varied=0))
 
 
 def test_an_image_almost_all_of_one_colour_is_blank() -> None:
-    grey = np.full((100, 100, 3), 150, np.uint8)
+    gray = np.full((100, 100, 3), 150, np.uint8)
 
-    assert is_blank(grey + shares(lit=0, varied=0.01))
-    assert not is_blank(grey + shares(lit=0, varied=0.03))
+    assert is_blank(gray + pixels(lit=0, varied=0.01))
+    assert not is_blank(gray + pixels(lit=0, varied=0.03))
 
 
 def test_a_difference_of_eight_levels_is_none() -> None:
@@ -47,7 +47,7 @@ def test_a_difference_of_eight_levels_is_none() -> None:
 
 
 def test_the_bounds_can_be_moved() -> None:
-    image = shares(lit=0.3, varied=0)
+    image = pixels(lit=0.3, varied=0)
 
     assert is_blank(image, min_lit=0.4)
     assert is_blank(image, min_varied=0.4)
@@ -66,7 +66,7 @@ def test_blank_does_not_depend_on_the_size(side: int, value: int) -> None:
     assert is_blank(np.full((side, 2 * side, 3), value, np.uint8))
 
 
-def test_floats_and_shares_out_of_range_are_refused() -> None:
+def test_floats_and_fractions_out_of_range_are_refused() -> None:
     with pytest.raises(TypeError, match="Expected `image` to be an RGB image"):
         is_blank(np.zeros((9, 9, 3)))  # type: ignore[arg-type]
     image = np.zeros((9, 9, 3), np.uint8)

@@ -63,7 +63,7 @@ def test_lesions_are_counted_for_each_preset_and_share(
 
     results = list(lesions.measure(lesions.find_pairs(data), ["evaluation", "strong"], [0, 1]))
 
-    assert [(result.preset, result.min_kept) for result in results] == [
+    assert [(result.preset, result.min_visibility) for result in results] == [
         ("evaluation", 0),
         ("evaluation", 1),
         ("strong", 0),

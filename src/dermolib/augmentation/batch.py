@@ -1,73 +1,59 @@
 """Augmentation of whole batches, on the device where they are."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn import functional
 
-from dermolib._validation import check_choice, check_masks, check_number, expected
-from dermolib.augmentation.batch_color import Channels, finish, shift_hsv, shift_light, visible
-from dermolib.augmentation.batch_draws import TABLES, Draws, DrawTable
-from dermolib.augmentation.batch_warp import resize, sample, sample_masks, spline_weights, warp
+from dermolib._validation import check_choice, check_masks, check_number, require
+from dermolib.augmentation.batch_parameters import RANGES, Parameters, ParameterSampler
 from dermolib.augmentation.presets import SMALLEST
+from dermolib.augmentation.recipes import HOLE
 from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["BatchAugmentation"]
 
 _Seeds: TypeAlias = torch.Tensor | npt.NDArray[np.int64] | Sequence[int]
-
-_CHUNK = 2**18  # pixels that a CPU works on at once: with more, twice the time goes into its memory
+_Channels: TypeAlias = Sequence[torch.Tensor]  # red, green and blue, each (N, S, S), in 0..255
 
 
 class BatchAugmentation(nn.Module):
-    """Draw once for each image of a batch, on the device where the batch is.
+    """Augment each image of a batch with parameters of its own, on the device of the batch.
 
-    A draw depends on its own seed alone: not on the place in the batch, the size of the batch or
-    the device, and no generator is read or moved. The random bits are the same everywhere; pixels
-    agree up to rounding. Nothing waits for a GPU and no shape depends on data, so that
-    ``augment.compile()`` makes a few fused kernels of it; on a GPU, do that. Mode, autocast and
-    ``half()`` change nothing; gradients do not flow through; ``state_dict`` is empty.
+    The parameters of an image depend on its own seed alone: not on the place in the batch, the size
+    of the batch or the device, and no generator is read or moved. They are the same everywhere;
+    pixels agree up to rounding. Nothing waits for a GPU and no shape depends on data, so that
+    ``augment.compile()`` makes a few fused kernels of it; on a GPU, do that. Training mode,
+    autocast and ``half()`` change nothing; gradients do not flow through; ``state_dict`` is empty.
 
-    ``"paper"`` draws from the table of `preset` with the same probabilities and ranges: the eight
-    symmetries, one of three distortions, rotation, shift and scale, brightness and contrast, hue,
-    saturation and value, cutout. ``"light"`` and ``"evaluation"`` do all that those of `preset` do.
-    What is different from there:
+    ``"paper"`` has the probabilities and ranges of that `preset` for the eight symmetries, optical
+    distortion, rotation, shift, scale, brightness, contrast, hue, saturation, value and cutout;
+    contrast limiting (CLAHE), blurs, noise, and distortions by a grid or an elastic field are left
+    out. ``"light"`` and ``"evaluation"`` do all that those of `preset` do. What differs:
 
-    - All warps are composed into one map, so that pixels are interpolated once, and what a draw
-      uncovers is filled by reflection of the image itself.
-    - Contrast limiting (CLAHE) and blurs are left out, which need further passes over the pixels
-      around each one, and noise, which needs a random number for each.
-    - No draw is made again for a lesion's sake, and a small one can vanish behind a hole. Of 2,000
-      real lesions one came out less than half visible, to 2 %; no image was blank.
-    - Values are not rounded to 8 bits, nor shifts to whole pixels, between two steps.
-    - The mean that brightness is a share of is that of the image before it is warped.
+    - All warps are one, so that pixels are interpolated once; reflection fills what it uncovers.
+    - No draw is repeated for the lesion's sake, and a small one can vanish behind a hole.
+    - Values are not rounded to 8 bits between two steps, nor shifts to whole pixels, and brightness
+      is relative to the mean of the image before it is warped.
     - All images of a batch have one size, and the same seed draws something else.
-
-    On one CPU core it takes about a tenth of the time of such steps in kornia or torchvision, which
-    is why it is written here, and as long as `preset`.
 
     Args:
         name: ``"paper"``, ``"light"`` or ``"evaluation"``.
         image_size: Height and width of the result in px, 16 or more; an image of other proportions
             is squeezed, by area where a side shrinks. None keeps the size of the images, which must
             then be square and of 16 px or more, except for ``"evaluation"``.
-        normalize: Whether images become float32 with `mean` and `std` taken out, or stay uint8.
-        mean: Mean of red, green and blue, as shares of 255; ImageNet's, unless told otherwise. The
-            model knows it: ``**input_settings(model).normalization`` gives both.
-        std: Standard deviation of red, green and blue, as shares of 255, above 0.
-
-    Attributes:
-        name: As given, like the others.
-        image_size: As given.
-        normalize: As given.
-        mean: As given, three numbers.
-        std: As given, three numbers.
+        normalize: Whether images become float32, normalized with `mean` and `std`, or stay uint8.
+        mean: Mean of red, green and blue, as fractions of 255.
+            ``**input_settings(model).normalization`` gives `mean` and `std` of a model.
+        std: Standard deviation of red, green and blue, as fractions of 255, above 0.
 
     Raises:
-        TypeError: `image_size` is not an integer, or `mean` or `std` no sequence of numbers.
+        TypeError: `image_size` is not an integer, or `mean` or `std` not a sequence of numbers.
         ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
@@ -81,8 +67,6 @@ class BatchAugmentation(nn.Module):
         True
     """
 
-    spline: torch.Tensor
-
     def __init__(
         self,
         name: str = "paper",
@@ -92,9 +76,9 @@ class BatchAugmentation(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        """Check the options and prepare the table of what is drawn."""
+        """Check the options."""
         super().__init__()
-        check_choice(name, "name", TABLES)
+        check_choice(name, "name", RANGES)
         if image_size is not None:
             check_number(image_size, "image_size", low=SMALLEST, integer=True)
         self.name = name
@@ -102,8 +86,7 @@ class BatchAugmentation(nn.Module):
         self.normalize = normalize
         self.mean = checked_mean(mean)
         self.std = checked_std(std)
-        self.table = DrawTable(name)
-        self.register_buffer("spline", spline_weights(), persistent=False)
+        self.sampler = ParameterSampler(name)
 
     def forward(
         self,
@@ -116,172 +99,244 @@ class BatchAugmentation(nn.Module):
 
         Args:
             images: Images (N, 3, H, W), uint8 RGB, on any device; or a dictionary with them as
-                ``"image"`` and, where wanted, masks as ``"mask"`` and seeds as ``"draw_seed"``.
+                ``"image"`` and, if there are, masks as ``"mask"`` and seeds as ``"draw_seed"``.
                 They are not written to.
             masks: Lesion masks (N, H, W), bool, warped as the images are. A hole of the cutout
                 leaves them as they are.
-            draw_seeds: One integer for each image (N,), any of 64 bits. ``"evaluation"`` needs
-                none.
+            draw_seeds: One integer of 64 bits for each image (N,); ``"evaluation"`` needs none.
 
         Returns:
-            Images (N, 3, S, S), or images and masks (N, S, S), bool, on the device and in the
-            memory format of the images. Of a dictionary, the same dictionary anew: images and
-            masks drawn, everything else handed on.
+            Images (N, 3, S, S), or images and masks (N, S, S), on the device and in the memory
+            format of the images. For a dictionary, a copy of it, everything else passed on.
 
         Raises:
-            TypeError: Images are no uint8 tensor, masks no bool tensor, seeds no integers or left
-                out, or masks are given beside a dictionary.
-            ValueError: Shapes do not fit together, or images whose size is kept are too small or
-                not square.
+            TypeError: A type or dtype is wrong, seeds are missing, or masks come twice.
+            ValueError: Shapes do not match, or the size of the images cannot be kept.
         """
         if isinstance(images, dict):
             return self._forward_dictionary(images, masks, draw_seeds)
-        _check_images(images)
+        self._check_images(images)
         if masks is not None:
             check_masks(masks, (images.shape[0], *images.shape[2:]))
-        if self.image_size is None and self.table.names:
-            _check_kept(images)
-        if self.spline.device != images.device:
-            self.to(images.device)
-        seeds = self._seeds(draw_seeds, len(images))
+        seeds = self._seeds(draw_seeds, len(images), images.device) if self.sampler.names else None
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            return self._in_chunks(images, masks, seeds)
+            return self._augment(images, masks, seeds)
 
-    def draws(self, draw_seeds: _Seeds) -> Draws:
-        """Return the numbers that seeds draw.
+    def draws(self, draw_seeds: _Seeds) -> Parameters:
+        """Return the parameters that seeds (N,) draw: name to values (N,), float32.
 
-        Args:
-            draw_seeds: Seeds (N,), as for a batch.
-
-        Returns:
-            Values (N,), float32, by the name of each number, neutral where it is not applied.
-            Angles are in degrees, lengths are shares of the side, and flags are 0 or 1;
-            ``"elastic"`` holds the nodes of the elastic warp (N, 2, 19, 19).
-
-        Raises:
-            TypeError: Seeds are no integers.
-            ValueError: Seeds are not one row.
+        Values are neutral where a parameter is not applied. Angles are in degrees, lengths are
+        fractions of the side, and flags are 0 or 1.
         """
         with torch.no_grad():
-            return dict(self.table(self._seeds(draw_seeds, None)))
-
-    def extra_repr(self) -> str:
-        """Name the options."""
-        return (
-            f"{self.name!r}, image_size={self.image_size}, normalize={self.normalize}, "
-            f"mean={self.mean}, std={self.std}"
-        )
-
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
-        """Follow to another device, but keep the precision: ``half()`` is for networks."""
-        move: Any = super()._apply  # it carries no annotations
-        return move(lambda tensor: tensor.to(fn(tensor).device), recurse)
+            return dict(self.sampler(self._seeds(draw_seeds, None, self.sampler.ranges.device)))
 
     def _forward_dictionary(
         self, batch: dict[str, Any], masks: Any, draw_seeds: _Seeds | None
     ) -> dict[str, Any]:
-        if masks is not None:
-            what = "left out beside a dictionary, whose `mask` is drawn"
-            raise TypeError(expected("masks", what, f"an object of type {type(masks).__name__}"))
+        what, got = "left out beside a dictionary, which has its own `mask`", type(masks).__name__
+        require(masks is None, "masks", what, f"an object of type {got}", error=TypeError)
         seeds = batch.get("draw_seed") if draw_seeds is None else draw_seeds
-        drawn = self(batch.get("image"), batch.get("mask"), draw_seeds=seeds)
-        if batch.get("mask") is None:
+        masks = batch.get("mask")
+        drawn = self(batch.get("image"), masks, draw_seeds=seeds)
+        if masks is None:
             return {**batch, "image": drawn}
         return {**batch, "image": drawn[0], "mask": drawn[1]}
 
-    def _seeds(self, draw_seeds: _Seeds | None, count: int | None) -> torch.Tensor | None:
-        if draw_seeds is None and not self.table.names:
-            return None
-        seeds = _checked_seeds(draw_seeds, count)
-        return seeds.to(self.spline.device, non_blocking=True)
+    def _seeds(self, draw_seeds: Any, count: int | None, device: torch.device) -> torch.Tensor:
+        """Check seeds, and bring them and the sampler to the device."""
+        name, what = "draw_seeds", "a row of integers"
+        what = what if count is None else f"one integer for each of {count} images"
+        hint = "The same seed gives the same draw."
+        require(draw_seeds is not None, name, what, "None", hint, error=TypeError)
+        seeds = torch.as_tensor(draw_seeds)
+        # An empty list has no type of its own
+        fractional = seeds.is_floating_point() or seeds.is_complex() or seeds.dtype == torch.bool
+        integers = not fractional or not seeds.numel()
+        require(integers, name, what, f"dtype {seeds.dtype}", error=TypeError)
+        fits = seeds.ndim == 1 and count in (None, len(seeds))
+        require(fits, name, what, f"shape {tuple(seeds.shape)}")
+        if self.sampler.ranges.device != device:
+            self.to(device)
+        return seeds.to(device, torch.int64, non_blocking=True)
 
-    def _in_chunks(
+    def _check_images(self, images: Any) -> None:
+        what = "a tensor of images (N, 3, H, W) of dtype uint8"
+        got = f"an object of type {type(images).__name__}"
+        hint = "`preset` takes NumPy arrays."
+        require(isinstance(images, torch.Tensor), "images", what, got, hint, error=TypeError)
+        got, hint = f"dtype {images.dtype}", "Images in [0, 1] are scaled by 255, then rounded."
+        require(images.dtype == torch.uint8, "images", what, got, hint, error=TypeError)
+        fits = images.ndim == 4 and images.shape[1] == 3 and 0 not in images.shape[2:]
+        hint = "Channels come first: `images.movedim(-1, 1)`."
+        require(fits, "images", what, f"shape {tuple(images.shape)}", hint)
+        kept = self.image_size is None and bool(self.sampler.names)
+        fits = not kept or images.shape[2] == images.shape[3] >= SMALLEST
+        what = f"square and of {SMALLEST} px or more a side where their size is kept"
+        got = f"{images.shape[2]} x {images.shape[3]} px"
+        require(fits, "images", what, got, "Give an `image_size`.")
+
+    def _augment(
         self, images: torch.Tensor, masks: torch.Tensor | None, seeds: torch.Tensor | None
     ) -> Any:
-        step = max(1, _CHUNK // images[0:1, 0].numel()) if len(images) else 1
-        if images.device.type != "cpu" or torch.compiler.is_compiling() or len(images) <= step:
-            return self._draw(images, masks, seeds)
-        parts = [
-            self._draw(images[at], _part(masks, at), _part(seeds, at))
-            for at in (slice(start, start + step) for start in range(0, len(images), step))
-        ]
-        if masks is None:
-            return torch.cat(parts)
-        return tuple(torch.cat(part) for part in zip(*parts, strict=True))
-
-    def _draw(
-        self, images: torch.Tensor, masks: torch.Tensor | None, seeds: torch.Tensor | None
-    ) -> Any:
-        channels_last = _channels_last(images)
+        last = images.is_contiguous(memory_format=torch.channels_last) > images.is_contiguous()
         side = self.image_size
         if side is not None and tuple(images.shape[2:]) != (side, side):
-            images = resize(images.to(torch.float32), side)
-            masks = None if masks is None else resize(masks[:, None].float(), side)[:, 0] >= 0.5
+            images = _resized(images.to(torch.float32), side)
+            masks = None if masks is None else _resized(masks[:, None].float(), side)[:, 0] >= 0.5
         elif masks is not None:
             masks = masks.clone()  # what comes out must not be what came in
-        channels: Channels = images.to(torch.float32).unbind(dim=1)
         shown = None
-        if seeds is not None and self.table.names:
-            draws = self.table(seeds)
-            positions = warp(draws, self.spline, images.shape[-1])
+        if seeds is None:
+            channels: _Channels = images.to(torch.float32).unbind(dim=1)
+        else:
+            drawn = self.sampler(seeds)
             means = images.mean(dim=(1, 2, 3), dtype=torch.float32)
-            channels = shift_light(sample(images, positions), draws, means)
-            masks = None if masks is None else sample_masks(masks, positions)
-            if "hue" in draws:
-                channels = shift_hsv(channels, draws)
-                shown = visible(draws, images.shape[-1])
-        done = finish(
-            channels,
-            shown,
-            mean=self.mean,
-            std=self.std,
-            normalize=self.normalize,
-            channels_last=channels_last,
-        )
+            grid = _grid(drawn, images.shape[-1])
+            channels = _lit(_channels(images, grid), drawn, means)
+            if masks is not None:
+                masks = _sampled(masks[:, None], grid, "nearest")[:, 0] > 0.5
+            if "hue" in drawn:
+                channels = _hsv_shifted(channels, drawn)
+                shown = _outside_holes(drawn, images.shape[-1])
+        done = torch.stack([*self._finished(channels, shown)], dim=1)
+        done = done.contiguous(memory_format=torch.channels_last) if last else done
         return done if masks is None else (done, masks)
 
-
-def _part(values: torch.Tensor | None, at: slice) -> torch.Tensor | None:
-    return None if values is None else values[at]
-
-
-def _channels_last(images: torch.Tensor) -> bool:
-    return not images.is_contiguous() and images.is_contiguous(memory_format=torch.channels_last)
-
-
-def _check_images(images: Any) -> None:
-    what = "a tensor of images (N, 3, H, W) of dtype uint8"
-    if not isinstance(images, torch.Tensor):
-        remedy = "`preset` takes NumPy arrays." if isinstance(images, np.ndarray) else ""
-        got = f"an object of type {type(images).__name__}"
-        raise TypeError(expected("images", what, got, remedy))
-    if images.dtype != torch.uint8:
-        remedy = "Scale values in [0, 1] with `(images * 255).round().to(torch.uint8)`."
-        remedy = remedy if images.is_floating_point() else ""
-        raise TypeError(expected("images", what, f"dtype {images.dtype}", remedy))
-    if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[2:]:
-        remedy = "Move the channels first with `images.movedim(-1, 1)`."
-        remedy = remedy if images.ndim == 4 and images.shape[-1] == 3 else ""
-        raise ValueError(expected("images", what, f"shape {tuple(images.shape)}", remedy))
+    def _finished(self, channels: _Channels, shown: torch.Tensor | None) -> Any:
+        """Fill the holes, and normalize or round."""
+        for channel, fill, mean, std in zip(channels, HOLE, self.mean, self.std, strict=True):
+            if shown is not None:
+                channel = (channel - fill).mul_(shown).add_(fill)
+            if self.normalize:
+                yield (channel - 255 * mean).mul_(1 / (255 * std))
+            else:
+                yield channel.round().to(torch.uint8)
 
 
-def _check_kept(images: torch.Tensor) -> None:
-    height, width = images.shape[2:]
-    if height != width or height < SMALLEST:
-        what = f"square and of {SMALLEST} px or more a side where their size is kept"
-        got = f"{height} x {width} px"
-        raise ValueError(expected("images", what, got, "Give an `image_size`."))
+def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Resize images (N, C, H, W): by area where a side shrinks, linearly where it grows."""
+    for size in (images.shape[-1], images.shape[-2]):  # of the columns, then of the rows
+        pixel, step = torch.arange(size, device=images.device), size / side
+        start = torch.arange(side, device=images.device)[:, None] * step
+        if side < size:
+            covered = torch.minimum(start + step, pixel + 1) - torch.maximum(start, pixel)
+            weights = covered.clamp(min=0) / step
+        else:
+            center = (start + step / 2 - 0.5).clamp(0, size - 1)
+            weights = (1 - (center - pixel).abs()).clamp(min=0)
+        images = (images @ weights.T).mT
+    return images
 
 
-def _checked_seeds(draw_seeds: Any, count: int | None) -> torch.Tensor:
-    what = f"one integer for each of {count} images" if count is not None else "a row of integers"
-    if draw_seeds is None:
-        remedy = "The same seed gives the same draw."
-        raise TypeError(expected("draw_seeds", what, "None", remedy))
-    seeds = torch.as_tensor(draw_seeds)
-    integers = not (seeds.is_floating_point() or seeds.is_complex() or seeds.dtype == torch.bool)
-    if not integers and seeds.numel():  # an empty list has no type of its own
-        raise TypeError(expected("draw_seeds", what, f"dtype {seeds.dtype}"))
-    if seeds.ndim != 1 or count not in (None, len(seeds)):
-        raise ValueError(expected("draw_seeds", what, f"shape {tuple(seeds.shape)}"))
-    return seeds.to(torch.int64)
+def _grid(drawn: Parameters, side: int) -> torch.Tensor:
+    """Find where each pixel comes from (N, S, S, 2): x and y, -1 to 1 between outermost centers.
+
+    One matrix undoes the shift, the shear, both rotations and the scaling, the flips, and the
+    transposition. A lens distorts all directions equally, so it can come last.
+    """
+    degree = math.pi / 180
+    angle = (drawn["rotation"] + drawn.get("rotation_before", 0)) * degree
+    over, under = ((drawn[name] * degree).tan() for name in ("shear_x", "shear_y"))
+    size, cos, sin = (1 - over * under) * drawn["scale"], angle.cos(), angle.sin()
+    to_x = torch.stack([cos + sin * under, -sin - cos * over], dim=1)
+    to_y = torch.stack([sin - cos * under, cos - sin * over], dim=1)
+    flips = torch.stack([drawn["flip_columns"], drawn["flip_rows"]], dim=1)
+    matrix = torch.stack([to_x, to_y], dim=1) * ((1 - 2 * flips) / size[:, None])[..., None]
+    matrix = torch.where(_per_image(drawn["transpose"]) > 0, matrix.flip(1), matrix)
+    # A fraction of the side, which is `side` px long, while -1 to 1 are `side` - 1 px
+    shifts = torch.stack([drawn["shift_x"], drawn["shift_y"]], dim=1) * (2 * side / (side - 1))
+    place = torch.linspace(-1, 1, side, device=size.device) - shifts[..., None]
+    along, beside = (matrix[:, :, axis, None] * place[:, axis, None] for axis in (0, 1))
+    grid = along[:, :, None, :] + beside[..., None]
+    if "lens" in drawn:
+        # Beyond the corners the lens stays as it is there, or the image would fold over
+        half = ((side - 1) / side / 2) ** 2
+        square = (grid * grid).sum(dim=1).mul_(half).clamp_(max=0.5)
+        bend = (square * square).add_(square).mul_(_per_image(drawn["lens"])).add_(1)
+        grid.mul_(bend[:, None])
+    return grid.permute(0, 2, 3, 1)
+
+
+def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
+    return functional.grid_sample(
+        values.to(torch.float32), grid, mode=mode, padding_mode="reflection", align_corners=True
+    )
+
+
+def _channels(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
+    """Sample images linearly; for a compiler in steps that it fuses, a fifth of the time there."""
+    if not torch.compiler.is_compiling():
+        return _sampled(images, grid, "bilinear").unbind(dim=1)
+    span = images.shape[-1] - 1
+    place = ((grid + 1) * (span / 2)).abs()
+    place = place - (2 * span) * (place / (2 * span)).floor()
+    place = torch.minimum(place, 2 * span - place).clamp(0, span)
+    near = place.to(torch.int64)
+    (left, upper), (right, lower) = near.unbind(-1), (near + 1).clamp(max=span).unbind(-1)
+    across, down = (place - near).unbind(-1)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    channels = []
+    for channel in range(3):
+        rows = []
+        for y in (upper, lower):
+            first, second = (images[image, channel, y, x].to(torch.float32) for x in (left, right))
+            rows.append(first + across * (second - first))
+        channels.append(rows[0] + down * (rows[1] - rows[0]))
+    return channels
+
+
+def _lit(channels: _Channels, drawn: Parameters, means: torch.Tensor) -> _Channels:
+    """Apply contrast and brightness, and a color cast if one is drawn."""
+    added = drawn["brightness"] * means if "brightness" in drawn else drawn["lift"] * 255
+    factor, added = _per_image(drawn["contrast"]), _per_image(added)
+    lit = [(channel * factor).add_(added).clamp_(0, 255) for channel in channels]
+    if "red" in drawn:
+        for channel, name in zip(lit, ("red", "green", "blue"), strict=True):
+            channel.mul_(_per_image(drawn[name])).clamp_(0, 255)
+    return lit
+
+
+def _hsv_shifted(channels: _Channels, drawn: Parameters) -> _Channels:
+    """Shift hue, saturation and value as OpenCV defines and scales them for 8 bits.
+
+    A color without saturation in 8 bits stays gray. By arithmetic instead of choices, each of which
+    takes a CPU as long as twenty other steps.
+    """
+    red, green, blue = channels
+    high, low = torch.maximum(green, blue), torch.minimum(green, blue)
+    top, bottom = torch.maximum(red, high), torch.minimum(red, low)
+    span = top - bottom
+    # Nearness to red in sextants: 2 at red, 1 at yellow, 0 at green, -1 at cyan, and so on back
+    near = (red - bottom) + (red - high).clamp_(min=0) - (low - red).clamp_(min=0)
+    hue = torch.copysign(2 - near / span.clamp(min=1e-3), green - blue)
+    hue += _per_image(drawn["hue"] / 30)
+    saturation = span * (255 / top.clamp(min=1e-3))
+    colored = (2 * saturation).clamp_(max=1).floor_()
+    saturation += colored * _per_image(drawn["saturation"])
+    top = (top + _per_image(drawn["value"])).clamp_(0, 255)
+    span = saturation.clamp_(0, 255).mul_(top).mul_(1 / 255)
+    shifted = []
+    for place in (0, 2, -2):  # of red, green and blue
+        away = (hue - place).abs_()
+        away = torch.minimum(away, 6 - away)
+        shifted.append(top - away.sub_(1).clamp_(0, 1).mul_(span))
+    return shifted
+
+
+def _outside_holes(drawn: Parameters, side: int) -> torch.Tensor:
+    """Flag the pixels (N, S, S) whose centers lie in no hole: 1, else 0."""
+    center = (torch.arange(side, device=drawn["hue"].device) + 0.5) / side
+    shown: Any = 1
+    for number in range(3):
+        inside = []
+        for start, length in (("top", "height"), ("left", "width")):
+            long = drawn[f"hole_{number}_{length}"][:, None]
+            first = drawn[f"hole_{number}_{start}"][:, None] * (1 - long)
+            inside.append(((center >= first) & (center < first + long)).to(torch.float32))
+        shown = shown * (1 - inside[0][:, :, None] * inside[1][:, None, :])
+    return torch.as_tensor(shown)
+
+
+def _per_image(values: torch.Tensor) -> torch.Tensor:
+    return values.view(-1, 1, 1)

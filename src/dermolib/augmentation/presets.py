@@ -1,19 +1,19 @@
-"""Named presets of random transforms: an image, and its lesion mask, in; another draw of it out.
+"""Named presets of random transforms: an image and its lesion mask in, an augmented pair out.
 
-`dermolib.augmentation.recipes` has the table of each preset. Every preset first brings the image to
-`image_size` (by area when it shrinks; a crop comes before that), so that no warp and no filter ever
-works on more pixels than the network sees, then applies its random transforms, and last normalises
-with the mean and standard deviation of ImageNet, unless it is told others.
+`dermolib.augmentation.recipes` has the table of each preset. Every preset first resizes the image
+to `image_size` (by area when it shrinks; a crop comes before that), so that no warp and no filter
+works on more pixels than the network sees, then applies its random transforms, and last normalizes
+with the mean and standard deviation of ImageNet, or those given.
 
 What stays true:
 
 - The mask moves with the image. A hole of the cutout hides skin or lesion from the network and
   leaves the mask as it is: it says where the lesion lies, not what is visible of it.
 - Where there is a mask, at least half of the lesion stays visible: in the frame and not under a
-  hole. A draw that shows less is made again, up to four times; a sixth draw, if it comes to that,
-  applies only what can lose nothing, the eight symmetries and the changes of colour and sharpness.
-  The share is counted over pixels of the lesion where they come from, so that reflected copies at
-  the border, or enlargement, do not count twice. Gaps of one or two pixels are closed.
+  hole. A draw that shows less is repeated up to four times; a sixth draw applies only what can lose
+  nothing, the eight symmetries and the changes of color and sharpness. Pixels of the lesion are
+  counted where they come from, so that reflected copies at the border, or enlargement, do not count
+  twice. Gaps of one or two pixels are closed.
 - What a warp uncovers is filled by reflection, never with black.
 """
 
@@ -33,17 +33,19 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
-    expected,
     listed,
+    require,
 )
-from dermolib.augmentation._drawing import Drawn, Pipeline, make_generators
 from dermolib.augmentation.recipes import RECIPES, REFERENCE_SIZE, SCALED_SIZES
+from dermolib.augmentation.sequence import Augmented, TransformSequence, make_generators
 from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preset", "list_presets", "preset"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets", "preset"]
 
 SMALLEST = 16
-_HANDED_ON = ("label", "id", "metadata")
+"""Smallest side of an augmented image in px."""
+
+_PASSED_ON = ("label", "id", "metadata")
 
 
 def list_presets() -> list[str]:
@@ -59,6 +61,164 @@ def list_presets() -> list[str]:
     return list(RECIPES)
 
 
+class Preset:
+    """Random transforms of one name, with a random stream of their own; see `preset`.
+
+    The draws come from this object alone: no global generator is read or moved, and the image and
+    mask that come in are never written to. A draw that is repeated for the lesion's sake leaves the
+    stream where one draw leaves it. It pickles with its place in the stream. Threads must not share
+    one; give each its own copy.
+
+    Attributes:
+        name: Name of the preset, like the options below as given.
+        image_size: Height and width of the result in px, or None where each image keeps its size.
+        seed: Seed of the stream.
+        normalize: Whether the image becomes a normalized tensor.
+        mean: Mean that is subtracted, three numbers in [0, 1].
+        std: Standard deviation that is divided by, three numbers in (0, 1].
+        min_visibility: Fraction of the lesion that every draw keeps visible where there is a mask.
+        random: Whether two draws can differ.
+        applied: Names of the random transforms that the last call applied, in their order.
+        visibility: Fraction of the lesion that the last call left visible, 0..1; None where there
+            was no mask, or an empty one.
+        attempts: Number of draws that the last call took, 1..6; above 1 only where there is a mask.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        image_size: int | None,
+        seed: int | None = None,
+        normalize: bool = True,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        min_visibility: float = 0.5,
+    ) -> None:
+        """Check the options and start the stream."""
+        check_choice(name, "name", list_presets())
+        if image_size is not None:
+            check_number(image_size, "image_size", low=SMALLEST, integer=True)
+        if seed is not None:
+            check_number(seed, "seed", low=0, integer=True)
+        check_number(min_visibility, "min_visibility", low=0, high=1)
+        self.name = name
+        self.image_size = image_size
+        self.seed = seed
+        self.normalize = normalize
+        self.mean = checked_mean(mean)
+        self.std = checked_std(std)
+        self.min_visibility = min_visibility
+        # Loaders ask for each sample, and building the steps would cost more than the draw
+        self.random = bool(self._steps(REFERENCE_SIZE))
+        self.applied: tuple[str, ...] = ()
+        self.visibility: float | None = None
+        self.attempts = 1
+        self._stream = make_generators(seed)
+        self._sequences: dict[int, TransformSequence] = {}
+
+    @property
+    def transforms(self) -> list[Any]:
+        """Transforms of albumentations in their order, nested where one of several is drawn.
+
+        `albumentations.Compose` of them draws the same. They are built at each access, so that
+        changes to them change nothing here. Where each image keeps its size, these are the ones for
+        images of 224 px.
+        """
+        steps = self._steps(self.image_size or REFERENCE_SIZE)
+        if self.image_size is not None:
+            size = (self.image_size, self.image_size)
+            crops = sum(isinstance(step, A.CropAndPad) for step in steps)
+            steps.insert(crops, A.Resize(*size, area_for_downscale="image_mask"))
+        if self.normalize:
+            steps += [A.Normalize(mean=self.mean, std=self.std), A.ToTensorV2()]
+        return steps
+
+    def set_random_seed(self, seed: int) -> None:
+        """Restart the stream of draws from a seed of 0 or more.
+
+        Raises:
+            TypeError: `seed` is not an integer.
+            ValueError: `seed` is negative.
+        """
+        check_number(seed, "seed", low=0, integer=True)
+        self._stream = make_generators(seed)
+
+    def __call__(
+        self,
+        *,
+        image: Image,
+        mask: Mask | npt.NDArray[np.uint8] | None = None,
+        draw_seed: int | Sequence[int] | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Draw once.
+
+        Args:
+            image: Image (H, W, 3), uint8 RGB.
+            mask: Lesion mask (H, W), bool, or uint8 where any value above 0 is lesion.
+            draw_seed: Seed of this one draw, one or several integers of 0 or more, which alone
+                decide it; the stream stays where it is. None takes the next draw of the stream.
+            **others: ``label``, ``id`` and ``metadata`` of a sample are passed on, the same
+                objects. Anything else is refused; albumentations would pass it through unchanged.
+
+        Returns:
+            ``image``: normalized float32 tensor (3, S, S), or uint8 array (S, S, 3) with
+            ``normalize=False``; where a mask was given, ``mask``: bool tensor or array (S, S); and
+            what is passed on.
+
+        Raises:
+            TypeError: The image is not uint8, the mask neither bool nor uint8, or there is a
+                further keyword.
+            ValueError: The image is not RGB or, where its size is kept, has a side below 16 px; the
+                mask has another size; or a seed is negative.
+        """
+        check_image(image)
+        _check_call(draw_seed, others)
+        lesion = None if mask is None else _as_lesion(mask, image.shape[:2])
+        sequence = self._sequence(_side(image, self.image_size))
+        from_stream = draw_seed is None or not self.random
+        generators = self._stream if from_stream else make_generators(draw_seed)
+        pixels = np.ascontiguousarray(image)
+        drawn = sequence.draw(pixels, lesion, generators, min_visibility=self.min_visibility)
+        self.applied, self.visibility = drawn.applied, drawn.visibility
+        self.attempts = drawn.attempts
+        return {**self._finished(drawn, image), **others}
+
+    def __repr__(self) -> str:
+        """Name the options and the transforms with their probabilities."""
+        options = (
+            f"image_size={self.image_size}, seed={self.seed}, normalize={self.normalize}, "
+            f"mean={self.mean}, std={self.std}, min_visibility={self.min_visibility}"
+        )
+        steps = "".join(f"\n    {_outline(step)}" for step in self.transforms)
+        return f"preset({self.name!r}, {options}):{steps}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the sequences: they are built again, and may hold maps of image size."""
+        return {**self.__dict__, "_sequences": {}}
+
+    def _steps(self, side: int) -> list[Any]:
+        return RECIPES[self.name](side, self.image_size is None)
+
+    def _sequence(self, side: int) -> TransformSequence:
+        if side not in self._sequences:
+            self._sequences[side] = TransformSequence(self._steps(side), self.image_size)
+        return self._sequences[side]
+
+    def _finished(self, drawn: Augmented, image: Image) -> dict[str, Any]:
+        pixels: Any = drawn.image
+        if self.normalize:
+            pixels = _normalized(drawn.image, self.mean, self.std)
+        elif np.may_share_memory(pixels, image):
+            # Where no transform applies, what comes out must not be what came in
+            pixels = image.copy()
+        if drawn.mask is None:
+            return {"image": pixels}
+        mask = torch.from_numpy(drawn.mask) if self.normalize else drawn.mask
+        return {"image": pixels, "mask": mask}
+
+
 def preset(
     name: str,
     *,
@@ -67,33 +227,33 @@ def preset(
     normalize: bool = True,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    min_kept: float = 0.5,
-) -> "Preset":
-    """Build the random transforms of that name, see the tables of `dermolib.augmentation.recipes`.
+    min_visibility: float = 0.5,
+) -> Preset:
+    """Build the random transforms of that name; `dermolib.augmentation.recipes` has their tables.
 
     Args:
         name: One of `list_presets`.
         image_size: Height and width of the result in px, 16 or more; an image of other proportions
             is squeezed. None keeps the size of each image, which must then be 16 px or more a side;
-            a draw with a quarter turn or a transposition swaps its height and width.
+            a draw with a transposition swaps its height and width.
         seed: Start of the stream of draws, 0 or more: the same seed gives the same stream. None
             takes fresh entropy. In a `torch.utils.data.DataLoader` with workers, pass
             `seed_worker` too, or every worker and every epoch draws the same.
-        normalize: Whether the image becomes a normalised tensor, or stays uint8.
-        mean: Mean that is taken out of red, green and blue, as shares of 255. The model knows it:
-            ``**input_settings(model).normalization`` gives `mean` and `std`, see
+        normalize: Whether the image becomes a normalized tensor, or stays uint8.
+        mean: Mean of red, green and blue to subtract, as fractions of 255.
+            ``**input_settings(model).normalization`` gives `mean` and `std` of a model, see
             `dermolib.models.input_settings`.
-        std: Standard deviation that is divided by, as shares of 255, above 0.
-        min_kept: Share of the lesion, 0..1, that every draw keeps visible where a mask is given;
-            0 takes each draw as it comes, 1 allows only what can lose nothing.
+        std: Standard deviation to divide by, as fractions of 255, above 0.
+        min_visibility: Fraction of the lesion, 0..1, that every draw keeps visible where a mask is
+            given; 0 takes each draw as it comes, 1 allows only what can lose nothing.
 
     Returns:
         The preset, called as ``transform(image=image)``, ``transform(image=image, mask=mask)`` or,
         with a whole sample, ``transform(**sample)``.
 
     Raises:
-        TypeError: `image_size` or `seed` is not an integer, `min_kept` is no number, or `mean` or
-            `std` is no sequence of numbers.
+        TypeError: `image_size` or `seed` is not an integer, `min_visibility` is not a number, or
+            `mean` or `std` is not a sequence of numbers.
         ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
@@ -117,197 +277,28 @@ def preset(
         normalize=normalize,
         mean=mean,
         std=std,
-        min_kept=min_kept,
+        min_visibility=min_visibility,
     )
-
-
-class Preset:
-    """Random transforms of one name, with a stream of draws of their own; see `preset`.
-
-    The draws come from this object alone: no global generator is read or moved, and the image and
-    mask that come in are never written to. A draw that is made again for the lesion's sake leaves
-    the stream where one draw leaves it. It pickles with its place in the stream. Threads must not
-    share one; give each its own copy.
-
-    Attributes:
-        name: Name of the preset.
-        image_size: Height and width of the result in px, or None where each image keeps its size.
-        seed: Seed that it was built with.
-        normalize: Whether the image becomes a normalised tensor.
-        mean: Mean that is taken out of red, green and blue, three numbers in [0, 1].
-        std: Standard deviation that is divided by, three numbers in (0, 1].
-        min_kept: Share of the lesion that every draw keeps visible where a mask is given.
-        applied: Names of the random transforms that the last call applied, in their order.
-        kept: Share of the lesion that the last call kept visible, 0..1; None where there was no
-            mask, or an empty one.
-        attempts: Number of draws that the last call took, 1..6; above 1 only where there is a mask.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        image_size: int | None,
-        seed: int | None = None,
-        normalize: bool = True,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        min_kept: float = 0.5,
-    ) -> None:
-        """Check the options and start the stream."""
-        check_choice(name, "name", list_presets())
-        if image_size is not None:
-            check_number(image_size, "image_size", low=SMALLEST, integer=True)
-        if seed is not None:
-            check_number(seed, "seed", low=0, integer=True)
-        check_number(min_kept, "min_kept", low=0, high=1)
-        self.name = name
-        self.image_size = image_size
-        self.seed = seed
-        self.normalize = normalize
-        self.mean = checked_mean(mean)
-        self.std = checked_std(std)
-        self.min_kept = min_kept
-        # Asked for each sample that a loader makes, where building the steps would cost more than
-        # the draw
-        self._random = bool(self._steps(REFERENCE_SIZE))
-        self.applied: tuple[str, ...] = ()
-        self.kept: float | None = None
-        self.attempts = 1
-        self._stream = make_generators(seed)
-        self._pipelines: dict[int, Pipeline] = {}
-
-    @property
-    def transforms(self) -> list[Any]:
-        """Transforms of albumentations in their order, nested where one of several is drawn.
-
-        `albumentations.Compose` of them draws alike. They are made anew each time, so that changes
-        to them change nothing here. Where each image keeps its size, these are the ones for images
-        of 224 px.
-        """
-        steps = self._steps(self.image_size or REFERENCE_SIZE)
-        if self.image_size is not None:
-            size = (self.image_size, self.image_size)
-            crops = sum(isinstance(step, A.CropAndPad) for step in steps)
-            steps.insert(crops, A.Resize(*size, area_for_downscale="image_mask"))
-        if self.normalize:
-            steps += [A.Normalize(mean=self.mean, std=self.std), A.ToTensorV2()]
-        return steps
-
-    @property
-    def random(self) -> bool:
-        """Whether two draws can differ."""
-        return self._random
-
-    def set_random_seed(self, seed: int) -> None:
-        """Start the stream of draws anew.
-
-        Args:
-            seed: 0 or more.
-
-        Raises:
-            TypeError: `seed` is not an integer.
-            ValueError: `seed` is negative.
-        """
-        check_number(seed, "seed", low=0, integer=True)
-        self._stream = make_generators(seed)
-
-    def __call__(
-        self,
-        *,
-        image: Image,
-        mask: Mask | npt.NDArray[np.uint8] | None = None,
-        draw_seed: int | Sequence[int] | None = None,
-        **others: Any,
-    ) -> dict[str, Any]:
-        """Draw once.
-
-        Args:
-            image: Image (H, W, 3), uint8 RGB.
-            mask: Lesion mask (H, W), bool, or uint8 where any value above 0 is lesion.
-            draw_seed: Seed of this one draw, an integer of 0 or more or several. The draw then
-                depends on it alone and, where it would lose the lesion of a mask, on how often it
-                is made again; the stream stays where it is. None takes the next draw of the stream.
-            **others: ``label``, ``id`` and ``metadata`` of a sample are handed on, the same
-                objects. Anything else is refused; albumentations would pass it through unchanged.
-
-        Returns:
-            ``image``: float32 tensor (3, S, S) with `mean` and `std` taken out, or uint8 array
-            (S, S, 3) with ``normalize=False``; where a mask was given, ``mask``: bool tensor or
-            array (S, S); and what is handed on.
-
-        Raises:
-            TypeError: The image is not uint8, the mask neither bool nor uint8, or there is a
-                further keyword.
-            ValueError: The image is not RGB or, where its size is kept, has a side below 16 px; the
-                mask has another size; or a seed is negative.
-        """
-        check_image(image)
-        _check_call(draw_seed, others)
-        lesion = None if mask is None else _as_lesion(mask, image.shape[:2])
-        pipeline = self._pipeline(_side(image, self.image_size))
-        ours = draw_seed is None or not pipeline.random
-        generators = self._stream if ours else make_generators(draw_seed)
-        pixels = np.ascontiguousarray(image)
-        drawn = pipeline.draw(pixels, lesion, generators, min_kept=self.min_kept)
-        self.applied, self.kept, self.attempts = drawn.applied, drawn.kept, drawn.attempts
-        return {**self._finished(drawn, image), **others}
-
-    def __repr__(self) -> str:
-        """Name the options and the transforms with their probabilities."""
-        options = (
-            f"image_size={self.image_size}, seed={self.seed}, normalize={self.normalize}, "
-            f"mean={self.mean}, std={self.std}, min_kept={self.min_kept}"
-        )
-        steps = "".join(f"\n    {_outline(step)}" for step in self.transforms)
-        return f"preset({self.name!r}, {options}):{steps}"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the pipelines: they are built again, and may hold maps of image size."""
-        return {**self.__dict__, "_pipelines": {}}
-
-    def _steps(self, side: int) -> list[Any]:
-        return RECIPES[self.name](side, self.image_size is None)
-
-    def _pipeline(self, side: int) -> Pipeline:
-        if side not in self._pipelines:
-            self._pipelines[side] = Pipeline(self._steps(side), self.image_size)
-        return self._pipelines[side]
-
-    def _finished(self, drawn: Drawn, image: Image) -> dict[str, Any]:
-        pixels: Any = drawn.image
-        if self.normalize:
-            pixels = _normalized(drawn.image, self.mean, self.std)
-        elif np.may_share_memory(pixels, image):
-            # Where no transform applies, what comes out must not be what came in.
-            pixels = image.copy()
-        if drawn.mask is None:
-            return {"image": pixels}
-        mask = torch.from_numpy(drawn.mask) if self.normalize else drawn.mask
-        return {"image": pixels, "mask": mask}
 
 
 def _normalized(image: Image, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Do the work of `A.Normalize` and `A.ToTensorV2` plane by plane: the same bits, sooner."""
-    middles = np.array(mean, np.float32) * np.float32(255)
+    means = np.array(mean, np.float32) * np.float32(255)
     scales = np.reciprocal(np.array(std, np.float32) * np.float32(255))
     planes = np.empty((3, *image.shape[:2]), np.float32)
-    for plane, channel, middle, scale in zip(
-        planes, cv2.split(image), middles, scales, strict=True
-    ):
+    for plane, channel, middle, scale in zip(planes, cv2.split(image), means, scales, strict=True):
         np.subtract(channel, middle, out=plane)
         plane *= scale
     return torch.from_numpy(planes)
 
 
 def _side(image: Image, image_size: int | None) -> int:
-    """Return the side that lengths go with; coarse steps bound how many pipelines there are."""
+    """Return the side that lengths scale with, in coarse steps: each builds a sequence."""
     if image_size is not None:
         return image_size
     side = int(min(image.shape[:2]))
-    if side < SMALLEST:
-        what = f"an image of {SMALLEST} px or more a side where its size is kept"
-        raise ValueError(expected("image", what, f"shape {image.shape}", "Give an `image_size`."))
+    what = f"an image of {SMALLEST} px or more a side where its size is kept"
+    require(side >= SMALLEST, "image", what, f"shape {image.shape}", "Give an `image_size`.")
     low, high = SCALED_SIZES
     return min(max(low, round(side / low) * low), high)
 
@@ -319,13 +310,11 @@ def _as_lesion(mask: Any, shape: tuple[int, ...]) -> Mask:
 
 
 def _check_call(draw_seed: int | Sequence[int] | None, others: dict[str, Any]) -> None:
-    unknown = [f"`{name}`" for name in others if name not in _HANDED_ON]
-    if unknown:
-        what = "`image` and, where wanted, `mask`, `label`, `id`, `metadata` and `draw_seed`"
-        remedy = "Boxes, keypoints and further images are not transformed by a preset."
-        raise TypeError(expected("targets", what, listed(unknown), remedy))
-    parts = draw_seed if isinstance(draw_seed, Sequence) else [draw_seed or 0]
-    for part in parts:
+    unknown = [f"`{name}`" for name in others if name not in _PASSED_ON]
+    what = "`image` and, if needed, `mask`, `label`, `id`, `metadata` and `draw_seed`"
+    hint = "Boxes, keypoints and further images are not transformed by a preset."
+    require(not unknown, "targets", what, listed(unknown), hint, error=TypeError)
+    for part in draw_seed if isinstance(draw_seed, Sequence) else [draw_seed or 0]:
         check_number(part, "draw_seed", low=0, integer=True)
 
 

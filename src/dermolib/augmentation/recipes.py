@@ -1,12 +1,12 @@
-"""Recipes of the presets: which transforms in which order, with which ranges and chances.
+"""Recipes of the presets: which transforms in which order, with which ranges and probabilities.
 
-Preset ``"strong"``, what the winners of ISIC challenges use, with ranges in which the lesion stays:
+Preset ``"strong"``, what the winners of ISIC challenges use, in ranges that keep the lesion:
 
 ============================== ==== ==============================================================
 Transform                      p    Range
 ============================== ==== ==============================================================
 CropAndPad (a resized crop)    0.7  each side loses 0..10 %: 64..100 % of the area is left
-Transpose                      0.5  with the two flips: all eight symmetries alike
+Transpose                      0.5  with the two flips: all eight symmetries equally likely
 HorizontalFlip                 0.5
 VerticalFlip                   0.5
 one of three distortions       0.6
@@ -15,7 +15,7 @@ one of three distortions       0.6
   ElasticTransform                  sigma 8 px, 2.5 px of displacement (standard deviation)
 Affine                         0.85 -180..180 degrees, 80..120 %, shifted by -10..10 % of the side,
                                     sheared by -10..10 degrees
-RandomShadesOfGray             0.5  0..1 of the light's cast is removed, Minkowski norm 6
+RandomShadesOfGray             0.5  0..1 of the color cast is removed, Minkowski norm 6
 RandomBrightnessContrast       0.75 brightness -25..10 % of the mean, contrast -25..20 %
 CLAHE                          0.5  clip limit 1..4, 8 x 8 tiles
 HueSaturationValue             0.7  -10..10 (of 180), -35..35, -12..12 (of 255)
@@ -33,7 +33,7 @@ Preset ``"paper"``, the list of the AlexNet paper:
 ============================== ==== ==============================================================
 Transform                      p    Range
 ============================== ==== ==============================================================
-Transpose                      0.5  with the two flips: all eight symmetries alike
+Transpose                      0.5  with the two flips: all eight symmetries equally likely
 HorizontalFlip                 0.5
 VerticalFlip                   0.5
 one of three distortions       0.5
@@ -53,23 +53,23 @@ one of four                    0.5
 CoarseDropout (cutout)         0.5  1..3 holes of 8..18 % of the side, filled with ImageNet's mean
 ============================== ==== ==============================================================
 
-Preset ``"light"``, what costs little: one warp instead of three, tables instead of filters:
+Preset ``"light"``, the fast one: one warp instead of three, lookup tables instead of filters:
 
 ============================== ==== ==============================================================
 Transform                      p    Range
 ============================== ==== ==============================================================
-Transpose                      0.5  with the two flips: all eight symmetries alike
+Transpose                      0.5  with the two flips: all eight symmetries equally likely
 HorizontalFlip                 0.5
 VerticalFlip                   0.5
 Affine                         0.5  -45..45 degrees, 90..110 %, shifted by -5..5 % of the side,
                                     sheared by -5..5 degrees
 RandomBrightnessContrast       0.5  brightness -10..10 % of 255, contrast -10..10 %
-MultiplicativeNoise (a cast)   0.5  one factor of 0.93..1.07 for each channel
+MultiplicativeNoise (cast)     0.5  one factor of 0.93..1.07 for each channel
 ============================== ==== ==============================================================
 
 Preset ``"evaluation"``: nothing random.
 
-Lengths in pixels hold at 224 px and go with the image from 56 to 1024 px.
+Lengths in pixels hold at 224 px and scale with the image between 56 and 1024 px.
 
 References:
     The list of `paper` is that of the SIIM-ISIC 2020 winners, Ha et al., Identifying melanoma
@@ -77,7 +77,7 @@ References:
     place of ISIC 2024 took it over, https://github.com/uchiyama33/isic-2024-2nd-place. Their ranges
     are wider (distortions up to 1.0, one hole of up to 37.5 % of the side, probabilities up to
     0.85). `strong` adds what the winners of ISIC 2019 did, Gessert et al., 2020,
-    https://doi.org/10.1016/j.mex.2020.100864 (colour constancy, full rotation, 80..120 %, a shear
+    https://doi.org/10.1016/j.mex.2020.100864 (color constancy, full rotation, 80..120 %, a shear
     of 10 degrees, random resized crops), and JPEG as the fourth place of ISIC 2024 did,
     https://github.com/dungnb1333/ISIC-2024.
 
@@ -108,13 +108,14 @@ REFERENCE_SIZE = 224
 """Side in px at which the lengths in the tables hold."""
 
 SCALED_SIZES = (56, 1024)
-"""Sides between which lengths go with the image: below, kernels vanish; above, time does."""
+"""Sides between which lengths scale: smaller kernels vanish, larger ones are slow."""
 
 HOLE = tuple(round(255 * mean) for mean in IMAGENET_MEAN)
-"""Colour of the holes of a cutout, uint8: the mean of ImageNet, however images are normalised."""
+"""Color of the holes of a cutout, uint8: the mean of ImageNet, however images are normalized."""
 
 _BORDER = cv2.BORDER_REFLECT_101
 _LARGEST_MEDIAN = 5  # px; OpenCV takes ten times as long for a larger one
+_Range: TypeAlias = tuple[float, float]
 _Recipe: TypeAlias = Callable[[int, bool], list[Any]]
 
 
@@ -126,122 +127,42 @@ def keeps_every_pixel(step: Any) -> bool:
     return isinstance(step, (A.ImageOnlyTransform, *symmetries))
 
 
-def _paper(side: int, _keep_size: bool) -> list[Any]:
-    r = _ratio(side)
-    return [
-        *_symmetries(),
-        A.OneOf(
-            [
-                OpticalDistortion(distort_limit=(-0.4, 0.4), border_mode=_BORDER),
-                GridDistortion(num_steps=5, distort_limit=(-0.3, 0.3), border_mode=_BORDER),
-                ElasticTransform(displacement=1.8 * r, sigma=8 * r),
-            ],
-            p=0.5,
-        ),
-        Rotate(limit=(-45, 45), border_mode=_BORDER, p=0.5),
-        Affine(
-            scale=(0.9, 1.1),
-            translate_percent=(-0.1, 0.1),
-            rotate=(-15, 15),
-            keep_ratio=True,
-            border_mode=_BORDER,
-            p=0.7,
-        ),
-        A.RandomBrightnessContrast(
-            brightness_limit=(-0.2, 0.1),
-            contrast_limit=(-0.2, 0.15),
-            brightness_by_max=False,
-            p=0.7,
-        ),
-        A.CLAHE(clip_limit=(1, 3), tile_grid_size=(8, 8), p=0.4),
-        A.HueSaturationValue(
-            hue_shift_limit=(-8, 8), sat_shift_limit=(-20, 20), val_shift_limit=(-10, 10), p=0.5
-        ),
-        A.OneOf(
-            [
-                A.MotionBlur(blur_limit=(3, _odd(7 * r))),
-                A.MedianBlur(blur_limit=(3, min(_odd(5 * r), _LARGEST_MEDIAN))),
-                A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 1.5 * r)),
-                A.GaussNoise(std_range=(0.01, 0.025)),
-            ],
-            p=0.5,
-        ),
-        A.CoarseDropout(
-            num_holes_range=(1, 3),
-            hole_height_range=(0.08, 0.18),
-            hole_width_range=(0.08, 0.18),
-            fill=HOLE,
-            p=0.5,
-        ),
-    ]
-
-
 def _strong(side: int, keep_size: bool) -> list[Any]:
     r = _ratio(side)
     return [
         A.CropAndPad(percent=(-0.1, 0.0), keep_size=keep_size, p=0.7),
         *_symmetries(),
-        A.OneOf(
-            [
-                OpticalDistortion(distort_limit=(-0.5, 0.5), border_mode=_BORDER),
-                GridDistortion(num_steps=5, distort_limit=(-0.4, 0.4), border_mode=_BORDER),
-                ElasticTransform(displacement=2.5 * r, sigma=8 * r),
-            ],
-            p=0.6,
-        ),
-        Affine(
-            scale=(0.8, 1.2),
-            translate_percent=(-0.1, 0.1),
-            rotate=(-180, 180),
-            shear=(-10, 10),
-            keep_ratio=True,
-            border_mode=_BORDER,
-            p=0.85,
-        ),
+        _distortion(r, lens=0.5, grid=0.4, elastic=2.5, p=0.6),
+        _affine(scale=(0.8, 1.2), shift=0.1, rotate=180, shear=10, p=0.85),
         RandomShadesOfGray(strength=(0.0, 1.0), norm=6, p=0.5),
-        A.RandomBrightnessContrast(
-            brightness_limit=(-0.25, 0.1),
-            contrast_limit=(-0.25, 0.2),
-            brightness_by_max=False,
-            p=0.75,
-        ),
+        _brightness((-0.25, 0.1), (-0.25, 0.2), p=0.75),
         A.CLAHE(clip_limit=(1, 4), tile_grid_size=(8, 8), p=0.5),
-        A.HueSaturationValue(
-            hue_shift_limit=(-10, 10), sat_shift_limit=(-35, 35), val_shift_limit=(-12, 12), p=0.7
-        ),
-        A.OneOf(
-            [
-                A.MotionBlur(blur_limit=(3, _odd(9 * r))),
-                A.MedianBlur(blur_limit=(3, min(_odd(5 * r), _LARGEST_MEDIAN))),
-                A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, 2 * r)),
-                A.GaussNoise(std_range=(0.01, 0.04)),
-                A.ImageCompression(quality_range=(50, 90)),
-            ],
-            p=0.7,
-        ),
-        A.CoarseDropout(
-            num_holes_range=(1, 2),
-            hole_height_range=(0.1, 0.22),
-            hole_width_range=(0.1, 0.22),
-            fill=HOLE,
-            p=0.7,
-        ),
+        _hsv(10, 35, 12, p=0.7),
+        _filter(r, motion=9, sigma=2, noise=0.04, jpeg=(50, 90), p=0.7),
+        _cutout((1, 2), (0.1, 0.22), p=0.7),
+    ]
+
+
+def _paper(side: int, _keep_size: bool) -> list[Any]:
+    r = _ratio(side)
+    return [
+        *_symmetries(),
+        _distortion(r, lens=0.4, grid=0.3, elastic=1.8, p=0.5),
+        Rotate(limit=(-45, 45), border_mode=_BORDER, p=0.5),
+        _affine(scale=(0.9, 1.1), shift=0.1, rotate=15, p=0.7),
+        _brightness((-0.2, 0.1), (-0.2, 0.15), p=0.7),
+        A.CLAHE(clip_limit=(1, 3), tile_grid_size=(8, 8), p=0.4),
+        _hsv(8, 20, 10, p=0.5),
+        _filter(r, motion=7, sigma=1.5, noise=0.025, p=0.5),
+        _cutout((1, 3), (0.08, 0.18), p=0.5),
     ]
 
 
 def _light(_side: int, _keep_size: bool) -> list[Any]:
     return [
         *_symmetries(),
-        Affine(
-            scale=(0.9, 1.1),
-            translate_percent=(-0.05, 0.05),
-            rotate=(-45, 45),
-            shear=(-5, 5),
-            keep_ratio=True,
-            border_mode=_BORDER,
-            p=0.5,
-        ),
-        A.RandomBrightnessContrast(brightness_limit=(-0.1, 0.1), contrast_limit=(-0.1, 0.1), p=0.5),
+        _affine(scale=(0.9, 1.1), shift=0.05, rotate=45, shear=5, p=0.5),
+        _brightness((-0.1, 0.1), (-0.1, 0.1), by_max=True, p=0.5),
         A.MultiplicativeNoise(multiplier=(0.93, 1.07), per_channel=True, p=0.5),
     ]
 
@@ -264,8 +185,71 @@ the random transforms in their order; crops come first, holes last.
 
 
 def _symmetries() -> list[Any]:
-    """Make all eight symmetries alike."""
+    """Make all eight symmetries equally likely."""
     return [Transpose(p=0.5), A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
+
+
+def _distortion(r: float, *, lens: float, grid: float, elastic: float, p: float) -> Any:
+    return A.OneOf(
+        [
+            OpticalDistortion(distort_limit=(-lens, lens), border_mode=_BORDER),
+            GridDistortion(num_steps=5, distort_limit=(-grid, grid), border_mode=_BORDER),
+            ElasticTransform(displacement=elastic * r, sigma=8 * r),
+        ],
+        p=p,
+    )
+
+
+def _affine(*, scale: _Range, shift: float, rotate: float, shear: float = 0, p: float) -> Any:
+    return Affine(
+        scale=scale,
+        translate_percent=(-shift, shift),
+        rotate=(-rotate, rotate),
+        shear=(-shear, shear),
+        keep_ratio=True,
+        border_mode=_BORDER,
+        p=p,
+    )
+
+
+def _brightness(brightness: _Range, contrast: _Range, *, by_max: bool = False, p: float) -> Any:
+    return A.RandomBrightnessContrast(
+        brightness_limit=brightness, contrast_limit=contrast, brightness_by_max=by_max, p=p
+    )
+
+
+def _hsv(hue: int, saturation: int, value: int, *, p: float) -> Any:
+    return A.HueSaturationValue(
+        hue_shift_limit=(-hue, hue),
+        sat_shift_limit=(-saturation, saturation),
+        val_shift_limit=(-value, value),
+        p=p,
+    )
+
+
+def _filter(
+    r: float,
+    *,
+    motion: float,
+    sigma: float,
+    noise: float,
+    jpeg: tuple[int, int] | None = None,
+    p: float,
+) -> Any:
+    """Choose one blur, noise or, where a range of qualities is given, JPEG."""
+    steps = [
+        A.MotionBlur(blur_limit=(3, _odd(motion * r))),
+        A.MedianBlur(blur_limit=(3, min(_odd(5 * r), _LARGEST_MEDIAN))),
+        A.GaussianBlur(blur_limit=0, sigma_limit=(0.5 * r, sigma * r)),
+        A.GaussNoise(std_range=(0.01, noise)),
+    ]
+    return A.OneOf(steps + ([A.ImageCompression(quality_range=jpeg)] if jpeg else []), p=p)
+
+
+def _cutout(holes: tuple[int, int], size: _Range, *, p: float) -> Any:
+    return A.CoarseDropout(
+        num_holes_range=holes, hole_height_range=size, hole_width_range=size, fill=HOLE, p=p
+    )
 
 
 def _ratio(side: int) -> float:

@@ -4,7 +4,6 @@ OpenCV 5 warps four channels in half the time of three, and 4.x in about the sam
 a fourth one for the time of a warp; the bits of the three others stay the same.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
@@ -33,39 +32,34 @@ class Transpose(A.Transpose):  # type: ignore[misc] # albumentations has no type
         return cv2.transpose(img).astype(img.dtype, copy=False)
 
 
-class Affine(A.Affine):  # type: ignore[misc] # albumentations has no types
+class _FourChannels:
+    """Lends an image a fourth channel for the time of a warp."""
+
+    def apply(self, img: Image, **params: Any) -> Image:
+        """Warp an image."""
+        warp: Any = super()  # that of albumentations
+        wide = warp.apply(cv2.cvtColor(img, cv2.COLOR_RGB2RGBA), **params)
+        result: Image = cv2.cvtColor(wide, cv2.COLOR_RGBA2RGB)
+        return result
+
+
+class Affine(_FourChannels, A.Affine):  # type: ignore[misc] # albumentations has no types
     """Rotate, scale, shift and shear."""
 
-    def apply(self, img: Image, **params: Any) -> Image:
-        """Warp an image."""
-        return _wide(super().apply, img, params)
+
+class Rotate(_FourChannels, A.Rotate):  # type: ignore[misc] # albumentations has no types
+    """Rotate about the center."""
 
 
-class Rotate(A.Rotate):  # type: ignore[misc] # albumentations has no types
-    """Rotate about the centre."""
-
-    def apply(self, img: Image, **params: Any) -> Image:
-        """Warp an image."""
-        return _wide(super().apply, img, params)
-
-
-class OpticalDistortion(A.OpticalDistortion):  # type: ignore[misc] # albumentations has no types
+class OpticalDistortion(_FourChannels, A.OpticalDistortion):  # type: ignore[misc] # as above
     """Distort as a lens does."""
 
-    def apply(self, img: Image, **params: Any) -> Image:
-        """Warp an image."""
-        return _wide(super().apply, img, params)
 
-
-class GridDistortion(A.GridDistortion):  # type: ignore[misc] # albumentations has no types
+class GridDistortion(_FourChannels, A.GridDistortion):  # type: ignore[misc] # as above
     """Stretch rows and columns of a grid."""
 
-    def apply(self, img: Image, **params: Any) -> Image:
-        """Warp an image."""
-        return _wide(super().apply, img, params)
 
-
-class ElasticTransform(A.ElasticTransform):  # type: ignore[misc] # albumentations has no types
+class ElasticTransform(_FourChannels, A.ElasticTransform):  # type: ignore[misc] # as above
     """Displace pixels smoothly, as albumentations does, in a quarter of its time or less.
 
     A field that is smooth over `sigma` px is drawn at a few nodes for each `sigma` and interpolated
@@ -78,13 +72,9 @@ class ElasticTransform(A.ElasticTransform):  # type: ignore[misc] # albumentatio
     """
 
     def __init__(self, *, displacement: float, sigma: float) -> None:
-        """Take both lengths."""
+        """Set both lengths."""
         super().__init__(sigma=sigma, border_mode=cv2.BORDER_REFLECT_101)
         self.displacement = displacement
-
-    def apply(self, img: Image, **params: Any) -> Image:
-        """Warp an image."""
-        return _wide(super().apply, img, params)
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
@@ -99,16 +89,10 @@ class ElasticTransform(A.ElasticTransform):  # type: ignore[misc] # albumentatio
         shape = (rows + 2 * margin, columns + 2 * margin, 2)
         noise = self.random_generator.standard_normal(shape, dtype=np.float32)
         smooth = cv2.GaussianBlur(noise, (0, 0), sigma)[margin:-margin, margin:-margin]
-        # A Gaussian leaves this share of the standard deviation of white noise
+        # A Gaussian leaves 1 / (2 sigma sqrt(pi)) of the standard deviation of white noise
         smooth *= self.displacement * 2 * sigma * np.sqrt(np.pi)
         field = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_CUBIC)
         map_x, map_y = cv2.split(field)
         map_x += np.arange(width, dtype=np.float32)
         map_y += np.arange(height, dtype=np.float32)[:, None]
         return {"map_x": map_x, "map_y": map_y}
-
-
-def _wide(warp: Callable[..., Any], image: Image, params: dict[str, Any]) -> Image:
-    wide = warp(cv2.cvtColor(image, cv2.COLOR_RGB2RGBA), **params)
-    result: Image = cv2.cvtColor(wide, cv2.COLOR_RGBA2RGB)
-    return result

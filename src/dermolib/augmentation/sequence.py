@@ -1,10 +1,9 @@
-"""Draws of a recipe: its transforms in turn, what is left of the lesion, and draws made again."""
+"""The transforms of a recipe in sequence, and how much of the lesion a draw leaves visible."""
 
 import copy
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
@@ -14,35 +13,26 @@ import numpy.typing as npt
 from dermolib._validation import Image, Mask
 from dermolib.augmentation.recipes import keeps_every_pixel
 
-ATTEMPTS = 6
-"""Draws that are made where the lesion must be kept; the last one can lose nothing."""
+__all__ = ["Augmented", "Generators", "TransformSequence", "make_generators"]
 
 Generators: TypeAlias = tuple[np.random.Generator, random.Random]
 """The two generators that all transforms of a recipe share."""
 
+_ATTEMPTS = 6  # where the lesion must stay visible; the last one can lose nothing
 _Pixels: TypeAlias = npt.NDArray[np.uint8]
 _Numbers: TypeAlias = npt.NDArray[np.float32]
-_Records: TypeAlias = list[tuple[str, dict[str, Any]]]
-_COUNTABLE = 1 << 24  # whole numbers up to it are exact in 32-bit floats
+_Records: TypeAlias = list[tuple[str, dict[str, Any]]]  # name and parameters of what was applied
+_COUNTABLE = 1 << 24  # integers up to it are exact in 32-bit floats
 _GAP = np.ones((3, 3), np.uint8)  # a warp that shrinks skips single pixels of its source
 
 
-@dataclass(slots=True)
-class Drawn:
-    """What one draw gave.
-
-    Attributes:
-        image: Image (H, W, 3), uint8 RGB.
-        mask: Lesion (H, W), bool, where there was a mask.
-        applied: Names of the random transforms that were applied, in their order.
-        kept: Share of the lesion that is still seen, 0..1; None without a lesion.
-        attempts: Number of draws that it took.
-    """
+class Augmented(NamedTuple):
+    """One draw: image, mask, the transforms applied, the visible fraction of the lesion."""
 
     image: Image
     mask: Mask | None
     applied: tuple[str, ...]
-    kept: float | None
+    visibility: float | None
     attempts: int = 1
 
 
@@ -50,89 +40,76 @@ def make_generators(seed: int | Sequence[int] | None) -> Generators:
     """Make the two generators that all transforms of a recipe share.
 
     Seeded through `Compose.set_random_seed`, each transform of albumentations 2.0.8 gets a
-    generator of its own from the same seed: transpose and both flips then always fall together,
-    and two of the eight symmetries are all that ever comes out.
+    generator of its own from the same seed: transpose and both flips then always coincide, and only
+    two of the eight symmetries ever come out.
     """
     array = np.random.default_rng(seed)
     return array, random.Random(int(array.integers(2**63)))  # noqa: S311 - draws, not secrets
 
 
-class Pipeline:
-    """The transforms of one recipe, and the size that they bring an image to.
-
-    Args:
-        steps: Random transforms; crops come first.
-        image_size: Height and width of the result, or None where each image keeps its size.
-    """
+class TransformSequence:
+    """Random transforms, crops first, and the size that images are resized to, if any."""
 
     def __init__(self, steps: list[Any], image_size: int | None) -> None:
-        """Sort the transforms, and find all that draw."""
+        """Sort the transforms by what they do to the lesion."""
         self._size = None if image_size is None else (image_size, image_size)
         self._crops = [step for step in steps if isinstance(step, A.CropAndPad)]
         self._steps = [step for step in steps if not isinstance(step, A.CropAndPad)]
         self._careful = [step for step in steps if keeps_every_pixel(step)]
-        self._drawing = list(_tree(steps))
-        self._harmless = {_name(step) for step in self._drawing if keeps_every_pixel(step)}
+        self._all = steps
+        self._harmless = {_name(step) for step in _flat(steps) if keeps_every_pixel(step)}
 
     def draw(
-        self, image: Image, mask: Mask | None, generators: Generators, *, min_kept: float
-    ) -> Drawn:
-        """Draw until enough of the lesion is left; the last attempt can lose nothing.
+        self, image: Image, mask: Mask | None, generators: Generators, *, min_visibility: float
+    ) -> Augmented:
+        """Draw until enough of the lesion is visible; the last attempt can lose nothing.
 
-        A draw that is made again takes its numbers from generators that branch off after the first
-        one, so that the given ones stand where one draw leaves them.
-
-        Args:
-            image: Image (H, W, 3), uint8 RGB, contiguous; it is not modified.
-            mask: Lesion (H, W), bool, or None.
-            generators: Source of the draws.
-            min_kept: Share of the lesion that must be left.
-
-        Returns:
-            The draw.
+        A repeated draw takes its numbers from generators that branch off after the first one, so
+        that the given ones stand where one draw leaves them.
         """
         self._seed(generators)
         drawn = self._draw(image, mask, careful=False)
-        while drawn.kept is not None and drawn.kept < min_kept and drawn.attempts < ATTEMPTS:
-            if drawn.attempts == 1:
+        attempts = 1
+        while drawn.visibility is not None and drawn.visibility < min_visibility:
+            if attempts == _ATTEMPTS:
+                break
+            if attempts == 1:
                 branch = copy.deepcopy(generators[0])
                 self._seed(make_generators(int(branch.integers(2**63))))
-            attempts = drawn.attempts + 1
-            drawn = self._draw(image, mask, careful=attempts == ATTEMPTS)
-            drawn.attempts = attempts
-        return drawn
+            attempts += 1
+            drawn = self._draw(image, mask, careful=attempts == _ATTEMPTS)
+        return drawn._replace(attempts=attempts)
 
     @property
     def random(self) -> bool:
         """Whether two draws can differ."""
-        return bool(self._drawing)
+        return bool(self._all)
 
     def _seed(self, generators: Generators) -> None:
-        # `A.Compose` draws one number for itself: from the same generators both draw alike
+        # `A.Compose` draws one number for itself: from the same generators both draw the same
         generators[1].random()
-        for step in self._drawing:
-            step.random_generator, step.py_random = generators
+        for step in self._all:
+            step.set_random_state(*generators)
 
-    def _draw(self, image: Image, mask: Mask | None, *, careful: bool) -> Drawn:
+    def _draw(self, image: Image, mask: Mask | None, *, careful: bool) -> Augmented:
         crops, steps = ([], self._careful) if careful else (self._crops, self._steps)
         records: _Records = []
         if mask is None:
             image = self._resized(_run(crops, image, None, records)[0])
-            return Drawn(_run(steps, image, None, records)[0], None, _names(records), None)
+            image = _run(steps, image, None, records)[0]
+            return Augmented(image, None, _names(records), None)
         # of 0 and 255, so that shrinking by area is a majority vote
         image, marks = _run(crops, image, mask.view(np.uint8) * np.uint8(255), records)
         image, lesion = self._resized(image), self._resized(marks, mask=True) >= 128
         image, numbers = _run(steps, image, _numbered(lesion), records)
-        kept = self._kept(mask, lesion, numbers, records) if mask.any() else None
-        return Drawn(image, numbers > 0, _names(records), kept)
-
-    def _kept(self, mask: Mask, lesion: Mask, numbers: _Numbers, records: _Records) -> float:
-        if self._harmless.issuperset(_names(records)):
-            return 1.0
-        return float(_uncropped(mask, records) * _seen(lesion, numbers, records))
+        visibility = None
+        if mask.any():
+            harmless = self._harmless.issuperset(_names(records))
+            visibility = 1.0 if harmless else _visibility(mask, lesion, numbers, records)
+        return Augmented(image, numbers > 0, _names(records), visibility)
 
     def _resized(self, pixels: _Pixels, *, mask: bool = False) -> _Pixels:
-        """Bring an image or a mask of 0 and 255 to the size, bit for bit as `A.Resize` does."""
+        """Resize an image or a mask of 0 and 255, bit for bit as `A.Resize` does."""
         if self._size is None or pixels.shape[:2] == self._size:
             return pixels
         shrinks = self._size[0] < pixels.shape[0] or self._size[1] < pixels.shape[1]
@@ -162,11 +139,17 @@ def _names(records: _Records) -> tuple[str, ...]:
     return tuple(name for name, _ in records)
 
 
-def _numbered(lesion: Mask) -> _Numbers:
-    """Number the pixels of the lesion from 1 on, all others 0.
+def _flat(steps: list[Any]) -> Iterator[Any]:
+    for step in steps:
+        yield step
+        yield from _flat(getattr(step, "transforms", []))
 
-    What a warp makes of the numbers says where each pixel comes from. Floats of 32 bits are the
-    fastest to warp; where there are more pixels than they can count, neighbours share a number.
+
+def _numbered(lesion: Mask) -> _Numbers:
+    """Number the pixels of the lesion from 1 on, all others 0, as floats: the fastest to warp.
+
+    What a warp makes of the numbers says where each pixel comes from. Where there are more pixels
+    than floats can count, neighbors share a number.
     """
     shared = _shared(lesion.size)
     if shared == 1:
@@ -182,26 +165,21 @@ def _shared(size: int) -> int:
     return 1 + size // _COUNTABLE
 
 
-def _uncropped(mask: Mask, records: _Records) -> float:
-    """Compute the share of the lesion that lies inside the crop."""
-    crops = [params["crop_params"] for _, params in records if params.get("crop_params")]
-    whole = np.count_nonzero(mask)
-    if not crops or not whole:
-        return 1.0
-    left, top, right, bottom = crops[0]
-    return np.count_nonzero(mask[top:bottom, left:right]) / whole
-
-
-def _seen(lesion: Mask, numbers: _Numbers, records: _Records) -> float:
-    """Compute the share of the lesion that a draw shows: in the frame and not under a hole.
+def _visibility(mask: Mask, lesion: Mask, numbers: _Numbers, records: _Records) -> float:
+    """Compute the fraction of the lesion that a draw shows: in the frame and not under a hole.
 
     Pixels of the lesion are counted where they come from, so that a reflected copy, or one that is
     enlarged, counts once.
     """
+    inside = 1.0
+    crops = [params["crop_params"] for _, params in records if params.get("crop_params")]
+    if crops:
+        left, top, right, bottom = crops[0]
+        inside = np.count_nonzero(mask[top:bottom, left:right]) / np.count_nonzero(mask)
     marks = lesion.view(np.uint8)
     whole = cv2.countNonZero(marks)
     if not whole:
-        return 1.0
+        return inside
     shown = numbers > 0
     for _, params in records:
         for left, top, right, bottom in params.get("holes", ()):
@@ -212,10 +190,4 @@ def _seen(lesion: Mask, numbers: _Numbers, records: _Records) -> float:
     seen = seen[1:] if shared == 1 else np.repeat(seen[1:], shared)
     pixels = seen[: lesion.size].reshape(lesion.shape)
     closed = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _GAP)
-    return cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole
-
-
-def _tree(steps: list[Any]) -> Iterator[Any]:
-    for step in steps:
-        yield step
-        yield from _tree(getattr(step, "transforms", []))
+    return float(inside * (cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole))
