@@ -1,12 +1,15 @@
 """Images that tests draw."""
 
+from pathlib import Path
+
 import numpy as np
+from PIL import Image as PillowImage
 
 from dermolib._validation import Image, Mask
 
 
 def noise_image(height: int, width: int, seed: int) -> Image:
-    """Draw an image of random colours."""
+    """Draw an image of random colors."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -17,3 +20,9 @@ def lesion_image(height: int, width: int) -> tuple[Image, Mask]:
     skin = 190 + 12 * np.sin(rows / 3) + 9 * np.cos(columns / 4)
     gray = np.where(mask, skin - 110, skin)
     return np.stack([gray, gray * 0.8, gray * 0.7], axis=2).round().astype(np.uint8), mask
+
+
+def write_any(path: Path, image: Image) -> None:
+    """Write an image in the format of its ending, in a folder that is made where missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(image).save(path)

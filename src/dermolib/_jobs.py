@@ -221,7 +221,7 @@ class Job:
                 write({**self._header, "settings": None}, earlier)
             start = write(self._header, current)
             end = file.tell()
-        self._places, self._start, self._end = places, start, end
+        self._places, self._start, self._end, self.fresh = places, start, end, False
 
     def _check_files(self, names: Collection[str]) -> None:
         """Refuse files that are not the job's; without a journal, all that are not hidden."""

@@ -11,38 +11,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image as PillowImage
 
 from dermolib import occlusion_removal, prepare, remove_hair_from_folder
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets.synthetic import draw_hair
 from dermolib.io import SUFFIXES, list_images, read_image, read_mask, write_image, write_mask
 from dermolib.preprocessing import FolderReport, folders
+from drawing import write_any
+from snapshots import snapshot
 
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
 OUTPUTS = ["a.jpg", "bare.jpg", "scan.png", "sub/B.PNG", "sub/deep/c.png"]
 COLUMNS = ["file", "output", "height", "width", "masked_fraction", "error"]
-
-
-class Snapshot(NamedTuple):
-    """Files of a folder by path, and when and as what each was written."""
-
-    data: dict[str, bytes]
-    written: dict[str, tuple[int, int]]
-
-
-def snapshot(folder: Path) -> Snapshot:
-    paths = {
-        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
-    }
-    return Snapshot(
-        {name: path.read_bytes() for name, path in paths.items()},
-        {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in paths.items()},
-    )
 
 
 def bare(seed: int) -> Image:
@@ -57,11 +41,6 @@ def hairy(seed: int) -> Image:
     image = bare(seed)
     image[:, 20 + seed] = 40
     return image
-
-
-def write_any(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PillowImage.fromarray(image).save(path)
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image as PillowImage
 
 from dermolib import crop_border, occlusion_removal, prepare, shades_of_gray
 from dermolib._validation import DatasetNotFoundError, Image
@@ -33,29 +32,13 @@ from dermolib.io import (
 )
 from dermolib.preprocessing import Box
 from dermolib.preprocessing import prepare as preparing
-from drawing import noise_image
+from drawing import noise_image, write_any
+from snapshots import snapshot
 
 FILES = ["a.jpg", "b.png", "scan.tif", "sub/c.PNG", "sub/deep/d.bmp"]
 IDS = ["a", "b", "scan", "c", "d"]
 LUV = partial(occlusion_removal, method="luv")
 STEPS = ["crop_border", LUV, "shades_of_gray"]
-
-
-class Snapshot(NamedTuple):
-    """Files of a folder by path, and when and as what each was written."""
-
-    data: dict[str, bytes]
-    written: dict[str, tuple[int, int]]
-
-
-def snapshot(folder: Path) -> Snapshot:
-    paths = {
-        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
-    }
-    return Snapshot(
-        {name: path.read_bytes() for name, path in paths.items()},
-        {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in paths.items()},
-    )
 
 
 def framed(seed: int, height: int = 60, width: int = 70) -> Image:
@@ -66,11 +49,6 @@ def framed(seed: int, height: int = 60, width: int = 70) -> Image:
     image[: 5 + seed] = image[-4:] = 2
     image[:, :7] = 2
     return image
-
-
-def write_any(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PillowImage.fromarray(image).save(path)
 
 
 @pytest.fixture

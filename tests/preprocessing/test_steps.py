@@ -6,7 +6,6 @@ import importlib
 import json
 import math
 import pickle
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +29,6 @@ from drawing import noise_image
 untyped: Any = partial  # without the types of the function, for options that it does not take
 LUV = partial(occlusion_removal, method="luv")
 INSCRIBED = partial(crop_border, kind="inscribed")
-FUNCTION = "a name, a function with a name of its own, or a `functools.partial` of one"
 
 
 def darker(image: Image, *, by: float = 2, note: str = "") -> Image:  # noqa: ARG001 - an option without effect
@@ -177,7 +175,7 @@ def test_a_mask_is_cut_like_its_image_and_the_box_says_where(steps: list[Any], s
     assert done.image.shape[:2] == done.box.shape
 
 
-def test_a_second_crop_is_told_in_pixels_of_the_file() -> None:
+def test_a_second_crop_is_given_in_pixels_of_the_file() -> None:
     rows, columns = np.mgrid[:100, :120]
     circle = (rows - 45) ** 2 + (columns - 65) ** 2 < 30**2
     image = np.where(circle, 200, 5).astype(np.uint8)[..., None].repeat(3, axis=2)
@@ -190,7 +188,7 @@ def test_a_second_crop_is_told_in_pixels_of_the_file() -> None:
     np.testing.assert_array_equal(box.crop(image), second.crop(first.crop(image)))
 
 
-def test_the_share_is_that_of_the_pixels_that_hair_removal_replaced() -> None:
+def test_the_fraction_is_that_of_the_pixels_that_hair_removal_replaced() -> None:
     image = framed()
     cropped = crop_border(image)
     _, hair = occlusion_removal(cropped, method="luv", return_mask=True)
@@ -296,13 +294,13 @@ def test_settings_survive_json(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_numbers_that_json_lacks_are_noted_as_texts(value: float) -> None:
+def test_numbers_that_json_cannot_hold_are_noted_as_texts(value: float) -> None:
     noted = Pipeline([untyped(darker, note=value)]).settings()
 
     assert noted[0]["options"]["note"] == str(value)
 
 
-def test_a_default_that_is_no_plain_value_stands_in_the_source() -> None:
+def test_a_default_that_is_not_a_plain_value_stands_in_the_source() -> None:
     (noted,) = Pipeline([kernelled]).settings()
 
     assert noted["step"] == f"{__name__}:kernelled"
@@ -342,17 +340,6 @@ def test_the_code_of_a_function_tells_stores_apart(
     assert other | {"source": ""} == first | {"source": ""}
 
 
-def test_a_function_without_source_is_refused() -> None:
-    scope: dict[str, Any] = {"__name__": "nowhere"}
-    exec("def typed(image):\n    return image", scope)  # noqa: S102 - what a prompt does
-    sentence = (
-        "Expected `steps[0]` to be a function whose source can be read, but got typed. Define it "
-        "in a file: its code tells stores apart."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([scope["typed"]])
-
-
 class Callers:
     """Holds what is called like a function and has no name of its own."""
 
@@ -368,43 +355,11 @@ def test_a_static_method_is_a_function_with_a_name() -> None:
     assert Pipeline([Callers.plain]).settings()[0]["step"] == f"{__name__}:Callers.plain"
 
 
-@pytest.mark.parametrize(
-    ("steps", "got"),
-    [
-        ("crop_border", "'crop_border'"),
-        (b"crop_border", "an object of type bytes"),
-        (None, "an object of type NoneType"),
-        (crop_border, "an object of type function"),
-        ({"crop_border": {"kind": "inscribed"}}, "an object of type dict"),
-        ({"crop_border", "shades_of_gray"}, "an object of type set"),
-    ],
-)
-def test_what_is_no_list_of_steps_is_refused(steps: Any, got: str) -> None:
-    sentence = (
-        f"Expected `steps` to be a list of steps in their order, but got {got}. Write them between "
-        "`[` and `]`, with options by `functools.partial`."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline(steps)
-
-
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    sentence = (
-        "Expected `steps[1]` to be one of 'crop_border', 'occlusion_removal', 'shades_of_gray', "
-        "but got 'crop_borders'. Did you mean 'crop_border'?"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        Pipeline(["crop_border", "crop_borders"])
-
-
-@pytest.mark.parametrize(
-    "step", [None, 3, ["crop_border"], len, Callers, Callers().method, np.flipud, partial(len)]
-)
-def test_what_is_no_step_is_refused(step: Any) -> None:
-    kind = type(step.func if isinstance(step, partial) else step).__name__
-    sentence = f"Expected `steps[0]` to be {FUNCTION}, but got an object of type {kind}."
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([step])
+def typed() -> Any:
+    """Make a function as a prompt does."""
+    scope: dict[str, Any] = {"__name__": "nowhere"}
+    exec("def typed(image):\n    return image", scope)  # noqa: S102 - as above
+    return scope["typed"]
 
 
 def local() -> Callable[[Image], Image]:
@@ -414,136 +369,70 @@ def local() -> Callable[[Image], Image]:
     return inside
 
 
-@pytest.mark.parametrize("step", [lambda image: image, local()])
-def test_a_function_without_a_name_of_its_own_is_refused(step: Callable[..., Any]) -> None:
-    sentence = (
-        f"Expected `steps[0]` to be {FUNCTION}, but got {step.__qualname__}. Define it with `def` "
-        "at the top of a module: its name tells stores apart."
-    )
-    for given_step in (step, partial(step)):
-        with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-            Pipeline([given_step])
-
-
-def test_a_partial_with_values_without_names_is_refused() -> None:
-    sentence = (
-        "Expected `steps[0]` to be a partial function with keywords alone, but got one with "
-        "positional arguments (3, 'a')."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([untyped(darker, 3, "a")])
-
-
-@pytest.mark.parametrize("value", [[6], (6,), {}, np.ones(1), len, 1j])
-def test_an_option_that_is_no_plain_value_is_refused(value: Any) -> None:
-    sentence = (
-        "Expected `steps[0].by` to be a number, a text, True, False or None, but got an object of "
-        f"type {type(value).__name__}."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([partial(darker, by=value)])
-
-
-def test_the_mask_of_hair_removal_is_left_to_the_preparation() -> None:
-    sentence = "Expected `steps[0].return_mask` to be left to the preparation, but got True."
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([partial(LUV, return_mask=True)])
-
-
 @pytest.mark.parametrize(
-    ("step", "got"),
+    "steps",
     [
-        (untyped(crop_border, knd="x"), "crop_border: got an unexpected keyword argument 'knd'"),
-        (untyped(darker, image=1), "{}:darker: multiple values for argument 'image'"),
-        (unfinished, "{}:unfinished: missing a required argument: 'size'"),
+        "crop_border", b"crop_border", None, crop_border, {"crop_border": {"kind": "inscribed"}},
+        {"crop_border", "shades_of_gray"},
     ],
-)
-def test_an_option_that_a_function_lacks_is_refused(step: Any, got: str) -> None:
-    sentence = (
-        "Expected `steps[0]` to be a function of an image, with options that it has, but got "
-        f"{got.format(__name__)}."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([step])
+    ids=repr,
+)  # fmt: skip
+def test_what_is_not_a_list_of_steps_is_refused(steps: Any) -> None:
+    with pytest.raises(TypeError, match=r"`steps` to be a list of steps in .* `\[` and `\]`"):
+        Pipeline(steps)
 
 
-@pytest.mark.parametrize(
-    ("step", "error", "sentence"),
-    [
-        (
-            partial(crop_border, kind="x"),
-            ValueError,
-            "Expected `kind` to be one of 'bounding', 'inscribed', but got 'x'.",
-        ),
-        (
-            partial(shades_of_gray, p=0),
-            ValueError,
-            "Expected `p` to be a number of 1 or more, but got 0.",
-        ),
-        (
-            untyped(shades_of_gray, p="inf"),
-            TypeError,
-            "Expected `p` to be a number of 1 or more, but got 'inf' of type str.",
-        ),
-        (
-            partial(occlusion_removal, radius=5),
-            TypeError,
-            "Expected `radius` to be one of the options of 'unet', threshold, certain, min_area, "
-            "but got another name.",
-        ),
-    ],
-)
-def test_an_option_out_of_range_is_refused_in_the_words_of_the_function(
-    step: Any, error: type[Exception], sentence: str
-) -> None:
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        Pipeline([step])
+NAMED = r"`steps\[0\]` to be a name, a function with a name of its own"
+PLAIN = r"`steps\[0\].by` to be a number, a text, True, False or None, but got an object of type "
+OPTIONS = r"`steps\[0\]` to be a function of an image, with options that it has, but got "
 
 
-def test_a_step_that_fails_is_named_with_the_size_of_the_image() -> None:
-    sentence = (
-        f"Expected `{__name__}:failing` to be a step that can take an image of 256 x 256 px, but "
-        "got KeyError: 256."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        Pipeline([failing])
+NOT_PLAIN: list[Any] = [[6], (6,), {}, np.ones(1), len, 1j]
+UNFIT: list[tuple[Any, type[Exception], str]] = [
+    ("crop_borders", ValueError, r"`steps\[0\]` to be one of 'crop_b.*mean 'crop_border'\?"),
+    *(
+        (step, TypeError, f"{NAMED}.* but got an object of type ")
+        for step in (None, 3, ["crop_border"], len, Callers, Callers().method, partial(len))
+    ),
+    *(
+        (step, TypeError, f"{NAMED}.*<.*at the top of a module: its name tells stores apart")
+        for step in (lambda image: image, local(), partial(local()))
+    ),
+    (typed(), TypeError, r"`steps\[0\]` to be a function whose source can be read, but got ty"),
+    (untyped(darker, 3, "a"), TypeError, r"keywords alone, but got .* arguments \(3, 'a'\)"),
+    *(
+        (untyped(darker, by=value), TypeError, f"{PLAIN}{type(value).__name__}")
+        for value in NOT_PLAIN
+    ),
+    (partial(LUV, return_mask=True), TypeError, "return_mask` to be left to the preparation"),
+    (
+        untyped(crop_border, knd="x"),
+        TypeError,
+        f"{OPTIONS}crop_border: got an .*'knd'",
+    ),
+    (untyped(darker, image=1), TypeError, f"{OPTIONS}.*:darker: multiple values for .*image"),
+    (unfinished, TypeError, f"{OPTIONS}.*:unfinished: missing a required argument: 'size'"),
+    (partial(crop_border, kind="x"), ValueError, "`kind` to be one of 'bounding', 'inscribed'"),
+    (partial(shades_of_gray, p=0), ValueError, "`p` to be a number of 1 or more, but got 0"),
+    (untyped(shades_of_gray, p="inf"), TypeError, "`p` to be a number of 1 or more"),
+    (partial(occlusion_removal, radius=5), TypeError, "`radius` to be one of the options of"),
+    (failing, ValueError, ":failing` to be a step that can take .*256 x 256.*KeyError: 256"),
+    (floating, TypeError, ":floating` to be an RGB image .* but got dtype float64"),
+    (grey, ValueError, r":grey` to be an RGB image .* but got shape \(256, 256\)"),
+    (forgetful, TypeError, ":forgetful` to be an RGB image .* of type NoneType"),
+]
 
 
-@pytest.mark.parametrize(
-    ("step", "error", "got"),
-    [
-        (
-            floating,
-            TypeError,
-            "dtype float64. Scale values in [0, 1] with `(image * 255).round().astype('uint8')`.",
-        ),
-        (
-            grey,
-            ValueError,
-            "shape (256, 256). Repeat a grey image with `numpy.repeat(image[..., None], 3, "
-            "axis=2)`.",
-        ),
-        (forgetful, TypeError, "an object of type NoneType."),
-    ],
-)
-def test_a_step_that_returns_no_image_is_refused(
-    step: Any, error: type[Exception], got: str
-) -> None:
-    sentence = (
-        f"Expected `{__name__}:{step.__name__}` to be an RGB image (H, W, 3) of dtype uint8, but "
-        f"got {got}"
-    )
-    with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
+@pytest.mark.parametrize("number", range(len(UNFIT)))
+def test_a_step_that_is_unfit_is_refused(number: int) -> None:
+    step, error, words = UNFIT[number]
+    with pytest.raises(error, match=words):
         Pipeline([step])
 
 
 def test_a_step_that_changes_the_size_of_an_image_with_a_mask_is_refused() -> None:
-    sentence = (
-        f"Expected `{__name__}:halved` to be a step that keeps the size (256, 256), since there is "
-        "a mask, but got (128, 128). Of the steps that cut, `crop_border` alone can cut a mask as "
-        "well."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    words = r":halved` to be a step that keeps the size \(256, 256\), .* got \(128, 128\)\. Of the"
+    with pytest.raises(ValueError, match=words):
         Pipeline([halved], masks=True)
 
 
