@@ -9,12 +9,12 @@ from dermolib._validation import check_choice, expected, listed
 
 __all__ = [
     "DIAGNOSES",
-    "Diagnosis",
     "METADATA_GROUPS",
     "METADATA_MISSING",
     "METADATA_NAMES",
     "SITES",
     "VOCABULARIES",
+    "Diagnosis",
     "Vocabulary",
     "as_vocabulary",
     "find_diagnosis",

@@ -10,7 +10,7 @@ from torch import nn
 from dermolib import MetadataFusion, build_model, input_settings, preset
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD
 from dermolib.models import InputSettings
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 
 LITE = "timm/tf_efficientnet_lite0"
 # timm publishes no annotations of it
@@ -73,7 +73,7 @@ def test_the_size_that_a_network_of_timm_was_built_for_comes_before_its_usual_on
 
 
 @pytest.mark.parametrize(
-    "wrap", [MetadataFusion, Penultimate, nn.DataParallel, torch.compile, copy.deepcopy]
+    "wrap", [MetadataFusion, FeatureExtractor, nn.DataParallel, torch.compile, copy.deepcopy]
 )
 def test_what_holds_a_network_passes_on_what_it_says(wrap: Any) -> None:
     model = wrap(build_model(LITE))

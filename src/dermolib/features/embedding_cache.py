@@ -20,7 +20,7 @@ from dermolib._validation import PathLike, expected
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
 from dermolib.io import split_path, whole_file
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["cache_key", "read_cache", "write_cache"]
 
@@ -123,14 +123,14 @@ def _digest(parts: Iterable[bytes | memoryview]) -> str:
 def _tensors(model: nn.Module) -> Iterable[bytes | memoryview]:
     # Without the last layer, which is drawn anew wherever a network gets other classes. Not the
     # state dict, which leaves out buffers that are not persistent, such as a mean of images
-    before = Penultimate(model)
+    before = FeatureExtractor(model)
     for name, tensor in chain(before.named_parameters(), before.named_buffers()):
         yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
         yield _bytes(tensor)
 
 
 def _layers(model: nn.Module) -> Iterable[bytes]:
-    before = Penultimate(model)
+    before = FeatureExtractor(model)
     yield type(model).__qualname__.encode()
     yield _ADDRESS.sub("", repr(before)).encode()
     yield before.layer.encode()

@@ -22,7 +22,7 @@ from dermolib.features.embedding_checks import (
     whole_labels,
 )
 from dermolib.models.devices import check_float16, pick_device, plain_precision
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["Features", "extract_features"]
 
@@ -87,7 +87,7 @@ def extract_features(
     The network works in evaluation mode and without gradients, and is afterwards on the device and
     in the mode, layer by layer, that it was in before. Memory holds the features (4 N D bytes) and
     a batch. The values are those of the same network and images for any `batch_size` and `workers`,
-    up to rounding. Random transforms draw as in the first epoch of `dermolib.datasets.loaders.make_loader`.
+    up to rounding. Random transforms draw as in the first epoch of `dermolib.make_loader`.
 
     With `cache` the features are kept in a file, which is written whole or not at all, and read
     from there the next time, without running the network. The file notes the weights, buffers and
@@ -232,7 +232,7 @@ def _described(values: npt.NDArray[np.float32], dataset: Any) -> Features:
 
 
 def _features(
-    network: Penultimate, batch: Any, place: torch.device, precision: str, *, flips: bool
+    network: FeatureExtractor, batch: Any, place: torch.device, precision: str, *, flips: bool
 ) -> Tensor:
     images = _images(batch).to(place, torch.float32, non_blocking=True)
     others = [_metadata(batch).to(place, torch.float32)] if network.takes_metadata else []
@@ -246,13 +246,13 @@ def _features(
 
 
 @contextmanager
-def _ready(model: nn.Module, place: torch.device) -> Iterator[Penultimate]:
+def _ready(model: nn.Module, place: torch.device) -> Iterator[FeatureExtractor]:
     """Put a model on a device and in evaluation mode, inside the block."""
     modes = {module: module.training for module in model.modules()}
     home = next((parameter.device for parameter in model.parameters()), place)
     try:
         model.to(place).eval()
-        yield Penultimate(model).eval()
+        yield FeatureExtractor(model).eval()
     finally:
         model.to(home)
         for module, mode in modes.items():

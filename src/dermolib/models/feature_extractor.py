@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from dermolib._validation import expected
 
-__all__ = ["Penultimate"]
+__all__ = ["FeatureExtractor"]
 
 _ATTRIBUTE = "penultimate_layer"
 _REMEDY = f"Name the linear layer that takes the features in an attribute `{_ATTRIBUTE}` of it."
 
 
-class Penultimate(nn.Module):
+class FeatureExtractor(nn.Module):
     """A classifier without its last linear layer: images to features (N, D) instead of logits.
 
     The layers before are the very ones of `model`, not copies: weights, device, precision and the
@@ -44,7 +44,7 @@ class Penultimate(nn.Module):
     Examples:
         >>> import torch
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 8))
-        >>> features = Penultimate(network)
+        >>> features = FeatureExtractor(network)
         >>> features.size, features.layer, tuple(features(torch.zeros(2, 3, 2, 2)).shape)
         (5, '3', (2, 5))
     """

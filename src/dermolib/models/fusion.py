@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dermolib._validation import check_number, expected
 from dermolib.labels import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
 from dermolib.models._architecture import finish
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["MetadataFusion"]
 
@@ -25,7 +25,7 @@ class MetadataFusion(nn.Module):
     features that the backbone's last linear layer was given; after dropout one linear layer makes
     logits of both. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer
     values and without batch norm: entries are in 0..1 already, and batches may be small. The
-    backbone's own last layer is left out, see `dermolib.models.feature_extractor.Penultimate`; the layers
+    backbone's own last layer is left out, see `dermolib.models.FeatureExtractor`; the layers
     before are shared with `backbone`, not copied.
 
     What is missing is told, not guessed: each of age, sex and site has a flag for it. While
@@ -91,7 +91,7 @@ class MetadataFusion(nn.Module):
         check_number(dropout, "dropout", low=0, high=1)
         check_number(metadata_dropout, "metadata_dropout", low=0, high=1)
         self.metadata_dropout = float(metadata_dropout)
-        self.backbone = Penultimate(backbone)
+        self.backbone = FeatureExtractor(backbone)
         if self.backbone.takes_metadata:
             got = f"a {type(backbone).__name__}, which takes metadata itself"
             raise ValueError(expected("backbone", "a classifier of images alone", got))

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from torch import nn
 
 from dermolib._validation import check_number, expected
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 from dermolib.models.fusion import MetadataFusion
 from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
@@ -71,7 +71,7 @@ def input_settings(model: nn.Module) -> InputSettings:
     A network of timm tells what its configuration says of the published weights;
     ``timm/tf_efficientnet_lite0`` and siblings, for one, expect a mean and standard deviation of
     0.5. `alexnet`, `custom_cnn` and `resnet` expect ImageNet's. `MetadataFusion` and
-    `dermolib.models.feature_extractor.Penultimate` pass on what the network inside says. A module of yours says
+    `dermolib.models.FeatureExtractor` pass on what the network inside says. A module of yours says
     it with an attribute ``input_settings``; nothing is assumed of one that says nothing.
 
     Args:
@@ -124,7 +124,7 @@ def _inside(model: nn.Module) -> list[nn.Module]:
     """List a network and what it wraps, from the outside in."""
     names = ["_orig_mod", "module"]  # of `torch.compile`, and of torch's parallel wrappers
     names += ["backbone"] if isinstance(model, MetadataFusion) else []
-    names += ["model"] if isinstance(model, Penultimate) else []
+    names += ["model"] if isinstance(model, FeatureExtractor) else []
     for name in names:
         inner = getattr(model, name, None)
         if isinstance(inner, nn.Module):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dermolib import build_model
-from dermolib.models.feature_extractor import Penultimate
+from dermolib.models.feature_extractor import FeatureExtractor
 
 LITE = "timm/tf_efficientnet_lite0"
 
@@ -68,7 +68,7 @@ def test_the_features_are_what_the_last_linear_layer_is_given(
     model = build_model(name, **options).eval()
     batch = images(2, 64)
 
-    features = Penultimate(model)
+    features = FeatureExtractor(model)
 
     assert (features.layer, features.size) == (layer, size)
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_the_last_layer_on_the_features_gives_the_logits() -> None:
     batch = images(2, 64)
 
     with torch.no_grad():
-        logits = model.fc(Penultimate(model)(batch))
+        logits = model.fc(FeatureExtractor(model)(batch))
 
     torch.testing.assert_close(logits, model(batch))
 
@@ -93,7 +93,7 @@ def test_any_chain_of_linear_layers_is_cut_before_the_last(hidden: list[int], cl
     chain = nn.Sequential(nn.Flatten(), *layers)
     batch = images(2, 2)
 
-    features = Penultimate(chain)
+    features = FeatureExtractor(chain)
 
     assert torch.equal(features(batch), chain[:-1](batch))
     assert torch.equal(layers[-1](features(batch)), chain(batch))
@@ -103,7 +103,7 @@ def test_the_model_is_left_as_it_is_and_its_layers_are_shared() -> None:
     model: Any = build_model("resnet18")
     names = list(model.state_dict())
 
-    features: Any = Penultimate(model)
+    features: Any = FeatureExtractor(model)
 
     assert list(model.state_dict()) == names
     assert features.model.layer4 is model.layer4
@@ -115,7 +115,7 @@ def test_the_model_is_left_as_it_is_and_its_layers_are_shared() -> None:
 def test_what_trains_the_features_trains_the_model() -> None:
     torch.manual_seed(0)
     model: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
-    features = Penultimate(model)
+    features = FeatureExtractor(model)
     before = model[1].weight.clone()
 
     features(images(2, 2)).sum().backward()
@@ -127,7 +127,7 @@ def test_what_trains_the_features_trains_the_model() -> None:
 
 def test_every_parameter_of_the_features_gets_a_gradient() -> None:
     torch.manual_seed(0)
-    features = Penultimate(build_model("alexnet"))
+    features = FeatureExtractor(build_model("alexnet"))
 
     gradients = torch.autograd.grad(features(images(2, 64)).sum(), list(features.parameters()))
 
@@ -139,7 +139,7 @@ def test_the_features_come_in_bfloat16_under_autocast() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = Penultimate(model)(images(2, 2))
+        half = FeatureExtractor(model)(images(2, 2))
 
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), model[:2](images(2, 2)), rtol=0.05, atol=0.05)
@@ -147,7 +147,7 @@ def test_the_features_come_in_bfloat16_under_autocast() -> None:
 
 def test_moving_the_features_to_another_precision_moves_the_model() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.BatchNorm1d(5), nn.Linear(5, 8))
-    features = Penultimate(model)
+    features = FeatureExtractor(model)
 
     features.double()
 
@@ -162,7 +162,7 @@ def pickled(module: nn.Module) -> Any:
 @pytest.mark.parametrize("again", [copy.deepcopy, pickled])
 def test_the_features_are_copied_and_pickled(again: Callable[[nn.Module], Any]) -> None:
     torch.manual_seed(0)
-    features = Penultimate(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8)))
+    features = FeatureExtractor(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8)))
 
     assert torch.equal(again(features)(images(2, 2)), features(images(2, 2)))
 
@@ -170,7 +170,7 @@ def test_the_features_are_copied_and_pickled(again: Callable[[nn.Module], Any]) 
 def test_a_single_linear_layer_gives_its_input() -> None:
     rows = torch.ones(2, 4)
 
-    assert torch.equal(Penultimate(nn.Linear(4, 3))(rows), rows)
+    assert torch.equal(FeatureExtractor(nn.Linear(4, 3))(rows), rows)
 
 
 def test_what_the_model_takes_beside_images_is_handed_on() -> None:
@@ -185,7 +185,7 @@ def test_what_the_model_takes_beside_images_is_handed_on() -> None:
             logits: Tensor = self.last(rows + metadata)
             return logits
 
-    features = Penultimate(Joined())
+    features = FeatureExtractor(Joined())
 
     assert features.takes_metadata
     assert torch.equal(features(torch.ones(2, 3), torch.ones(2, 3)), torch.full((2, 3), 2.0))
@@ -201,7 +201,7 @@ def test_a_network_that_ends_in_convolutions_is_refused() -> None:
         "pooled maps; take those."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Penultimate(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten()))
+        FeatureExtractor(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten()))
 
 
 def test_a_network_whose_last_linear_layer_does_not_give_the_logits_is_refused() -> None:
@@ -213,7 +213,7 @@ def test_a_network_whose_last_linear_layer_does_not_give_the_logits_is_refused()
         "features in an attribute `penultimate_layer` of it."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Penultimate(model)(images(2, 2))
+        FeatureExtractor(model)(images(2, 2))
 
 
 def test_a_layer_that_the_model_names_and_does_not_have_is_refused() -> None:
@@ -224,7 +224,7 @@ def test_a_layer_that_the_model_names_and_does_not_have_is_refused() -> None:
         "got 'fc'. The last is '2'."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Penultimate(model)
+        FeatureExtractor(model)
 
 
 def test_what_is_no_module_is_refused() -> None:
@@ -232,4 +232,4 @@ def test_what_is_no_module_is_refused() -> None:
         "Expected `model` to be a torch module, but got an object of type str. See `build_model`."
     )
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        Penultimate("resnet18")  # type: ignore[arg-type] # the wrong type is the point
+        FeatureExtractor("resnet18")  # type: ignore[arg-type] # the wrong type is the point
