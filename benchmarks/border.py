@@ -4,36 +4,38 @@
     python benchmarks/border.py --data DIR --gallery border.jpg
 
 Four looks: real images against the flag ``dark_corner`` and against a reading by eye; borders that
-are drawn, so that the field is known; lesions that the frame cuts, which are no border; time. The
-sorted ids are dealt alternately: the first, third, and so on chose the constants
-(``--part tuning``), the others report.
+are drawn, so that the field is known; lesions that the frame cuts, which are not a border; time.
+The sorted ids alternate: the first, third, and so on chose the constants (``--part tuning``), the
+others report.
 """
 
 import argparse
-import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from border_parts.drawn import BORDERS, cut_lesions, draw_border
-from border_parts.found import KINDS, Found, find
-from border_parts.gallery import draw_gallery
-from border_parts.images import (
-    Sample,
-    challenge_samples,
-    flagged_samples,
-    load,
-)
-from border_parts.timing import time_steps
-from dermolib._validation import DatasetNotFoundError, Mask
-from dermolib.preprocessing import Box
-from hair_parts.images import PARTS, Part, default_data
+from dermolib import crop_border, shades_of_gray
+from dermolib._validation import DatasetNotFoundError, Image, Mask
+from dermolib.io import read_image, read_mask, write_image
+from dermolib.preprocessing import Box, border_mask, field_of_view
+from hair_parts.images import PARTS, Part, default_data, part_of
+from tables import markdown
 
+_KINDS = ("bounding", "inscribed")
+_READ = ("clear", "trace", "none")  # of a border, by eye
 _THRESHOLDS = (0.2, 0.3, 0.4, 0.6, 0.8)
 _DRAWN = 200  # images for each kind of drawn border
-_LARGE = 0.1  # share of the image that a lesion fills before the frame cuts it
+_LARGE = 0.1  # fraction of the image that a lesion fills before the frame cuts it
+_TIMED, _ROUNDS, _SIZE = 6, 15, 1024  # images with and without a border, rounds, px
+_EACH, _COLUMNS, _TILE = 12, 6, 240  # images of a group of the gallery, in a row, px
+_COLORS = {"field": (0, 255, 0), "bounding": (0, 90, 255), "inscribed": (255, 40, 40)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -56,183 +58,239 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA.")
 
 
-def _tables(data: Path, part: Part, limit: int | None, *, timing: bool) -> Iterable[str]:
-    samples = flagged_samples(data, part)[:limit]
-    found = [find(sample) for sample in _progress(samples)]
-    yield _real_table(samples, found)
-    yield _threshold_table(samples)
-    challenge = challenge_samples(data)[:limit]
-    yield _challenge_table([find(sample) for sample in _progress(challenge)])
-    clean = [sample for sample in samples if not sample.flagged and sample.border == "none"]
-    yield _drawn_table(clean)
-    yield _cut_table([sample for sample in samples if sample.border == "none"])
+def flagged_images(data: Path, part: Part) -> pd.DataFrame:
+    """List the images of ISIC 2018 task 1 in one part: paths, flag, and border read by eye."""
+    folder = data / "isic2018_task1"
+    if not (folder / "artefacts.csv").exists():
+        layout = "artefacts.csv, images/ID.jpg and masks/ID_segmentation.png"
+        raise DatasetNotFoundError(folder, layout)
+    flags = pd.read_csv(folder / "artefacts.csv", index_col="ID")
+    ids = part_of(list(flags.index), part)
+    reading = pd.read_csv(
+        Path(__file__).with_name("border_parts") / "reading.csv", index_col="ID", dtype=str,
+        keep_default_na=False,
+    )  # fmt: skip
+    return pd.DataFrame(
+        {
+            "image": [folder / "images" / f"{name}.jpg" for name in ids],
+            "lesion": [folder / "masks" / f"{name}_segmentation.png" for name in ids],
+            "flagged": flags["dark_corner"][ids].to_numpy() == 1,
+            "border": reading["border"].reindex(ids).fillna("none").to_numpy(),
+        }
+    )
+
+
+def challenge_images(data: Path) -> pd.DataFrame:
+    """List the training images of the challenge, which have a mask of the lesion."""
+    folder = data / "isic_challenge" / "Train"
+    images = sorted(folder.glob("*.jpg"))
+    if not images:
+        raise DatasetNotFoundError(folder, "ID.jpg and ID_seg.png")
+    lesions = [image.with_name(f"{image.stem}_seg.png") for image in images]
+    return pd.DataFrame({"image": images, "lesion": lesions})
+
+
+def find(image: Image, lesion: Mask, *, threshold: float = 0.3) -> dict[str, Any]:
+    """Find the border (`area`, 0..1), and for each crop its box and what it keeps and loses."""
+    found: dict[str, Any] = {"area": float(border_mask(image, threshold=threshold).mean())}
+    for kind in _KINDS:
+        box = field_of_view(image, kind=kind, threshold=threshold)
+        kept = float(box.crop(lesion).sum() / lesion.sum()) if lesion.any() else 1.0
+        found[f"box {kind}"], found[f"lost {kind}"] = box, 1 - kept
+        found[f"kept {kind}"] = float(np.prod(box.shape) / lesion.size)
+    return found
+
+
+def _load(row: Any) -> tuple[Image, Mask]:
+    image = read_image(row.image)
+    return image, read_mask(row.lesion, shape=(image.shape[0], image.shape[1]))
+
+
+def _find_all(images: pd.DataFrame, *, threshold: float = 0.3) -> pd.DataFrame:
+    rows = [find(*_load(row), threshold=threshold) for row in images.itertuples()]
+    return images.join(pd.DataFrame(rows, index=images.index))
+
+
+def _tables(data: Path, part: Part, limit: int | None, *, timing: bool) -> Iterator[str]:
+    images = flagged_images(data, part)[:limit]
+    found = _find_all(images)
+    yield f"{_real_table(found)}\n{_loss_table(found)}"
+    yield _threshold_table(images)
+    challenge = _find_all(challenge_images(data)[:limit])
+    hits = int((challenge["area"] > 0).sum())
+    title = f"isic_challenge/Train: {len(challenge)} images, a border found in {hits}."
+    yield f"{title}\n\n{_loss_table(challenge)}"
+    yield _drawn_table(images[~images["flagged"] & (images["border"] == "none")])
+    yield _cut_table(images[images["border"] == "none"])
     if timing:
-        yield _time_table(time_steps(samples))
+        yield _time_table(images)
 
 
-def _real_table(samples: Sequence[Sample], found: Sequence[Found]) -> str:
-    flagged = np.array([sample.flagged for sample in samples])
-    border = np.array([sample.border for sample in samples])
-    masked = np.array([one.share > 0 for one in found])
-    rows = []
-    for name, chosen in [
-        (f"flagged dark_corner ({flagged.sum()})", flagged),
-        (f"not flagged ({(~flagged).sum()})", ~flagged),
-        *(
-            (f"read by eye: {what} ({(border == what).sum()})", border == what)
-            for what in ("clear", "trace", "none")
-        ),
-    ]:
-        changed = (np.array([one.changed(kind) for one in found]) for kind in KINDS)
-        rows.append([name, *(_percent(hit[chosen]) for hit in (masked, *changed))])
-    hits = [masked, *(np.array([one.changed(kind) for one in found]) for kind in KINDS)]
-    rows.append(["of these flagged", *(_percent(flagged[hit]) for hit in hits)])
-    head = ["share of images, %", "border found", *(f"cropped, {kind}" for kind in KINDS)]
-    return _table(head, rows) + "\n" + _loss_table(found)
-
-
-def _loss_table(found: Sequence[Found]) -> str:
-    rows = []
-    for kind in KINDS:
-        cropped = [one for one in found if one.changed(kind)]
-        lost = np.array([one.lost[kind] for one in cropped])
-        kept = np.array([one.kept[kind] for one in cropped])
-        every = np.array([one.lost[kind] for one in found])
-        rows.append(
-            [kind, str(len(cropped)), _percent(kept), _mean_worst(lost), _percent(every, 3)]
-        )
-    head = [
-        "crop",
-        "images cropped",
-        "of these kept, %",
-        "of their lesions lost, % (mean / worst)",
-        "lost over all images, %",
+def _real_table(found: pd.DataFrame) -> str:
+    flagged, border = found["flagged"], found["border"]
+    hits = [found["area"] > 0, *(found[f"kept {kind}"] < 1 for kind in _KINDS)]
+    groups = {"flagged dark_corner": flagged, "not flagged": ~flagged}
+    groups |= {f"read by eye: {what}": border == what for what in _READ}
+    rows = [
+        [f"{name} ({chosen.sum()})", *(_percent(hit[chosen]) for hit in hits)]
+        for name, chosen in groups.items()
     ]
-    return _table(head, rows)
+    rows.append(["of these flagged", *(_percent(flagged[hit]) for hit in hits)])
+    cropped = (f"cropped, {kind}" for kind in _KINDS)
+    return markdown(["fraction of images, %", "border found", *cropped], rows)
 
 
-def _threshold_table(samples: Sequence[Sample]) -> str:
-    flagged = np.array([sample.flagged for sample in samples])
-    border = np.array([sample.border for sample in samples])
+def _loss_table(found: pd.DataFrame) -> str:
     rows = []
+    for kind in _KINDS:
+        kept, lost = found[f"kept {kind}"], found[f"lost {kind}"]
+        cut = kept < 1
+        losses = [_mean_worst(lost[cut]), _percent(lost, 3)]
+        rows.append([kind, str(cut.sum()), _percent(kept[cut]), *losses])
+    head = ["crop", "images cropped", "of these kept, %", "of their lesions lost, % (mean / worst)"]
+    return markdown([*head, "lost over all images, %"], rows)
+
+
+def _threshold_table(images: pd.DataFrame) -> str:
+    flagged, rows = images["flagged"], []
     for threshold in _THRESHOLDS:
-        found = [find(sample, threshold=threshold) for sample in samples]
-        hit = np.array([one.share > 0 for one in found])
-        lost = [max((one.lost[kind] for one in found), default=0.0) for kind in KINDS]
-        rows.append(
-            [
-                str(threshold),
-                _percent(hit[flagged]),
-                _percent(flagged[hit]),
-                *(_percent(hit[border == what]) for what in ("clear", "trace", "none")),
-                *(_percent(np.array([worst])) for worst in lost),
-            ]
-        )
+        found = _find_all(images, threshold=threshold)
+        hit = found["area"] > 0
+        read = (_percent(hit[images["border"] == what]) for what in _READ)
+        worst = (f"{100 * found[f'lost {kind}'].max():.1f}" for kind in _KINDS)
+        rows.append([str(threshold), _percent(hit[flagged]), _percent(flagged[hit]), *read, *worst])
     head = ["threshold", "recall for the flag, %", "precision for the flag, %"]
-    head += [f"found, {what}, %" for what in ("clear", "trace", "none")]
-    return _table(head + [f"worst lesion loss, {kind}, %" for kind in KINDS], rows)
+    head += [f"found, {what}, %" for what in _READ]
+    return markdown(head + [f"worst lesion loss, {kind}, %" for kind in _KINDS], rows)
 
 
-def _challenge_table(found: Sequence[Found]) -> str:
-    masked = sum(one.share > 0 for one in found)
-    title = f"isic_challenge/Train: {len(found)} images, a border found in {masked}.\n\n"
-    return title + _loss_table(found)
-
-
-def _drawn_table(samples: Sequence[Sample]) -> str:
+def _drawn_table(images: pd.DataFrame) -> str:
     rows = []
+    chosen = images.iloc[np.linspace(0, len(images) - 1, _DRAWN).astype(int)]
     for border in BORDERS:
         rng = np.random.default_rng(0)
-        chosen = [samples[i] for i in np.linspace(0, len(samples) - 1, _DRAWN).astype(int)]
         values = []
-        for sample in chosen:
-            image, lesion = load(sample)
+        for row in chosen.itertuples():
+            image, lesion = _load(row)
             drawn, field = draw_border(image, border, rng)
-            found = find(sample, image=drawn, lesion=lesion & field)
-            bounding, inscribed = (found.boxes[kind] for kind in KINDS)
-            values.append(
-                [
-                    found.share > 0,
-                    _overlap(bounding, _bounds(field)),
-                    found.lost["bounding"],
-                    found.lost["inscribed"],
-                    1 - inscribed.crop(field).mean(),
-                    inscribed.crop(field).sum() / field.sum(),
-                ]
-            )
-        hit, overlap, *lost, left, kept = np.array(values, float).T
-        rows.append(
-            [
-                border,
-                _percent(hit),
-                f"{overlap.mean():.3f} / {overlap.min():.3f}",
-                *(_mean_worst(one) for one in lost),
-                _mean_worst(left),
-                _percent(kept),
-            ]
-        )
+            found = find(drawn, lesion & field)
+            inside = found["box inscribed"].crop(field)
+            overlap = _overlap(found["box bounding"], field)
+            lost = [found[f"lost {kind}"] for kind in _KINDS]
+            left, kept = 1 - inside.mean(), inside.sum() / field.sum()
+            values.append([found["area"] > 0, overlap, *lost, left, kept])
+        hit, overlaps, *losses, kept = np.array(values, float).T
+        shown = f"{overlaps.mean():.3f} / {overlaps.min():.3f}"
+        rows.append([border, _percent(hit), shown, *map(_mean_worst, losses), _percent(kept)])
     head = ["drawn border", "found, %", "overlap of the bounding box (mean / worst)"]
-    head += [f"lesion lost, {kind}, % (mean / worst)" for kind in KINDS]
+    head += [f"lesion lost, {kind}, % (mean / worst)" for kind in _KINDS]
     head += ["border left in inscribed, % (mean / worst)", "field kept by inscribed, %"]
-    return _table(head, rows)
+    return markdown(head, rows)
 
 
-def _cut_table(samples: Sequence[Sample]) -> str:
-    found = []
-    for sample in samples:
-        image, lesion = load(sample)
-        if lesion.mean() >= _LARGE:
-            found += [
-                find(sample, image=part, lesion=cut) for part, cut in cut_lesions(image, lesion)
-            ]
-    rows = []
-    for kind in KINDS:
-        lost = np.array([one.lost[kind] for one in found])
-        changed = np.array([one.changed(kind) for one in found])
-        rows.append([kind, _percent(changed, 2), _mean_worst(lost)])
-    head = [
-        f"{len(found)} images whose frame cuts the lesion",
-        "cropped, %",
-        "lesion lost, % (mean / worst)",
+def _cut_table(images: pd.DataFrame) -> str:
+    loaded = (_load(row) for row in images.itertuples())
+    large = ((image, lesion) for image, lesion in loaded if lesion.mean() >= _LARGE)
+    found = pd.DataFrame([find(*cut) for pair in large for cut in cut_lesions(*pair)])
+    rows = [
+        [kind, _percent(found[f"kept {kind}"] < 1, 2), _mean_worst(found[f"lost {kind}"])]
+        for kind in _KINDS
     ]
-    return _table(head, rows)
+    head = [f"{len(found)} images whose frame cuts the lesion", "cropped, %"]
+    return markdown([*head, "lesion lost, % (mean / worst)"], rows)
 
 
-def _time_table(times: dict[str, tuple[float, float]]) -> str:
-    rows = [[name, f"{ms:.2f}", f"{ratio:.3f}"] for name, (ms, ratio) in times.items()]
-    return _table(["1024 x 1024, one thread", "ms", "time over cv2.imdecode"], rows)
+def _time_table(images: pd.DataFrame) -> str:
+    """Time the steps on one thread, in turns with decoding the same JPEG file."""
+    rows = []
+    for what, label in (("clear", "border"), ("none", "no border")):
+        taken: dict[str, list[float]] = {}
+        for row in images[images["border"] == what][:_TIMED].itertuples():
+            _take_turns(read_image(str(row.image)), taken)
+        decoding = np.array(next(iter(taken.values())))
+        for name, seconds in taken.items():
+            ratio = np.median(np.array(seconds) / decoding)
+            rows.append([f"{name}, {label}", f"{1e3 * np.median(seconds):.2f}", f"{ratio:.3f}"])
+    return markdown([f"{_SIZE} x {_SIZE}, one thread", "ms", "time over cv2.imdecode"], rows)
 
 
-def _bounds(field: Mask) -> Box:
+def _take_turns(image: Image, taken: dict[str, list[float]]) -> None:
+    large = cv2.resize(image, (_SIZE, _SIZE), interpolation=cv2.INTER_CUBIC)
+    file = cv2.imencode(".jpg", large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+    pixels = np.asarray(large, np.uint8)
+    calls: dict[str, Callable[[], object]] = {
+        "cv2.imdecode": partial(cv2.imdecode, file, cv2.IMREAD_COLOR),
+        "a copy of the image": pixels.copy,
+        **{f"field_of_view, {k}": partial(field_of_view, pixels, kind=k) for k in _KINDS},
+        "crop_border": partial(crop_border, pixels),
+        "shades_of_gray": partial(shades_of_gray, pixels),
+    }
+    for turn in range(_ROUNDS + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:  # the first warms up
+                taken.setdefault(name, []).append(time.perf_counter() - start)
+
+
+def draw_gallery(data: Path, path: Path) -> None:
+    """Draw three groups of twelve real images, two rows each.
+
+    The training images of the challenge of which most is border, others of them with a border, and
+    images that are flagged dark_corner, but in which none is found. Green is the edge of the field,
+    blue the bounding box, red the inscribed one.
+    """
+    found = _find_all(challenge_images(data)).sort_values("area", ascending=False, kind="stable")
+    bordered = found[found["area"] > 0]
+    others = bordered[_EACH:]
+    flagged = flagged_images(data, "reporting")
+    missed = _find_all(flagged[flagged["flagged"]])
+    missed = missed[missed["area"] == 0]
+    groups = [
+        bordered[:_EACH],
+        others.sample(min(_EACH, len(others)), random_state=0),
+        missed[:: max(1, len(missed) // _EACH)][:_EACH],
+    ]
+    write_image(path, np.vstack([_rows(group) for group in groups if len(group)]), quality=90)
+
+
+def _rows(group: pd.DataFrame) -> Image:
+    """Put the tiles of a group into rows, the last of which may end in white."""
+    tiles = [_tile(row) for row in group.to_dict("records")]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _COLUMNS)
+    return np.vstack([np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)])
+
+
+def _tile(row: dict[Any, Any]) -> Image:
+    image = read_image(row["image"])
+    marked = np.ascontiguousarray(image)
+    marked[cv2.Canny(border_mask(image) * np.uint8(255), 50, 150) > 0] = _COLORS["field"]
+    for kind in _KINDS:
+        box = row[f"box {kind}"]
+        if row[f"kept {kind}"] < 1:
+            corners = (box.left, box.top), (box.right - 1, box.bottom - 1)
+            cv2.rectangle(marked, *corners, _COLORS[kind])
+    tile = cv2.resize(marked, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+    words = f"{row['image'].stem[5:]} {100 * row['area']:.1f}%"
+    cv2.putText(tile, words, (4, _TILE - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+    return np.asarray(tile, np.uint8)
+
+
+def _overlap(box: Box, field: Mask) -> float:
+    """Compute the intersection over the union of a box and the bounding box of a field."""
     rows, columns = (np.flatnonzero(field.any(axis=axis)) for axis in (1, 0))
-    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+    true, found = np.zeros((2, *field.shape), np.bool_)
+    true[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    box.crop(found)[:] = True
+    return float((true & found).sum() / (true | found).sum())
 
 
-def _overlap(one: Box, other: Box) -> float:
-    """Compute the intersection over the union of two boxes that meet."""
-    top, left = max(one.top, other.top), max(one.left, other.left)
-    shared = (min(one.bottom, other.bottom) - top) * (min(one.right, other.right) - left)
-    return float(shared / (np.prod(one.shape) + np.prod(other.shape) - shared))
-
-
-def _percent(values: Sequence[float] | Mask, digits: int = 1) -> str:
+def _percent(values: Any, digits: int = 1) -> str:
     return f"{100 * np.mean(values):.{digits}f}" if len(values) else "none"
 
 
-def _mean_worst(values: Sequence[float] | Mask) -> str:
+def _mean_worst(values: Any) -> str:
     return f"{_percent(values, 2)} / {100 * np.max(values):.2f}" if len(values) else "none"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
-
-
-def _progress(samples: Sequence[Sample]) -> Iterable[Sample]:
-    for number, sample in enumerate(samples):
-        if number % 500 == 499:
-            print(f"{number + 1} of {len(samples)} images", file=sys.stderr)
-        yield sample
 
 
 if __name__ == "__main__":

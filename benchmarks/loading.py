@@ -27,8 +27,8 @@ from torch.utils.data import DataLoader, Dataset
 from dermolib import ISICDataset, make_loader, occlusion_removal, prepare, preset
 from dermolib._validation import Image
 from hair_parts.images import default_data
-from input_parts.corpus import make_corpus
-from input_parts.measuring import in_fresh_process, median_ratio
+from input_parts.measuring import in_fresh_process, make_corpus, median_ratio
+from tables import markdown
 
 _SIDE = 224
 _EVALUATION = preset("evaluation", image_size=_SIDE)
@@ -67,11 +67,11 @@ def main() -> None:
         make_corpus(given.data, place / "images", count=given.images)
         times = in_fresh_process(measure, place, given.rounds)
     bare = times["bare loop over the map"]
-    print("\n| on one core | ms an image | images/s over the bare loop |")
-    print("| --- | ---: | ---: |")
-    for name, values in times.items():
-        ratio = median_ratio(bare, values)
-        print(f"| {name} | {1000 * np.median(values):.3f} | {ratio:.2f} |")
+    rows = [
+        [name, f"{1000 * np.median(values):.3f}", f"{median_ratio(bare, values):.2f}"]
+        for name, values in times.items()
+    ]
+    print(markdown(["on one core", "ms an image", "images/s over the bare loop"], rows))
     files, store = times["JPEG files, the same steps"], times["store"]
     print(f"\nThe store gives {median_ratio(files, store):.0f} times the images/s of the files.")
 

@@ -5,7 +5,7 @@ One command prints the tables::
     python benchmarks/prepare.py --data DIR
 
 Images are 1024 x 1024, JPEG at quality 90. Scripts and `prepare` take turns on the same files, on
-one core, in processor time, so that a busy machine does not favour one; one and two workers take
+one core, in processor time, so that a busy machine does not favor one; one and two workers take
 turns by the clock, and need a machine that does nothing else.
 """
 
@@ -22,9 +22,15 @@ from joblib.externals.loky import get_reusable_executor
 
 from dermolib import occlusion_removal, prepare
 from hair_parts.images import default_data
-from input_parts.corpus import make_corpus
-from input_parts.measuring import in_fresh_process, median_ratio, peak_memory, timed
+from input_parts.measuring import (
+    in_fresh_process,
+    make_corpus,
+    median_ratio,
+    peak_memory,
+    timed,
+)
 from input_parts.scripts import SCRIPTS, run_script
+from tables import markdown
 
 _SIDE = 224
 
@@ -78,11 +84,13 @@ def measure_speed(corpus: Path, place: Path, rounds: int) -> dict[str, list[floa
 
 def print_speed(times: dict[str, list[float]]) -> None:
     """Print the table of one core."""
-    print("\n|  | ms an image, one core | images/s of `prepare` over it |")
-    print("| --- | ---: | ---: |", flush=True)
+    rows = []
     for name, values in times.items():
         ratio = "" if name == "prepare" else f"{median_ratio(values, times['prepare']):.1f}"
-        print(f"| {name} | {1000 * np.median(values):.1f} | {ratio} |")
+        rows.append([name, f"{1000 * np.median(values):.1f}", ratio])
+    print(
+        markdown(["", "ms an image, one core", "images/s of `prepare` over it"], rows), flush=True
+    )
 
 
 def measure_workers(corpus: Path, place: Path, rounds: int) -> dict[int, list[float]]:
@@ -96,23 +104,22 @@ def measure_workers(corpus: Path, place: Path, rounds: int) -> dict[int, list[fl
 
 def print_workers(times: dict[int, list[float]], count: int) -> None:
     """Print the table of workers."""
-    print(f"\n| workers | images/s, {count} images, starting included | over one |")
-    print("| ---: | ---: | ---: |")
-    for workers, values in times.items():
-        ratio = median_ratio(times[1], values)
-        print(f"| {workers} | {count / np.median(values):.0f} | {ratio:.2f} |")
+    rows = [
+        [str(n), f"{count / np.median(values):.0f}", f"{median_ratio(times[1], values):.2f}"]
+        for n, values in times.items()
+    ]
+    print(markdown(["workers", f"images/s, {count} images, starting included", "over one"], rows))
 
 
 def print_memory(data: Path, place: Path, *counts: int) -> None:
     """Print the table of memory."""
-    print("\n| images | peak memory, one worker, MB | two workers, MB |")
-    print("| ---: | ---: | ---: |")
+    rows = []
     for count in counts:
         corpus = make_corpus(data, place / f"memory{count}", count=count)
-        peaks = [
-            in_fresh_process(_peak, corpus, place / "store", workers, cores=2) for workers in (1, 2)
-        ]
-        print(f"| {count:,} | {peaks[0]:.0f} | {peaks[1]:.0f} |")
+        store = place / "store"
+        peaks = [in_fresh_process(_peak, corpus, store, workers, cores=2) for workers in (1, 2)]
+        rows.append([f"{count:,}", *(f"{peak:.0f}" for peak in peaks)])
+    print(markdown(["images", "peak memory, one worker, MB", "two workers, MB"], rows))
 
 
 def _peak(corpus: Path, destination: Path, workers: int) -> float:

@@ -18,44 +18,28 @@ BORDERS: tuple[Border, ...] = get_args(Border)
 """All kinds."""
 
 _RADII = {"circle": (0.55, 0.97), "cut circle": (0.75, 0.97), "corners": (1.06, 1.3)}
-_WIDTHS = (0.02, 0.12)  # of a band, as a share of the side
+_WIDTHS = (0.02, 0.12)  # of a band, as a fraction of the side
 
 
 def draw_border(image: Image, kind: Border, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Draw a dark border over an image.
+    """Draw a dark border over an image (H, W, 3) without one; returns it and its field of view.
 
     The field darkens towards its rim, its edge is blurred, and the border is not quite black, not
     quite neutral and not free of noise; the whole is a JPEG of quality 90.
-
-    Args:
-        image: Image (H, W, 3) without a border.
-        kind: One of `BORDERS`.
-        rng: What draws size, place, blur and darkness.
-
-    Returns:
-        Image with a border, and the mask of its field of view.
     """
     height, width = image.shape[:2]
     distance = _frame(height, width, rng) if kind == "frame" else _circle(image, kind, rng)
     field = distance < 1
     blur = rng.uniform(0.5, 6) * height / 512
-    share = cv2.GaussianBlur(field.astype(np.float32), (0, 0), blur)[..., None]
+    inside = cv2.GaussianBlur(field.astype(np.float32), (0, 0), blur)[..., None]
     shade = 1 - rng.uniform(0, 0.5) * np.clip(distance, 0, 1)[..., None] ** 4
     black = rng.uniform(0, 12) + rng.uniform(0, 5, 3)
-    drawn = share * image * shade + (1 - share) * black + rng.normal(0, 1.5, image.shape)
+    drawn = inside * image * shade + (1 - inside) * black + rng.normal(0, 1.5, image.shape)
     return _jpeg(drawn), field
 
 
 def cut_lesions(image: Image, lesion: Mask) -> Iterator[tuple[Image, Mask]]:
-    """Cut an image through the middle of its lesion: four halves and four quarters.
-
-    Args:
-        image: Image (H, W, 3) without a border.
-        lesion: Mask (H, W) of its lesion, not empty.
-
-    Yields:
-        Image whose side or corner is lesion, and the mask of the lesion.
-    """
+    """Cut an image without a border through the middle of its lesion: halves and quarters."""
     top, left = (int(np.median(where)) for where in np.nonzero(lesion))
     whole = slice(None)
     for rows in (whole, slice(None, top), slice(top, None)):
@@ -66,7 +50,7 @@ def cut_lesions(image: Image, lesion: Mask) -> Iterator[tuple[Image, Mask]]:
 
 
 def _circle(image: Image, kind: Border, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """Compute the distance from the centre in radii; squashed images have squashed circles."""
+    """Compute the distance from the center in radii; squashed images have squashed circles."""
     height, width = image.shape[:2]
     radius = rng.uniform(*_RADII[kind])
     squash = rng.uniform(0.75, 1) if kind == "circle" else 1.0

@@ -1,47 +1,56 @@
-"""Calls in processes of their own: their processor time, their time by the clock, their memory."""
+"""What the benchmarks of the input side measure on, and how: time and memory of calls."""
 
 import multiprocessing
 import os
 import resource
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
-__all__ = ["Cost", "in_fresh_process", "median_ratio", "peak_memory", "timed"]
+from dermolib._validation import DatasetNotFoundError
+from dermolib.io import read_image, write_image
+
+__all__ = ["Cost", "in_fresh_process", "make_corpus", "median_ratio", "peak_memory", "timed"]
 
 _EVERY = 0.02  # seconds between two looks at the memory
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a call took.
+_DIFFERENT = 96  # images of a corpus; the others are copies of these
 
-    Attributes:
-        cpu: Processor time of the process and its children in s.
-        wall: Time by the clock in s.
-    """
+
+def make_corpus(data: Path, folder: Path, *, count: int, side: int = 1024) -> Path:
+    """Write images of ISIC 2018 task 1, enlarged to one size, as JPEG at quality 90."""
+    source = data / "isic2018_task1" / "images"
+    files = sorted(source.glob("*.jpg"))
+    if not files:
+        raise DatasetNotFoundError(source, "ID.jpg for each image")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, place in enumerate(np.linspace(0, len(files) - 1, _DIFFERENT).astype(int)[:count]):
+        image = read_image(files[place])
+        large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
+        write_image(folder / f"{number:05d}.jpg", np.asarray(large, np.uint8), quality=90)
+    for number in range(_DIFFERENT, count):
+        copied = folder / f"{number % _DIFFERENT:05d}.jpg"
+        shutil.copyfile(copied, folder / f"{number:05d}.jpg")
+    return folder
+
+
+class Cost(NamedTuple):
+    """Processor time of a call and the processes that it started, and time by the clock, in s."""
 
     cpu: float
     wall: float
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any, cores: int = 1) -> Any:
-    """Call a function in a new process that has so many cores.
-
-    Args:
-        function: Importable function.
-        args: Its arguments.
-        cores: Number of cores.
-
-    Returns:
-        What the function returns.
-    """
+    """Call an importable function in a new process that has so many cores."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context, _pin, (cores,)) as pool:
         return pool.submit(function, *args).result()
@@ -60,15 +69,9 @@ def median_ratio(above: list[float], below: list[float]) -> float:
 
 
 def peak_memory(function: Callable[..., Any], *args: Any, **options: Any) -> float:
-    """Call a function and watch the memory of this process and all that it starts.
+    """Call a function; gives the peak memory of this process and all that it starts, in MB.
 
-    Args:
-        function: What to call.
-        args: Its arguments.
-        options: Its keyword arguments.
-
-    Returns:
-        Peak of the sum of what the processes have for themselves (proportional set size), in MB.
+    The memory of a process is what it has for itself (proportional set size).
     """
     peak = 0.0
     done = threading.Event()

@@ -1,6 +1,7 @@
 """The loops that users write to clean and shrink a folder, one image after the other."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -18,14 +19,7 @@ _Cleaner = Callable[[Image], Image]
 
 
 def run_script(name: str, files: Iterable[Path], folder: Path, *, side: int) -> None:
-    """Read each file, remove hair, resize, and write a JPEG, as such scripts do.
-
-    Args:
-        name: One of `SCRIPTS`.
-        files: Images.
-        folder: Folder to write to.
-        side: Height and width of the result in px.
-    """
+    """Read each file, remove hair, resize, and write a JPEG, as such scripts do."""
     clean = SCRIPTS[name]
     for file in files:
         image = np.asarray(cv2.imread(str(file)), np.uint8)
@@ -33,7 +27,7 @@ def run_script(name: str, files: Iterable[Path], folder: Path, *, side: int) -> 
 
 
 def _opencv_bytes(image: Image) -> Image:
-    """Remove hair with OpenCV's 8-bit LUV and a disc of 13 px; thresholds in its units."""
+    """Remove hair with OpenCV's 8-bit LUV and a disk of 13 px; thresholds in its units."""
     light = cv2.cvtColor(image, cv2.COLOR_BGR2LUV)[..., 0]
     return _cleaned(image, light, 20, 36, size=13)
 
@@ -44,11 +38,6 @@ def _opencv_float(image: Image, *, size: int = 13) -> Image:
     return _cleaned(image, light, 8, 14, size=size)
 
 
-def _opencv_float_scaled(image: Image) -> Image:
-    """Do the same with a disc that goes with the image: 10 px of radius at 1024 px."""
-    return _opencv_float(image, size=21)
-
-
 def _scikit_image(image: Image) -> Image:
     """Remove hair with scikit-image throughout."""
     return np.ascontiguousarray(luv_script(image[..., ::-1])[0][..., ::-1])
@@ -57,21 +46,21 @@ def _scikit_image(image: Image) -> Image:
 def _cleaned(
     image: Image, light: npt.NDArray[np.generic], low: int, high: int, *, size: int
 ) -> Image:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    closed = cv2.morphologyEx(np.asarray(light), cv2.MORPH_CLOSE, disc)
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    closed = cv2.morphologyEx(np.asarray(light), cv2.MORPH_CLOSE, disk)
     difference = cv2.subtract(closed, np.asarray(light))
     mask = remove_small_objects(apply_hysteresis_threshold(difference, low, high), max_size=119)
     clean = image.copy()
     for channel in range(3):
-        filled = cv2.morphologyEx(image[..., channel], cv2.MORPH_CLOSE, disc)
+        filled = cv2.morphologyEx(image[..., channel], cv2.MORPH_CLOSE, disk)
         clean[..., channel][mask] = filled[mask]
     return clean
 
 
 SCRIPTS: dict[str, _Cleaner] = {
-    "OpenCV, 8-bit LUV, disc of 13 px": _opencv_bytes,
-    "OpenCV, float LUV, disc of 13 px": _opencv_float,
-    "OpenCV, float LUV, disc of 21 px": _opencv_float_scaled,
+    "OpenCV, 8-bit LUV, disk of 13 px": _opencv_bytes,
+    "OpenCV, float LUV, disk of 13 px": _opencv_float,
+    "OpenCV, float LUV, disk of 21 px": partial(_opencv_float, size=21),
     "scikit-image throughout": _scikit_image,
 }
 """Name in the tables to what removes hair from an image (H, W, 3), uint8 BGR."""

@@ -18,7 +18,7 @@ from dermolib.preprocessing import border_mask
 
 __all__ = ["OURS", "PLAIN", "WAYS"]
 
-PLAIN = "Otsu on grey, largest piece"
+PLAIN = "Otsu on gray, largest piece"
 OURS = "segment_lesion"
 
 _SIDE = 96  # px on which iterative ways work, as `segment_lesion` does
@@ -33,9 +33,9 @@ def ellipse(image: Image) -> Mask:
 
 
 def plain(image: Image) -> Mask:
-    """Cut the grey image at Otsu's threshold and take the largest piece."""
-    grey = rgb2gray(image)
-    pieces = label(grey <= threshold_otsu(grey))
+    """Cut the gray image at Otsu's threshold and take the largest piece."""
+    gray = rgb2gray(image)
+    pieces = label(gray <= threshold_otsu(gray))
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.asarray(pieces == sizes.argmax(), np.bool_)
@@ -52,7 +52,7 @@ def saturation(image: Image) -> Mask:
 
 
 def from_skin(image: Image) -> Mask:
-    """Do the same with the CIELAB distance to the median colour of the rim of the field."""
+    """Do the same with the CIELAB distance to the median color of the rim of the field."""
     lab = cv2.cvtColor(_smooth(image).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     field = ~border_mask(image)
     depth = cv2.distanceTransform(np.pad(field, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]

@@ -104,13 +104,13 @@ def test_the_gallery_has_a_row_of_the_worst_and_one_of_others(
 def test_the_jaccard_index_is_the_share_of_the_union_that_is_shared(
     part: Callable[[str], Any], mask: list[int], truth: list[int], index: float
 ) -> None:
-    jaccard = part("segmentation_parts.scoring").jaccard
+    jaccard = part("segmentation").jaccard
 
     assert jaccard(np.array(mask, np.bool_), np.array(truth, np.bool_)) == pytest.approx(index)
 
 
 def test_an_index_below_what_is_enough_counts_as_none(part: Callable[[str], Any]) -> None:
-    scores = part("segmentation_parts.scoring").Scores(np.array([0.5, 0.65, 1.0]), np.ones(3))
+    scores = part("segmentation").Scores(np.array([0.5, 0.65, 1.0]), np.ones(3))
 
     assert scores.thresholded.tolist() == [0, 0.65, 1]
     assert scores.dice == pytest.approx([2 / 3, 1.3 / 1.65, 1])
@@ -120,7 +120,7 @@ def test_an_index_below_what_is_enough_counts_as_none(part: Callable[[str], Any]
 def test_every_way_that_looks_at_the_image_finds_a_plain_lesion(
     part: Callable[[str], Any], seed: int
 ) -> None:
-    parts = part("segmentation_parts.ways"), part("segmentation_parts.scoring")
+    parts = part("segmentation_parts.ways"), part("segmentation")
     image, lesion = drawn(seed)
 
     found = {name: parts[1].jaccard(way(image), lesion) for name, way in parts[0].WAYS.items()}
