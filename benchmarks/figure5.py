@@ -117,14 +117,13 @@ def kill(data: Path, folder: Path, files: int) -> dict[str, tuple[int, int]]:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    journal = (folder / "progress.jsonl").read_text().split("\n")[:-1]
-    noted = [json.loads(line) for line in journal]
-    names = {row[key] for row in noted for key in ("FILE", "MASK_FILE")}
+    journal = (folder / "run.jsonl").read_text().split("\n")[1:-1]  # the first has the settings
+    names = {json.loads(line)[key] for line in journal for key in ("FILE", "MASK_FILE")}
     return {name: state for name, state in states(folder).items() if name in names}
 
 
 def states(folder: Path) -> dict[str, tuple[int, int]]:
-    """Tell which files a run has written anew."""
+    """Give what changes when a file is written again."""
     found = {path.name: path.stat() for path in folder.glob("[!.]*")}
     return {name: (state.st_ino, state.st_mtime_ns) for name, state in found.items()}
 

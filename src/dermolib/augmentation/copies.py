@@ -1,59 +1,48 @@
-"""One source image to its augmented copies, as files: the work of one task of a run."""
+"""One source image to its augmented copies, as files: the work of one task of a job."""
 
 import hashlib
 import json
+import pickle
 import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from dermolib._jobs import init_worker
-from dermolib._validation import Image, Mask, check_image, check_number, expected
-from dermolib.augmentation.presets import SMALLEST, Preset
+from dermolib._validation import Image, Mask, check_image, check_mask, check_number, require
+from dermolib.augmentation.presets import SMALLEST
+from dermolib.augmentation.sequence import make_generators
 from dermolib.datasets.store import load_image, load_mask
 from dermolib.io import write_image, write_mask
 
-__all__ = ["CopyTask", "Drawing", "draw_seed", "is_blank", "make_copies"]
+__all__ = ["CopyTask", "SampleConfig", "draw_seed", "is_blank", "make_copies"]
 
 _ATTEMPTS = 20
 _SAMPLED = 128  # px of the longer side that a blank image is judged by
 _LIT = 25  # value of the brightest channel above which a pixel is lit
-_VARIED = 8  # distance from the median colour above which a pixel varies
-_KEPT_ENDINGS = {".jpg", ".jpeg", ".png"}
+_VARIED = 8  # distance from the median color above which a pixel varies
+_KEPT_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How the copies of a run are drawn, and where they are written.
-
-    Attributes:
-        folder: Folder of the new files.
-        preset: Name of the preset.
-        image_size: Height and width of the new files in px, or None to keep each source's.
-        seed: Seed of the run.
-    """
+class SampleConfig:
+    """How the copies of a job are drawn, and the folder that they are written to."""
 
     folder: Path
+    transform: bytes  # pickled
     preset: str
-    image_size: int | None
+    keeps_size: bool
     seed: int
 
 
 @dataclass(frozen=True)
 class CopyTask:
-    """One source image and the copies to make of it.
+    """One source image, its mask if any, the numbers of its copies, and their manifest columns."""
 
-    Attributes:
-        source: Id of the source.
-        image_path: File of the source.
-        mask_path: File of its lesion mask, empty where there is none.
-        copies: Numbers of the copies, counted from 1.
-        values: Manifest columns that all copies share.
-    """
-
-    source: str
+    parent: str
     image_path: str
     mask_path: str
     copies: tuple[int, ...]
@@ -61,17 +50,17 @@ class CopyTask:
 
     def name(self, copy: int) -> str:
         """Return the id of a copy."""
-        return f"{self.source}_aug{copy}"
+        return f"{self.parent}_aug{copy}"
 
     def files(self, copy: int) -> tuple[str, str]:
         """Return the file names of a copy and of its mask, empty where the source has none."""
-        ending = Path(self.image_path).suffix.lower()
-        image = f"{self.name(copy)}{ending if ending in _KEPT_ENDINGS else '.png'}"
+        suffix = Path(self.image_path).suffix.lower()
+        image = f"{self.name(copy)}{suffix if suffix in _KEPT_SUFFIXES else '.png'}"
         return image, f"{self.name(copy)}_seg.png" if self.mask_path else ""
 
 
 def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) -> bool:
-    """Tell whether an image shows nothing: almost all black, or almost all of one colour.
+    """Tell whether an image shows nothing: almost all black, or almost all of one color.
 
     A pixel is lit where its brightest channel is 25 or more, and it varies where a channel is more
     than 8 from that channel's median. Of 11,960 real dermoscopic images the darkest has 64 % of its
@@ -80,15 +69,15 @@ def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) ->
 
     Args:
         image: Image (H, W, 3), uint8 RGB.
-        min_lit: Share of lit pixels below which it is blank, 0..1.
-        min_varied: Share of varying pixels below which it is blank, 0..1.
+        min_lit: Fraction of lit pixels below which it is blank, 0..1.
+        min_varied: Fraction of varying pixels below which it is blank, 0..1.
 
     Returns:
         True where the image is blank.
 
     Raises:
-        TypeError: `image` is not uint8, or a share is not a number.
-        ValueError: `image` is not RGB, or a share is outside 0..1.
+        TypeError: `image` is not uint8, or a fraction is not a number.
+        ValueError: `image` is not RGB, or a fraction is outside 0..1.
 
     Examples:
         >>> import numpy as np
@@ -107,84 +96,83 @@ def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) ->
     return lit < min_lit or float((distance > _VARIED).mean()) < min_varied
 
 
-def draw_seed(seed: int, source: str, copy: int, attempt: int) -> int:
+def draw_seed(seed: int, parent: str, copy: int, attempt: int) -> int:
     """Derive the seed of one draw, 0..2**63 - 1, from what names it and from nothing else."""
-    name = json.dumps([seed, source, copy, attempt])
+    name = json.dumps([seed, parent, copy, attempt])
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
 
 
-def make_copies(task: CopyTask, drawing: Drawing) -> list[dict[str, str]]:
-    """Draw and write the copies of one source, each file whole or not at all.
+def make_copies(task: CopyTask, config: SampleConfig) -> list[dict[str, str]]:
+    """Draw and write the copies of one source, each file whole or not at all; returns their rows.
 
-    A draw that `is_blank`, or out of which the lesion mask comes empty, is drawn again.
-
-    Args:
-        task: Source and copies.
-        drawing: How and where.
-
-    Returns:
-        One manifest row for each copy.
-
-    Raises:
-        FileNotFoundError: The image or its mask is not there.
-        ValueError: A file cannot be read, the mask has another size, the source is blank or too
-            small for a draw at its own size, or none of 20 draws showed anything.
+    A draw that `is_blank`, or that loses the whole lesion mask, is repeated.
     """
     init_worker()
     image = load_image(task.image_path)
     height, width = image.shape[:2]
     mask = load_mask(task.mask_path, shape=(height, width)) if task.mask_path else None
-    if drawing.image_size is None and min(height, width) < SMALLEST:
-        what = f"an image of {SMALLEST} px or more a side where its size is kept"
-        remedy = "Give an `image_size`, or leave its row out of the table."
-        raise ValueError(expected(task.image_path, what, f"{height} x {width} px", remedy))
-    if is_blank(image):
-        raise ValueError(_only_blank(task, "an image with something in it", "a blank one"))
-    return [_make_copy(task, drawing, copy, image, mask) for copy in task.copies]
+    what = f"an image of {SMALLEST} px or more a side where its size is kept"
+    hint = "Give an `image_size`, or leave its row out of the table."
+    fits = not config.keeps_size or min(height, width) >= SMALLEST
+    require(fits, task.image_path, what, f"{height} x {width} px", hint)
+    hint = "Look at the file, and leave its row out of the table if it shows no lesion."
+    what = "an image with something in it"
+    require(not is_blank(image), task.image_path, what, "a blank one", hint)
+    return [_make_copy(task, config, copy, image, mask) for copy in task.copies]
 
 
 def _make_copy(
-    task: CopyTask, drawing: Drawing, copy: int, image: Image, mask: Mask | None
+    task: CopyTask, config: SampleConfig, copy: int, image: Image, mask: Mask | None
 ) -> dict[str, str]:
-    transform = _transform(drawing.preset, drawing.image_size, threading.get_ident())
+    transform = _own_transform(config.transform, threading.get_ident())
     for attempt in range(1, _ATTEMPTS + 1):
-        seed = draw_seed(drawing.seed, task.source, copy, attempt)
-        drawn = transform(image=image, mask=mask, draw_seed=seed)
-        if _shows_lesion(drawn["image"], drawn.get("mask"), mask):
+        seed = draw_seed(config.seed, task.parent, copy, attempt)
+        drawn, lesion, applied = _drawn(transform, image, mask, seed)
+        kept = mask is None or lesion is None or lesion.any() or not mask.any()
+        shown = kept and not is_blank(drawn)
+        if shown:
             break
-    else:
-        what = f"an image of which one of {_ATTEMPTS} draws shows its lesion"
-        raise ValueError(_only_blank(task, what, "none"))
+    what = f"an image of which one of {_ATTEMPTS} draws shows its lesion"
+    hint = "Look at the file, and leave its row out of the table if it shows no lesion."
+    require(shown, task.image_path, what, "none", hint)
     image_file, mask_file = task.files(copy)
-    if mask_file:
-        write_mask(drawing.folder / mask_file, drawn["mask"])
-    write_image(drawing.folder / image_file, drawn["image"])
+    if lesion is not None:
+        write_mask(config.folder / mask_file, lesion)
+    write_image(config.folder / image_file, drawn)
     return {
         "ID": task.name(copy),
         **task.values,
-        "SOURCE_ID": task.source,
+        "PARENT_ID": task.parent,
         "COPY": str(copy),
         "SEED": str(seed),
         "ATTEMPTS": str(attempt),
-        "PRESET": drawing.preset,
-        "TRANSFORMS": " ".join(transform.applied),
+        "PRESET": config.preset,
+        "TRANSFORMS": " ".join(applied),
         "FILE": image_file,
         "MASK_FILE": mask_file,
     }
 
 
 @lru_cache(maxsize=32)
-def _transform(name: str, image_size: int | None, _thread: int) -> Preset:
-    """Build a preset once for each thread: a preset is not for sharing between threads."""
-    return Preset(name, image_size=image_size, normalize=False)
+def _own_transform(data: bytes, _thread: int) -> Any:
+    """Unpickle a transform once for each thread: it is not for sharing between threads."""
+    return pickle.loads(data)  # noqa: S301 - pickled by the call that runs this job
 
 
-def _shows_lesion(image: Image, drawn: Mask | None, source: Mask | None) -> bool:
-    if is_blank(image):
-        return False
-    return drawn is None or source is None or bool(drawn.any()) or not source.any()
-
-
-def _only_blank(task: CopyTask, what: str, got: str) -> str:
-    remedy = "Look at the file, and leave its row out of the table where it shows no lesion."
-    return expected(task.image_path, what, got, remedy)
+def _drawn(
+    transform: Any, image: Image, mask: Mask | None, seed: int
+) -> tuple[Image, Mask | None, tuple[str, ...]]:
+    """Draw with a seed: an image, its mask if there is one, and the names of what was applied."""
+    data: dict[str, Any] = {"image": image} if mask is None else {"image": image, "mask": mask}
+    if hasattr(transform, "set_random_state"):  # of albumentations, whose masks are of bytes
+        transform.set_random_state(*make_generators(seed))
+        drawn = transform(**{key: value.astype(np.uint8) for key, value in data.items()})
+        drawn["mask"] = np.asarray(drawn.get("mask", 0)) > 0
+    else:
+        drawn = transform(**data, draw_seed=seed)
+    pixels = check_image(drawn["image"], "preset(...)['image']")
+    lesion = None
+    if mask is not None:
+        lesion = check_mask(drawn.get("mask"), pixels.shape[:2], "preset(...)['mask']")
+    recorded = tuple(name for name, _ in drawn.get("applied_transforms", ()))
+    return pixels, lesion, getattr(transform, "applied", recorded)

@@ -1,30 +1,28 @@
 """Offline ("physical") augmentation: new image files for the classes that have too few.
 
 This is the way of the AlexNet paper, without its black images, and guarded against copies of rows
-that are not for training. It has two limits that a preset in the loader has not: a network sees the
-same copies in every epoch, and a copy of a JPEG carries the marks of a second compression, which
-the images of other classes lack.
+that are not for training. It has two limits that a preset in the loader does not have: a network
+sees the same copies in every epoch, and a copy of a JPEG has the artifacts of a second compression,
+which the images of other classes do not have.
 """
 
 import hashlib
+import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
+from pickle import PickleError
 from typing import Any, Protocol, overload
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
-from dermolib._jobs import exclusive_lock, explain_disk_full, one_thread, run_tasks
-from dermolib._validation import PathLike, check_choice, check_number, expected, listed
-from dermolib.augmentation.copies import CopyTask, Drawing, make_copies
-from dermolib.augmentation.journal import RunFolder
+from dermolib._jobs import Job, fingerprint, library_versions, write_table
+from dermolib._validation import PathLike, check_choice, check_number, expected, listed, require
+from dermolib.augmentation.copies import CopyTask, SampleConfig, make_copies
 from dermolib.augmentation.presets import Preset, list_presets
 from dermolib.datasets.store import content_digest
 from dermolib.labels import DIAGNOSES, Diagnosis
@@ -32,7 +30,11 @@ from dermolib.labels import DIAGNOSES, Diagnosis
 __all__ = ["Augmentable", "augment_offline", "plan_offline"]
 
 _READ = ("id", "label", "lesion", "age", "sex", "site", "image_path", "mask_path")
-_PACKAGES = ("dermolib", "albumentations", "numpy", "pillow")
+_COLUMNS = (
+    *("ID", "CLASS", "SEX", "AGE", "POSITION", "LESION_ID", "PARENT_ID", "COPY", "SEED"),
+    *("ATTEMPTS", "PRESET", "TRANSFORMS", "FILE", "MASK_FILE"),
+)
+_MANIFEST = "manifest.csv"
 
 
 class Augmentable(Protocol):
@@ -42,9 +44,9 @@ class Augmentable(Protocol):
     def table(self) -> pd.DataFrame:
         """Rows with the columns of `dermolib.datasets.ISICDataset.table`.
 
-        ``id``, ``label`` (0..7), ``lesion`` (empty where unknown), ``age`` in years (nan where
-        missing), ``sex`` and ``site`` (empty where missing), ``image_path``, ``mask_path`` (empty
-        where there is none), and where there are augmented rows ``made_from``.
+        ``id``, ``label``, ``lesion`` (empty where unknown), ``age`` in years (nan where missing),
+        ``sex`` and ``site`` (empty where missing), ``image_path``, ``mask_path`` (empty where there
+        is none), and where there are augmented rows ``parent_id``.
         """
 
     @property
@@ -64,7 +66,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
     Args:
         counts: Images of each class today: a mapping from label to count, or the counts in the
             order of the labels, 0..7 for the challenge.
-        factors: Whole factor of 1 or more of the classes to be augmented. A class is named by its
+        factors: Integer factor of 1 or more of the classes to be augmented. A class is named by its
             key in `counts`, or by a `dermolib.labels.Diagnosis` or its code.
 
     Returns:
@@ -72,8 +74,8 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
         stays as it is.
 
     Raises:
-        TypeError: A count or a factor is not an integer, `counts` are no counts but, say, a data
-            set, or `factors` is no mapping.
+        TypeError: A count or a factor is not an integer, `counts` are not counts but, say, a data
+            set, or `factors` is not a mapping.
         ValueError: A count is negative, a factor is below 1, a class is unknown, or two factors
             name the same class.
 
@@ -86,7 +88,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
     now = _counts(counts)
     for label, count in now.items():
         check_number(count, f"counts[{label!r}]", low=0, integer=True)
-    times = _factors(factors, list(now))
+    times = _factors(factors, list(now), [diagnosis.code for diagnosis in DIAGNOSES])
     return {label: int(count) * times.get(label, 1) for label, count in now.items()}
 
 
@@ -95,7 +97,7 @@ def augment_offline(
     destination: PathLike,
     *,
     factors: Mapping[Any, int],
-    preset: str = "paper",
+    preset: str | Callable[..., Any] = "paper",
     image_size: int | None = None,
     seed: int = 0,
     workers: int = 1,
@@ -105,35 +107,39 @@ def augment_offline(
     """Write augmented copies of the training images of some classes, and a manifest of them.
 
     A class with factor k gets k - 1 new files for each of its images; the originals are neither
-    copied nor changed. A copy is named ``ID_aug1``, ``ID_aug2``, ... with the ending of its source
+    copied nor changed. A copy is named ``ID_aug1``, ``ID_aug2``, ... with the suffix of its source
     (``.png`` for formats other than JPEG and PNG; JPEG at quality 95), and where the source has a
     lesion mask, ``ID_aug1_seg.png`` is that mask after the same draw. A draw that `is_blank`, or
-    that loses the whole lesion mask, is drawn again, 20 times at most.
+    that loses the whole lesion mask, is repeated, 20 times at most.
 
-    ``manifest.csv`` has one row for each new file: the challenge's columns ID, CLASS (1..8), SEX,
-    AGE, POSITION (missing values as ``nan``) and LESION_ID, then SOURCE_ID, COPY, SEED (the
+    ``manifest.csv`` has one row for each new file: the challenge's columns ID, CLASS (label + 1),
+    SEX, AGE, POSITION (missing values as ``nan``) and LESION_ID, then PARENT_ID, COPY, SEED (the
     `draw_seed` that repeats the draw), ATTEMPTS, PRESET, TRANSFORMS (those applied), FILE and
     MASK_FILE. It is written last.
 
     The bytes of a file depend on its source, the settings and the versions of the libraries alone,
     not on the number of workers or on other rows. Files appear whole or not at all, and the same
     call continues an interrupted run without making a finished file again and ends with the same
-    bytes. ``run.json`` in the folder tells it that the run is the same: by its settings, its rows
-    and the content of its source files, which every call reads for that, but not by where they lie.
-    A destination takes one run at a time; a second one is refused. Sources run in parallel on the
-    joblib backend that is active, worker processes by default; on a cluster, all machines must see
-    the sources and the destination under the same paths.
+    bytes. ``run.jsonl`` in the folder identifies the run: by its settings, its rows and the content
+    of its source files, which every call reads for that, but not by where they lie. A destination
+    takes one run at a time; a second one is refused. Sources run in parallel on the joblib backend
+    that is active, worker processes by default; on a cluster, all machines must see the sources and
+    the destination under the same paths.
 
     Args:
         dataset: Training images, for example a `dermolib.datasets.ISICDataset`.
         destination: Folder for the new files: new, empty, or that of the same run. Copies of other
             versions of the images, such as those without hair, need a folder of their own.
-        factors: Whole factor of 1 or more for the classes to be augmented, named by label 0..7,
-            code, or `dermolib.labels.Diagnosis`; see `plan_offline`.
-        preset: Name of a random preset of `dermolib.augmentation.list_presets`.
+        factors: Integer factor of 1 or more for the classes to be augmented, named by label, code,
+            or `dermolib.labels.Diagnosis`; see `plan_offline`.
+        preset: Name of a random preset of `dermolib.augmentation.list_presets`; or a transform of
+            your own: a `Preset` with ``normalize=False``, a pipeline of albumentations, or an
+            object that is called as ``transform(image=image, mask=mask, draw_seed=seed)`` and
+            returns a dictionary with a uint8 ``image`` and, if a mask was given, a bool ``mask``.
         image_size: Height and width of the new files in px. None keeps the size of each source,
             height and width swapped where the draw transposes; give a size for images of many
-            megapixels, of which a draw at full size takes seconds.
+            megapixels, of which a draw at full size takes seconds. A transform of your own sets the
+            size itself.
         seed: Seed of the run, 0 or more.
         workers: Number of parallel workers, 1 or more.
         held_out: Validation or test rows that may share no image with `dataset`, and no lesion or
@@ -144,53 +150,111 @@ def augment_offline(
         Path of the manifest.
 
     Raises:
-        TypeError: A number is not an integer, `factors` is no mapping, or `dataset` or `held_out`
-            has no table of rows.
-        FileNotFoundError: An image or a mask is not there.
+        TypeError: A number is not an integer, `factors` is not a mapping, `dataset` or `held_out`
+            has no table of rows, or `preset` cannot be pickled or described.
+        FileNotFoundError: An image or a mask is missing.
         ValueError: The rows are not for training, have no class or no image, or are augmented
             already; they share an image, a lesion or a patient with `held_out`; another run works
             on the destination; an id of a copy exists; the preset draws nothing at random; the
-            destination holds something else, another run, or notes that cannot be read; a source
-            is blank, cannot be read, or is too small to be drawn at its own size; or a factor,
-            class or number is unfit.
+            destination holds something else, another run, or a damaged journal; a source is blank,
+            cannot be read, or is too small to be drawn at its own size; or a factor, class or
+            number is invalid.
     """
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
-    _check_preset(preset, image_size)
-    table = _training_rows(dataset)
-    if held_out is not None:
-        _check_apart(table, _table(held_out, "held_out"))
-    times = _factors(factors, [diagnosis.index for diagnosis in DIAGNOSES])
+    transform, description = _transform(preset, image_size)
+    codes = _codes(dataset)
+    table = _training_rows(dataset, len(codes))
+    times = _factors(factors, [*range(len(codes))], codes)
     tasks = _tasks(table, times)
-    others = [] if held_out is None else list(held_out.table["id"])
-    _check_new(tasks, {*table["id"], *others})
+    known = {*table["id"]}
+    if held_out is not None:
+        other = _table(held_out, "held_out")
+        _check_held_out(table, other)
+        known |= {*other["id"]}
+    copies = {task.name(copy): task.files(copy) for task in tasks for copy in task.copies}
+    taken = [name for name in copies if name in known]
+    got = f"{len(taken)} known ones ({listed(taken)})"
+    hint = "Rename these images, or leave them out with `subset`."
+    require(not taken, "dataset", "a set whose copies get new ids", got, hint)
 
-    settings = {
-        "factors": {DIAGNOSES[label].code: factor for label, factor in sorted(times.items())},
-        "image_size": None if image_size is None else int(image_size),
-        "preset": preset,
-        "seed": int(seed),
-        "source_files": _digest_files(tasks),
-        "source_rows": _digest_rows(tasks),
-        "versions": {name: version(name) for name in _PACKAGES} | {"opencv": cv2.__version__},
-    }
-    folder = RunFolder(Path(destination), settings)
-    names = [name for task in tasks for copy in task.copies for name in task.files(copy)]
-    drawing = Drawing(folder.path.absolute(), preset, image_size, int(seed))
-    copies = [task.name(copy) for task in tasks for copy in task.copies]
-    folder.check()
-    with exclusive_lock(folder.path), explain_disk_full(folder.path), one_thread():
-        rows = folder.open(names)
-        calls = ((task, drawing) for task in _remaining(tasks, rows))
-        with (
-            tqdm(total=len(copies), initial=len(rows), unit="image", disable=not progress) as bar,
-            closing(run_tasks(make_copies, calls, workers=workers, ordered=False)) as results,
-        ):
-            for made in results:
-                folder.add(made)
-                bar.update(len(made))
-                rows.update((row["ID"], row) for row in made)
-        return folder.finish(rows[name] for name in copies)
+    folder = Path(destination)
+    job = Job(
+        folder,
+        kind="dermolib augment_offline",
+        settings={
+            "factors": {codes[label]: factor for label, factor in sorted(times.items())},
+            "image_size": None if image_size is None else int(image_size),
+            "preset": description,
+            "seed": int(seed),
+            "source_files": _digest_files(tasks),
+            "source_rows": _digest_rows(tasks),
+            "versions": library_versions("albumentations"),
+        },
+        key="ID",
+        fields=_COLUMNS[1:],
+        files={_MANIFEST, *(name for names in copies.values() for name in names if name)},
+    )
+    keeps_size = image_size is None and isinstance(preset, str)
+    config = SampleConfig(folder.absolute(), transform, description, keeps_size, int(seed))
+    with job.open():
+        if job.fresh:
+            job.start()  # from here on the files in the folder are known to be ours
+        done = {
+            name
+            for (name, files), record in zip(copies.items(), job.records(copies), strict=True)
+            if record is not None and all((folder / file).exists() for file in files if file)
+        }
+        calls = ((task, config) for task in _remaining(tasks, done))
+        results = job.map(
+            make_copies,
+            calls,
+            workers=workers,
+            total=len(copies),
+            done=len(done),
+            ordered=False,
+            count=len,
+            progress=progress,
+        )
+        for rows in results:
+            job.add(rows)
+        job.finish([*copies])
+        records = (record or {} for record in job.records(copies))
+        lines = ([record[column] for column in _COLUMNS] for record in records)
+        write_table(folder / _MANIFEST, _COLUMNS, lines)
+    return folder / _MANIFEST
+
+
+def _transform(preset: Any, image_size: int | None) -> tuple[bytes, str]:
+    """Look up a preset or take a transform: pickled, and what identifies it."""
+    if isinstance(preset, str):
+        check_choice(preset, "preset", list_presets())
+        transform = Preset(preset, image_size=image_size, normalize=False)
+        hint = "Its copies would all be the same image."
+        require(transform.random, "preset", "one that draws at random", repr(preset), hint)
+        return pickle.dumps(transform), preset
+    what = "left out beside a transform, which sets the size itself"
+    require(image_size is None, "image_size", what, image_size)
+    what = "a name, or a transform that can be called, pickled, and described"
+    hint = "Define a class with a `__repr__` at the top of a module."
+    kind = type(preset).__name__
+    require(callable(preset), "preset", what, f"an object of type {kind}", error=TypeError)
+    try:
+        return pickle.dumps(preset), f"{kind} {fingerprint(_description(preset))}"
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError, PickleError) as error:
+        raise TypeError(expected("preset", what, f"a {kind}: {error}", hint)) from error
+
+
+def _description(transform: Any) -> Any:
+    """Describe a transform by JSON values that are the same in every process."""
+    if hasattr(transform, "to_dict"):
+        return transform.to_dict()
+    if inspect.isfunction(transform):
+        return [transform.__module__, transform.__qualname__, inspect.getsource(transform)]
+    text = repr(transform)
+    if " at 0x" in text:
+        raise ValueError(text)
+    return text
 
 
 def _counts(counts: Any) -> dict[Any, int]:
@@ -201,71 +265,56 @@ def _counts(counts: Any) -> dict[Any, int]:
             return now
     what = "the number of images of each class, as a mapping or in the order of the labels"
     got = f"an object of type {type(counts).__name__}"
-    remedy = "Pass `dataset.class_counts()` for a data set."
-    raise TypeError(expected("counts", what, got, remedy))
+    hint = "Pass `dataset.class_counts()` for a data set."
+    raise TypeError(expected("counts", what, got, hint))
 
 
-def _factors(factors: Mapping[Any, int], labels: list[Any]) -> dict[Any, int]:
-    if not isinstance(factors, Mapping):
-        what = "a mapping from classes to factors"
-        raise TypeError(expected("factors", what, f"an object of type {type(factors).__name__}"))
+def _codes(dataset: Augmentable) -> list[str]:
+    """Give the codes of the label space of a data set, the challenge's where it names none."""
+    space = getattr(dataset, "label_space", None)
+    return [diagnosis.code for diagnosis in DIAGNOSES] if space is None else list(space.codes)
+
+
+def _factors(factors: Mapping[Any, int], labels: list[Any], codes: Sequence[str]) -> dict[Any, int]:
+    """Look up the label of each class that has a factor."""
+    what, got = "a mapping from classes to factors", f"an object of type {type(factors).__name__}"
+    require(isinstance(factors, Mapping), "factors", what, got, error=TypeError)
     times: dict[Any, int] = {}
     for key, factor in factors.items():
-        label = _label(key, labels)
-        check_number(factor, f"factors[{_name(key)}]", low=1, integer=True)
-        if label in times:
-            what = "a mapping with one factor for each class"
-            raise ValueError(expected("factors", what, f"two for {_name(key)}"))
+        code = key.code if isinstance(key, Diagnosis) else key
+        index = codes.index(code) if isinstance(code, str) and code in codes else code
+        label = next((label for label in (code, index) if label in labels), None)
+        what = f"a mapping from {listed(labels, most=10)}, or from codes of these classes"
+        require(label is not None, "factors", what, f"the class {code!r}")
+        check_number(factor, f"factors[{code!r}]", low=1, integer=True)
+        what = "a mapping with one factor for each class"
+        require(label not in times, "factors", what, f"two for {code!r}")
         times[label] = int(factor)
     return times
 
 
-def _label(key: Any, labels: list[Any]) -> Any:
-    named = [item for item in DIAGNOSES if key in (item, item.code)]
-    for label in [key, *((item.index, item.code)[way] for item in named for way in (0, 1))]:
-        if label in labels:
-            return label
-    what = f"a mapping from {listed(labels, most=10)}, or from codes of these classes, to factors"
-    raise ValueError(expected("factors", what, f"the class {_name(key)}"))
-
-
-def _name(key: Any) -> str:
-    return key.code if isinstance(key, Diagnosis) else repr(key)
-
-
-def _check_preset(name: str, image_size: int | None) -> None:
-    check_choice(name, "preset", list_presets())
-    if not Preset(name, image_size=image_size).random:
-        remedy = "Its copies would all be the same image."
-        raise ValueError(expected("preset", "one that draws at random", repr(name), remedy))
-
-
 def _table(dataset: Augmentable, name: str) -> pd.DataFrame:
-    table = getattr(dataset, "table", None)
-    if not isinstance(table, pd.DataFrame) or not isinstance(getattr(dataset, "split", None), str):
-        what = "a data set with `table` and `split`, such as a `dermolib.datasets.ISICDataset`"
-        raise TypeError(expected(name, what, f"an object of type {type(dataset).__name__}"))
-    return table
+    table: Any = getattr(dataset, "table", None)
+    fits = isinstance(table, pd.DataFrame) and isinstance(getattr(dataset, "split", None), str)
+    what = "a data set with `table` and `split`, such as a `dermolib.datasets.ISICDataset`"
+    require(fits, name, what, f"an object of type {type(dataset).__name__}", error=TypeError)
+    return pd.DataFrame(table)
 
 
-def _training_rows(dataset: Augmentable) -> pd.DataFrame:
+def _training_rows(dataset: Augmentable, classes: int) -> pd.DataFrame:
     table = _table(dataset, "dataset")
-    if dataset.split != "train":
-        remedy = "Split by lesion first, then augment the training side alone."
-        rows = f"{dataset.split!r} ({len(table)} rows: {listed(table['id'])})"
-        raise ValueError(expected("dataset.split", "'train'", rows, remedy))
-    for column in _READ:
-        if column not in table.columns:
-            what = f"a table with the column `{column}`"
-            got = f"the columns {listed(table.columns, most=len(_READ))}"
-            raise ValueError(expected("dataset.table", what, got))
-    known = table["label"].isin([diagnosis.index for diagnosis in DIAGNOSES])
-    what = f"rows with a label in 0..{len(DIAGNOSES) - 1}"
-    remedy = "Take the others: `dataset.subset(dataset.labelled)`."
-    _refuse(table, ~known, what, "without one", remedy)
-    if "made_from" in table.columns:
-        made = table["made_from"].fillna("") != ""
-        _refuse(table, made, "original images alone", "that are augmented already")
+    hint = "Split by lesion first, then augment the training split alone."
+    rows = f"{dataset.split!r} ({len(table)} rows: {listed(table['id'])})"
+    require(dataset.split == "train", "dataset.split", "'train'", rows, hint)
+    missing = [column for column in _READ if column not in table.columns]
+    what = f"a table with the columns {', '.join(_READ)}"
+    require(not missing, "dataset.table", what, f"one without {listed(missing)}")
+    unlabeled = ~table["label"].isin(range(classes))
+    hint = "Take the others: `dataset.subset(dataset.labelled)`."
+    _refuse(table, unlabeled, f"rows with a label in 0..{classes - 1}", "without one", hint)
+    for column in {"parent_id", "made_from"} & {*table}:
+        made = table[column].fillna("") != ""
+        _refuse(table, made, "original images only", "that are augmented already")
     _refuse(table, table["image_path"].fillna("") == "", "rows with an image file", "without one")
     return table
 
@@ -275,26 +324,20 @@ def _refuse(
     bad: Any,
     what: str,
     got: str,
-    remedy: str = "Leave these rows out with `subset`.",
+    hint: str = "Leave these rows out with `subset`.",
 ) -> None:
-    if bad.any():
-        ids = table["id"][bad]
-        raise ValueError(
-            expected("dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", remedy)
-        )
+    ids = table["id"][bad]
+    require(not len(ids), "dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", hint)
 
 
-def _check_apart(table: pd.DataFrame, held_out: pd.DataFrame) -> None:
+def _check_held_out(table: pd.DataFrame, held_out: pd.DataFrame) -> None:
+    hint = (
+        "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients together."
+    )
     for column, words in (("id", "images"), ("lesion", "lesions"), ("patient", "patients")):
         shared = sorted(_known(table, column) & _known(held_out, column))
-        if shared:
-            what = f"a set without {words} of the training set"
-            got = f"{len(shared)} of them ({listed(shared)})"
-            remedy = (
-                "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients "
-                "together."
-            )
-            raise ValueError(expected("held_out", what, got, remedy))
+        what, got = f"a set without {words} of the training set", f"{len(shared)} of them"
+        require(not shared, "held_out", what, f"{got} ({listed(shared)})", hint)
 
 
 def _known(table: pd.DataFrame, column: str) -> set[str]:
@@ -316,27 +359,16 @@ def _tasks(table: pd.DataFrame, times: Mapping[int, int]) -> list[CopyTask]:
     return [task for task in tasks if task.copies]
 
 
-def _check_new(tasks: list[CopyTask], known: set[str]) -> None:
-    names = [task.name(copy) for task in tasks for copy in task.copies]
-    taken = [name for name in names if name in known]
-    if taken:
-        what = "a set whose copies get new ids"
-        remedy = "Rename these images, or leave them out with `subset`."
-        raise ValueError(
-            expected("dataset", what, f"{len(taken)} known ones ({listed(taken)})", remedy)
-        )
-
-
 def _digest_rows(tasks: list[CopyTask]) -> str:
     digest = hashlib.sha256()
     for task in tasks:
         names = [task.files(copy) for copy in task.copies]
-        digest.update(json.dumps([task.source, names, task.values]).encode())
+        digest.update(json.dumps([task.parent, names, task.values]).encode())
     return digest.hexdigest()
 
 
 def _digest_files(tasks: list[CopyTask]) -> str:
-    """Identify the sources by their content: the same rows may come with other pictures."""
+    """Identify the sources by their content: the same rows may come with other images."""
     digest = hashlib.sha256()
     for task in tasks:
         for path in (task.image_path, task.mask_path):
@@ -344,8 +376,8 @@ def _digest_files(tasks: list[CopyTask]) -> str:
     return digest.hexdigest()
 
 
-def _remaining(tasks: list[CopyTask], rows: Mapping[str, Any]) -> Iterator[CopyTask]:
+def _remaining(tasks: list[CopyTask], done: set[str]) -> Iterator[CopyTask]:
     for task in tasks:
-        copies = tuple(copy for copy in task.copies if task.name(copy) not in rows)
+        copies = tuple(copy for copy in task.copies if task.name(copy) not in done)
         if copies:
             yield replace(task, copies=copies)

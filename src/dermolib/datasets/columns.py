@@ -39,7 +39,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "year": ("YEAR",),
     "source": ("SOURCE",),
-    "made_from": ("SOURCE_ID", "MADE_FROM"),
+    "made_from": ("PARENT_ID", "SOURCE_ID", "MADE_FROM"),
 }
 # Others mean other things by these, so that they count as written in a table that was made here
 _OWN = {"label": ("label",), "malignant": ("malignant",)}
