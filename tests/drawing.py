@@ -22,6 +22,19 @@ def lesion_image(height: int, width: int) -> tuple[Image, Mask]:
     return np.stack([gray, gray * 0.8, gray * 0.7], axis=2).round().astype(np.uint8), mask
 
 
+def ellipse(
+    height: int,
+    width: int,
+    middle: tuple[float, float] = (0.5, 0.5),
+    radii: tuple[float, float] = (0.25, 0.2),
+) -> Mask:
+    """Draw an ellipse; all four numbers are fractions of the height and of the width."""
+    rows = ((np.arange(height) + 0.5) / height - middle[0]) / radii[0]
+    columns = ((np.arange(width) + 0.5) / width - middle[1]) / radii[1]
+    inside: Mask = np.hypot(rows[:, None], columns) < 1
+    return inside
+
+
 def write_any(path: Path, image: Image) -> None:
     """Write an image in the format of its ending, in a folder that is made where missing."""
     path.parent.mkdir(parents=True, exist_ok=True)

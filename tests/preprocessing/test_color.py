@@ -1,7 +1,10 @@
+"""Shades of gray against the formula of its paper, on every pixel."""
+
 import importlib
 import math
-import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dermolib
 from dermolib import shades_of_gray
 from dermolib._validation import Image
 from dermolib.io import read_image
@@ -68,7 +70,7 @@ def test_norm_1_is_the_mean_and_infinity_the_largest_value() -> None:
     np.testing.assert_allclose(largest / largest[0], [1, 20 / 50, 30 / 50])
 
 
-def test_a_grey_world_has_equal_means_after_correction() -> None:
+def test_a_gray_world_has_equal_means_after_correction() -> None:
     image = (noise_image(60, 60, 2) * [0.8, 0.6, 0.5]).astype(np.uint8)
 
     means = shades_of_gray(image, p=1).mean(axis=(0, 1))
@@ -82,10 +84,10 @@ def test_the_light_has_the_length_of_the_square_root_of_three() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(seed=st.integers(0, 999), p=NORMS)
-def test_an_image_without_colour_stays_as_it_is(seed: int, p: float) -> None:
-    grey = np.repeat(noise_image(6, 5, seed)[..., :1], 3, axis=2)
+def test_an_image_without_color_stays_as_it_is(seed: int, p: float) -> None:
+    gray = np.repeat(noise_image(6, 5, seed)[..., :1], 3, axis=2)
 
-    np.testing.assert_array_equal(shades_of_gray(grey, p=p), grey)
+    np.testing.assert_array_equal(shades_of_gray(gray, p=p), gray)
 
 
 def test_a_black_image_stays_black_under_neutral_light() -> None:
@@ -108,7 +110,7 @@ def test_a_channel_that_is_zero_everywhere_stays_zero() -> None:
 
 
 @pytest.mark.parametrize("p", [1, 6, math.inf])
-def test_one_pixel_becomes_grey_of_the_same_root_mean_square(p: float) -> None:
+def test_one_pixel_becomes_gray_of_the_same_root_mean_square(p: float) -> None:
     pixel = np.array([[[120, 60, 30]]], np.uint8)
 
     assert shades_of_gray(pixel, p=p).tolist() == [[[79, 79, 79]]]
@@ -175,70 +177,48 @@ def test_light_near_0_makes_everything_but_black_white() -> None:
     assert correct(image, np.full(3, 1e-310)).tolist() == [[[0, 255, 255]]]
 
 
-@pytest.mark.parametrize("function", [shades_of_gray, illuminant])
-@pytest.mark.parametrize("p", [math.nan, 0.5, -math.inf])
-def test_a_norm_below_1_is_refused(function: object, p: float) -> None:
-    assert callable(function)
-    sentence = f"Expected `p` to be a number of 1 or more, but got {p!r}."
-
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        function(noise_image(2, 2, 0), p=p)
+CALLS = [shades_of_gray, illuminant, lambda image: correct(image, [1, 1, 1])]
 
 
-def test_a_norm_that_is_no_number_is_refused() -> None:
-    sentence = "Expected `p` to be a number of 1 or more, but got '6' of type str."
+@pytest.mark.parametrize("call", CALLS)
+def test_an_image_that_is_not_rgb_is_refused(call: Callable[..., object]) -> None:
+    with pytest.raises(ValueError, match=r"`image` to be an RGB image .* but got shape \(2, 2\)"):
+        call(np.zeros((2, 2), np.uint8))
 
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        shades_of_gray(noise_image(2, 2, 0), p="6")  # type: ignore[arg-type] # what is tested
+
+@pytest.mark.parametrize("call", CALLS[:2])
+@pytest.mark.parametrize(
+    ("p", "error"),
+    [(math.nan, ValueError), (0.5, ValueError), (-math.inf, ValueError), ("6", TypeError)],
+)
+def test_a_norm_below_1_is_refused(
+    call: Callable[..., object], p: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="`p` to be a number of 1 or more, but got"):
+        call(noise_image(2, 2, 0), p=p)
 
 
 @pytest.mark.parametrize(
-    ("light", "got"),
+    ("light", "error", "got"),
     [
-        ([1, 2], "shape (2,)"),
-        ([[1, 2, 3]], "shape (1, 3)"),
-        ([1, -1, 1], "[1.0, -1.0, 1.0]"),
-        ([1, math.nan, 1], "[1.0, nan, 1.0]"),
-        ([1, math.inf, 1], "[1.0, inf, 1.0]"),
+        ([1, 2], ValueError, r"shape \(2,\)"),
+        ([[1, 2, 3]], ValueError, r"shape \(1, 3\)"),
+        ([1, -1, 1], ValueError, r"\[1.0, -1.0, 1.0\]"),
+        ([1, math.nan, 1], ValueError, r"\[1.0, nan, 1.0\]"),
+        ([1, math.inf, 1], ValueError, r"\[1.0, inf, 1.0\]"),
+        *((light, TypeError, "") for light in ("red", [1, "x", 2], [1, [2, 3]])),
     ],
 )
-def test_light_out_of_range_is_refused(light: list[float], got: str) -> None:
-    sentence = f"Expected `illuminant` to be three finite numbers of 0 or more, but got {got}."
-
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+def test_light_that_is_unfit_is_refused(light: Any, error: type[Exception], got: str) -> None:
+    words = f"`illuminant` to be three finite numbers of 0 or more, but got {got}"
+    with pytest.raises(error, match=words):
         correct(noise_image(2, 2, 0), light)
-
-
-@pytest.mark.parametrize("light", ["red", [1, "x", 2], [1, [2, 3]]])
-def test_light_that_is_not_numeric_is_refused(light: object) -> None:
-    what = "three finite numbers of 0 or more"
-    sentence = f"Expected `illuminant` to be {what}, but got {light!r}."
-
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        correct(noise_image(2, 2, 0), light)  # type: ignore[arg-type] # what is tested
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.5, math.nan])
 def test_a_strength_out_of_range_is_refused(strength: float) -> None:
-    sentence = f"Expected `strength` to be a number in 0..1, but got {strength!r}."
-
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=r"`strength` to be a number in 0\.\.1, but got"):
         correct(noise_image(2, 2, 0), [1, 1, 1], strength=strength)
-
-
-@pytest.mark.parametrize(
-    "call", [shades_of_gray, illuminant, lambda image: correct(image, [1, 1, 1])]
-)
-def test_an_image_that_is_not_rgb_is_refused(call: object) -> None:
-    assert callable(call)
-    sentence = "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got shape (2, 2)."
-
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
-        call(np.zeros((2, 2), np.uint8))
-
-
-def test_the_package_exports_shades_of_gray() -> None:
-    assert dermolib.shades_of_gray is shades_of_gray
 
 
 @pytest.mark.data

@@ -1,4 +1,5 @@
-import re
+"""Lesion masks: drawn lesions are found, and the mask of any image is one piece or empty."""
+
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from skimage.measure import euler_number, label
 from dermolib import segment_lesion
 from dermolib._validation import Image, Mask
 from dermolib.io import read_image, read_mask
-from drawing import noise_image
+from drawing import ellipse, noise_image
 
 SKIN = (225, 180, 160)
 LESION = (110, 70, 50)
@@ -23,19 +24,6 @@ def skin(height: int, width: int, seed: int = 0) -> Image:
     """Draw skin with a little noise."""
     noise = np.random.default_rng(seed).integers(-8, 9, (height, width, 3))
     return (np.array(SKIN) + noise).astype(np.uint8)
-
-
-def ellipse(
-    height: int,
-    width: int,
-    middle: tuple[float, float] = (0.5, 0.5),
-    radii: tuple[float, float] = (0.25, 0.2),
-) -> Mask:
-    """Draw an ellipse; all four numbers are shares of the height and of the width."""
-    rows = ((np.arange(height) + 0.5) / height - middle[0]) / radii[0]
-    columns = ((np.arange(width) + 0.5) / width - middle[1]) / radii[1]
-    inside: Mask = np.hypot(rows[:, None], columns) < 1
-    return inside
 
 
 def with_lesion(image: Image, lesion: Mask, color: tuple[int, int, int] = LESION) -> Image:
@@ -76,8 +64,8 @@ def test_a_lesion_is_found_in_its_place_whatever_its_size(
 def test_a_pale_lesion_with_a_dark_core_is_found_as_a_whole() -> None:
     lesion, core = ellipse(300, 300), ellipse(300, 300, radii=(0.09, 0.08))
     image = with_lesion(with_lesion(skin(300, 300), lesion, (200, 150, 125)), core, (40, 25, 20))
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    one_threshold = grey <= threshold_otsu(grey)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    one_threshold = gray <= threshold_otsu(gray)
 
     mask = segment_lesion(image)
 
@@ -85,7 +73,7 @@ def test_a_pale_lesion_with_a_dark_core_is_found_as_a_whole() -> None:
     assert jaccard(one_threshold, lesion) < 0.3
 
 
-def test_dark_corners_are_no_lesion() -> None:
+def test_dark_corners_are_not_a_lesion() -> None:
     lesion, field = ellipse(300, 300, radii=(0.15, 0.15)), ellipse(300, 300, radii=(0.5, 0.5))
     image = np.where(field[..., None], with_lesion(skin(300, 300), lesion), np.uint8(3))
 
@@ -105,12 +93,12 @@ def test_hair_across_a_lesion_is_not_outlined() -> None:
 
 
 def test_of_two_dark_spots_the_central_one_is_the_lesion() -> None:
-    centre = ellipse(200, 200, radii=(0.12, 0.12))
+    center = ellipse(200, 200, radii=(0.12, 0.12))
     corner = ellipse(200, 200, (0.12, 0.15), (0.11, 0.11))
 
-    mask = segment_lesion(with_lesion(skin(200, 200), centre | corner))
+    mask = segment_lesion(with_lesion(skin(200, 200), center | corner))
 
-    assert jaccard(mask, centre) > 0.9
+    assert jaccard(mask, center) > 0.9
 
 
 @pytest.mark.parametrize(
@@ -153,7 +141,7 @@ def test_the_mask_of_any_image_has_its_size_and_is_one_piece_without_holes(
 
     assert mask.shape == (height, width)
     if mask.any():
-        # Pieces meet at corners too, so that holes are those of four neighbours
+        # Pieces meet at corners too, so that holes are those of four neighbors
         assert label(mask, connectivity=2).max() == 1
         assert euler_number(np.pad(mask, 1), connectivity=2) == 1
 
@@ -194,45 +182,28 @@ def test_a_lower_agreement_gives_a_mask_that_is_no_smaller(low: float, high: flo
     core, lesion = ellipse(120, 160, radii=(0.1, 0.1)), ellipse(120, 160)
     image = with_lesion(with_lesion(skin(120, 160), lesion, (180, 130, 100)), core)
 
-    larger, smaller = (segment_lesion(image, agreement=share) for share in (low, high))
+    larger, smaller = (segment_lesion(image, agreement=value) for value in (low, high))
 
     assert smaller.any()
     assert larger.sum() >= smaller.sum()
 
 
+AGREEMENT = "`agreement` to be a number above 0 and up to 1, but got"
+
+
 @pytest.mark.parametrize(
-    ("image", "options", "error", "sentence"),
+    ("image", "options", "error", "words"),
     [
-        (
-            np.zeros((4, 4)),
-            {},
-            TypeError,
-            "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got dtype float64.",
-        ),
-        (
-            np.zeros((4, 4), np.uint8),
-            {},
-            ValueError,
-            "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got shape (4, 4).",
-        ),
-        (
-            skin(4, 4),
-            {"agreement": 0},
-            ValueError,
-            "Expected `agreement` to be a number above 0 and up to 1, but got 0.",
-        ),
-        (
-            skin(4, 4),
-            {"agreement": "half"},
-            TypeError,
-            "Expected `agreement` to be a number above 0 and up to 1, but got 'half' of type str.",
-        ),
+        (np.zeros((4, 4)), {}, TypeError, "`image` to be an RGB image .* dtype float64"),
+        (np.zeros((4, 4), np.uint8), {}, ValueError, r"`image` to be an RGB .* shape \(4, 4\)"),
+        (skin(4, 4), {"agreement": 0}, ValueError, AGREEMENT),
+        (skin(4, 4), {"agreement": "half"}, TypeError, AGREEMENT),
     ],
 )
 def test_what_is_unfit_is_refused(
-    image: Any, options: dict[str, Any], error: type[Exception], sentence: str
+    image: Any, options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    with pytest.raises(error, match=re.escape(sentence)):
+    with pytest.raises(error, match=words):
         segment_lesion(image, **options)
 
 
@@ -244,10 +215,10 @@ def test_real_lesions_are_found_better_than_by_one_threshold(data_dir: Path) -> 
 
     for path in images:
         image = read_image(path)
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         truth = read_mask(folder / "masks" / f"{path.stem}_segmentation.png")
         found.append(jaccard(segment_lesion(image), truth))
-        plain.append(jaccard(grey <= threshold_otsu(grey), truth))
+        plain.append(jaccard(gray <= threshold_otsu(gray), truth))
 
     assert np.mean(found) > 0.75
     assert np.mean(found) > np.mean(plain) + 0.1
