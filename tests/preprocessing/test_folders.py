@@ -241,6 +241,31 @@ def test_new_images_join_and_images_that_are_gone_leave_the_table(
     assert run(source, tmp_path / "out").orphaned == 0
 
 
+def test_a_run_that_was_stopped_keeps_what_is_done(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run(source, tmp_path / "whole")
+
+    def full(path: Path, image: Image, *, quality: int) -> None:
+        if path.name == "B.PNG":
+            raise OSError(28, "No space left on device")
+        write_image(path, image, quality=quality)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "write_image", full)
+        with pytest.raises(OSError, match="what is finished is kept"):
+            run(source, out)
+    before = snapshot(out)
+    assert "hair.csv" not in before.data
+
+    assert run(source, out).skipped == 3
+
+    after = snapshot(out)
+    assert after.data == snapshot(tmp_path / "whole").data
+    assert all(after.written[name] == before.written[name] for name in OUTPUTS[:3])
+
+
 def test_masks_that_no_run_wrote_are_seen_from_a_destination_that_is_new(
     source: Path, tmp_path: Path
 ) -> None:
