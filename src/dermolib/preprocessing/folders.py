@@ -288,14 +288,14 @@ class _Cleaning:
     masks: str | None
     suffix: str | None
     quality: int
-    arguments: tuple[tuple[str, Any], ...]
+    arguments: dict[str, Any]
 
     def settings(self) -> dict[str, Any]:
         """Gather what decides the bytes of a run, as JSON values of which equal ones look equal."""
         return {
             "arguments": {
                 name: value if isinstance(value, (str, bool)) else float(value)
-                for name, value in self.arguments
+                for name, value in self.arguments.items()
             },
             "masks": self.masks,
             "quality": self.quality,
@@ -321,19 +321,16 @@ class _Cleaning:
 
     def remove(self, image: Image) -> tuple[Image, Mask]:
         """Remove hair from one image; returns the clean image and the mask."""
-        return occlusion_removal(image, return_mask=True, **dict(self.arguments))
+        return occlusion_removal(image, return_mask=True, **self.arguments)
 
     def record(self, file: str) -> Record:
         """Claim a file: with neither height nor error, a run has begun it at most."""
-        values = {"output": self.output(file), "mask": self.mask(file), "size": -1, "modified": -1}
-        return {
-            "file": file, **values, "height": 0, "width": 0, "masked_fraction": 0.0, "error": ""
-        }  # fmt: skip
+        unknown = {"size": -1, "modified": -1, "height": 0, "width": 0, "masked_fraction": 0.0}
+        targets = {"output": self.output(file), "mask": self.mask(file)}
+        return {"file": file, **targets, **unknown, "error": ""}
 
 
-def _arguments(
-    method: str | None, fill: str | None, options: dict[str, Any]
-) -> tuple[tuple[str, Any], ...]:
+def _arguments(method: str | None, fill: str | None, options: dict[str, Any]) -> dict[str, Any]:
     """Gather what `occlusion_removal` gets; the default method by its name, for the journal."""
     known = inspect.signature(occlusion_removal).parameters
     for name, value in options.items():
@@ -344,7 +341,7 @@ def _arguments(
         require(plain, name, "a number or a text", got, error=TypeError)
     filled = {} if fill is None else {"fill": fill}
     chosen = {"method": method or known["method"].default}
-    return tuple((chosen | filled | dict(sorted(options.items()))).items())
+    return chosen | filled | dict(sorted(options.items()))
 
 
 def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Path | None) -> None:
