@@ -77,6 +77,9 @@ def kill_new_runs(job: Resumable, inputs: Any, folder: Path) -> int:
     for point in itertools.count():
         target = folder / f"new{point}"
         more = killed(target, point, partial(job.run, inputs, target))
+        for file, data in files_of(target).items():
+            journal = job.in_place or file.endswith(".jsonl")
+            assert journal or wanted.get(file, data) == data, (point, file)
         job.run(inputs, target)
         assert files_of(target) == wanted, point
         if not more:

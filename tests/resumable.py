@@ -27,6 +27,7 @@ class Resumable:
         settings: Whether runs of other settings are told apart.
         overwrites: Whether it takes `overwrite`.
         shares: Whether files of others may lie in its folder.
+        in_place: Whether results grow in their places, rather than to appear whole.
     """
 
     run: Callable[..., Any]
@@ -34,6 +35,7 @@ class Resumable:
     settings: bool = True
     overwrites: bool = False
     shares: bool = False
+    in_place: bool = False
 
 
 def write_inputs(folder: Path) -> None:
@@ -139,7 +141,7 @@ def _download(collection: Any, folder: Path, *, workers: int = 1) -> None:
 
 
 JOBS = {
-    "prepare": Resumable(_prepare, overwrites=True),
+    "prepare": Resumable(_prepare, overwrites=True, in_place=True),
     "hair": Resumable(_remove_hair, overwrites=True, shares=True),
     "offline": Resumable(_augment),
     "download": Resumable(_download, _served, settings=False, shares=True),

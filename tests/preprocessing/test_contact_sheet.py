@@ -1,6 +1,5 @@
 """The contact sheet: which images it shows, and where they stand."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +31,10 @@ def entry(name: str = "a.png", *, height: int = 100, width: int = 256) -> SheetE
 
 
 def test_images_are_chosen_at_even_steps_from_the_most_masked_to_the_least() -> None:
-    shares = [0.0, 0.5, 0.1, np.nan, 0.4, 0.2, 0.3]
+    fractions = [0.0, 0.5, 0.1, np.nan, 0.4, 0.2, 0.3]
 
-    assert spread_ranks(shares, count=3).tolist() == [1, 6, 0]
-    assert spread_ranks(shares, count=99).tolist() == [1, 4, 6, 5, 2, 0]
+    assert spread_ranks(fractions, count=3).tolist() == [1, 6, 0]
+    assert spread_ranks(fractions, count=99).tolist() == [1, 4, 6, 5, 2, 0]
     assert spread_ranks([0.0, 0.5] * 50, count=100).tolist() == [
         *range(1, 100, 2),
         *range(0, 100, 2),
@@ -45,14 +44,16 @@ def test_images_are_chosen_at_even_steps_from_the_most_masked_to_the_least() -> 
 
 
 @settings(deadline=None, max_examples=50)
-@given(shares=st.lists(st.one_of(st.floats(0, 1), st.just(float("nan")))), count=st.integers(1, 20))
+@given(
+    fractions=st.lists(st.one_of(st.floats(0, 1), st.just(float("nan")))), count=st.integers(1, 20)
+)
 def test_chosen_images_are_different_in_order_and_include_both_ends(
-    shares: list[float], count: int
+    fractions: list[float], count: int
 ) -> None:
-    chosen = spread_ranks(shares, count=count)
+    chosen = spread_ranks(fractions, count=count)
 
-    known = [share for share in shares if not np.isnan(share)]
-    values = [shares[place] for place in chosen]
+    known = [value for value in fractions if not np.isnan(value)]
+    values = [fractions[place] for place in chosen]
     assert len(set(chosen.tolist())) == len(chosen) == min(count, len(known))
     assert values == sorted(values, reverse=True)
     assert not known or values[0] == max(known)
@@ -60,7 +61,7 @@ def test_chosen_images_are_different_in_order_and_include_both_ends(
 
 
 @pytest.mark.parametrize(("count", "error"), [(0, ValueError), (1.0, TypeError)])
-def test_a_count_that_is_no_whole_number_of_one_or_more_is_refused(
+def test_a_count_that_is_not_an_integer_of_one_or_more_is_refused(
     count: Any, error: type[Exception]
 ) -> None:
     with pytest.raises(error, match=r"^Expected `count` to be an integer of 1 or more, but got "):
@@ -95,7 +96,7 @@ def test_more_than_six_images_go_on_in_a_second_band(tmp_path: Path) -> None:
     assert sheet[8 + first + 40 + 5, 64 + 2 * 264].tolist() == list(GREY)
 
 
-def test_pictures_keep_their_shape_and_are_never_enlarged() -> None:
+def test_panels_keep_their_shape_and_are_never_enlarged() -> None:
     sizes = {
         (1024, 2048): (128, 256),
         (2000, 1000): (256, 128),
@@ -105,12 +106,12 @@ def test_pictures_keep_their_shape_and_are_never_enlarged() -> None:
 
     for (height, width), small in sizes.items():
         shown = entry(height=height, width=width)
-        assert [picture.shape[:2] for picture in shown.panels] == [small] * 3
+        assert [panel.shape[:2] for panel in shown.panels] == [small] * 3
 
 
 def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
     mask = np.zeros((2048, 2048), np.bool_)
-    mask[:, 1003:1005] = True  # between the pixels that a thinned-out picture would keep
+    mask[:, 1003:1005] = True  # between the pixels that a thinned-out image would keep
     image = plain(2048, 2048, BLUE)
 
     shown = SheetEntry.shrink("a.png", image, mask, image)
@@ -119,7 +120,7 @@ def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
     assert (shown.panels[1].max(axis=(1, 2)) > 50).all()
 
 
-def test_a_long_name_stays_over_its_picture_and_any_letter_can_be_drawn(tmp_path: Path) -> None:
+def test_a_long_name_stays_over_its_panel_and_any_letter_can_be_drawn(tmp_path: Path) -> None:
     names = ["folder/" * 40 + "end.jpg", "caf\udce9.jpg", "皮膚.png", "ä.png"]
 
     write_contact_sheet(tmp_path / "long.png", [entry(name) for name in names[:1]])
@@ -149,32 +150,25 @@ def test_a_contact_sheet_is_known_from_other_files(tmp_path: Path) -> None:
 
 
 def test_an_empty_sheet_and_another_ending_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"^Expected `entries` to be one image or more, but got none\.$"
-    ):
+    with pytest.raises(ValueError, match="`entries` to be one image or more, but got none"):
         write_contact_sheet(tmp_path / "sheet.png", [])
-    sentence = f"Expected `path` to be a file ending in .png, but got {tmp_path / 'sheet.jpg'}."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+    with pytest.raises(ValueError, match=r"`path` to be a file ending in \.png"):
         write_contact_sheet(tmp_path / "sheet.jpg", [entry()])
 
 
 @pytest.mark.parametrize(
-    ("changed", "error", "sentence"),
+    ("changed", "error", "words"),
     [
-        ({"before": plain(4, 4, RED).astype(float)}, TypeError, "Expected `before` to be an RGB"),
-        ({"after": plain(4, 4, RED)[..., 0]}, ValueError, "Expected `after` to be an RGB image"),
-        ({"mask": np.zeros((4, 5), np.bool_)}, ValueError, "Expected `mask` to be a mask (4, 4)"),
-        ({"mask": np.zeros((4, 4))}, TypeError, "Expected `mask` to be a mask (4, 4) of dtype"),
+        ({"before": plain(4, 4, RED).astype(float)}, TypeError, "`before` to be an RGB image"),
+        ({"after": plain(4, 4, RED)[..., 0]}, ValueError, "`after` to be an RGB image"),
+        ({"mask": np.zeros((4, 5), np.bool_)}, ValueError, r"`mask` to be a mask \(4, 4\)"),
+        ({"mask": np.zeros((4, 4))}, TypeError, r"`mask` to be a mask \(4, 4\) of dtype bool"),
     ],
 )
-def test_pictures_of_another_kind_are_refused(
-    changed: dict[str, Any], error: type[Exception], sentence: str
+def test_images_of_another_kind_are_refused(
+    changed: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    given: dict[str, Any] = {
-        "before": plain(4, 4, RED),
-        "mask": np.zeros((4, 4), np.bool_),
-        "after": plain(4, 4, RED),
-    } | changed
+    given = {"before": plain(4, 4, RED), "mask": np.zeros((4, 4), np.bool_)}
 
-    with pytest.raises(error, match=f"^{re.escape(sentence)}"):
-        SheetEntry.shrink("a.png", **given)
+    with pytest.raises(error, match=words):
+        SheetEntry.shrink("a.png", **given | {"after": plain(4, 4, RED)} | changed)
