@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any, TypeAlias
 
@@ -23,10 +22,10 @@ from torchvision.transforms import v2
 
 from dermolib import BatchAugmentation, preset
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD
-from dermolib.io import whole_file
+from tables import markdown
 
 Candidate: TypeAlias = Callable[[torch.Tensor], Any]
-"""What is timed: images (N, 3, S, S), uint8, in, and a batch out."""
+"""What is timed, called with images (N, 3, S, S), uint8."""
 
 _WARM_UP = 2
 _MEAN, _STD = list(IMAGENET_MEAN), list(IMAGENET_STD)
@@ -41,7 +40,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=9, help="rounds timed (default 9)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     parser.add_argument("--compile", action="store_true", help="time the compiled module too")
-    parser.add_argument("--output", type=Path, help="Markdown file for the table")
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA device was found, so nothing was measured.")
@@ -51,14 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
     images = torch.randint(0, 256, (given.batch, 3, given.size, given.size), dtype=torch.uint8)
     found = candidates(given.device, compiled=given.compile)
-    text = (
-        f"{device}, torch {torch.__version__}, batches of {given.batch} images of {given.size} px, "
-        f"{given.rounds} rounds\n\n{table(found, images.to(given.device), given.rounds)}\n"
-    )
-    print(text)
-    if given.output is not None:
-        with whole_file(given.output) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    size = f"batches of {given.batch} images of {given.size} px, {given.rounds} rounds"
+    print(f"{device}, torch {torch.__version__}, {size}\n")
+    print(table(found, images.to(given.device), given.rounds))
 
 
 def candidates(device: str, *, compiled: bool) -> dict[str, Candidate]:
@@ -157,25 +150,21 @@ def table(found: dict[str, Candidate], images: torch.Tensor, rounds: int) -> str
             if number >= _WARM_UP:
                 seconds[name].append(taken)
     first = next(iter(seconds.values()))
-    lines = ["| | ms per image | images per second | time against the first |", "| --- " * 4 + "|"]
+    rows = []
     for name, values in seconds.items():
         ratio = median(one / other for one, other in zip(values, first, strict=True))
         each = median(values) / len(images)
-        lines.append(f"| {name} | {1000 * each:#.3g} | {1 / each:,.0f} | {ratio:.2f} |")
-    return "\n".join(lines)
+        rows.append([name, f"{1000 * each:#.3g}", f"{1 / each:,.0f}", f"{ratio:.2f}"])
+    return markdown(["", "ms per image", "images per second", "time against the first"], rows)
 
 
 def _seconds(call: Candidate, images: torch.Tensor) -> float:
-    _wait(images.device)
+    wait: Callable[[], Any] = torch.cuda.synchronize if images.is_cuda else lambda: None
+    wait()
     start = time.perf_counter()
     call(images)
-    _wait(images.device)
+    wait()
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

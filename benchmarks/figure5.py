@@ -1,7 +1,7 @@
 """The folder of Figure 5 of the paper, made for real: counts, blank images, a kill, a cluster.
 
-One command makes the copies of the rare classes three times, in whole, killed and continued, and on
-a Dask cluster of two processes of this machine, compares their bytes, and prints the tables::
+One command makes the copies of the rare classes three times, without interruption, killed and
+continued, and on a Dask cluster of two processes of this machine, and compares their bytes::
 
     python benchmarks/figure5.py --data DIR
 """
@@ -28,6 +28,7 @@ from dermolib.augmentation import is_blank
 from dermolib.io import read_image, read_mask
 from dermolib.labels import DIAGNOSES
 from hair_parts.images import default_data
+from tables import markdown
 
 FACTORS = {"AK": 3, "DF": 7, "VASC": 6, "SCC": 3}
 
@@ -39,40 +40,34 @@ def main() -> None:
     parser.add_argument("--kill-after", type=int, default=700, help="files before the kill")
     parser.add_argument("--into", type=Path, help="run into this folder and do nothing else")
     given = parser.parse_args()
-    dataset = open_dataset(given.data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Left out rows")
+        folder = given.data / "isic_challenge"
+        dataset = ISICDataset.from_challenge(folder, masks=True, missing="drop")
     if given.into is not None:
         augment(dataset, given.into)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(temporary)
         start = time.perf_counter()
         augment(dataset, place / "whole")
-        seconds = time.perf_counter() - start
-        print_counts(dataset, place / "whole", seconds)
+        print(f"Two workers took {time.perf_counter() - start:.0f} s.")
+        print_counts(dataset, place / "whole")
         whole = digests(place / "whole")
-        print("\n| run | files | kept from before the kill | same bytes |")
-        print("| --- | ---: | ---: | --- |")
         before = kill(given.data, place / "killed", given.kill_after)
         augment(dataset, place / "killed")
         after = states(place / "killed")
         kept = sum(after[name] == state for name, state in before.items())
-        same = digests(place / "killed") == whole
-        print(f"| killed with {len(before)} finished, continued | {len(whole)} | {kept} | {same} |")
         with (
             LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as machines,
             Client(machines) as client,
             joblib.parallel_backend("dask", client=client),
         ):
             augment(dataset, place / "cluster")
-        same = digests(place / "cluster") == whole
-        print(f"| on a Dask cluster of two processes | {len(whole)} | | {same} |")
-
-
-def open_dataset(data: Path) -> ISICDataset:
-    """Open the images at hand, with their masks."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Left out rows")
-        return ISICDataset.from_challenge(data / "isic_challenge", masks=True, missing="drop")
+        same = [str(digests(place / name) == whole) for name in ("killed", "cluster")]
+        killed = f"killed with {len(before)} files finished, of which {kept} stayed, continued"
+        cluster = "on a Dask cluster of two processes"
+        print(markdown(["run", "same bytes"], [[killed, same[0]], [cluster, same[1]]]))
 
 
 def augment(dataset: ISICDataset, folder: Path) -> None:
@@ -80,33 +75,24 @@ def augment(dataset: ISICDataset, folder: Path) -> None:
     augment_offline(dataset, folder, factors=FACTORS, workers=2, progress=False)
 
 
-def print_counts(dataset: ISICDataset, folder: Path, seconds: float) -> None:
+def print_counts(dataset: ISICDataset, folder: Path) -> None:
     """Print the classes before and after, and what the new images show."""
     manifest = pd.read_csv(folder / "manifest.csv")
     made = np.bincount(manifest["CLASS"] - 1, minlength=len(DIAGNOSES))
     counts = dataset.class_counts()
-    plan = plan_offline(counts, factors=FACTORS)
-    print("\n| class | images | copies, from the manifest | together | planned |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    names = [diagnosis.name for diagnosis in DIAGNOSES]
-    rows = zip(names, counts, made, plan.values(), strict=True)
-    for name, *numbers in [*rows, ("all", counts.sum(), made.sum(), sum(plan.values()))]:
-        count, new, planned = map(int, numbers)
-        print(f"| {name} | {count:,} | {new:,} | {count + new:,} | {planned:,} |")
+    plan = [*plan_offline(counts, factors=FACTORS).values()]
+    table = np.stack([counts, made, counts + made, plan], axis=1)
+    names = [*(diagnosis.name for diagnosis in DIAGNOSES), "all"]
+    lines = zip(names, [*table, table.sum(axis=0)], strict=True)
+    head = ["class", "images", "copies, from the manifest", "together", "planned"]
+    print(markdown(head, ([name, *(f"{number:,}" for number in row)] for name, row in lines)))
     blank = sum(is_blank(read_image(folder / name)) for name in manifest["FILE"])
     lost = sum(not read_mask(folder / name).any() for name in manifest["MASK_FILE"].dropna())
-    again = int((manifest["ATTEMPTS"] > 1).sum())
     together = dataset.with_augmented(folder)
     groups = dict(zip(dataset.ids, dataset.groups, strict=True))
-    apart = sum(
-        groups[source] != group
-        for source, group in zip(together.table["made_from"], together.groups, strict=True)
-        if source
-    )
-    print(
-        f"\n{made.sum():,} copies in {seconds:.0f} s with two workers. Blank: {blank}. Lesion "
-        f"lost: {lost}. Drawn again since blank: {again}. Apart from their lesion's group: {apart}."
-    )
+    copies = zip(together.ids[len(dataset) :], together.groups[len(dataset) :], strict=True)
+    apart = sum(groups[name.rpartition("_aug")[0]] != group for name, group in copies)
+    print(f"Blank: {blank}. Lesion lost: {lost}. Apart from their lesion's group: {apart}.\n")
 
 
 def kill(data: Path, folder: Path, files: int) -> dict[str, tuple[int, int]]:

@@ -4,34 +4,62 @@
     python benchmarks/presets.py --no-lesions
     python benchmarks/presets.py --data DIR --gallery FOLDER
 
-Times are of images drawn on the spot, and need no data; lesions are counted on all real images with
-a mask, which takes some minutes; the gallery is sixteen draws of one real image by each preset.
+Times are of synthetic images, and need no data; lesions are counted on all real images with a mask,
+which takes some minutes; the gallery is sixteen draws of one real image by each preset.
 """
 
 import argparse
 import os
 import platform
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
+from typing import Any, TypeAlias
 
-from dermolib import list_presets
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import cv2
+import numpy as np
+import torch
+
+from dermolib import list_presets, preset
 from dermolib._validation import DatasetNotFoundError
-from dermolib.augmentation import Preset
-from dermolib.io import read_image, whole_file
+from dermolib.augmentation import is_blank
+from dermolib.augmentation.sequence import make_generators
+from dermolib.datasets.synthetic import draw_sample
+from dermolib.io import read_image, read_mask, whole_file
 from dermolib.reporting.plots import plot_samples, save_figure
-from preset_parts.lesions import Survival, find_pairs, measure
-from preset_parts.speed import COST_SIZES, Cost, Timing, time_parts, time_presets
+from tables import markdown
+
+SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))
+"""Height and width of images, as the challenge or HAM10000 has them, and side of the result."""
+
+SIDES = (224, 512)
+"""Sides at which single transforms are timed, in px."""
 
 _PACKAGES = ("dermolib", "albumentations", "opencv-python-headless", "numpy", "torch")
-_GALLERY = "ISIC_0024310"
-_WAYS = ("draw_seed", "stream", "mask", "stock", "plain")
+_LAYOUT = "isic_challenge/Train/ID.jpg and ID_seg.png, isic2018_task1/images and masks"
+_Call: TypeAlias = Callable[[], Any]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run what the command line asks for."""
-    parser = _parser()
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    data = Path(os.environ.get("DERMOLIB_DATA", beside))
+    parser = argparse.ArgumentParser(description="Measure the presets of augmentation.")
+    parser.add_argument("--data", type=Path, default=data, help="folder of the real images")
+    parser.add_argument("--draws", type=int, default=300, help="draws that are timed (default 300)")
+    parser.add_argument("--rounds", type=int, default=60, help="draws of each transform alone")
+    parser.add_argument("--no-lesions", dest="lesions", action="store_false", help="times only")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th image with a mask")
+    parser.add_argument("--output", type=Path, help="file for the tables, in Markdown")
+    parser.add_argument("--gallery", type=Path, help="draw sixteen draws into a folder, no tables")
+    parser.add_argument("--image", default="ISIC_0024310", help="id of the image of the gallery")
     given = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     try:
         if given.gallery is not None:
             draw_gallery(given.data, given.image, given.gallery)
@@ -39,124 +67,183 @@ def main(arguments: list[str] | None = None) -> None:
         pairs = find_pairs(given.data)[:: given.every] if given.lesions else []
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA, or use --no-lesions.")
-    parts = [_setting(), _speed(time_presets(given.draws)), _costs(time_parts(given.rounds))]
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    parts = [f"{platform.machine()}, {os.cpu_count()} cores, one thread; {versions}\n"]
+    parts += [time_presets(given.draws), time_transforms(given.rounds)]
     if pairs:
-        parts.append(_lesions(measure(pairs, ["strong", "paper"], [0, 0.5])))
-    text = "\n\n".join(parts)
-    print(text)
+        parts.append(count_lesions(pairs, ["strong", "paper"], [0, 0.5]))
+    text = "\n".join(parts)
+    print(text, end="")
     if given.output is not None:
         with whole_file(given.output) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
 
 
 def draw_gallery(data: Path, name: str, folder: Path) -> None:
-    """Draw sixteen draws of one real image by each preset, each into a file of its own.
-
-    Args:
-        data: Folder of the data.
-        name: Id of an image of the challenge's training set.
-        folder: Folder of the pictures.
-
-    Raises:
-        DatasetNotFoundError: The image is not there.
-    """
+    """Draw sixteen draws of one image of the challenge by each preset, each into a file."""
     path = data / "isic_challenge" / "Train" / f"{name}.jpg"
     if not path.exists():
         raise DatasetNotFoundError(path, "isic_challenge/Train/ID.jpg")
     image = read_image(path)
-    for preset in list_presets():
-        transform = Preset(preset, image_size=224, seed=0, normalize=False)
+    for kind in list_presets():
+        transform = preset(kind, image_size=224, seed=0, normalize=False)
         draws = [transform(image=image)["image"] for _ in range(16)]
-        save_figure(plot_samples(draws), folder / f"{preset}.png", dpi=110)
+        save_figure(plot_samples(draws), folder / f"{kind}.png", dpi=110)
 
 
-def _setting() -> str:
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
-    return f"{platform.machine()}, {os.cpu_count()} cores, one thread; {versions}"
+def time_presets(draws: int) -> str:
+    """Time every preset beside `A.Compose` of the same transforms (bare) from the same generators.
+
+    Each draw is made in all ways in turn, in an order that rotates, and gives the same bits; the
+    time is that of the processor. Ratios are medians over draws.
+    """
+    rows = []
+    for (height, width), image_size in SETTINGS:
+        drawn = draw_sample(0, image_size=(height, width), generator=np.random.default_rng(0))
+        paper = 0.0
+        for name in sorted(list_presets(), key="paper".__ne__):
+            ways = _ways(name, image_size, drawn.image, drawn.mask)
+            turns = [_in_turn(ways, seed) for seed in range(draws + 1)][1:]  # the first warms up
+            seconds = {way: np.array([turn[way] for turn in turns]) for way in ways}
+            paper = paper or float(seconds["draw_seed"].sum())
+            pairs = (("draw_seed", "bare"), ("mask", "bare mask"), ("stock", "bare"))
+            ratios = [f"{np.median(seconds[way] / seconds[base]):.3f}" for way, base in pairs]
+            bare = 1e3 * float(np.median(seconds["bare"]))
+            of_paper = float(seconds["draw_seed"].sum()) / paper
+            size = [f"{width} x {height}", str(image_size), f"{bare:.2f}"]
+            rows.append([name, *size, *ratios, f"{of_paper:.2f}"])
+    head = ["preset", "image", "result", "bare, ms", "draw_seed", "with mask", "stock", "of paper"]
+    return markdown(head, rows)
 
 
-def _speed(timings: Iterable[Timing]) -> str:
-    head = ["preset", "image", "result", "bare, ms", *(f"{way}, ms" for way in _WAYS)]
-    head += [*(f"{way} / bare" for way in _WAYS), "of paper"]
-    return _table(head, ([*_speed_row(timing)] for timing in timings))
+def _ways(name: str, image_size: int, image: Any, mask: Any) -> dict[str, Callable[[int], _Call]]:
+    """Give for each way what makes its call from a seed; what it costs to make is not timed."""
+    transform = preset(name, image_size=image_size)
+    masked = preset(name, image_size=image_size, min_visibility=0)
+    bare = A.Compose(transform.transforms)
+    stock = A.Compose([_stock(step) for step in transform.transforms])
 
+    def seeded(pipeline: Any, seed: int, **data: Any) -> _Call:
+        pipeline.set_random_state(*make_generators(seed))
+        return partial(pipeline, image=image, **data)
 
-def _speed_row(timing: Timing) -> Iterator[str]:
-    yield timing.preset
-    yield f"{timing.source[1]} x {timing.source[0]}"
-    yield str(timing.image_size)
-    yield f"{timing.bare:.2f}"
-    for way in _WAYS:
-        yield f"{timing.milliseconds[way]:.2f}" if way in timing.milliseconds else ""
-    for way in _WAYS:
-        yield "{:.3f} ({:.3f})".format(*timing.ratios[way]) if way in timing.ratios else ""
-    yield f"{timing.of_paper:.2f}"
-
-
-def _costs(costs: list[Cost]) -> str:
-    totals = {
-        name: sum(cost.chance * cost.milliseconds[0] for cost in costs if cost.preset == name)
-        for name in list_presets()
+    return {
+        "bare": partial(seeded, bare),
+        "stock": partial(seeded, stock),
+        "bare mask": partial(seeded, bare, mask=mask.astype(np.uint8) * np.uint8(255)),
+        "draw_seed": lambda seed: partial(transform, image=image, draw_seed=seed),
+        "mask": lambda seed: partial(masked, image=image, mask=mask, draw_seed=seed),
     }
-    head = ["preset", "transform", "chance", *(f"ms at {side} px" for side in COST_SIZES)]
-    head.append(f"share of a draw at {COST_SIZES[0]} px")
-    rows = (
-        [
-            cost.preset,
-            cost.transform,
-            f"{cost.chance:.3g}",
-            *(f"{value:.3f}" for value in cost.milliseconds),
-            f"{100 * cost.chance * cost.milliseconds[0] / totals[cost.preset]:.0f} %",
-        ]
-        for cost in costs
-    )
-    return _table(head, rows)
 
 
-def _lesions(results: Iterable[Survival]) -> str:
-    head = [
-        "preset",
-        "min_visibility",
-        "draws",
-        "smallest share",
-        "0.1 %",
-        "1 %",
-        "below 0.5",
-        "lost",
+def _stock(step: Any) -> Any:
+    """Build albumentations' own transform of what dermolib has in a faster form."""
+    if hasattr(step, "transforms"):
+        return A.OneOf([_stock(child) for child in step.transforms], p=step.p)
+    name = type(step).__name__
+    if not type(step).__module__.startswith("dermolib") or not hasattr(A, name):
+        return step
+    if name == "ElasticTransform":
+        # white noise, divided by its largest value, of about 4.3 deviations, is smoothed
+        alpha = step.displacement * 2 * step.sigma * np.pi**0.5 * 4.3
+        return A.ElasticTransform(alpha=alpha, sigma=step.sigma, border_mode=step.border_mode)
+    stock = getattr(A, name)
+    known = signature(stock).parameters
+    options = {key: value for key, value in vars(step).items() if key in known}
+    return stock(**{key: value for key, value in options.items() if value is not None})
+
+
+def _in_turn(ways: dict[str, Callable[[int], _Call]], seed: int) -> dict[str, float]:
+    """Call each way once, in an order that rotates, and check that all gave the same image."""
+    names = list(ways)
+    start = seed % len(names)
+    taken, images = {}, {}
+    for way in names[start:] + names[:start]:
+        taken[way], images[way] = _clocked(ways[way](seed))
+    for way, drawn in images.items():
+        same = torch.allclose(drawn["image"], images["bare"]["image"], rtol=0, atol=1e-6)
+        if way != "stock" and not same:  # elastic warps are drawn otherwise there
+            raise RuntimeError(f"{way} draws another image than albumentations for seed {seed}.")
+    return taken
+
+
+def time_transforms(rounds: int) -> str:
+    """Time each transform of each preset alone, where it is applied: medians over draws."""
+    parts = {side: [*_parts(side)] for side in SIDES}
+    images = {
+        side: draw_sample(0, image_size=side, generator=np.random.default_rng(0)).image
+        for side in SIDES
+    }
+    rows = []
+    for index, (name, step, probability) in enumerate(parts[SIDES[0]]):
+        times = []
+        for side in SIDES:
+            pixels: Any = images[side]
+            pixels = pixels.astype(np.float32) if isinstance(step, A.ToTensorV2) else pixels
+            call = partial(parts[side][index][1], force_apply=True, image=pixels)
+            times.append(1e3 * np.median([_clocked(call)[0] for _ in range(rounds + 1)][1:]))
+        kind = type(step).__name__
+        rows.append([name, kind, f"{probability:.3g}", *(f"{value:.3f}" for value in times)])
+    head = ["preset", "transform", "probability", *(f"ms at {side} px" for side in SIDES)]
+    return markdown(head, rows)
+
+
+def _parts(side: int) -> Iterator[tuple[str, Any, float]]:
+    for name in list_presets():
+        for step in preset(name, image_size=side).transforms:
+            inner = getattr(step, "transforms", None)
+            for part in inner or [step]:
+                yield name, part, step.p / len(inner) if inner else step.p
+
+
+def _clocked(call: _Call) -> tuple[float, Any]:
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def find_pairs(data: Path) -> list[tuple[Path, Path]]:
+    """List the images that have a mask, with it, sorted."""
+    train, task = data / "isic_challenge" / "Train", data / "isic2018_task1"
+    for folder in (train, task):
+        if not folder.exists():
+            raise DatasetNotFoundError(folder, _LAYOUT)
+    pairs = [(path, path.with_name(f"{path.stem}_seg.png")) for path in train.glob("*.jpg")]
+    for path in (task / "images").iterdir():
+        pairs.append((path, task / "masks" / f"{path.stem}_segmentation.png"))
+    return sorted(pair for pair in pairs if pair[1].exists())
+
+
+def count_lesions(
+    pairs: Sequence[tuple[Path, Path]], names: Sequence[str], fractions: Sequence[float]
+) -> str:
+    """Draw once of every image with each preset and `min_visibility`, and count what is left."""
+    transforms = [
+        preset(name, image_size=224, normalize=False, min_visibility=fraction)
+        for name in names
+        for fraction in fractions
     ]
-    head += ["blank", "drawn again", "ended careful"]
-    rows = (
-        [
-            result.preset,
-            f"{result.min_visibility:g}",
-            f"{result.images:,}",
-            *(f"{share:.3f}" for share in (result.smallest, *result.low)),
-            *map(str, (result.below_half, result.lost, result.blank)),
-            *map(str, (result.again, result.careful)),
+    results: list[list[tuple[float, bool, int]]] = [[] for _ in transforms]
+    for number, (image_path, mask_path) in enumerate(pairs):
+        image = read_image(image_path)
+        mask = read_mask(mask_path, shape=(image.shape[0], image.shape[1]))
+        for transform, found in zip(transforms, results, strict=True):
+            drawn = transform(image=image, mask=mask, draw_seed=number)
+            if transform.visibility is not None:
+                blank = is_blank(drawn["image"])
+                found.append((transform.visibility, blank, transform.attempts))
+    rows = []
+    for transform, found in zip(transforms, results, strict=True):
+        visible, blanks, attempts = map(np.array, zip(*found, strict=True))
+        low = (visible.min(), *np.percentile(visible, [0.1, 1]))
+        counts = (visible < 0.5, visible == 0, blanks, attempts > 1, attempts == 6)
+        rows.append([transform.name, f"{transform.min_visibility:g}", f"{len(found):,}"])
+        rows[-1] += [
+            *(f"{value:.3f}" for value in low),
+            *(f"{np.count_nonzero(one)}" for one in counts),
         ]
-        for result in results
-    )
-    return _table(head, rows)
-
-
-def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
-
-
-def _parser() -> argparse.ArgumentParser:
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    data = Path(os.environ.get("DERMOLIB_DATA", beside))
-    parser = argparse.ArgumentParser(description="Measure the presets of augmentation.")
-    parser.add_argument("--data", type=Path, default=data, help="folder of the real images")
-    parser.add_argument("--draws", type=int, default=300, help="draws that are timed (default 300)")
-    parser.add_argument("--rounds", type=int, default=60, help="draws of each transform alone")
-    parser.add_argument("--no-lesions", dest="lesions", action="store_false", help="times alone")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th image with a mask")
-    parser.add_argument("--output", type=Path, help="file for the tables, in Markdown")
-    parser.add_argument("--gallery", type=Path, help="draw sixteen draws into a folder, no tables")
-    parser.add_argument("--image", default=_GALLERY, help="id of the image of the gallery")
-    return parser
+    head = ["preset", "min_visibility", "draws", "smallest fraction", "0.1 %", "1 %", "below 0.5"]
+    return markdown([*head, "lost", "blank", "repeated", "ended careful"], rows)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """The benchmark of the presets: it measures what it says, and says where it looked for images."""
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+import presets
 from dermolib.io import read_image, write_image, write_mask
 from drawing import noise_image
-
-_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +20,6 @@ def threads() -> Iterator[None]:
     yield
     cv2.setNumThreads(before[0])
     torch.set_num_threads(before[1])
-
-
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Import a module of the benchmarks, which are no package that is installed."""
-    monkeypatch.syspath_prepend(_BENCHMARKS)
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -45,92 +35,43 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_images_with_a_mask_are_found_in_both_folders(
-    part: Callable[[str], Any], data: Path
-) -> None:
-    pairs = part("preset_parts.lesions").find_pairs(data)
+def test_lesions_are_counted_on_the_images_with_a_mask(data: Path) -> None:
+    pairs = presets.find_pairs(data)
+    assert [image.stem for image, _ in pairs] == ["B", "A"]
 
-    assert [(image.stem, mask.stem) for image, mask in pairs] == [
-        ("B", "B_segmentation"),
-        ("A", "A_seg"),
+    rows = presets.count_lesions(pairs, ["evaluation", "strong"], [0, 1]).splitlines()[2:]
+
+    cells = [row.strip("| ").split(" | ") for row in rows]
+    assert [row[:3] for row in cells] == [
+        [name, fraction, "2"] for name in ("evaluation", "strong") for fraction in "01"
     ]
-
-
-def test_lesions_are_counted_for_each_preset_and_share(
-    part: Callable[[str], Any], data: Path
-) -> None:
-    lesions = part("preset_parts.lesions")
-
-    results = list(lesions.measure(lesions.find_pairs(data), ["evaluation", "strong"], [0, 1]))
-
-    assert [(result.preset, result.min_visibility) for result in results] == [
-        ("evaluation", 0),
-        ("evaluation", 1),
-        ("strong", 0),
-        ("strong", 1),
-    ]
-    assert [result.images for result in results] == [2, 2, 2, 2]
-    assert (results[0].smallest, results[0].low, results[0].below_half) == (1, (1, 1), 0)
-    assert results[0].again == results[2].again == results[2].careful == 0
-    assert results[3].smallest == 1
-
-
-def test_every_way_of_calling_a_preset_gives_the_same_image_and_is_timed(
-    part: Callable[[str], Any],
-) -> None:
-    timings = part("preset_parts.speed").time_presets(2)
-
-    assert [timing.preset for timing in timings[:4]] == ["strong", "paper", "light", "evaluation"]
-    assert [timing.of_paper for timing in timings[1::4]] == [1, 1, 1]
-    assert [timing.image_size for timing in timings[::4]] == [224, 224, 512]
-    assert {timing.source for timing in timings} == {(150, 200), (450, 600)}
-    assert set(timings[0].ratios) == {"draw_seed", "stream", "mask", "stock"}
-    assert set(timings[-1].ratios) == {"draw_seed", "stream", "mask", "stock", "plain"}
-    assert all(timing.bare > 0 for timing in timings)
-
-
-def test_the_parts_of_a_preset_have_its_probabilities(part: Callable[[str], Any]) -> None:
-    costs = part("preset_parts.speed").time_parts(1)
-
-    paper = {cost.transform: cost for cost in costs if cost.preset == "paper"}
-    assert paper["Transpose"].chance == 0.5
-    assert paper["ElasticTransform"].chance == pytest.approx(1 / 6)
-    assert paper["GaussNoise"].chance == pytest.approx(1 / 8)
-    assert all(time > 0 for cost in costs for time in cost.milliseconds)
+    assert cells[0][3:] == ["1.000"] * 3 + ["0"] * 5
+    assert cells[3][3] == "1.000"
 
 
 def test_the_command_writes_its_tables_and_the_gallery(
-    part: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    presets = part("presets")
-
-    presets.main(
-        ["--data", str(data), "--draws", "1", "--rounds", "1", "--output", str(data / "o")]
-    )
+    options = ["--draws", "1", "--rounds", "1", "--output", str(data / "o")]
+    presets.main(["--data", str(data), *options])
     presets.main(["--data", str(data), "--gallery", str(data / "gallery"), "--image", "A"])
 
     printed = capsys.readouterr().out
     assert (data / "o").read_text(encoding="utf-8") == printed
     assert "| paper | 600 x 450 | 512 |" in printed
+    assert "| paper | ElasticTransform | 0.167 |" in printed
     assert "| strong | 0.5 | 2 |" in printed
-    assert sorted(path.stem for path in (data / "gallery").iterdir()) == [
-        "evaluation",
-        "light",
-        "paper",
-        "strong",
-    ]
+    names = {"evaluation", "light", "paper", "strong"}
+    assert {path.stem for path in (data / "gallery").iterdir()} == names
     assert read_image(data / "gallery" / "strong.png").ndim == 3
 
 
 @pytest.mark.parametrize("options", [[], ["--gallery", "gallery"]])
-def test_a_folder_without_the_images_is_told(
-    part: Callable[[str], Any],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
+def test_a_folder_without_the_images_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        part("presets").main(["--data", str(tmp_path), *options])
+        presets.main(["--data", str(tmp_path), *options])
 
     error = capsys.readouterr().err
     assert f"Expected `{tmp_path / 'isic_challenge' / 'Train'}" in error

@@ -6,12 +6,9 @@ sees the same copies in every epoch, and a copy of a JPEG has the artifacts of a
 which the images of other classes do not have.
 """
 
-import hashlib
 import inspect
-import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import PickleError
 from typing import Any, Protocol, overload
@@ -44,14 +41,14 @@ class Augmentable(Protocol):
     def table(self) -> pd.DataFrame:
         """Rows with the columns of `dermolib.datasets.ISICDataset.table`.
 
-        ``id``, ``label``, ``lesion`` (empty where unknown), ``age`` in years (nan where missing),
-        ``sex`` and ``site`` (empty where missing), ``image_path``, ``mask_path`` (empty where there
-        is none), and where there are augmented rows ``parent_id``.
+        ``id``, ``label``, ``lesion``, ``age`` in years (nan where missing), ``sex``, ``site``,
+        ``image_path``, ``mask_path`` (texts are empty where missing), and where there are augmented
+        rows ``parent_id``.
         """
 
     @property
     def split(self) -> str:
-        """What the rows are for; ``"train"`` can be augmented."""
+        """Split of the rows; only ``"train"`` can be augmented."""
 
 
 @overload
@@ -153,12 +150,11 @@ def augment_offline(
         TypeError: A number is not an integer, `factors` is not a mapping, `dataset` or `held_out`
             has no table of rows, or `preset` cannot be pickled or described.
         FileNotFoundError: An image or a mask is missing.
-        ValueError: The rows are not for training, have no class or no image, or are augmented
-            already; they share an image, a lesion or a patient with `held_out`; another run works
-            on the destination; an id of a copy exists; the preset draws nothing at random; the
-            destination holds something else, another run, or a damaged journal; a source is blank,
-            cannot be read, or is too small to be drawn at its own size; or a factor, class or
-            number is invalid.
+        ValueError: The rows are not for training, have no class or no image, are augmented already,
+            or share an image, a lesion or a patient with `held_out`; an id of a copy exists; the
+            preset draws nothing at random; the destination holds something else or another run, or
+            another run works on it; a source is blank, cannot be read, or is too small to keep its
+            size; or a factor, class or number is invalid.
     """
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
@@ -178,6 +174,7 @@ def augment_offline(
     hint = "Rename these images, or leave them out with `subset`."
     require(not taken, "dataset", "a set whose copies get new ids", got, hint)
 
+    sources = [path for task in tasks for path in (task.image_path, task.mask_path)]
     folder = Path(destination)
     job = Job(
         folder,
@@ -187,8 +184,11 @@ def augment_offline(
             "image_size": None if image_size is None else int(image_size),
             "preset": description,
             "seed": int(seed),
-            "source_files": _digest_files(tasks),
-            "source_rows": _digest_rows(tasks),
+            # By their content: the same rows may come with other images
+            "source_files": fingerprint([content_digest(path).hex() for path in sources if path]),
+            "source_rows": fingerprint(
+                [[*task.files(1), *task.copies, task.values] for task in tasks]
+            ),
             "versions": library_versions("albumentations"),
         },
         key="ID",
@@ -205,18 +205,12 @@ def augment_offline(
             for (name, files), record in zip(copies.items(), job.records(copies), strict=True)
             if record is not None and all((folder / file).exists() for file in files if file)
         }
-        calls = ((task, config) for task in _remaining(tasks, done))
-        results = job.map(
-            make_copies,
-            calls,
-            workers=workers,
-            total=len(copies),
-            done=len(done),
-            ordered=False,
-            count=len,
-            progress=progress,
-        )
-        for rows in results:
+        left = (task.without(done) for task in tasks)
+        calls = ((task, config) for task in left if task.copies)
+        counts: dict[str, Any] = {"total": len(copies), "done": len(done), "progress": progress}
+        for rows in job.map(
+            make_copies, calls, workers=workers, ordered=False, count=len, **counts
+        ):
             job.add(rows)
         job.finish([*copies])
         records = (record or {} for record in job.records(copies))
@@ -264,9 +258,8 @@ def _counts(counts: Any) -> dict[Any, int]:
         if all(map(np.isscalar, now.values())):
             return now
     what = "the number of images of each class, as a mapping or in the order of the labels"
-    got = f"an object of type {type(counts).__name__}"
     hint = "Pass `dataset.class_counts()` for a data set."
-    raise TypeError(expected("counts", what, got, hint))
+    raise TypeError(expected("counts", what, f"an object of type {type(counts).__name__}", hint))
 
 
 def _codes(dataset: Augmentable) -> list[str]:
@@ -306,26 +299,22 @@ def _training_rows(dataset: Augmentable, classes: int) -> pd.DataFrame:
     hint = "Split by lesion first, then augment the training split alone."
     rows = f"{dataset.split!r} ({len(table)} rows: {listed(table['id'])})"
     require(dataset.split == "train", "dataset.split", "'train'", rows, hint)
-    missing = [column for column in _READ if column not in table.columns]
+    absent = [column for column in _READ if column not in table.columns]
     what = f"a table with the columns {', '.join(_READ)}"
-    require(not missing, "dataset.table", what, f"one without {listed(missing)}")
+    require(not absent, "dataset.table", what, f"one without {listed(absent)}")
     unlabeled = ~table["label"].isin(range(classes))
     hint = "Take the others: `dataset.subset(dataset.labelled)`."
     _refuse(table, unlabeled, f"rows with a label in 0..{classes - 1}", "without one", hint)
+    hint = "Leave these rows out with `subset`."
     for column in {"parent_id", "made_from"} & {*table}:
         made = table[column].fillna("") != ""
-        _refuse(table, made, "original images only", "that are augmented already")
-    _refuse(table, table["image_path"].fillna("") == "", "rows with an image file", "without one")
+        _refuse(table, made, "original images only", "that are augmented already", hint)
+    missing = table["image_path"].fillna("") == ""
+    _refuse(table, missing, "rows with an image file", "without one", hint)
     return table
 
 
-def _refuse(
-    table: pd.DataFrame,
-    bad: Any,
-    what: str,
-    got: str,
-    hint: str = "Leave these rows out with `subset`.",
-) -> None:
+def _refuse(table: pd.DataFrame, bad: Any, what: str, got: str, hint: str) -> None:
     ids = table["id"][bad]
     require(not len(ids), "dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", hint)
 
@@ -357,27 +346,3 @@ def _tasks(table: pd.DataFrame, times: Mapping[int, int]) -> list[CopyTask]:
         copies = tuple(range(1, times[int(row["label"])]))
         tasks.append(CopyTask(row["id"], row["image_path"], row["mask_path"], copies, values))
     return [task for task in tasks if task.copies]
-
-
-def _digest_rows(tasks: list[CopyTask]) -> str:
-    digest = hashlib.sha256()
-    for task in tasks:
-        names = [task.files(copy) for copy in task.copies]
-        digest.update(json.dumps([task.parent, names, task.values]).encode())
-    return digest.hexdigest()
-
-
-def _digest_files(tasks: list[CopyTask]) -> str:
-    """Identify the sources by their content: the same rows may come with other images."""
-    digest = hashlib.sha256()
-    for task in tasks:
-        for path in (task.image_path, task.mask_path):
-            digest.update(content_digest(path) if path else bytes(digest.digest_size))
-    return digest.hexdigest()
-
-
-def _remaining(tasks: list[CopyTask], done: set[str]) -> Iterator[CopyTask]:
-    for task in tasks:
-        copies = tuple(copy for copy in task.copies if task.name(copy) not in done)
-        if copies:
-            yield replace(task, copies=copies)

@@ -1,6 +1,6 @@
 """Named presets of random transforms: an image and its lesion mask in, an augmented pair out.
 
-`dermolib.augmentation.recipes` has the table of each preset. Every preset first resizes the image
+`dermolib.augmentation.recipes` has the list of each preset. Every preset first resizes the image
 to `image_size` (by area when it shrinks; a crop comes before that), so that no warp and no filter
 works on more pixels than the network sees, then applies its random transforms, and last normalizes
 with the mean and standard deviation of ImageNet, or those given.
@@ -70,13 +70,7 @@ class Preset:
     one; give each its own copy.
 
     Attributes:
-        name: Name of the preset, like the options below as given.
-        image_size: Height and width of the result in px, or None where each image keeps its size.
-        seed: Seed of the stream.
-        normalize: Whether the image becomes a normalized tensor.
-        mean: Mean that is subtracted, three numbers in [0, 1].
-        std: Standard deviation that is divided by, three numbers in (0, 1].
-        min_visibility: Fraction of the lesion that every draw keeps visible where there is a mask.
+        name: Like `image_size`, `seed`, `normalize`, `mean`, `std` and `min_visibility` as given.
         random: Whether two draws can differ.
         applied: Names of the random transforms that the last call applied, in their order.
         visibility: Fraction of the lesion that the last call left visible, 0..1; None where there
@@ -135,12 +129,7 @@ class Preset:
         return steps
 
     def set_random_seed(self, seed: int) -> None:
-        """Restart the stream of draws from a seed of 0 or more.
-
-        Raises:
-            TypeError: `seed` is not an integer.
-            ValueError: `seed` is negative.
-        """
+        """Restart the stream of draws from a seed, an integer of 0 or more."""
         check_number(seed, "seed", low=0, integer=True)
         self._stream = make_generators(seed)
 
@@ -168,10 +157,9 @@ class Preset:
             what is passed on.
 
         Raises:
-            TypeError: The image is not uint8, the mask neither bool nor uint8, or there is a
-                further keyword.
-            ValueError: The image is not RGB or, where its size is kept, has a side below 16 px; the
-                mask has another size; or a seed is negative.
+            TypeError: A dtype is wrong, or there is a further keyword.
+            ValueError: The image is not RGB, or too small to keep its size; the mask has another
+                size; or a seed is negative.
         """
         check_image(image)
         _check_call(draw_seed, others)
@@ -229,7 +217,7 @@ def preset(
     std: Sequence[float] = IMAGENET_STD,
     min_visibility: float = 0.5,
 ) -> Preset:
-    """Build the random transforms of that name; `dermolib.augmentation.recipes` has their tables.
+    """Build the random transforms of that name; its page in the documentation has their tables.
 
     Args:
         name: One of `list_presets`.
@@ -252,8 +240,7 @@ def preset(
         with a whole sample, ``transform(**sample)``.
 
     Raises:
-        TypeError: `image_size` or `seed` is not an integer, `min_visibility` is not a number, or
-            `mean` or `std` is not a sequence of numbers.
+        TypeError: A number has the wrong type, or `mean` or `std` is not a sequence of numbers.
         ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
@@ -262,10 +249,9 @@ def preset(
         >>> sample = preset("evaluation", image_size=224)(image=image, id="ISIC_0", label=1)
         >>> tuple(sample["image"].shape), sample["image"].dtype, sample["id"], sample["label"]
         ((3, 224, 224), torch.float32, 'ISIC_0', 1)
-        >>> first = preset("paper", image_size=64, seed=1, normalize=False)(image=image)["image"]
-        >>> again = preset("paper", image_size=64, seed=1, normalize=False)(image=image)["image"]
-        >>> first.shape, bool((first == again).all())
-        ((64, 64, 3), True)
+        >>> first, again = (preset("paper", image_size=64, seed=1)(image=image) for _ in "12")
+        >>> bool((first["image"] == again["image"]).all())
+        True
         >>> half = preset("evaluation", image_size=16, mean=[0.5] * 3, std=[0.5] * 3)
         >>> half(image=np.full((16, 16, 3), 255, np.uint8))["image"].unique()
         tensor([1.])

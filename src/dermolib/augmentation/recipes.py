@@ -1,73 +1,8 @@
 """Recipes of the presets: which transforms in which order, with which ranges and probabilities.
 
-Preset ``"strong"``, what the winners of ISIC challenges use, in ranges that keep the lesion:
-
-============================== ==== ==============================================================
-Transform                      p    Range
-============================== ==== ==============================================================
-CropAndPad (a resized crop)    0.7  each side loses 0..10 %: 64..100 % of the area is left
-Transpose                      0.5  with the two flips: all eight symmetries equally likely
-HorizontalFlip                 0.5
-VerticalFlip                   0.5
-one of three distortions       0.6
-  OpticalDistortion                 coefficient -0.5..0.5
-  GridDistortion                    5 steps, each stretched by -40..40 %
-  ElasticTransform                  sigma 8 px, 2.5 px of displacement (standard deviation)
-Affine                         0.85 -180..180 degrees, 80..120 %, shifted by -10..10 % of the side,
-                                    sheared by -10..10 degrees
-RandomShadesOfGray             0.5  0..1 of the color cast is removed, Minkowski norm 6
-RandomBrightnessContrast       0.75 brightness -25..10 % of the mean, contrast -25..20 %
-CLAHE                          0.5  clip limit 1..4, 8 x 8 tiles
-HueSaturationValue             0.7  -10..10 (of 180), -35..35, -12..12 (of 255)
-one of five                    0.7
-  MotionBlur                        3..9 px
-  MedianBlur                        3..5 px, no more in large images
-  GaussianBlur                      sigma 0.5..2 px
-  GaussNoise                        standard deviation 1..4 % of 255
-  ImageCompression                  JPEG quality 50..90
-CoarseDropout (cutout)         0.7  1..2 holes of 10..22 % of the side, filled with ImageNet's mean
-============================== ==== ==============================================================
-
-Preset ``"paper"``, the list of the AlexNet paper:
-
-============================== ==== ==============================================================
-Transform                      p    Range
-============================== ==== ==============================================================
-Transpose                      0.5  with the two flips: all eight symmetries equally likely
-HorizontalFlip                 0.5
-VerticalFlip                   0.5
-one of three distortions       0.5
-  OpticalDistortion                 coefficient -0.4..0.4
-  GridDistortion                    5 steps, each stretched by -30..30 %
-  ElasticTransform                  sigma 8 px, 1.8 px of displacement (standard deviation)
-Rotate                         0.5  -45..45 degrees
-Affine (shift, scale, rotate)  0.7  -10..10 % of the side, 90..110 %, -15..15 degrees
-RandomBrightnessContrast       0.7  brightness -20..10 % of the mean, contrast -20..15 %
-CLAHE                          0.4  clip limit 1..3, 8 x 8 tiles
-HueSaturationValue             0.5  -8..8 (of 180), -20..20, -10..10 (of 255)
-one of four                    0.5
-  MotionBlur                        3..7 px
-  MedianBlur                        3..5 px, no more in large images
-  GaussianBlur                      sigma 0.5..1.5 px
-  GaussNoise                        standard deviation 1..2.5 % of 255
-CoarseDropout (cutout)         0.5  1..3 holes of 8..18 % of the side, filled with ImageNet's mean
-============================== ==== ==============================================================
-
-Preset ``"light"``, the fast one: one warp instead of three, lookup tables instead of filters:
-
-============================== ==== ==============================================================
-Transform                      p    Range
-============================== ==== ==============================================================
-Transpose                      0.5  with the two flips: all eight symmetries equally likely
-HorizontalFlip                 0.5
-VerticalFlip                   0.5
-Affine                         0.5  -45..45 degrees, 90..110 %, shifted by -5..5 % of the side,
-                                    sheared by -5..5 degrees
-RandomBrightnessContrast       0.5  brightness -10..10 % of 255, contrast -10..10 %
-MultiplicativeNoise (cast)     0.5  one factor of 0.93..1.07 for each channel
-============================== ==== ==============================================================
-
-Preset ``"evaluation"``: nothing random.
+``docs/augmentation.md`` shows them as tables. `strong` is what the winners of ISIC challenges use,
+in ranges that keep the lesion; `paper` the list of the AlexNet paper; `light` the fast one: one
+warp instead of three, lookup tables instead of filters; `evaluation` has nothing random.
 
 Lengths in pixels hold at 224 px and scale with the image between 56 and 1024 px.
 
