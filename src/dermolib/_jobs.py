@@ -30,6 +30,7 @@ __all__ = [
     "Record",
     "check_folder",
     "describe_differences",
+    "describe_failure",
     "exclusive_lock",
     "explain_disk_full",
     "fingerprint",
@@ -48,6 +49,7 @@ TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
 _LOCK = ".lock"
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 _Result = TypeVar("_Result")
 
 Record = dict[str, Any]
@@ -448,6 +450,14 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
         table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         table.writerow(header)
         table.writerows(rows)
+
+
+def describe_failure(error: BaseException, folder: Path) -> str:
+    """Word why a file failed: on one line, and the same wherever its folder lies."""
+    text = " ".join(str(error).split())
+    if not text or not isinstance(error, _WORDED):
+        text = ": ".join(filter(None, (type(error).__name__, text)))
+    return text.replace(f"{folder}{os.sep}", "")
 
 
 def library_versions(*packages: str) -> dict[str, str]:

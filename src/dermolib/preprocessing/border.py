@@ -1,10 +1,9 @@
 """Dark border of dermoscopes: find the field of view and crop an image to it.
 
-The image is looked at as a grid of at most `_CELLS` x `_CELLS` cells. A field of view is convex,
-whether it is a circle, a circle cut off by the frame, or a rectangle. So the convex hull is drawn
-around all that is light, which takes in a dark lesion. What is left outside is border where it is
-black and where light begins along most of its edge. A dark lesion at the side or in the corner of
-an image without a border bulges inwards, so that the edge of the hull runs through it.
+The image is looked at as a grid of at most `_CELLS` x `_CELLS` cells. A field of view is convex, so
+the convex hull is drawn around all that is light, which takes in a dark lesion. What is left
+outside is border where it is black and light begins along most of its edge; along a dark lesion in
+a corner of an image without a border, the edge of the hull runs through the lesion instead.
 """
 
 from typing import Any, NamedTuple, Self
@@ -69,21 +68,17 @@ class Box(NamedTuple):
 
 
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
-    """Crop an image to the field of view of the dermoscope: `field_of_view`, cut out.
+    """Crop an image to the field of view of the dermoscope, see `field_of_view` for arguments.
 
     An image in which no border is found comes back equal. The input is not modified.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
-        kind: ``"bounding"`` or ``"inscribed"``, see `field_of_view`.
-        threshold: Fraction of the light of the image, see `field_of_view`.
+        kind: ``"bounding"`` or ``"inscribed"``.
+        threshold: Fraction of the light of the image below which a pixel is dark.
 
     Returns:
         Image (h, w, 3), uint8, a new array.
-
-    Raises:
-        TypeError: `image` is not a uint8 array, or `threshold` is not a number.
-        ValueError: `image` is not RGB, `kind` is unknown, or `threshold` is out of range.
 
     References:
         Gessert et al.: Skin lesion classification using ensembles of multi-resolution
@@ -147,19 +142,15 @@ def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.
 
 
 def border_mask(image: Image, *, threshold: float = 0.3) -> Mask:
-    """Find the dark border itself: True outside the field of view. The image is not modified.
+    """Find the dark border itself: True outside the field of view, see `field_of_view`.
 
     Args:
-        image: Dermoscopic image (H, W, 3), uint8 RGB.
-        threshold: Fraction of the light of the image, see `field_of_view`.
+        image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
+        threshold: Fraction of the light of the image below which a pixel is dark.
 
     Returns:
         Mask (H, W), bool; False everywhere where no border is found. Its edge is as exact as the
         grid on which it is found, about a 128th of the side.
-
-    Raises:
-        TypeError: `image` is not a uint8 array, or `threshold` is not a number.
-        ValueError: `image` is not RGB, or `threshold` is out of range.
 
     Examples:
         >>> image = np.full((60, 80, 3), 200, np.uint8)

@@ -61,10 +61,6 @@ def illuminant(image: Image, *, p: float = 6) -> npt.NDArray[np.float64]:
         Light (3,), float64, of length sqrt(3), so that neutral light is (1, 1, 1); that is also
         returned for a black image. A channel that is zero everywhere is 0.
 
-    Raises:
-        TypeError: `image` is not a uint8 array, or `p` is not a number.
-        ValueError: `image` is not RGB, or `p` is below 1.
-
     Examples:
         >>> illuminant(np.full((2, 2, 3), [200, 100, 100], np.uint8)).round(3).tolist()
         [1.414, 0.707, 0.707]

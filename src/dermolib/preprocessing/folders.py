@@ -19,6 +19,7 @@ from dermolib._jobs import (
     Job,
     Record,
     check_folder,
+    describe_failure,
     init_worker,
     library_versions,
     remove_halves,
@@ -177,8 +178,7 @@ def remove_hair_from_folder(
         suffix: ``".png"``, ``".jpg"`` or ``".jpeg"`` for all clean images, or None to keep formats.
         quality: JPEG quality, 1..100.
         exclude: Patterns with ``*`` and ``?``, in any case, of the names or relative paths of
-            images to leave out. The default leaves out the masks that the challenges keep beside
-            images.
+            images to leave out; by default the masks that the challenges keep beside images.
         overwrite: Whether to make everything again that earlier runs made, of whatever settings.
         errors: ``"record"`` notes images that fail and goes on, ``"raise"`` stops at the first.
         workers: Number of parallel workers, 1 or more.
@@ -392,12 +392,17 @@ def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bo
     if table.exists() and not job.path.exists():
         foreign.append(table)
     for file, record in zip(files, job.records(files), strict=True):
-        known = () if record is None else (record["output"], record["mask"])
-        new = (target / name for name in cleaning.targets(file) if name not in known)
+        ours = () if record is None else (record["output"], record["mask"])
+        new = (target / name for name in cleaning.targets(file) if name not in ours)
         foreign += [path for path in new if os.path.lexists(path)]
-        if overwrite or not (job.is_current(file) and _is_done(record, cleaning)):
-            todo.append(file)
-            outdated += _outdated(record, cleaning)
+        if record and not overwrite and job.is_current(file) and _is_done(record, cleaning):
+            continue
+        todo.append(file)
+        if record and record["output"] != cleaning.output(file):
+            old = PurePosixPath(record["output"])
+            # Anyone may have changed the journal: nothing else is deleted on its word
+            if old.with_suffix("") == PurePosixPath(file).with_suffix(""):
+                outdated.append(target / old)
     what = "a folder without other files of the same names"
     got = f"{len(foreign)} that no run wrote ({listed(foreign)})"
     hint = "Choose another folder: files that no run wrote are never overwritten."
@@ -412,26 +417,16 @@ def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bo
     return todo
 
 
-def _is_done(record: Record | None, cleaning: _Cleaning) -> bool:
+def _is_done(record: Record, cleaning: _Cleaning) -> bool:
     """Tell whether what was made of the same source is still there."""
-    if record is None or not record["height"]:
-        return False
     try:
         source = (cleaning.source / record["file"]).stat()
         made = [(cleaning.destination / name).stat() for name in cleaning.targets(record["file"])]
     except FileNotFoundError:
         return False
     same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
-    return same and all(state.st_size for state in made)  # a power cut may leave empty files
-
-
-def _outdated(record: Record | None, cleaning: _Cleaning) -> Iterator[Path]:
-    """Find the clean image of an earlier run, if the new one will have another ending."""
-    if record is not None and record["output"] != cleaning.output(record["file"]):
-        old = PurePosixPath(record["output"])
-        # The journal is a file that anyone may have changed: nothing else is deleted on its word
-        if old.with_suffix("") == PurePosixPath(record["file"]).with_suffix(""):
-            yield cleaning.destination / old
+    # A power cut may leave empty files
+    return bool(record["height"]) and same and all(state.st_size for state in made)
 
 
 def _clean_file(file: str, cleaning: _Cleaning) -> Record:
@@ -452,9 +447,7 @@ def _clean_file(file: str, cleaning: _Cleaning) -> Record:
     except _FAILURES as error:
         for name in cleaning.targets(file):
             (cleaning.destination / name).unlink(missing_ok=True)
-        # On one line, and the same wherever the source lies
-        text = " ".join(str(error).split()) or type(error).__name__
-        return record | {"error": text.replace(f"{cleaning.source}{os.sep}", "")}
+        return record | {"error": describe_failure(error, cleaning.source)}
     height, width = mask.shape
     return record | {"height": height, "width": width, "masked_fraction": float(mask.mean())}
 
@@ -493,12 +486,10 @@ def _draw_sheet(
 ) -> Path | None:
     """Draw some images; their masks are found again, since a run need not write any."""
     entries = []
-    for place in spread_ranks(fractions, count=_SHOWN):
-        file = files[place]
+    for file in (files[place] for place in spread_ranks(fractions, count=_SHOWN)):
         before = read_image(cleaning.source / file)
         after = read_image(cleaning.destination / cleaning.output(file))
         entries.append(SheetEntry.shrink(file, before, cleaning.remove(before)[1], after))
-    if not entries:
-        return None
-    write_contact_sheet(path, entries)
-    return path
+    if entries:
+        write_contact_sheet(path, entries)
+    return path if entries else None

@@ -12,7 +12,6 @@ from math import prod
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +19,7 @@ from dermolib._jobs import (
     Job,
     Record,
     check_folder,
+    describe_failure,
     init_worker,
     library_versions,
     one_thread,
@@ -68,7 +68,6 @@ _MASK_TAILS = ("_seg.png", "_segmentation.png", ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
 _TASKS = 8  # for each worker at least, so that none waits long for the others
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL)  # of a file system that reserves nothing
-_WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 
 
 def prepare(
@@ -103,8 +102,7 @@ def prepare(
     change. A destination takes one run at a time; a second is refused.
 
     Args:
-        source: Folder of images: JPEG, PNG, TIFF, BMP, GIF and WebP, told by their endings in any
-            case. Files and folders with names that begin with a dot are ignored.
+        source: Folder of images, as `dermolib.remove_hair_from_folder` takes it.
         destination: Folder of the store: new, empty, or that of the same run.
         steps: What is done to each image before it is resized, in this order: ``"crop_border"``,
             ``"occlusion_removal"`` or ``"shades_of_gray"`` by name, functions from image to image,
@@ -115,9 +113,7 @@ def prepare(
             squeezed.
         masks: Folder of the lesion masks, ``ID_seg.png``, ``ID_segmentation.png`` or ``ID.png`` in
             it or in the subfolder of the image, which are cut and resized like their images.
-        exclude: Patterns with ``*`` and ``?``, in any case, of the names or relative paths of
-            images to leave out. The default leaves out the masks that the challenges keep beside
-            images.
+        exclude: Patterns of images to leave out, see `dermolib.remove_hair_from_folder`.
         errors: ``"raise"`` refuses to finish a store of which images failed, after all others are
             done, and lists the failed ones in ``failed.csv`` (file, error); ``"skip"`` finishes it
             without them, with the same list, and returns that store from then on.
@@ -394,7 +390,7 @@ def _prepare_block(
             try:
                 image, mask, record = _prepare_file(file, task)
             except Exception as error:  # no image may end the run of the others
-                failures.append((row, _reason(error, task)))
+                failures.append((row, describe_failure(error, task.source)))
                 continue
             _write_row(task, IMAGES, row, image)
             if mask is not None:
@@ -440,14 +436,6 @@ def _state(path: Path | None) -> tuple[int, int]:
     except FileNotFoundError:
         found = None
     return (found.st_size, found.st_mtime_ns) if found else (-1, -1)
-
-
-def _reason(error: BaseException, task: _Task) -> str:
-    """Word why an image failed: on one line, and the same wherever the source lies."""
-    text = " ".join(str(error).split())
-    if not text or not isinstance(error, _WORDED):
-        text = ": ".join(filter(None, (type(error).__name__, text)))
-    return text.replace(f"{task.source}{os.sep}", "")
 
 
 def _report(folder: Path, files: list[str], failures: list[tuple[int, str]], errors: str) -> None:
