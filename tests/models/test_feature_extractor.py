@@ -1,6 +1,5 @@
 import copy
 import pickle
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dermolib import build_model
-from dermolib.models.feature_extractor import FeatureExtractor
+from dermolib.models import FeatureExtractor
 
 LITE = "timm/tf_efficientnet_lite0"
 
@@ -194,42 +193,28 @@ def test_what_the_model_takes_beside_images_is_handed_on() -> None:
     )
 
 
-def test_a_network_that_ends_in_convolutions_is_refused() -> None:
-    message = (
-        "Expected `model` to be a classifier whose logits come from an `nn.Linear`, but got a "
-        "Sequential without such a layer. Features of a network that ends in convolutions are its "
-        "pooled maps; take those."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        FeatureExtractor(nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten()))
-
-
-def test_a_network_whose_last_linear_layer_does_not_give_the_logits_is_refused() -> None:
+def gated() -> nn.Module:
+    """Build a network whose last linear layer does not give the logits."""
     gate = nn.Sequential(nn.Flatten(), nn.Linear(12, 12), nn.Unflatten(1, (12, 1, 1)))
-    model = nn.Sequential(gate, nn.Conv2d(12, 8, 1), nn.Flatten())
-    message = (
-        "Expected `model` to be a classifier that gives what its linear layer '0.1' gives, but "
-        "got (2, 8) instead of (2, 12) without that layer. Name the linear layer that takes the "
-        "features in an attribute `penultimate_layer` of it."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        FeatureExtractor(model)(images(2, 2))
+    return nn.Sequential(gate, nn.Conv2d(12, 8, 1), nn.Flatten())
 
 
-def test_a_layer_that_the_model_names_and_does_not_have_is_refused() -> None:
+def misnamed() -> nn.Module:
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
     model.penultimate_layer = "fc"  # type: ignore[assignment] # torch types attributes so
-    message = (
-        "Expected `penultimate_layer` to be the name of one linear layer of this Sequential, but "
-        "got 'fc'. The last is '2'."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        FeatureExtractor(model)
+    return model
 
 
-def test_what_is_no_module_is_refused() -> None:
-    message = (
-        "Expected `model` to be a torch module, but got an object of type str. See `build_model`."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        FeatureExtractor("resnet18")  # type: ignore[arg-type] # the wrong type is the point
+@pytest.mark.parametrize(
+    ("model", "error", "fragment"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.Flatten()), ValueError, "from an `nn.Linear`, but"),
+        (gated(), ValueError, r"'0.1', but got \(2, 8\) instead of \(2, 12\).*`penultimate_layer`"),
+        (misnamed(), ValueError, "`penultimate_layer` .* but got 'fc'. The last is '2'"),
+        ("resnet18", TypeError, "`model` to be a torch module, but got an object of type str"),
+    ],
+    ids=["convolutions", "gate", "name", "text"],
+)
+def test_what_has_no_features_is_refused(model: Any, error: type[Exception], fragment: str) -> None:
+    with pytest.raises(error, match=fragment):
+        FeatureExtractor(model)(images(2, 2))

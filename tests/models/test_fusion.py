@@ -1,5 +1,4 @@
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +43,10 @@ def fused(**options: Any) -> MetadataFusion:
 
 
 def small(**options: Any) -> MetadataFusion:
-    """Join metadata to the mean colour."""
+    """Join metadata to the mean color."""
     torch.manual_seed(0)
-    colour = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-    return MetadataFusion(colour, **options)
+    color = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    return MetadataFusion(color, **options)
 
 
 def drawn(model: MetadataFusion, metadata: Tensor) -> Tensor:
@@ -129,8 +128,8 @@ def test_no_metadata_is_the_same_as_metadata_of_which_nothing_is_known() -> None
     assert not torch.equal(model(images(4)), model(images(4), vectors(4)))
 
 
-def test_a_model_learns_what_metadata_alone_tells_and_images_where_there_is_none() -> None:
-    """Halves of each batch: labels that only the sex tells, and labels that only the image does."""
+def test_a_model_learns_from_metadata_alone_and_from_images_where_there_is_none() -> None:
+    """In half of the batch only the sex tells the label, in the other half only the image."""
     model = small(num_classes=2, dropout=0, metadata_dropout=0)
     nothing = torch.tensor(METADATA_MISSING)
     women = nothing.clone()
@@ -153,7 +152,7 @@ def test_a_model_learns_what_metadata_alone_tells_and_images_where_there_is_none
     assert model(batch[2:]).argmax(dim=1).tolist() == [0, 1]
 
 
-def test_metadata_drop_out_takes_each_of_age_sex_and_site_away_by_its_chance() -> None:
+def test_metadata_dropout_takes_each_of_age_sex_and_site_away_by_its_chance() -> None:
     model = small(metadata_dropout=0.3)
     known = vectors(4000)
 
@@ -167,14 +166,14 @@ def test_metadata_drop_out_takes_each_of_age_sex_and_site_away_by_its_chance() -
         kept = (found[:, part] == known[:, part]).all(dim=1)
         assert (missing ^ kept).all()
         gone.append(missing)
-    shares = torch.stack(gone).float().mean(dim=1)
-    # five standard deviations of a share of 4000 draws
-    assert (shares - 0.3).abs().max() < 0.037
+    fractions = torch.stack(gone).float().mean(dim=1)
+    # Five standard deviations of a fraction of 4000 draws
+    assert (fractions - 0.3).abs().max() < 0.037
     both = (gone[0] & gone[1]).float().mean()
     assert (both - 0.09).abs() < 0.023
 
 
-def test_metadata_drop_out_is_repeated_by_the_seed_and_rests_in_evaluation() -> None:
+def test_metadata_dropout_is_repeated_by_the_seed_and_rests_in_evaluation() -> None:
     model = small(metadata_dropout=0.5)
     known = vectors(50)
 
@@ -188,7 +187,7 @@ def test_metadata_drop_out_is_repeated_by_the_seed_and_rests_in_evaluation() -> 
     assert torch.equal(drawn(model.eval(), known), known)
 
 
-def test_a_drop_out_of_one_takes_all_metadata_away() -> None:
+def test_a_dropout_of_one_takes_all_metadata_away() -> None:
     model = small(metadata_dropout=1)
 
     found = drawn(model, vectors(5))
@@ -295,106 +294,47 @@ def changed(row: int, entry: int, value: float) -> Tensor:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
-    ("metadata", "error", "message"),
+    ("metadata", "error", "fragment"),
     [
-        (
-            changed(2, 0, float("nan")),
-            ValueError,
-            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got nan in "
-            "row 2, entry 'age'. A missing value is 0 and its flag 1, see "
-            "`dermolib.datasets.metadata_vectors`.",
-        ),
-        (
-            changed(0, 12, float("inf")),
-            ValueError,
-            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got inf in "
-            "row 0, entry 'site_missing'. A missing value is 0 and its flag 1, see "
-            "`dermolib.datasets.metadata_vectors`.",
-        ),
-        (
-            changed(1, 0, 4.5),
-            ValueError,
-            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got 4.5 in "
-            "row 1, entry 'age'. A missing value is 0 and its flag 1, see "
-            "`dermolib.datasets.metadata_vectors`.",
-        ),
-        (
-            changed(3, 0, -0.05),
-            ValueError,
-            "Expected `metadata` to be in 0..2: flags, and the age in centuries, but got -0.05 in "
-            "row 3, entry 'age'. A missing value is 0 and its flag 1, see "
-            "`dermolib.datasets.metadata_vectors`.",
-        ),
-        (
-            vectors(4)[:, :12],
-            ValueError,
-            "Expected `metadata` to be a floating-point tensor (4, 13), one vector for each image, "
-            "but got shape (4, 12). `dermolib.datasets.metadata_vectors` makes such vectors of a "
-            "table.",
-        ),
-        (
-            vectors(3),
-            ValueError,
-            "Expected `metadata` to be a floating-point tensor (4, 13), one vector for each image, "
-            "but got shape (3, 13). `dermolib.datasets.metadata_vectors` makes such vectors of a "
-            "table.",
-        ),
-        (
-            vectors(4).long(),
-            TypeError,
-            "Expected `metadata` to be a floating-point tensor (4, 13), one vector for each image, "
-            "but got dtype torch.int64.",
-        ),
-        (
-            vectors(4).numpy(),
-            TypeError,
-            "Expected `metadata` to be a floating-point tensor (4, 13), one vector for each image, "
-            "but got an object of type ndarray.",
-        ),
+        (changed(2, 0, float("nan")), ValueError, r"in 0\.\.2: .* got nan in row 2, entry 'age'"),
+        (changed(0, 12, float("inf")), ValueError, "got inf in row 0, entry 'site_missing'"),
+        (changed(1, 0, 4.5), ValueError, "divided by 100, but got 4.5 in row 1, entry 'age'"),
+        (changed(3, 0, -0.05), ValueError, "but got -0.05 in row 3, entry 'age'"),
+        (vectors(4)[:, :12], ValueError, r"tensor \(4, 13\), .* got shape \(4, 12\)"),
+        (vectors(3), ValueError, r"tensor \(4, 13\), .* got shape \(3, 13\)"),
+        (vectors(4).long(), TypeError, "got dtype torch.int64"),
+        (vectors(4).numpy(), TypeError, "got an object of type ndarray"),
     ],
     ids=["nan", "infinite", "years", "negative", "width", "number", "integers", "array"],
 )
 def test_metadata_that_does_not_fit_is_refused(
-    metadata: Any, error: type[Exception], message: str, training: bool
+    metadata: Any, error: type[Exception], fragment: str, training: bool
 ) -> None:
     model = fused().train(training)
 
-    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+    with pytest.raises(error, match=f"`metadata` to be .*{fragment}"):
         model(images(4), metadata)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "fragment"),
     [
-        ({"hidden": 0}, "Expected `hidden` to be an integer of 1 or more, but got 0."),
-        ({"dropout": 1.5}, "Expected `dropout` to be a number in 0..1, but got 1.5."),
-        (
-            {"metadata_dropout": -0.1},
-            "Expected `metadata_dropout` to be a number in 0..1, but got -0.1.",
-        ),
-        ({"num_classes": 0}, "Expected `num_classes` to be an integer of 1 or more, but got 0."),
+        ({"hidden": 0}, "`hidden` to be an integer of 1 or more"),
+        ({"dropout": 1.5}, r"`dropout` to be a number in 0\.\.1"),
+        ({"metadata_dropout": -0.1}, r"`metadata_dropout` to be a number in 0\.\.1"),
+        ({"num_classes": 0}, "`num_classes` to be an integer of 1 or more"),
     ],
 )
-def test_an_option_out_of_its_range_is_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_an_option_out_of_its_range_is_refused(options: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(ValueError, match=fragment):
         fused(**options)
 
 
-def test_a_backbone_with_several_heads_is_refused() -> None:
+def test_a_backbone_with_several_heads_or_metadata_of_its_own_is_refused() -> None:
     with torch.device("meta"):
         backbone = build_model("timm/deit_tiny_distilled_patch16_224")
-    message = (
-        "Expected `penultimate_layer` to be the name of one linear layer of this "
-        "VisionTransformerDistilled, but got 'head, head_dist'. The last is 'head_dist'."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+
+    with pytest.raises(ValueError, match=r"`penultimate_layer` .* 'head, head_dist'"):
         MetadataFusion(backbone)
-
-
-def test_a_fusion_is_no_backbone_of_another() -> None:
-    message = (
-        "Expected `backbone` to be a classifier of images alone, but got a MetadataFusion, which "
-        "takes metadata itself."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match="`backbone` to be a classifier of images alone"):
         MetadataFusion(fused())

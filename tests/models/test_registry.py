@@ -1,7 +1,7 @@
 import json
-import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,7 +150,7 @@ def test_an_option_given_as_a_tuple_is_built_from_what_the_record_holds() -> Non
     assert shapes(again) == shapes(model)
 
 
-def test_the_stage_is_imported_without_timm_and_torchvision() -> None:
+def test_models_are_imported_without_timm_and_torchvision() -> None:
     script = (
         "import sys, dermolib.models\n"
         "sys.exit(', '.join({'timm', 'torchvision', 'lightning'} & set(sys.modules)))"
@@ -163,125 +163,75 @@ def test_the_stage_is_imported_without_timm_and_torchvision() -> None:
     assert done.stderr.strip() == ""
 
 
+class Plain(nn.Sequential):
+    """A network of a user."""
+
+    def __init__(self, num_classes: int, *, width: int = 4) -> None:
+        super().__init__(
+            nn.Flatten(), nn.Linear(12, width), nn.ReLU(inplace=True), nn.Linear(width, num_classes)
+        )
+
+
+def test_a_function_builds_a_network_with_options_and_weights(tmp_path: Path) -> None:
+    model = build_model(Plain, num_classes=3, width=7)
+    torch.save(model.state_dict(), tmp_path / "own.pth")
+
+    again = build_model(Plain, num_classes=3, width=7, weights=tmp_path / "own.pth")
+
+    images = torch.ones(2, 3, 2, 2)
+    assert torch.equal(model(images), again(images))
+    assert model(images).shape == (2, 3)
+    assert not any(getattr(layer, "inplace", False) for layer in model.modules())
+    assert not hasattr(model, "architecture")
+    with pytest.raises(ValueError, match=r"weights of this Plain, .* of another shape"):
+        build_model(Plain, weights=tmp_path / "own.pth", width=7)
+    with pytest.raises(TypeError, match="`name` to be a function that returns a torch module, but"):
+        build_model(lambda **_: None)  # type: ignore[arg-type] # the mistake
+
+
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "error", "fragment"),
     [
-        (
-            "resnet19",
-            "Expected `name` to be one of 'alexnet', 'custom_cnn', 'fusion', 'resnet', 'resnet18', "
-            "'resnet34', 'resnet50', 'resnet101', 'resnet152', 'timm/<any name of timm>', but got "
-            "'resnet19'. Did you mean 'resnet18'?",
-        ),
-        (
-            "timm/mobilenetv3_small_050.nobody",
-            "Expected `name` to be 'timm/' and a name out of `timm.list_models()`, but got "
-            "'timm/mobilenetv3_small_050.nobody'. Did you mean "
-            "'timm/mobilenetv3_small_050.lamb_in1k'?",
-        ),
-        (
-            "timm/hf-hub:somebody/something",
-            "Expected `name` to be 'timm/' and a name out of `timm.list_models()`, but got "
-            "'timm/hf-hub:somebody/something'.",
-        ),
+        ("resnet19", ValueError, "'resnet152', 'timm/<any .*Did you mean 'resnet18'"),
+        ("timm/mobilenetv3_small_050.nobody", ValueError, "Did you mean .*_050.lamb_in1k'"),
+        ("timm/hf-hub:somebody/something", ValueError, r"a name from `timm.list_models\(\)`"),
+        ("timm/resnet51", ValueError, "Did you mean 'timm/resnet51q', .*'timm/resnet50'"),
+        (50, TypeError, "the name of a model, or a function that builds one, .* type int"),
     ],
-    ids=["own", "tag", "hub"],
 )
-def test_an_unknown_name_is_refused_with_the_known_or_the_close_ones(
-    name: str, message: str
+def test_an_unknown_name_is_refused_with_the_close_ones(
+    name: Any, error: type[Exception], fragment: str
 ) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(error, match=f"`name` to be .*{fragment}"):
         build_model(name)
 
 
-def test_an_unknown_name_of_timm_is_refused_with_the_close_ones() -> None:
-    message = (
-        r"^Expected `name` to be 'timm/' and a name out of `timm\.list_models\(\)`, but got "
-        r"'timm/resnet51'\. Did you mean 'timm/resnet51q', .*'timm/resnet50'.*\?$"
-    )
-    with pytest.raises(ValueError, match=message):
-        build_model("timm/resnet51")
-
-
-def test_a_name_that_is_no_text_is_refused() -> None:
-    message = "Expected `name` to be the name of a model, but got an object of type int."
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        build_model(50)  # type: ignore[arg-type] # the wrong type is the point
-
-
 def test_a_number_of_classes_below_one_is_refused() -> None:
-    message = "Expected `num_classes` to be an integer of 1 or more, but got 0."
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match="`num_classes` to be an integer of 1 or more, but got 0"):
         build_model(SMALL, num_classes=0)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "message"),
+    ("name", "options", "fragment"),
     [
         (
             "alexnet",
             {"depth": 18, "heads": 2},
-            "Expected `options` to be options of 'alexnet' (variant, head), but got depth, heads.",
+            r"'alexnet' \(variant, head\), but got depth, heads",
         ),
-        (
-            "resnet18",
-            {"depth": 50},
-            "Expected `options` to be options of 'resnet18' (it takes none), but got depth.",
-        ),
-        (
-            "resnet",
-            {"image_size": 50},
-            "Expected `options` to be options of 'resnet' (depth), but got image_size.",
-        ),
-        (
-            "fusion",
-            {"layers": 3},
-            "Expected `options` to be options of 'fusion' (backbone, hidden, dropout, "
-            "metadata_dropout, backbone_<option>), but got layers.",
-        ),
-        (
-            "fusion",
-            {"backbone": "custom_cnn", "backbone_depth": 3},
-            "Expected `options` to be options of 'custom_cnn' (image_size, dropout), but got "
-            "depth.",
-        ),
-        (
-            "fusion",
-            {"backbone_weights": "DEFAULT", "backbone_num_classes": 3},
-            "Expected `options` to be options of the backbone, but got backbone_num_classes, "
-            "backbone_weights. Build a network with weights first and give it to "
-            "`MetadataFusion`.",
-        ),
-        (
-            "fusion",
-            {"backbone": resnet},
-            "Expected `backbone` to be the name of a model, but got an object of type function. "
-            "Give a network to `MetadataFusion` itself.",
-        ),
-        (
-            SMALL,
-            {"pretrained": True, "features_only": True},
-            "Expected `options` to be options of the network, but got features_only, pretrained. "
-            "Say with `weights` which weights to load; the classifier is always built.",
-        ),
-        (
-            SMALL,
-            {"drop_rate": {1, 2}},
-            "Expected `options` to be plain values that a checkpoint can hold, but got "
-            "{'drop_rate': {1, 2}} (Object of type set is not JSON serializable).",
-        ),
+        ("resnet18", {"depth": 50}, r"'resnet18' \(it takes none\), but got depth"),
+        ("resnet", {"image_size": 50}, r"'resnet' \(depth\), but got image_size"),
+        ("fusion", {"layers": 3}, r"metadata_dropout, backbone_<option>\), but got layers"),
+        ("fusion", {"backbone": "custom_cnn", "backbone_depth": 3}, "'custom_cnn' .* got depth"),
+        ("fusion", {"backbone_weights": "DEFAULT"}, "but got backbone_weights. Build a network"),
+        ("fusion", {"backbone": resnet}, "the name of a model, .*Pass a network to `MetadataF"),
+        (SMALL, {"pretrained": True}, "but got pretrained. Choose weights with `weights`"),
+        (SMALL, {"drop_rate": {1, 2}}, "plain values that a checkpoint can hold, but got .*set"),
+        (SMALL, {"depht": 5}, "timm's 'mobilenetv3_small_050', but got depht .*unexpected keyword"),
     ],
 )
 def test_an_option_that_the_model_does_not_take_is_refused(
-    name: str, options: dict[str, Any], message: str
+    name: str, options: dict[str, Any], fragment: str
 ) -> None:
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(TypeError, match=f"Expected `.*{fragment}"):
         build_model(name, **options)
-
-
-def test_an_option_that_timm_refuses_is_named_with_timms_own_words() -> None:
-    message = (
-        r"^Expected `options` to be options that timm's 'mobilenetv3_small_050' takes, but got "
-        r"depht \(.*unexpected keyword argument 'depht'.*\)\.$"
-    )
-    with pytest.raises(TypeError, match=message):
-        build_model(SMALL, depht=5)

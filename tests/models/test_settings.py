@@ -1,5 +1,4 @@
 import copy
-import re
 from typing import Any
 
 import pytest
@@ -9,8 +8,7 @@ from torch import nn
 
 from dermolib import MetadataFusion, build_model, input_settings, preset
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD
-from dermolib.models import InputSettings
-from dermolib.models.feature_extractor import FeatureExtractor
+from dermolib.models import FeatureExtractor, InputSettings
 
 LITE = "timm/tf_efficientnet_lite0"
 # timm publishes no annotations of it
@@ -96,14 +94,13 @@ def test_a_preset_takes_the_settings_of_a_model() -> None:
     assert (transform.image_size, transform.mean, transform.std) == (224, HALF, HALF)
 
 
-def test_a_module_that_says_nothing_is_refused() -> None:
-    message = (
-        "Expected `model` to be a network that says how it expects images, but got a Sequential "
-        "that does not say. Set its attribute `input_settings` to an `InputSettings` of the images "
-        "it was made for."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+def test_a_module_without_settings_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"`model` .*Sequential .*Set its attribute `input_setting"
+    ):
         input_settings(nn.Sequential(nn.Flatten(), nn.Linear(12, 8)))
+    with pytest.raises(TypeError, match=r"`model` to be a torch module, but got .* type str"):
+        input_settings("resnet18")  # type: ignore[arg-type] # the wrong type is the point
 
 
 @pytest.mark.parametrize(
@@ -116,7 +113,7 @@ def test_a_module_that_says_nothing_is_refused() -> None:
         ),
     ],
 )
-def test_a_network_for_other_images_than_square_ones_in_colour_is_refused(
+def test_a_network_for_images_that_are_not_square_or_not_rgb_is_refused(
     options: dict[str, Any], got: str
 ) -> None:
     name = "vit_tiny_patch16_224"
@@ -125,42 +122,21 @@ def test_a_network_for_other_images_than_square_ones_in_colour_is_refused(
             model = build_model(f"timm/{name}", **options)
         else:
             model = timm.create_model(name, **options)
-    message = f"Expected `model` to be a network for square RGB images, but got {got}."
 
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=f"`model` to be .* square RGB images, but got {got}"):
         input_settings(model)
 
 
-def test_what_is_no_module_is_refused() -> None:
-    message = (
-        "Expected `model` to be a torch module, but got an object of type str. See `build_model`."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        input_settings("resnet18")  # type: ignore[arg-type] # the wrong type is the point
-
-
 @pytest.mark.parametrize(
-    ("values", "error", "message"),
+    ("values", "error", "fragment"),
     [
-        (
-            {"std": (0.5, 0.5, 0)},
-            ValueError,
-            "Expected `std[2]` to be a number above 0 and up to 1, but got 0.",
-        ),
-        (
-            {"image_size": 0},
-            ValueError,
-            "Expected `image_size` to be an integer of 1 or more, but got 0.",
-        ),
-        (
-            {"interpolation": 3},
-            TypeError,
-            "Expected `interpolation` to be a name, but got an object of type int.",
-        ),
+        ({"std": (0.5, 0.5, 0)}, ValueError, r"`std\[2\]` to be a number above 0 and up to 1"),
+        ({"image_size": 0}, ValueError, "`image_size` to be an integer of 1 or more, but got 0"),
+        ({"interpolation": 3}, TypeError, "`interpolation` to be a name, but got .* type int"),
     ],
 )
 def test_settings_that_no_image_can_have_are_refused(
-    values: dict[str, Any], error: type[Exception], message: str
+    values: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
-    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+    with pytest.raises(error, match=fragment):
         InputSettings(**values)

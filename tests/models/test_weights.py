@@ -213,7 +213,7 @@ def test_imagenet_weights_fill_a_model_of_timm_but_for_its_classifier(tmp_path: 
     assert same(loaded, state | initial)
 
 
-def test_published_weights_are_fetched_once_checked_and_loaded(
+def test_published_weights_are_downloaded_once_checked_and_loaded(
     tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = imagenet(resnet(depth=18), "fc")
@@ -230,12 +230,9 @@ def test_published_weights_are_fetched_once_checked_and_loaded(
     again = resnet(depth=18, weights="DEFAULT")
     assert torch.equal(again.state_dict()["conv1.weight"], state["conv1.weight"])
     cached.write_bytes(cached.read_bytes()[:-1])
-    message = (
-        rf"^Expected `{re.escape(str(cached))}` to be the published file, whose SHA-256 begins "
-        rf"with {path.stem[-8:]}, but got SHA-256 [0-9a-f]{{16}}…\. "
-        r"Delete the file, and it is fetched again\.$"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=rf"begins with {path.stem[-8:]}, but got SHA-256 .*Delete"
+    ):
         resnet(depth=18, weights="DEFAULT")
 
 
@@ -263,110 +260,70 @@ def test_the_addresses_are_those_of_torchvision_with_a_digest_in_the_name() -> N
     assert all(re.search(r"-[0-9a-f]{8}\.pth$", url) for url in urls)
 
 
-def test_a_fetched_file_with_another_digest_is_refused_and_not_kept(
+def test_a_downloaded_file_with_another_digest_is_refused_and_not_kept(
     tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = saved(tmp_path / "resnet18-0123abcd.pth", imagenet(resnet(depth=18), "fc"))
     url = served(path)
     monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", url)
 
-    message = (
-        f"Expected `weights` to be the published file at {url}, whose SHA-256 begins with "
-        "0123abcd, but got another file. "
-        "Fetch the file by other means and give its path as `weights`."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=f"published file at {url}, .* 0123abcd, but got another"):
         resnet(depth=18, weights="DEFAULT")
     assert not [*(tmp_path / "cache" / "hub" / "checkpoints").iterdir()]
 
 
-def test_published_weights_that_cannot_be_fetched_are_named_with_their_address(
+def published_by_timm(monkeypatch: pytest.MonkeyPatch, url: str) -> str:
+    """Let timm publish the weights of a small network at an address; gives the network's name."""
+    name = f"{SMALL}.lamb_in1k"
+    settings = timm.models.get_pretrained_cfg(name)
+    monkeypatch.setattr(settings, "url", url)
+    monkeypatch.setattr(settings, "hf_hub_id", None)
+    monkeypatch.setitem(_registry._model_pretrained_cfgs, name, settings)
+    return f"timm/{name}"
+
+
+def test_published_weights_that_cannot_be_downloaded_are_named(
     tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").touch()
-    url = served(tmp_path / "other").replace("other", "resnet18-0123abcd.pth")
+    url = served(tmp_path / "other").replace("other", "gone-0123abcd.pth")
     monkeypatch.setattr(ResNet18_Weights.DEFAULT.value, "url", url)
+    name = published_by_timm(monkeypatch, url)
 
-    message = (
-        f"Expected `weights` to be a file that can be fetched from {url}, but got "
-        "HTTP Error 404: File not found. "
-        "Fetch the file by other means and give its path as `weights`."
-    )
-    with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ConnectionError, match=f"from {url}, but got HTTP Error 404.*its path as"):
         resnet(depth=18, weights="DEFAULT")
+    with pytest.raises(ConnectionError, match=r"timm can download for .*HTTP Error 404.*its path"):
+        build_model(name, weights="DEFAULT")
 
 
-def test_timms_published_weights_are_fetched_by_timm(
+def test_timms_published_weights_are_downloaded_by_timm(
     tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = imagenet(build_model(f"timm/{SMALL}"), "classifier")
     url = served(saved(tmp_path / "small-12345678.pth", state))
-    tag = f"{SMALL}.lamb_in1k"
-    settings = timm.models.get_pretrained_cfg(tag)
-    monkeypatch.setattr(settings, "url", url)
-    monkeypatch.setattr(settings, "hf_hub_id", None)
-    monkeypatch.setitem(_registry._model_pretrained_cfgs, tag, settings)
 
-    loaded = build_model(f"timm/{tag}", weights="DEFAULT").state_dict()
+    loaded = build_model(published_by_timm(monkeypatch, url), weights="DEFAULT").state_dict()
 
     assert torch.equal(loaded["conv_stem.weight"], state["conv_stem.weight"])
     assert loaded["classifier.weight"].shape == (8, 1024)
 
 
-def test_timms_weights_that_cannot_be_fetched_are_named(
-    tmp_path: Path, served: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "other").touch()
-    url = served(tmp_path / "other").replace("other", "gone-12345678.pth")
-    tag = f"{SMALL}.lamb_in1k"
-    settings = timm.models.get_pretrained_cfg(tag)
-    monkeypatch.setattr(settings, "url", url)
-    monkeypatch.setattr(settings, "hf_hub_id", None)
-    monkeypatch.setitem(_registry._model_pretrained_cfgs, tag, settings)
-
-    message = (
-        f"Expected `weights` to be weights that timm can fetch for '{tag}', but got "
-        "HTTP Error 404: File not found. "
-        "Fetch a file by other means and give its path as `weights`."
-    )
-    with pytest.raises(ConnectionError, match=f"^{re.escape(message)}$"):
-        build_model(f"timm/{tag}", weights="DEFAULT")
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (
-            lambda: custom_cnn(weights="DEFAULT"),
-            "Expected `weights` to be None or a path, but got 'DEFAULT', and none are published "
-            "for 'custom_cnn' with num_classes=8, image_size=224, dropout=0.3.",
-        ),
-        (
-            lambda: alexnet(variant="krizhevsky", weights="DEFAULT"),
-            "Expected `weights` to be None or a path, but got 'DEFAULT', and none are published "
-            "for 'alexnet' with num_classes=8, variant='krizhevsky', head='append'.",
-        ),
-    ],
-    ids=["custom_cnn", "krizhevsky"],
-)
-def test_default_is_refused_where_nothing_is_published(build: Any, message: str) -> None:
-    with torch.device("meta"), pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        build()
-
-
-def test_default_is_refused_for_a_model_whose_weights_timm_does_not_publish() -> None:
-    name = next(
+def test_default_is_refused_where_nothing_is_published() -> None:
+    bare = next(
         name
         for name in timm.list_models()
         if not (settings := timm.models.get_pretrained_cfg(name)) or not settings.has_weights
     )
+    builds: dict[str, Callable[[], nn.Module]] = {
+        "none are published for 'custom_cnn' with": lambda: custom_cnn(weights="DEFAULT"),
+        "variant='krizhevsky'": lambda: alexnet(variant="krizhevsky", weights="DEFAULT"),
+        f"timm publishes none for '{bare}'": lambda: build_model(f"timm/{bare}", weights="DEFAULT"),
+    }
 
-    message = (
-        f"Expected `weights` to be None or a path, but got 'DEFAULT', and timm publishes none for "
-        f"'{name}'."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        build_model(f"timm/{name}", weights="DEFAULT")
+    for fragment, build in builds.items():
+        message = f"`weights` to be None or a path, but got 'DEFAULT', and .*{re.escape(fragment)}"
+        with torch.device("meta"), pytest.raises(ValueError, match=message):
+            build()
 
 
 class Trap:
@@ -384,12 +341,7 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(
     path = tmp_path / "trap.pth"
     torch.save({"weight": Trap()}, path, _use_new_zipfile_serialization=not legacy)
 
-    message = (
-        f"Expected `{path}` to be a file of plain tensors, but got a pickle that calls "
-        f"`{os.name}.mkdir`, which was not run. "
-        "Save `model.state_dict()` alone, or as .safetensors."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=rf"{path}. .* calls `{os.name}.mkdir`, which was not run"):
         small(weights=path)
     assert [*tmp_path.iterdir()] == [path]
 
@@ -397,12 +349,7 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(
 def test_a_pickled_model_is_refused_with_what_to_save_instead(tmp_path: Path) -> None:
     path = saved(tmp_path / "model.pt", nn.Linear(2, 2))
 
-    message = (
-        f"Expected `{path}` to be a file of plain tensors, but got a pickle that calls "
-        "`torch.nn.modules.linear.Linear`, which was not run. "
-        "Save `model.state_dict()` alone, or as .safetensors."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=r"linear.Linear`, which was not run. Save `model.state_d"):
         small(weights=path)
 
 
@@ -419,13 +366,10 @@ def test_a_damaged_file_is_refused_with_its_size(tmp_path: Path, ending: str, da
     }[damage]
     path.write_bytes(damaged)
 
-    message = (
-        f"Expected `{path}` to be a file of plain tensors, but got {len(damaged)} bytes that "
-        "cannot be read as such. Fetch or save the file again."
-    )
+    fragment = f"but got {len(damaged)} bytes that cannot be read"
     if damage == "a plain pickle" and ending == ".pth":
-        message = f"Expected `{path}` to be a"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        fragment = "but got"  # releases of torch differ in whether this is a file of theirs
+    with pytest.raises(ValueError, match=rf"`{path}` to be .*{fragment}"):
         small(weights=path)
 
 
@@ -445,13 +389,9 @@ def test_a_file_cut_anywhere_is_refused(
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        ([torch.zeros(2)], "an object of type list."),
-        ({}, "an empty one."),
-        (
-            {"weight": torch.zeros(2), "epoch": 3, "lr": 0.1},
-            "other values under epoch, lr. "
-            "Save `model.state_dict()`, alone or under the key 'state_dict'.",
-        ),
+        ([torch.zeros(2)], "an object of type list"),
+        ({}, "an empty one"),
+        ({"weight": torch.zeros(2), "epoch": 3, "lr": 0.1}, "other values under epoch, lr. Save"),
     ],
     ids=["list", "empty", "other values"],
 )
@@ -460,8 +400,7 @@ def test_a_file_that_holds_no_state_dict_is_refused(
 ) -> None:
     path = saved(tmp_path / "other.pth", content)
 
-    message = f"Expected `{path}` to be a state dict of tensors, but got {got}"
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=f"`{path}` to be a state dict of tensors, but got {got}"):
         small(weights=path)
 
 
@@ -471,14 +410,11 @@ def test_the_state_dict_of_another_network_is_refused_with_what_differs(tmp_path
     path = saved(tmp_path / "seven.pth", state)
 
     message = (
-        f"Expected `{path}` to be weights of 'custom_cnn' with num_classes=8, image_size=8, "
-        "dropout=0.3, or ImageNet weights of this network, but got keys "
         "1 missing (features.0.0.bias); 1 unexpected (extra.weight); "
         "2 of another shape (classifier.2.weight (7, 32) instead of (8, 32), "
-        "classifier.2.bias (7,) instead of (8,)). "
-        "Build the model with the name and options that the file was saved from."
+        "classifier.2.bias (7,) instead of (8,))."
     )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(ValueError, match=re.escape(message)):
         small(weights=path)
 
 
@@ -491,25 +427,19 @@ def test_a_classifier_of_another_number_of_classes_than_1000_is_not_left_out(
         resnet(depth=18, weights=path)
 
 
-def test_a_wrong_ending_is_refused_with_the_right_ones(tmp_path: Path) -> None:
-    message = (
-        f"Expected `weights` to be a file ending in .pth, .pt or .safetensors, but got "
-        f"'{tmp_path}/model.ckpt'. The word 'DEFAULT' stands for the published weights."
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        small(weights=tmp_path / "model.ckpt")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    message = f"Expected `weights` to be an existing file, but got '{tmp_path}/gone.pth'."
-    with pytest.raises(FileNotFoundError, match=f"^{re.escape(message)}$"):
-        small(weights=tmp_path / "gone.pth")
-
-
-def test_weights_of_another_type_are_refused() -> None:
-    message = "Expected `weights` to be None, 'DEFAULT' or a path, but got an object of type bool."
-    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
-        small(weights=True)
+@pytest.mark.parametrize(
+    ("weights", "error", "fragment"),
+    [
+        ("model.ckpt", ValueError, "a file ending in .pth, .pt or .safetensors, but got '.*ckpt'"),
+        ("gone.pth", FileNotFoundError, "an existing file, but got 'gone.pth'"),
+        (True, TypeError, "None, 'DEFAULT' or a path, but got an object of type bool"),
+    ],
+)
+def test_what_is_no_file_of_weights_is_refused(
+    weights: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error, match=f"`weights` to be {fragment}"):
+        small(weights=weights)
 
 
 def test_a_file_that_may_not_be_read_is_no_damaged_file(

@@ -25,8 +25,8 @@ def test_the_precision_is_the_fastest_that_the_device_has(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bfloat16)
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, question, lambda: bfloat16, raising=False)
+    capabilities = {"avx512_bf16": bfloat16}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
     assert pick_precision(device, "auto") == precision
 

@@ -14,7 +14,7 @@ from dermolib._validation import check_choice, check_masks, check_number, requir
 from dermolib.augmentation.batch_parameters import RANGES, Parameters, ParameterSampler
 from dermolib.augmentation.presets import SMALLEST
 from dermolib.augmentation.recipes import HOLE
-from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["BatchAugmentation"]
 

@@ -38,7 +38,7 @@ from dermolib._validation import (
 )
 from dermolib.augmentation.recipes import RECIPES, REFERENCE_SIZE, SCALED_SIZES
 from dermolib.augmentation.sequence import Augmented, TransformSequence, make_generators
-from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets", "preset"]
 

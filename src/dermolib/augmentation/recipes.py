@@ -35,7 +35,7 @@ from dermolib.augmentation.warps import (
     Rotate,
     Transpose,
 )
-from dermolib.models.normalization import IMAGENET_MEAN
+from dermolib.models.settings import IMAGENET_MEAN
 
 __all__ = ["HOLE", "RECIPES", "REFERENCE_SIZE", "keeps_every_pixel"]
 

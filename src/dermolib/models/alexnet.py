@@ -1,4 +1,4 @@
-"""AlexNet, as torchvision ships it and as Krizhevsky drew it, with a head for few classes."""
+"""AlexNet, as torchvision ships it and as Krizhevsky published it, with a head for few classes."""
 
 from typing import Literal
 
@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from dermolib._validation import PathLike, check_choice, check_number
-from dermolib.models._architecture import finish
-from dermolib.models._input import check_images
-from dermolib.models._weights import load_weights
-from dermolib.models.settings import expect_imagenet
+from dermolib.models.architecture import check_images, finish
+from dermolib.models.weights import load_weights
 
 __all__ = ["alexnet"]
 
@@ -20,7 +18,7 @@ _SMALLEST_SIZE = 63
 _DROPOUT = 0.5
 _OUTPUT_STD = 0.01
 
-# symbolic tracing cannot follow a check of shapes, and takes it as one step instead
+# Symbolic tracing cannot follow a check of shapes, and takes it as one step instead
 fx.wrap("check_images")
 
 
@@ -31,7 +29,7 @@ def alexnet(
     head: Literal["append", "replace"] = "append",
     weights: PathLike | None = None,
 ) -> nn.Module:
-    """Build AlexNet; it gives logits.
+    """Build AlexNet; it returns logits.
 
     With ``head="append"`` a linear layer of `num_classes` outputs follows the 1000 outputs of the
     ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper. The table puts a softmax on
@@ -43,37 +41,31 @@ def alexnet(
     1000 and has 4 million parameters less.
 
     ``variant="krizhevsky"`` has the sizes of Table 3: 96 filters first, and two groups in
-    convolutions 2, 4 and 5. The table lists neither local response normalisation nor dropout; the
-    first is left out, as torchvision does, and dropout of 0.5 follows both hidden layers, as
-    Krizhevsky has it.
+    convolutions 2, 4 and 5. The table lists neither local response normalization nor dropout; the
+    first is left out, as torchvision does, and dropout of 0.5 follows both hidden layers, as in
+    Krizhevsky's.
 
-    Without `weights`, convolutions start with He's normal initialisation, standard deviation
-    √(2 / inputs); linear layers with √(1 / inputs), as behind dropout, which doubles the half that
-    it lets pass; the last layer with 0.01, and biases with 0. So the logits tell images apart from
-    the start and plain SGD moves the loss within a few steps, where torchvision's uniform
-    initialisation gives nearly the same logits for every image and stays at log `num_classes` for
-    a long time. Values come from torch's global generator, so `torch.manual_seed` repeats them.
+    Initial values, from torch's global generator: convolutions He's normal initialization, standard
+    deviation √(2 / inputs); linear layers √(1 / inputs), as behind dropout, which doubles what it
+    keeps; the last layer 0.01; biases 0. So the logits differ between images from the start and
+    plain SGD lowers the loss within a few steps, where torchvision's uniform initialization gives
+    nearly the same logits for every image and stays at log `num_classes` for a long time.
 
     Args:
         num_classes: Number of logits.
         variant: ``"torchvision"`` takes images of any size from 63 px up, ``"krizhevsky"`` takes
             227 x 227.
         head: ``"append"`` or ``"replace"``, see above.
-        weights: None, ``"DEFAULT"`` for torchvision's ImageNet weights (fetched once, digest
-            checked; an interrupted download starts again), or the path of a state dict ending in
-            .pth, .pt or .safetensors: of exactly this model, or of an ImageNet model with 1000
-            classes, which leaves the layer of `num_classes` outputs as initialised.
+        weights: See `dermolib.build_model`; ``"DEFAULT"`` for variant ``"torchvision"`` alone.
 
     Returns:
-        Module that takes a batch (N, 3, H, W), floating point, normalised with the mean and
-        standard deviation of ImageNet where ImageNet weights are used, and gives logits
-        (N, `num_classes`). No ReLU works in place. Attribute ``architecture`` rebuilds it.
+        Module from images (N, 3, H, W) to logits (N, `num_classes`), see `dermolib.build_model`.
 
     Raises:
-        ConnectionError: The published weights cannot be fetched.
+        ConnectionError: The published weights cannot be downloaded.
         FileNotFoundError: There is no file `weights`.
-        TypeError: `num_classes` is no integer, `weights` is no path, or a batch is not floating
-            point.
+        TypeError: `num_classes` is not an integer, `weights` is not a path, or a batch is not
+            floating point.
         ValueError: An option is unknown, the variant has no published weights, a file does not fit
             or cannot be read, or a batch has a shape that the network cannot take.
 
@@ -99,9 +91,9 @@ def alexnet(
     check_choice(head, "head", ["append", "replace"])
     krizhevsky, append = variant == "krizhevsky", head == "append"
     model = _AlexNet(num_classes, krizhevsky=krizhevsky, append=append)
-    _initialise(model)
-    expect_imagenet(model, image_size=_KRIZHEVSKY_SIZE if krizhevsky else _USUAL_SIZE)
-    finish(model, "alexnet", num_classes, variant=variant, head=head)
+    _initialize(model)
+    size = _KRIZHEVSKY_SIZE if krizhevsky else _USUAL_SIZE
+    finish(model, "alexnet", num_classes, expects=size, variant=variant, head=head)
     fresh = "head" if append else "classifier.6"
     load_weights(model, weights, fresh=[fresh], url=None if krizhevsky else _url)
     return model
@@ -116,7 +108,7 @@ class _AlexNet(nn.Module):
         super().__init__()
         self._krizhevsky = krizhevsky
         outputs = _IMAGENET_CLASSES if append else num_classes
-        self.features = _krizhevsky_features() if krizhevsky else _torchvision_features()
+        self.features = _features(krizhevsky=krizhevsky)
         self.avgpool = nn.Identity() if krizhevsky else nn.AdaptiveAvgPool2d((6, 6))
         self.classifier = _classifier(outputs, dropout_first=not krizhevsky)
         self.head = nn.Linear(_IMAGENET_CLASSES, num_classes) if append else nn.Identity()
@@ -130,37 +122,21 @@ class _AlexNet(nn.Module):
         return logits
 
 
-def _torchvision_features() -> nn.Sequential:
+def _features(*, krizhevsky: bool) -> nn.Sequential:
+    first, second, third, fourth = (96, 256, 384, 384) if krizhevsky else (64, 192, 384, 256)
+    groups = 2 if krizhevsky else 1
     return nn.Sequential(
-        nn.Conv2d(3, 64, 11, stride=4, padding=2),
+        nn.Conv2d(3, first, 11, stride=4, padding=0 if krizhevsky else 2),
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2),
-        nn.Conv2d(64, 192, 5, padding=2),
+        nn.Conv2d(first, second, 5, padding=2, groups=groups),
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2),
-        nn.Conv2d(192, 384, 3, padding=1),
+        nn.Conv2d(second, third, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(384, 256, 3, padding=1),
+        nn.Conv2d(third, fourth, 3, padding=1, groups=groups),
         nn.ReLU(),
-        nn.Conv2d(256, 256, 3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(3, stride=2),
-    )
-
-
-def _krizhevsky_features() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 96, 11, stride=4),
-        nn.ReLU(),
-        nn.MaxPool2d(3, stride=2),
-        nn.Conv2d(96, 256, 5, padding=2, groups=2),
-        nn.ReLU(),
-        nn.MaxPool2d(3, stride=2),
-        nn.Conv2d(256, 384, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(384, 384, 3, padding=1, groups=2),
-        nn.ReLU(),
-        nn.Conv2d(384, 256, 3, padding=1, groups=2),
+        nn.Conv2d(fourth, 256, 3, padding=1, groups=groups),
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2),
     )
@@ -174,20 +150,20 @@ def _classifier(outputs: int, *, dropout_first: bool) -> nn.Sequential:
     return nn.Sequential(*first, *second, nn.Linear(4096, outputs))
 
 
-def _initialise(model: _AlexNet) -> None:
+def _initialize(model: _AlexNet) -> None:
     parameters = list(model.parameters())
     for parameter in parameters:
         if parameter.ndim == 1:
             nn.init.zeros_(parameter)
         else:
-            # He's gain for a ReLU, less a factor of √2 where dropout doubles what it lets pass
+            # He's gain for a ReLU, less a factor of √2 where dropout doubles what it keeps
             convolution = parameter.ndim == 4
             nn.init.kaiming_normal_(parameter, nonlinearity="relu" if convolution else "linear")
     nn.init.normal_(parameters[-2], std=_OUTPUT_STD)
 
 
 def _url() -> str:
-    # seconds to import, and needed for this address alone
+    # Seconds to import, and needed for this address alone
     from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
         AlexNet_Weights,
     )

@@ -5,10 +5,8 @@ from itertools import pairwise
 from torch import Tensor, fx, nn
 
 from dermolib._validation import PathLike, check_number
-from dermolib.models._architecture import finish
-from dermolib.models._input import check_images
-from dermolib.models._weights import load_weights
-from dermolib.models.settings import expect_imagenet
+from dermolib.models.architecture import check_images, finish
+from dermolib.models.weights import load_weights
 
 __all__ = ["custom_cnn"]
 
@@ -16,7 +14,7 @@ _CHANNELS = (3, 256, 128, 64)
 _HIDDEN = 32
 _HALVINGS = 2 ** (len(_CHANNELS) - 1)
 
-# symbolic tracing cannot follow a check of shapes, and takes it as one step instead
+# Symbolic tracing cannot follow a check of shapes, and takes it as one step instead
 fx.wrap("check_images")
 
 
@@ -27,7 +25,7 @@ def custom_cnn(
     dropout: float = 0.3,
     weights: PathLike | None = None,
 ) -> nn.Module:
-    """Build the network of Table 2 of the AlexNet skin-lesion paper; it gives logits.
+    """Build the network of Table 2 of the AlexNet skin-lesion paper; it returns logits.
 
     Three blocks of convolution, max pooling, dropout and ReLU, in this order, then two linear
     layers. At 224 px the last block gives 64 x 28 x 28 = 50,176 values; the table's 49,152 is a
@@ -37,21 +35,21 @@ def custom_cnn(
 
     Args:
         num_classes: Number of logits.
-        image_size: Height and width of the images, in pixels, 8 or more: it sets the number of
-            inputs of the first linear layer.
-        dropout: Share of values that training drops in each block, in 0..1.
-        weights: None, or the path of a state dict of exactly this model, ending in .pth, .pt or
-            .safetensors. No weights are published. None draws torch's own initial values from its
-            global generator, so `torch.manual_seed` repeats them.
+        image_size: Height and width of the images, in px, 8 or more: it sets the number of inputs
+            of the first linear layer.
+        dropout: Fraction of values that training drops in each block, in 0..1.
+        weights: None, or the path of weights of exactly this model, see `dermolib.build_model`;
+            none are published. Initial values are torch's own, from its global generator.
 
     Returns:
-        Module that takes a batch (N, 3, `image_size`, `image_size`), floating point, and gives
-        logits (N, `num_classes`). Attribute ``architecture`` rebuilds it.
+        Module from images (N, 3, `image_size`, `image_size`) to logits (N, `num_classes`), see
+        `dermolib.build_model`.
 
     Raises:
         FileNotFoundError: There is no file `weights`.
-        TypeError: A number is no number, `weights` is no path, or a batch is not floating point.
-        ValueError: A number lies outside its range, `weights` is ``"DEFAULT"`` or a file that does
+        TypeError: A number is not a number, `weights` is not a path, or a batch is not floating
+            point.
+        ValueError: A number is outside its range, `weights` is ``"DEFAULT"`` or a file that does
             not fit or cannot be read, or a batch has another shape.
 
     Examples:
@@ -66,8 +64,8 @@ def custom_cnn(
     check_number(image_size, "image_size", low=_HALVINGS, integer=True)
     check_number(dropout, "dropout", low=0, high=1)
     model = _CustomCNN(num_classes, image_size, dropout)
-    expect_imagenet(model, image_size=image_size)
-    finish(model, "custom_cnn", num_classes, image_size=int(image_size), dropout=float(dropout))
+    options = {"image_size": int(image_size), "dropout": float(dropout)}
+    finish(model, "custom_cnn", num_classes, expects=image_size, **options)
     load_weights(model, weights)
     return model
 

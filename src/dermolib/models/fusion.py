@@ -5,53 +5,53 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import check_number, expected
+from dermolib._validation import check_number, expected, require
 from dermolib.labels import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
-from dermolib.models._architecture import finish
+from dermolib.models.architecture import finish
 from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["MetadataFusion"]
 
 NAME = "fusion"
 BACKBONE = "backbone"
-_LARGEST = 2  # centuries; an age in years lies above
+_LARGEST = 2  # age / 100; an age in years is above
 _WIDTH = len(METADATA_MISSING)
 
 
 class MetadataFusion(nn.Module):
-    """Join age, sex and site to a network of images; the whole gives logits.
+    """Late fusion of age, sex and site with a network of images; it returns logits.
 
-    Two linear layers with ReLU turn the metadata into `hidden` values, which stand beside the
-    features that the backbone's last linear layer was given; after dropout one linear layer makes
-    logits of both. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer
-    values and without batch norm: entries are in 0..1 already, and batches may be small. The
-    backbone's own last layer is left out, see `dermolib.models.FeatureExtractor`; the layers
-    before are shared with `backbone`, not copied.
+    Two linear layers with ReLU turn the metadata into `hidden` values, which are concatenated with
+    the input of the backbone's last linear layer; after dropout one linear layer turns both into
+    logits. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer values and
+    without batch norm: entries are in 0..1 already, and batches may be small. The backbone's own
+    last layer is left out, see `dermolib.models.FeatureExtractor`; all others are shared with
+    `backbone`, not copied.
 
-    What is missing is told, not guessed: each of age, sex and site has a flag for it. While
-    training, metadata drop-out makes each of the three missing in each sample by chance, so that
-    the network learns to judge by the image alone too, and metadata that is missing at the clinic
-    does not surprise it. Without metadata it is a classifier of images. Chances come from torch's
-    global generator on the device, like those of dropout, so `torch.manual_seed` repeats them.
+    Missing values are flagged, not imputed: each of age, sex and site has a flag. In training,
+    metadata dropout makes each of the three missing in each sample at random, so that the network
+    also learns from the image alone and copes with incomplete metadata in the clinic. Without
+    metadata it is a classifier of images. Random numbers come from torch's global generator on the
+    device, like those of dropout, so `torch.manual_seed` repeats them.
 
     Args:
-        backbone: Classifier of images, such as `build_model` gives; build it with its ImageNet
-            weights, where wanted, before it is joined.
+        backbone: Classifier of images, such as `build_model` returns, with its ImageNet weights
+            where wanted.
         num_classes: Number of logits.
-        hidden: Values that the metadata becomes, 1 or more.
-        dropout: Share of values before the last layer, and of the metadata's hidden ones, that
+        hidden: Number of hidden values of the metadata, 1 or more.
+        dropout: Fraction of values before the last layer, and of the metadata's hidden ones, that
             training drops, in 0..1.
-        metadata_dropout: Chance in 0..1 that training takes away an age, a sex, a site.
+        metadata_dropout: Probability in 0..1 that training drops an age, a sex, a site.
 
     Attributes:
         architecture: Flat dict from which ``build_model(**model.architecture)`` builds the same
             network again, the backbone's options with ``backbone_`` before their names. Only where
             the backbone has one.
         backbone: The backbone without its last layer.
-        takes_metadata: True: a trainer gives metadata to networks that say so.
+        takes_metadata: True: a trainer passes metadata to networks with this attribute.
 
     Raises:
-        TypeError: `backbone` is no module, or a number is none.
+        TypeError: `backbone` is not a module, or a number is not a number.
         ValueError: The backbone has no linear layer or takes metadata itself, or a number is out of
             its range.
 
@@ -71,6 +71,7 @@ class MetadataFusion(nn.Module):
     """
 
     takes_metadata = True
+    wrapped_attribute = BACKBONE
 
     missing: Tensor
     groups: Tensor
@@ -92,9 +93,9 @@ class MetadataFusion(nn.Module):
         check_number(metadata_dropout, "metadata_dropout", low=0, high=1)
         self.metadata_dropout = float(metadata_dropout)
         self.backbone = FeatureExtractor(backbone)
-        if self.backbone.takes_metadata:
-            got = f"a {type(backbone).__name__}, which takes metadata itself"
-            raise ValueError(expected("backbone", "a classifier of images alone", got))
+        got = f"a {type(backbone).__name__}, which takes metadata itself"
+        alone = not self.backbone.takes_metadata
+        require(alone, "backbone", "a classifier of images alone", got)
         self.metadata_layers = nn.Sequential(
             nn.Linear(_WIDTH, hidden),
             nn.ReLU(),
@@ -104,14 +105,14 @@ class MetadataFusion(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.size + hidden, num_classes)
-        # known from the vocabulary, so no part of the weights
+        # Constants of the vocabulary, not weights
         self.register_buffer("missing", torch.tensor(METADATA_MISSING), persistent=False)
         self.register_buffer("groups", torch.tensor(_group_numbers()), persistent=False)
         record = getattr(backbone, "architecture", None)
         if record is not None:
-            options = {"hidden": int(hidden), "dropout": float(dropout)}
-            options["metadata_dropout"] = self.metadata_dropout
-            finish(self, NAME, num_classes, **_joined(record), **options)
+            rates = {"dropout": float(dropout), "metadata_dropout": self.metadata_dropout}
+            options: dict[str, Any] = {**_joined(record), "hidden": int(hidden), **rates}
+            finish(self, NAME, num_classes, **options)
 
     def forward(self, images: Tensor, metadata: Tensor | None = None) -> Tensor:
         """Turn images and metadata into logits.
@@ -125,9 +126,9 @@ class MetadataFusion(nn.Module):
             Logits (N, `num_classes`).
 
         Raises:
-            TypeError: Metadata is no floating-point tensor.
-            ValueError: It has another shape, or a value that is not in 0..2, NaN included. Under
-                `torch.compile` values are not looked at.
+            TypeError: Metadata is not a floating-point tensor.
+            ValueError: It has another shape, or a value that is not in 0..2, NaN included (values
+                are not checked under `torch.compile`).
         """
         vectors = self._vectors(images, metadata)
         features = self.backbone(images)
@@ -165,22 +166,22 @@ def _joined(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_metadata(metadata: Any, number: int) -> None:
-    what = f"a floating-point tensor ({number}, {_WIDTH}), one vector for each image"
-    if not isinstance(metadata, Tensor):
-        got = f"an object of type {type(metadata).__name__}"
-        raise TypeError(expected("metadata", what, got))
-    if not metadata.is_floating_point():
-        raise TypeError(expected("metadata", what, f"dtype {metadata.dtype}"))
-    if tuple(metadata.shape) != (number, _WIDTH):
-        remedy = "`dermolib.datasets.metadata_vectors` makes such vectors of a table."
-        raise ValueError(expected("metadata", what, f"shape {tuple(metadata.shape)}", remedy))
+    name, what = (
+        "metadata",
+        f"a floating-point tensor ({number}, {_WIDTH}), a vector for each image",
+    )
+    got = f"an object of type {type(metadata).__name__}"
+    require(isinstance(metadata, Tensor), name, what, got, error=TypeError)
+    floating = metadata.is_floating_point()
+    require(floating, name, what, f"dtype {metadata.dtype}", error=TypeError)
+    got, hint = f"shape {tuple(metadata.shape)}", "Use `dermolib.datasets.metadata_vectors(table)`."
+    require(tuple(metadata.shape) == (number, _WIDTH), name, what, got, hint)
     if torch.compiler.is_compiling():
         return
-    # NaN is in no range
-    right = (metadata >= 0) & (metadata <= _LARGEST)
+    right = (metadata >= 0) & (metadata <= _LARGEST)  # NaN is in no range
     if not bool(right.all()):
         row, entry = (~right).nonzero()[0].tolist()
         got = f"{metadata[row, entry].item():g} in row {row}, entry {METADATA_NAMES[entry]!r}"
-        what = f"in 0..{_LARGEST}: flags, and the age in centuries"
-        remedy = "A missing value is 0 and its flag 1, see `dermolib.datasets.metadata_vectors`."
-        raise ValueError(expected("metadata", what, got, remedy))
+        what = f"in 0..{_LARGEST}: flags, and the age divided by 100"
+        hint = "A missing value is 0 and its flag 1, see `dermolib.datasets.metadata_vectors`."
+        raise ValueError(expected(name, what, got, hint))

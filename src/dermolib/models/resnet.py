@@ -2,41 +2,36 @@
 
 from torch import nn
 
-from dermolib._validation import PathLike, check_number, expected, listed
-from dermolib.models._architecture import finish
-from dermolib.models._weights import load_weights
-from dermolib.models.settings import expect_imagenet
+from dermolib._validation import PathLike, check_number, listed, require
+from dermolib.models.architecture import finish
+from dermolib.models.weights import load_weights
 
 __all__ = ["resnet"]
 
 DEPTHS = (18, 34, 50, 101, 152)
+_IMAGE_SIZE = 224
 
 
 def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = None) -> nn.Module:
-    """Build torchvision's ResNet with a new last layer; it gives logits.
+    """Build torchvision's ResNet with a new last layer; it returns logits.
 
     Blocks of depth 50 and more carry their stride in the 3x3 convolution, as torchvision's do. A
     block adds its shortcut in place: gradients can be read at every ReLU, convolution and stage
-    (``layer1`` to ``layer4``), but not at the batch norm that ends a block.
+    (``layer1`` to ``layer4``), but not at the batch norm that ends a block. Initial values are
+    torchvision's, from torch's global generator.
 
     Args:
         num_classes: Number of logits.
         depth: Number of layers: 18, 34, 50, 101 or 152.
-        weights: None, ``"DEFAULT"`` for torchvision's best ImageNet weights (fetched once, digest
-            checked; an interrupted download starts again), or the path of a state dict ending in
-            .pth, .pt or .safetensors: of exactly this model, or of an ImageNet model with 1000
-            classes, whose last layer is left out. None draws torchvision's initial values from
-            torch's global generator, so `torch.manual_seed` repeats them.
+        weights: See `dermolib.build_model`.
 
     Returns:
-        Module that takes a batch (N, 3, H, W), floating point, normalised with the mean and
-        standard deviation of ImageNet where ImageNet weights are used, and gives logits
-        (N, `num_classes`). No ReLU works in place. Attribute ``architecture`` rebuilds it.
+        Module from images (N, 3, H, W) to logits (N, `num_classes`), see `dermolib.build_model`.
 
     Raises:
-        ConnectionError: The published weights cannot be fetched.
+        ConnectionError: The published weights cannot be downloaded.
         FileNotFoundError: There is no file `weights`.
-        TypeError: `num_classes` or `depth` is no integer, or `weights` is no path.
+        TypeError: `num_classes` or `depth` is not an integer, or `weights` is not a path.
         ValueError: There is no such depth, or a file does not fit or cannot be read.
 
     References:
@@ -52,9 +47,8 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
     """
     check_number(num_classes, "num_classes", low=1, integer=True)
     check_number(depth, "depth", integer=True)
-    if depth not in DEPTHS:
-        raise ValueError(expected("depth", f"one of {listed(DEPTHS)}", repr(depth)))
-    # seconds to import, and needed for this network alone
+    require(depth in DEPTHS, "depth", f"one of {listed(DEPTHS)}", repr(depth))
+    # Seconds to import, and needed for this network alone
     from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
         get_model,
         get_model_weights,
@@ -62,7 +56,6 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
 
     name = f"resnet{depth}"
     model: nn.Module = get_model(name, num_classes=num_classes)
-    expect_imagenet(model)
-    finish(model, name, num_classes)
+    finish(model, name, num_classes, expects=_IMAGE_SIZE)
     load_weights(model, weights, fresh=["fc"], url=lambda: get_model_weights(name).DEFAULT.url)
     return model

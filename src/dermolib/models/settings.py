@@ -1,24 +1,34 @@
-"""How a network expects its images, as the network itself tells it."""
+"""How a network expects its images: size, mean and standard deviation of pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from torch import nn
 
-from dermolib._validation import check_number, expected
-from dermolib.models.feature_extractor import FeatureExtractor
-from dermolib.models.fusion import MetadataFusion
-from dermolib.models.normalization import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib._validation import check_number, expected, require
 
-__all__ = ["InputSettings", "Normalization", "input_settings"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "InputSettings",
+    "Normalization",
+    "checked_mean",
+    "checked_std",
+    "input_settings",
+]
 
-_ATTRIBUTE = "input_settings"
-_TIMM = "pretrained_cfg"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet, red, green, blue, in [0, 1]."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet, red, green, blue, in [0, 1]."""
+
+_CHANNELS = 3
 
 
 class Normalization(TypedDict):
-    """Two options of a preset: what is taken out of pixels, and what they are divided by."""
+    """Mean and standard deviation of pixels, as options of a preset."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -26,14 +36,14 @@ class Normalization(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class InputSettings:
-    """What the published weights of a network were trained on.
+    """The images that a network was trained on.
 
     Attributes:
-        mean: Mean that is taken out of red, green and blue, as shares of 255.
-        std: Standard deviation that is divided by, as shares of 255, above 0.
-        image_size: Height and width, in pixels. Most networks take other sizes too.
-        interpolation: How images were resized, in the words of timm, such as ``"bilinear"`` or
-            ``"bicubic"``. It is told for pipelines that can follow it; a preset shrinks by area.
+        mean: Mean that is subtracted from red, green and blue, in [0, 1].
+        std: Standard deviation that they are divided by, above 0 and up to 1.
+        image_size: Height and width, in px. Most networks take other sizes too.
+        interpolation: How images were resized, as timm names it, such as ``"bilinear"`` or
+            ``"bicubic"``. For information: a preset shrinks by area.
 
     Raises:
         TypeError: A value has the wrong type.
@@ -51,28 +61,28 @@ class InputSettings:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        """Check the values and hold them as plain ones."""
+        """Check the values and convert them to plain ones."""
         object.__setattr__(self, "mean", checked_mean(self.mean))
         object.__setattr__(self, "std", checked_std(self.std))
         check_number(self.image_size, "image_size", low=1, integer=True)
-        if not isinstance(self.interpolation, str):
-            got = f"an object of type {type(self.interpolation).__name__}"
-            raise TypeError(expected("interpolation", "a name", got))
+        got = f"an object of type {type(self.interpolation).__name__}"
+        is_name = isinstance(self.interpolation, str)
+        require(is_name, "interpolation", "a name", got, error=TypeError)
 
     @property
     def normalization(self) -> Normalization:
-        """Mean and standard deviation, as `dermolib.augmentation.preset` takes them."""
+        """Mean and standard deviation, as `dermolib.preset` takes them."""
         return Normalization(mean=self.mean, std=self.std)
 
 
 def input_settings(model: nn.Module) -> InputSettings:
-    """Tell how a network expects its images.
+    """Return the images that a network expects.
 
-    A network of timm tells what its configuration says of the published weights;
+    For a network of timm they come from the configuration of its published weights;
     ``timm/tf_efficientnet_lite0`` and siblings, for one, expect a mean and standard deviation of
     0.5. `alexnet`, `custom_cnn` and `resnet` expect ImageNet's. `MetadataFusion` and
-    `dermolib.models.FeatureExtractor` pass on what the network inside says. A module of yours says
-    it with an attribute ``input_settings``; nothing is assumed of one that says nothing.
+    `FeatureExtractor` expect what the network inside does. For a module of your own, set its
+    attribute ``input_settings``; nothing is assumed where it is missing.
 
     Args:
         model: Network of `build_model`, or one with the attribute.
@@ -81,8 +91,8 @@ def input_settings(model: nn.Module) -> InputSettings:
         Settings.
 
     Raises:
-        TypeError: `model` is no module.
-        ValueError: The network does not say, or is not made for square RGB images.
+        TypeError: `model` is not a module.
+        ValueError: The settings are unknown, or not for square RGB images.
 
     Examples:
         >>> from dermolib import build_model
@@ -93,55 +103,59 @@ def input_settings(model: nn.Module) -> InputSettings:
         >>> preset("light", image_size=settings.image_size, **settings.normalization).std
         (0.5, 0.5, 0.5)
     """
-    if not isinstance(model, nn.Module):
-        got = f"an object of type {type(model).__name__}"
-        raise TypeError(expected("model", "a torch module", got, "See `build_model`."))
-    for module in _inside(model):
-        own = getattr(module, _ATTRIBUTE, None)
+    got = f"an object of type {type(model).__name__}"
+    is_module = isinstance(model, nn.Module)
+    require(is_module, "model", "a torch module", got, "See `build_model`.", error=TypeError)
+    inner: Any = model
+    while isinstance(inner, nn.Module):
+        own, published = (
+            getattr(inner, name, None) for name in ("input_settings", "pretrained_cfg")
+        )
         if isinstance(own, InputSettings):
             return own
-        published = getattr(module, _TIMM, None)
         if isinstance(published, Mapping) and published.keys() >= {"mean", "std"}:
-            return _of_timm(module, published)
-    got = f"a {type(model).__name__} that does not say"
-    remedy = (
-        f"Set its attribute `{_ATTRIBUTE}` to an `InputSettings` of the images it was made for."
-    )
-    raise ValueError(expected("model", "a network that says how it expects images", got, remedy))
+            return _settings_of_timm(inner, published)
+        # `torch.compile`, torch's parallel wrappers, and this package's own
+        names = ("_orig_mod", "module", getattr(inner, "wrapped_attribute", ""))
+        inner = next((getattr(inner, name) for name in names if hasattr(inner, name)), None)
+    got = f"a {type(model).__name__} with unknown settings"
+    hint = "Set its attribute `input_settings` to an `InputSettings` of the images it expects."
+    raise ValueError(expected("model", "a network with known input settings", got, hint))
 
 
-def expect_imagenet(model: nn.Module, *, image_size: int = 224) -> None:
-    """Note on a network that it expects images as the first networks for ImageNet did.
-
-    Args:
-        model: Network; changed in place.
-        image_size: Height and width, in pixels.
-    """
-    setattr(model, _ATTRIBUTE, InputSettings(image_size=int(image_size)))
-
-
-def _inside(model: nn.Module) -> list[nn.Module]:
-    """List a network and what it wraps, from the outside in."""
-    names = ["_orig_mod", "module"]  # of `torch.compile`, and of torch's parallel wrappers
-    names += ["backbone"] if isinstance(model, MetadataFusion) else []
-    names += ["model"] if isinstance(model, FeatureExtractor) else []
-    for name in names:
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module):
-            return [model, *_inside(inner)]
-    return [model]
-
-
-def _of_timm(model: nn.Module, published: Mapping[str, Any]) -> InputSettings:
+def _settings_of_timm(model: nn.Module, published: Mapping[str, Any]) -> InputSettings:
     channels, height, width = published.get("input_size", (3, 224, 224))
     size = getattr(model, "architecture", {}).get("img_size") or (height, width)
     height, width = (size, size) if isinstance(size, int) else size
-    if channels != 3 or height != width:
-        got = f"one for {height} x {width} px and {channels} channels"
-        raise ValueError(expected("model", "a network for square RGB images", got))
+    got = f"one for {height} x {width} px and {channels} channels"
+    fits = channels == _CHANNELS and height == width
+    require(fits, "model", "a network for square RGB images", got)
     return InputSettings(
         mean=published["mean"],
         std=published["std"],
         image_size=height,
         interpolation=published.get("interpolation", "bicubic"),
     )
+
+
+def checked_mean(mean: Any) -> tuple[float, float, float]:
+    """Convert a mean to plain numbers, or refuse it."""
+    return _checked_channels(mean, "mean", low=0)
+
+
+def checked_std(std: Any) -> tuple[float, float, float]:
+    """Convert a standard deviation to plain numbers, or refuse it."""
+    return _checked_channels(std, "std", above=0)
+
+
+def _checked_channels(values: Any, name: str, **limits: Any) -> tuple[float, float, float]:
+    what = "three numbers, one for red, green and blue, of pixels in [0, 1]"
+    several = isinstance(values, Iterable) and not isinstance(values, (str, bytes, dict))
+    got = f"an object of type {type(values).__name__}"
+    require(several, name, what, got, error=TypeError)
+    numbers = list(values)
+    require(len(numbers) == _CHANNELS, name, what, f"{len(numbers)}")
+    for channel, value in enumerate(numbers):
+        check_number(value, f"{name}[{channel}]", high=1, **limits)
+    red, green, blue = (float(value) for value in numbers)
+    return red, green, blue
