@@ -44,7 +44,7 @@ def test_a_constant_prediction_of_one_class_scores_one_over_k(guess: int) -> Non
     assert given_weights.item() == pytest.approx(1 / 8)
 
 
-# scikit-learn remarks on classes that are absent or alone, which is what is compared here
+# scikit-learn warns of classes that are absent or alone, which is what is compared here
 @pytest.mark.filterwarnings(
     "ignore:y_pred contains classes not in y_true:UserWarning",
     "ignore:A single label was found in:UserWarning",
@@ -61,7 +61,7 @@ def test_without_weights_it_is_the_balanced_accuracy_of_scikit_learn(
 
 
 @given(labels, st.lists(st.floats(0.1, 20), min_size=8, max_size=8))
-def test_with_weights_it_is_the_weighted_share_of_right_images(
+def test_with_weights_it_is_the_weighted_fraction_of_correct_images(
     pairs: list[tuple[int, int]], weights: list[float]
 ) -> None:
     preds, target = tensors(pairs)
@@ -157,7 +157,7 @@ def test_no_image_is_no_score() -> None:
         ([0], [-1], ValueError, "`target` to be classes (N,) in 0..1, but got -1..-1."),
         ([[0.1, 0.2, 0.3]], [0], ValueError, "`preds` to be scores (N, 2), but got shape (1, 3)."),
         ([[0.1, float("nan")]], [0], ValueError, "`preds` to be scores without NaN, but got NaN."),
-        ([0, 1], [0], ValueError, "`preds` to be as many as `target`, 1, but got 2."),
+        ([0, 1], [0], ValueError, "`preds` and `target` differ in length: 2 vs 1."),
         ([0], [[0]], ValueError, "`target` to be classes (N,) in 0..1, but got shape (1, 1)."),
     ],
 )
@@ -169,7 +169,7 @@ def test_unfit_predictions_are_refused(
 
 
 @pytest.mark.parametrize("name", ["preds", "target"])
-def test_what_is_no_tensor_is_told_how_to_become_one(name: str) -> None:
+def test_what_is_not_a_tensor_is_refused_with_how_to_convert_it(name: str) -> None:
     given_values: dict[str, Any] = {"preds": torch.tensor([0]), "target": torch.tensor([0])}
     given_values[name] = np.array([0])
 

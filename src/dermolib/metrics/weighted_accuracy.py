@@ -1,4 +1,4 @@
-"""The challenge's score: accuracy weighted so that every diagnosis counts the same."""
+"""Weighted accuracy: the challenge's score, in which every diagnosis counts the same."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dermolib._validation import check_choice, check_number, expected
+from dermolib._validation import check_choice, check_number, expected, require
 
 __all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
 
@@ -17,11 +17,10 @@ CHALLENGE_TEST_COUNTS: tuple[int, ...] = (1130, 3219, 831, 217, 656, 60, 63, 157
 
 
 def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tensor:
-    """Compute the weight of an image of each class, so that all classes weigh the same together.
+    """Compute the weight of an image of each class that gives all classes the same total weight.
 
-    The weight of class t is N / (K n) with n of the N images in class t, one of K. K counts the
-    classes that have images; one without has no image to carry a weight and gets 0. The weights of
-    all images together are N.
+    The weight of a class with n of the N images is N / (K n), where K counts the classes that have
+    images; one without gets 0. The weights of all images sum to N.
 
     Args:
         counts: Images of each class (C,), 0 or more.
@@ -30,7 +29,7 @@ def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tens
         Weights (C,), float64.
 
     Raises:
-        TypeError: The counts are not whole numbers.
+        TypeError: The counts are not integers.
         ValueError: There is no count, a negative one, or none above 0.
 
     Examples:
@@ -38,32 +37,32 @@ def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tens
         tensor([0.7006, 0.2459, 0.9526], dtype=torch.float64)
     """
     numbers = torch.as_tensor(counts)
-    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
-        raise TypeError(expected("counts", "whole numbers", f"dtype {numbers.dtype}"))
-    if numbers.ndim != 1 or not len(numbers) or int(numbers.min()) < 0 or not int(numbers.max()):
-        raise ValueError(expected("counts", "numbers of images, at least one above 0", counts))
+    got = f"dtype {numbers.dtype}"
+    require(_is_integer(numbers), "counts", "integers", got, error=TypeError)
+    fits = numbers.ndim == 1 and len(numbers) and int(numbers.min()) >= 0 and int(numbers.max())
+    require(fits, "counts", "numbers of images, at least one above 0", counts)
     present = numbers > 0
     weights = numbers.sum() / (present.sum() * numbers.clamp(min=1).double())
     return torch.where(present, weights, 0.0)
 
 
 class WeightedAccuracy(Metric):
-    """Weighted categorization accuracy: the weight of the images that are right over that of all.
+    """Weighted categorization accuracy: the weight of the correct images divided by that of all.
 
-    WA = Σ wᵢ [yᵢ = fᵢ] / Σ wᵢ, where an image has the weight of its true class. Without weights
-    they come from the targets seen, see `class_weights`, which makes WA the mean of the recalls of
-    the classes that have targets: a constant prediction of one class scores 1 / K. A class that is
-    predicted but has no target is left out of the mean (scikit-learn does the same; torchmetrics'
-    macro recall counts it as 0). The state is two whole numbers for each class, so any split into
-    batches or processes, in any order, gives the same number.
+    WA = Σ wᵢ [yᵢ = fᵢ] / Σ wᵢ, where an image has the weight of its true class. By default the
+    weights come from the targets, see `class_weights`, which makes WA the mean recall of the
+    classes that have targets: a constant prediction of one class scores 1 / K. A class that is
+    predicted but has no target is left out of the mean (as in scikit-learn; torchmetrics' macro
+    recall counts it as 0). The state is two integers for each class, so batches, processes and
+    order do not matter.
 
     Args:
         num_classes: Number of classes K, 2 or more.
         class_weights: Weight of an image of each class (K,), 0 or more; None takes them from the
             targets. The challenge's own are ``class_weights(CHALLENGE_TEST_COUNTS)``.
-        ties: What scores whose maximum stands at several classes predict: ``"first"``, the lowest
-            of these classes, which is what a submission of labels does; ``"wrong"``, no class, as
-            the official ISIC scorer does.
+        ties: Where several classes share the highest score, ``"first"`` predicts the lowest of
+            them, as in a submission of labels; ``"wrong"`` predicts none, as the official ISIC
+            scorer does.
         kwargs: Options of `torchmetrics.Metric`.
 
     Raises:
@@ -121,8 +120,8 @@ class WeightedAccuracy(Metric):
         _check_classes(target, "target", self.num_classes)
         predicted = _predicted(preds, self.num_classes, self.ties)
         if len(predicted) != len(target):
-            what, got = f"as many as `target`, {len(target)}", len(predicted)
-            raise ValueError(expected("preds", what, got))
+            sizes = f"{len(predicted)} vs {len(target)}"
+            raise ValueError(f"`preds` and `target` differ in length: {sizes}.")
         right = predicted == target
         self.total += torch.bincount(target, minlength=self.num_classes)
         self.correct += torch.bincount(target[right], minlength=self.num_classes)
@@ -140,9 +139,8 @@ class WeightedAccuracy(Metric):
             score = (correct[present] / total[present]).mean()
         else:
             score = (self.class_weights * correct).sum() / (self.class_weights * total).sum()
-        if torch.isnan(score):
-            what = "called after `update` with an image of weight above 0"
-            raise RuntimeError(expected("compute", what, "no such image"))
+        what = "called after `update` with an image of weight above 0"
+        require(not torch.isnan(score), "compute", what, "no such image", error=RuntimeError)
         return score
 
 
@@ -154,22 +152,17 @@ def weighted_accuracy(
     class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | None = None,
     ties: str = "first",
 ) -> Tensor:
-    """Score predictions in one call; see `WeightedAccuracy` for what is computed.
+    """Score predictions in one call; arguments and errors are those of `WeightedAccuracy`.
 
     Args:
         preds: Classes (N,), integers in 0..K-1, or scores (N, K), where the highest wins.
         target: True classes (N,), integers in 0..K-1.
         num_classes: Number of classes K, 2 or more.
-        class_weights: Weight of an image of each class (K,); None takes them from `target`.
+        class_weights: Weight of an image of each class (K,), or None.
         ties: ``"first"`` or ``"wrong"``.
 
     Returns:
         Float64 scalar in 0..1.
-
-    Raises:
-        TypeError: Classes are not integers.
-        ValueError: Shapes or values do not fit.
-        RuntimeError: There is no image.
 
     Examples:
         >>> target = torch.tensor([0, 0, 0, 1])
@@ -185,46 +178,43 @@ def weighted_accuracy(
 def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     if weights is None:
         return None
-    numbers = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
-    if numbers.shape != (num_classes,):
-        what = f"{num_classes} weights, one for each class"
-        raise ValueError(expected("class_weights", what, f"shape {tuple(numbers.shape)}"))
-    if not bool(torch.isfinite(numbers).all()) or float(numbers.min()) < 0 or not numbers.any():
-        what = "finite weights of 0 or more, at least one above 0"
-        raise ValueError(expected("class_weights", what, numbers.tolist()))
+    name, numbers = "class_weights", torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+    what, got = f"{num_classes} weights, one for each class", f"shape {tuple(numbers.shape)}"
+    require(numbers.shape == (num_classes,), name, what, got)
+    fits = bool(torch.isfinite(numbers).all()) and float(numbers.min()) >= 0 and numbers.any()
+    require(fits, name, "finite weights of 0 or more, at least one above 0", numbers.tolist())
     return numbers
 
 
 def _predicted(preds: Any, num_classes: int, ties: str) -> Tensor:
-    _check_tensor(preds, "preds")
-    if preds.ndim != 2:
+    """Turn classes or scores into classes; -1 is a tie that counts as wrong."""
+    if not isinstance(preds, Tensor) or preds.ndim != 2:
         _check_classes(preds, "preds", num_classes)
-        classes: Tensor = preds
-        return classes
-    if preds.shape[1] != num_classes:
-        what = f"scores (N, {num_classes})"
-        raise ValueError(expected("preds", what, f"shape {tuple(preds.shape)}"))
-    if preds.is_floating_point() and bool(torch.isnan(preds).any()):
-        raise ValueError(expected("preds", "scores without NaN", "NaN"))
+        return torch.as_tensor(preds)
+    fits = preds.shape[1] == num_classes
+    require(fits, "preds", f"scores (N, {num_classes})", f"shape {tuple(preds.shape)}")
+    has_nan = preds.is_floating_point() and bool(torch.isnan(preds).any())
+    require(not has_nan, "preds", "scores without NaN", "NaN")
     best = preds == preds.amax(dim=1, keepdim=True)
-    # torch.argmax leaves open which of equal maxima it returns, so they are ranked apart
+    # torch.argmax does not say which of several equal maxima it returns, so they are ranked
     rank = torch.arange(num_classes, 0, -1, device=preds.device)
     first = (best * rank).argmax(dim=1)
     return torch.where(best.sum(dim=1) > 1, -1, first) if ties == "wrong" else first
 
 
-def _check_tensor(values: Any, name: str) -> None:
-    if not isinstance(values, Tensor):
-        got = f"an object of type {type(values).__name__}"
-        raise TypeError(expected(name, "a tensor", got, "Use `torch.as_tensor`."))
+def _is_integer(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
 
 
 def _check_classes(values: Any, name: str, num_classes: int) -> None:
-    what = f"classes (N,) in 0..{num_classes - 1}"
-    _check_tensor(values, name)
-    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool:
-        raise TypeError(expected(name, what, f"dtype {values.dtype}"))
-    if values.ndim != 1:
-        raise ValueError(expected(name, what, f"shape {tuple(values.shape)}"))
-    if len(values) and (int(values.min()) < 0 or int(values.max()) >= num_classes):
-        raise ValueError(expected(name, what, f"{int(values.min())}..{int(values.max())}"))
+    what, got = (
+        f"classes (N,) in 0..{num_classes - 1}",
+        f"an object of type {type(values).__name__}",
+    )
+    if not isinstance(values, Tensor):
+        raise TypeError(expected(name, "a tensor", got, "Use `torch.as_tensor`."))
+    require(_is_integer(values), name, what, f"dtype {values.dtype}", error=TypeError)
+    require(values.ndim == 1, name, what, f"shape {tuple(values.shape)}")
+    if len(values):
+        low, high = int(values.min()), int(values.max())
+        require(low >= 0 and high < num_classes, name, what, f"{low}..{high}")
