@@ -93,7 +93,7 @@ def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
     )
 
     rare = other.labels == 1
-    recalls = [machine.predict(other.values[rare]).mean() for machine in (balanced, plain)]
+    recalls = [svm.predict(other.values[rare]).mean() for svm in (balanced, plain)]
     assert recalls[0] > recalls[1] + 0.1
 
 
@@ -104,7 +104,7 @@ def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
     st.integers(0, 9),
     st.data(),
 )
-def test_no_lesion_is_on_both_sides_and_each_class_is_among_the_rows_to_train_on(
+def test_no_lesion_is_on_both_sides_and_every_training_fold_has_every_class(
     lesions_of_class: list[int], folds: int, seed: int, data: st.DataObject
 ) -> None:
     kinds = np.repeat(np.arange(len(lesions_of_class)), lesions_of_class)
@@ -122,7 +122,7 @@ def test_no_lesion_is_on_both_sides_and_each_class_is_among_the_rows_to_train_on
         assert len(train) + len(test) == len(labels)
 
 
-def test_splits_deal_each_class_evenly() -> None:
+def test_folds_have_as_many_rows_of_each_class() -> None:
     labels = np.repeat([0, 1, 2], [300, 60, 9])
     lesions = np.arange(369)
 
@@ -140,19 +140,19 @@ def test_a_lesion_of_two_labels_counts_with_the_rarer() -> None:
     assert all((labels[test] == 1).sum() == 1 for _, test in splits)
 
 
-def test_lesions_stay_on_one_side_in_choice_calibration_and_estimate(
+def test_lesions_stay_in_one_fold_in_tuning_calibration_and_estimate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = clouds()
     assert data.groups is not None
     numbers = np.unique(data.groups, return_inverse=True)[1]
-    dealt: list[tuple[int, int]] = []
+    made: list[tuple[int, int]] = []
 
     def noted(
         labels: npt.NDArray[np.int64], lesions: npt.NDArray[np.intp], folds: int, seed: int
     ) -> Any:
         splits = lesion_splits(labels, lesions, folds, seed)
-        dealt.append((len(labels), folds))
+        made.append((len(labels), folds))
         assert set(lesions) <= set(numbers)
         assert all(not set(lesions[train]) & set(lesions[test]) for train, test in splits)
         return splits
@@ -161,11 +161,11 @@ def test_lesions_stay_on_one_side_in_choice_calibration_and_estimate(
 
     fit_svm(data, grid={"C": (1, 10)}, folds=2)
 
-    assert [folds for _, folds in dealt] == [2, 3, 3, 3]
-    assert [rows for rows, _ in dealt] == [120, *(n for n, _ in dealt[1:3]), 120]
+    assert [folds for _, folds in made] == [2, 3, 3, 3]
+    assert [rows for rows, _ in made] == [120, *(n for n, _ in made[1:3]), 120]
 
 
-def test_features_that_tell_lesions_apart_alone_are_worth_nothing() -> None:
+def test_features_that_only_identify_lesions_score_no_better_than_chance() -> None:
     generator = np.random.default_rng(0)
     places = generator.normal(size=(60, 8)) * 5
     lesions = np.repeat(np.arange(60), 4)
@@ -226,8 +226,8 @@ def test_probabilities_are_calibrated() -> None:
         for low in (0.0, 0.2, 0.4, 0.6, 0.8):
             inside = (found[:, number] >= low) & (found[:, number] < low + 0.2)
             if inside.sum() > 100:
-                share = (new.labels[inside] == number).mean()
-                assert abs(share - found[inside, number].mean()) < 0.15
+                fraction = (new.labels[inside] == number).mean()
+                assert abs(fraction - found[inside, number].mean()) < 0.15
 
 
 def test_a_decision_weighs_a_rare_class_like_a_frequent_one() -> None:
@@ -245,12 +245,14 @@ def test_a_decision_weighs_a_rare_class_like_a_frequent_one() -> None:
     assert recalls[0] > recalls[1] + 0.1
 
 
-def test_a_class_of_one_lesion_is_trained_on_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_class_with_a_single_lesion_is_trained_on_and_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     data = clouds((60, 30, 2))
 
     fitted = fit_svm(data, grid=ONE, num_classes=3)
 
-    assert "Classes of one lesion alone cannot be calibrated or judged: 2." in caplog.text
+    assert "Classes with a single lesion cannot be calibrated or tested: 2." in caplog.text
     assert fitted.estimate is not None
     assert fitted.estimate.n == 90
     assert (fitted.predict(clouds((60, 30), seed=1)) == 2).mean() < 0.1
@@ -267,7 +269,7 @@ def test_calibration_leaves_decisions_nearly_as_they_are() -> None:
     assert (with_curves == without).mean() > 0.9
 
 
-def test_without_calibration_the_machine_decides() -> None:
+def test_without_calibration_the_svm_predicts_by_its_margins() -> None:
     data = clouds()
 
     fitted = fit_svm(data, grid=ONE, calibrated=False, num_classes=3)
@@ -288,7 +290,7 @@ def test_many_rows_take_landmarks_and_the_log_says_so(
 
     fitted = fit_svm(clouds(), grid=ONE, folds=None)
 
-    assert "120 rows are too many for an exact kernel machine" in caplog.text
+    assert "120 rows are too many for an exact kernel" in caplog.text
     assert "approximated from 50 of them" in caplog.text
     assert (fitted.predict(clouds(seed=1)) == clouds(seed=1).labels).mean() > 0.9
 
@@ -306,7 +308,7 @@ def test_few_rows_and_a_wish_for_it_take_the_exact_kernel(
     assert caplog.text == ""
 
 
-def test_the_same_seed_gives_the_same_machine_with_any_number_of_workers() -> None:
+def test_the_same_seed_gives_the_same_svm_with_any_number_of_workers() -> None:
     data = clouds(distance=1.5)
 
     one, two = (fit_svm(data, workers=workers, landmarks=30, seed=3) for workers in (1, 2))
@@ -315,7 +317,7 @@ def test_the_same_seed_gives_the_same_machine_with_any_number_of_workers() -> No
     np.testing.assert_array_equal(one.predict_proba(data), two.predict_proba(data))
 
 
-def test_one_call_goes_from_images_to_a_fitted_machine(tmp_path: Path) -> None:
+def test_one_call_goes_from_images_to_a_fitted_svm(tmp_path: Path) -> None:
     root = tmp_path / "challenge"
     make_synthetic_challenge(root, images_per_class=12, image_size=32, seed=0)
     dataset = ISICDataset.from_challenge(root, transform=preset("evaluation", image_size=32))
@@ -332,112 +334,83 @@ def test_one_call_goes_from_images_to_a_fitted_machine(tmp_path: Path) -> None:
     assert fitted.estimate.groups == len(set(dataset.groups))
 
 
-@pytest.mark.parametrize(
-    ("changes", "options", "sentence"),
-    [
-        ({"labels": None}, {}, "`data` to be features with labels in 0..7, but got features with"),
-        (
-            {"labels": np.repeat([0, -1], 60)},
-            {},
-            "but got 60 of 120 rows without one. Take the others: `features.subset(",
-        ),
-        ({"labels": np.repeat([0, 8], 60)}, {}, "in 0..7, but got the label 8."),
-        ({"labels": np.zeros(120, int)}, {}, "features of two classes or more, but got those of"),
-        ({"groups": None}, {}, "Give `dataset.groups`, or `numpy.arange(N)` where no two rows"),
-        ({}, {"groups": [1, 2]}, "`groups` to be the lesion of each row (120,), but got shape"),
-        ({}, {"groups": np.arange(120) // 20}, "8 lesions or more, for 4 folds, but got 6."),
-        ({}, {"folds": 1}, "`folds` to be an integer of 2 or more, but got 1."),
-        ({}, {"num_classes": 1}, "`num_classes` to be an integer of 2 or more, but got 1."),
-        ({}, {"seed": -1}, "`seed` to be an integer of 0 or more, but got -1."),
-        ({}, {"landmarks": "all"}, "`landmarks` to be one of 'auto', but got 'all'."),
-        ({}, {"landmarks": 0}, "`landmarks` to be an integer of 1 or more, but got 0."),
-        ({}, {"components": 0}, "`components` to be an integer in 1..8, but got 0."),
-        ({}, {"components": 9}, "`components` to be an integer in 1..8, but got 9."),
-        ({}, {"grid": {"c": (1,)}}, "`grid` to be one of 'C', 'gamma', but got 'c'."),
-        ({}, {"grid": {"C": ()}}, "`grid['C']` to be one value or more, but got none."),
-        ({}, {"grid": {"C": (0,)}}, "`C` to be a number above 0, but got 0."),
-        ({}, {"grid": {"gamma": ("auto",)}}, "`gamma` to be one of 'scale', but got 'auto'."),
-        ({}, {"grid": {"gamma": (-1,)}}, "`gamma` to be a number above 0, but got -1."),
-    ],
-)
-def test_unfit_arguments_are_refused(
-    changes: dict[str, Any], options: dict[str, Any], sentence: str
-) -> None:
+def of_features(**changes: Any) -> Features:
     data = clouds()
-    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
-
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        fit_svm(Features(**columns), **options)
+    return Features(
+        **{"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "sentence"),
+    ("changes", "error", "fragment"),
     [
-        ({"values": np.zeros(120)}, {}, "`features` to be an array (N, D) of one row or more, but"),
-        ({"values": np.zeros((0, 8))}, {}, "of one row or more, but got shape (0, 8)."),
-        ({"labels": np.arange(50) % 3}, {}, "`labels` to be a whole number for each of 120 rows"),
-        ({"labels": np.arange(120) % 3 + 0.5}, {}, "for each of 120 rows, but got 0.5."),
-        (
-            {"labels": np.where(np.arange(120) < 40, np.nan, 1)},
-            {},
-            "but got 40 of 120 rows without one.",
-        ),
-        ({}, {"workers": 0}, "`workers` to be an integer of 1 or more, but got 0."),
+        ({"labels": None}, ValueError, "`data` to be features with labels in 0..7, but got"),
+        ({"labels": np.repeat([0, -1], 60)}, ValueError, "got 60 of 120 rows without one. Take"),
+        ({"labels": np.where(np.arange(120) < 40, np.nan, 1)}, ValueError, "got 40 of 120 rows"),
+        ({"labels": np.repeat([0, 8], 60)}, ValueError, "in 0..7, but got the label 8."),
+        ({"labels": np.zeros(120, int)}, ValueError, "two classes or more, but got those of one"),
+        ({"labels": np.arange(50) % 3}, ValueError, "`labels` to be an integer for each of 120"),
+        ({"labels": np.arange(120) % 3 + 0.5}, ValueError, "for each of 120 rows, but got 0.5."),
+        ({"labels": np.array(list("abc") * 40)}, TypeError, "Number the classes from 0."),
+        ({"groups": None}, ValueError, "Pass `dataset.groups`, or `numpy.arange(N)` where each"),
+        ({"values": np.zeros(120)}, ValueError, "`features` to be an array (N, D) of one row or"),
+        ({"values": np.zeros((0, 8))}, ValueError, "of one row or more, but got shape (0, 8)."),
+        ({"values": np.full((120, 2), "a")}, TypeError, "row or more of numbers, but got dtype"),
     ],
 )
-def test_features_of_another_shape_and_labels_with_fractions_are_refused(
-    changes: dict[str, Any], options: dict[str, Any], sentence: str
+def test_unfit_features_are_refused(
+    changes: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
-    data = clouds()
-    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
-
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        fit_svm(Features(**columns), **options)
+    with pytest.raises(error, match=re.escape(fragment)):
+        fit_svm(of_features(**changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "sentence"),
+    ("options", "error", "fragment"),
     [
-        ({"labels": np.array(list("abc") * 40)}, {}, "Number the classes from 0."),
-        ({"values": np.full((120, 2), "a")}, {}, "of one row or more of numbers, but got dtype"),
-        ({}, {"calibrated": "no"}, "`calibrated` to be True or False, but got 'no' of type str."),
-        ({}, {"grid": {"C": 5}}, "`grid['C']` to be several values to try, but got 5. Pass `(5,)`"),
-        ({}, {"grid": {"gamma": "scale"}}, "but got 'scale'. Pass `('scale',)` to take it alone."),
-        ({}, {"grid": [1]}, "`grid` to be values by name, but got [1]. Pass one such as `{'C': "),
-        ({}, {"groups": [1, "a"] * 60}, "None or NaN for a lesion that is unknown, but got int, s"),
+        ({"groups": [1, 2]}, ValueError, "`groups` to be the lesion of each row (120,), but got"),
+        ({"groups": np.arange(120) // 20}, ValueError, "8 lesions or more, for 4 folds, but got 6"),
+        ({"groups": [1, "a"] * 60}, TypeError, "None or NaN for an unknown lesion, but got int, s"),
+        ({"folds": 1}, ValueError, "`folds` to be an integer of 2 or more"),
+        ({"num_classes": 1}, ValueError, "`num_classes` to be an integer of 2 or more"),
+        ({"seed": -1}, ValueError, "`seed` to be an integer of 0 or more"),
+        ({"workers": 0}, ValueError, "`workers` to be an integer of 1 or more"),
+        ({"landmarks": "all"}, ValueError, "`landmarks` to be one of 'auto'"),
+        ({"landmarks": 0}, ValueError, "`landmarks` to be an integer of 1 or more"),
+        ({"components": 0}, ValueError, "`components` to be an integer in 1..8, but got 0."),
+        ({"components": 9}, ValueError, "`components` to be an integer in 1..8, but got 9."),
+        ({"calibrated": "no"}, TypeError, "`calibrated` to be True or False"),
+        ({"grid": {"c": (1,)}}, ValueError, "`grid` to be one of 'C', 'gamma', but got 'c'."),
+        ({"grid": {"C": ()}}, ValueError, "`grid['C']` to be one value or more"),
+        ({"grid": {"C": (0,)}}, ValueError, "`C` to be a number above 0"),
+        ({"grid": {"gamma": ("auto",)}}, ValueError, "`gamma` to be one of 'scale'"),
+        ({"grid": {"gamma": (-1,)}}, ValueError, "`gamma` to be a number above 0"),
+        ({"grid": {"C": 5}}, TypeError, "`grid['C']` to be several values to try, but got 5. Pass"),
+        ({"grid": {"gamma": "scale"}}, TypeError, "Pass `('scale',)` for a single one."),
+        ({"grid": [1]}, TypeError, "`grid` to be values by name, but got [1]. Pass one such as"),
+        ({"cache": "f.npz", "flips": True}, TypeError, "but got `Features` and `cache`, `flips`."),
     ],
 )
-def test_arguments_of_another_type_are_refused(
-    changes: dict[str, Any], options: dict[str, Any], sentence: str
+def test_unfit_options_are_refused(
+    options: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
-    data = clouds()
-    columns = {"values": data.values, "labels": data.labels, "groups": data.groups, **changes}
-
-    with pytest.raises(TypeError, match=re.escape(sentence)):
-        fit_svm(Features(**columns), **options)
+    with pytest.raises(error, match=re.escape(fragment)):
+        fit_svm(clouds(), **options)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_features_that_are_no_numbers_name_their_row(broken: float) -> None:
     data = clouds()
-    data.values[3, 1] = broken
+    data.values[[3, 7], 1] = broken
     named = Features(data.values, np.array([f"IMG_{n}" for n in range(120)]), data.labels)
 
-    with pytest.raises(ValueError, match="`features of row 3` to be finite, but got NaN or inf"):
+    with pytest.raises(ValueError, match=r"`features of row 3` to be finite, but got NaN or inf"):
         fit_svm(data)
     with pytest.raises(ValueError, match="`features of IMG_3` to be finite"):
         fit_svm(named)
 
 
-def test_several_rows_that_are_no_numbers_are_counted() -> None:
-    data = clouds()
-    data.values[[3, 7]] = np.nan
-
-    with pytest.raises(ValueError, match="but got NaN or infinity, as in 2 of 120 rows"):
-        fit_svm(data)
-
-
-def test_a_fitted_machine_refuses_features_that_it_cannot_judge() -> None:
+def test_a_fitted_svm_refuses_features_of_another_shape() -> None:
     data = clouds()
     fitted = fit_svm(data, grid=ONE, folds=None)
     broken = data.values.copy()
@@ -498,7 +471,7 @@ def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "kind", "sentence"),
+    ("options", "error", "fragment"),
     [
         ({"splits": 5}, TypeError, "`splits` to be pairs of row numbers, to train on and to calib"),
         ({"splits": []}, ValueError, "but got none. Pass None for three folds."),
@@ -511,27 +484,27 @@ def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
         ({"calibrated": None}, TypeError, "`calibrated` to be True or False, but got None"),
     ],
 )
-def test_a_machine_that_could_not_be_fitted_is_refused_when_it_is_made(
-    options: dict[str, Any], kind: type[Exception], sentence: str
+def test_an_svm_that_could_not_be_fitted_is_refused_when_it_is_built(
+    options: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
-    with pytest.raises(kind, match=re.escape(sentence)):
+    with pytest.raises(error, match=re.escape(fragment)):
         svm_classifier(**options)
 
 
-def test_weights_by_class_and_splits_of_lists_reach_the_machine() -> None:
+def test_weights_by_class_and_splits_of_lists_reach_the_svm() -> None:
     data = clouds()
     rows = np.arange(120)
     splits = [(rows[rows % 2 == side].tolist(), rows[rows % 2 != side]) for side in (0, 1)]
 
-    machine = svm_classifier(class_weight={0: 1.0, 1: 2.0, 2: 5.0}, splits=splits)
+    svm = svm_classifier(class_weight={0: 1.0, 1: 2.0, 2: 5.0}, splits=splits)
 
-    assert machine[-1].estimator.class_weight == {0: 1.0, 1: 2.0, 2: 5.0}
-    fitted = machine.fit(data.values, data.labels)
+    assert svm[-1].estimator.class_weight == {0: 1.0, 1: 2.0, 2: 5.0}
+    fitted = svm.fit(data.values, data.labels)
     assert len(fitted[-1].calibrated_classifiers_) == 2
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
-def test_a_plain_array_is_told_what_to_become(kind: Any) -> None:
+def test_a_plain_array_is_refused_with_what_to_pass(kind: Any) -> None:
     data = clouds()
     labels: Any = data.labels
 
@@ -542,10 +515,3 @@ def test_a_plain_array_is_told_what_to_become(kind: Any) -> None:
 def test_images_without_a_network_are_refused() -> None:
     with pytest.raises(TypeError, match="`model` to be a network to extract features"):
         fit_svm([{"image": torch.zeros(3, 8, 8)}])
-
-
-def test_options_for_images_are_refused_with_features() -> None:
-    sentence = "options to extract features are given, but got `Features` and `cache`, `flips`."
-
-    with pytest.raises(TypeError, match=re.escape(sentence)):
-        fit_svm(clouds(), cache="features.npz", flips=True)

@@ -200,7 +200,7 @@ def test_an_iterable_dataset_gives_batches() -> None:
 
 def test_a_batch_with_fewer_labels_or_ids_than_images_is_refused() -> None:
     images = torch.zeros(4, 3, 8, 8)
-    sentence = "`label` to be a whole number for each of 4 rows, but got shape (3,)."
+    sentence = "`label` to be an integer for each of 4 rows, but got shape (3,)."
 
     with pytest.raises(ValueError, match=re.escape(sentence)):
         extract_features(network(), iter([{"image": images, "label": torch.zeros(3).long()}]))

@@ -1,4 +1,4 @@
-"""Confidence intervals that know that images of one lesion are no independent evidence."""
+"""Confidence intervals by a bootstrap clustered by lesion."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import check_number, expected
+from dermolib._validation import check_number, require
 
 __all__ = ["Interval", "bootstrap_interval"]
 
@@ -20,7 +20,7 @@ class Interval:
         score: Score of all images.
         low: Lower end of the interval.
         high: Upper end of the interval.
-        level: Share of resamples within the interval, 0..1.
+        level: Fraction of resamples within the interval, 0..1.
         n: Number of images.
         groups: Number of groups that were resampled.
     """
@@ -41,11 +41,11 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Resample whole groups with replacement and take the percentiles of the score.
+    """Compute a percentile interval of a score by resampling whole groups with replacement.
 
     Args:
-        score: Takes row numbers (M,), some of them repeated, and gives the score of these rows.
-        groups: Group of each row (N,), such as its lesion; any values that can be compared.
+        score: Function of row numbers (M,), some of them repeated, that returns their score.
+        groups: Group of each row (N,), such as its lesion; any values that can be sorted.
         resamples: Number of resamples, 1 or more.
         level: Level of the interval, above 0 and up to 1.
         seed: Seed of the resampling, 0 or more.
@@ -71,8 +71,8 @@ def bootstrap_interval(
     check_number(level, "level", above=0, high=1)
     check_number(seed, "seed", low=0, integer=True)
     names: npt.NDArray[Any] = np.asarray(groups)
-    if names.ndim != 1 or not len(names):
-        raise ValueError(expected("groups", "a group for each row (N,)", f"shape {names.shape}"))
+    fits = names.ndim == 1 and len(names)
+    require(fits, "groups", "a group for each row (N,)", f"shape {names.shape}")
     number, size = np.unique(names, return_inverse=True, return_counts=True)[1:]
     rows_by_group = np.split(np.argsort(number, kind="stable"), np.cumsum(size)[:-1])
     generator = np.random.default_rng(seed)

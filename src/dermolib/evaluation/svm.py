@@ -1,4 +1,4 @@
-"""Kernel machines on the features of a network: scaled, balanced, calibrated, judged by lesion."""
+"""Kernel SVM on the features of a network: scaled, class-balanced, calibrated."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
-from dermolib._validation import Indices, check_choice, check_flag, check_number, expected
+from dermolib._validation import (
+    Indices,
+    check_choice,
+    check_flag,
+    check_number,
+    expected,
+    require,
+)
 from dermolib.evaluation.intervals import Interval
 from dermolib.features.embeddings import Features as Features
 from dermolib.features.embeddings import extract_features as extract_features
@@ -22,7 +29,7 @@ from dermolib.features.embeddings import extract_features as extract_features
 __all__ = ["FittedSVM", "svm_classifier"]
 
 Splits: TypeAlias = Sequence[tuple[Indices, Indices]]
-"""Row numbers to train on and to calibrate or test on, pair by pair."""
+"""Pairs of row numbers: to train on, and to calibrate or test on."""
 
 _FOLDS = 3
 
@@ -40,29 +47,29 @@ def svm_classifier(
 ) -> Pipeline:
     """Build a multi-class kernel SVM on features: a scikit-learn pipeline that is not yet fitted.
 
-    Features are brought to mean 0 and variance 1, rotated to their principal components where
-    wanted, and separated by a machine with the kernel exp(-gamma d^2). Its time grows with the
-    square of the rows or faster: minutes for 7,500 rows, hopeless for 400,000. With `landmarks` the
-    kernel is approximated from so many rows, and a linear machine separates the result, in time and
-    memory that grow with the rows.
+    Features are scaled to mean 0 and variance 1, optionally projected to their principal
+    components, and classified by an SVM with the kernel exp(-gamma d^2). Its training time grows
+    with the square of the rows or faster: minutes for 7,500 rows, hopeless for 400,000. With
+    `landmarks` the kernel is approximated (Nystroem) and the SVM is linear, in time and memory that
+    grow with the rows.
 
-    Calibration fits a logistic curve for each class to rows that its machine has not seen, and
-    averages the machines of all splits. Images of one lesion on both sides of a split make it
-    overconfident: give `splits` by lesion, as `fit_svm` does.
+    Calibration fits a logistic curve for each class to rows that the SVM was not trained on, and
+    averages the SVMs of all splits. Images of one lesion on both sides of a split make it
+    overconfident: pass `splits` by lesion, as `fit_svm` does.
 
     Args:
-        C: Price of a row on the wrong side, above 0.
-        gamma: Width of the kernel, above 0, or ``"scale"``: one over the summed variance of what
-            the machine is given.
+        C: Inverse regularization strength, above 0.
+        gamma: Kernel coefficient (inverse width), above 0, or ``"scale"``: one over the summed
+            variance of the SVM's input.
         components: Number of principal components, 1 or more; None keeps the features.
-        landmarks: Rows that approximate the kernel, 1 or more; None computes it exactly.
+        landmarks: Number of rows that approximate the kernel, 1 or more; None computes it exactly.
         calibrated: Whether ``predict_proba`` gives calibrated probabilities; without, there is
-            ``decision_function`` alone.
-        splits: Row numbers to train on and to calibrate on, pair by pair; None takes three
-            stratified folds, which is right where no two rows show one lesion.
-        class_weight: Weights of the classes, above 0; ``"balanced"`` for those that make all
-            classes weigh the same; or None.
-        seed: Seed of the landmarks, the components and the folds, 0 or more.
+            only ``decision_function``.
+        splits: Pairs of row numbers to train on and to calibrate on; None takes three stratified
+            folds, which is right where each lesion has one row.
+        class_weight: Weights of the classes, above 0; ``"balanced"`` for equal total weights; or
+            None.
+        seed: Seed of the landmarks and components, 0 or more.
 
     Returns:
         Pipeline with the steps of scikit-learn.
@@ -81,8 +88,8 @@ def svm_classifier(
         >>> generator = np.random.default_rng(0)
         >>> labels = np.arange(90) % 3
         >>> values = generator.normal(size=(90, 4)) + 3 * np.eye(3, 4)[labels]
-        >>> machine = svm_classifier(C=1).fit(values, labels)
-        >>> machine.predict_proba(values).shape, machine.score(values, labels) > 0.9
+        >>> svm = svm_classifier(C=1).fit(values, labels)
+        >>> svm.predict_proba(values).shape, svm.score(values, labels) > 0.9
         ((90, 3), True)
     """
     check_number(C, "C", above=0)
@@ -97,16 +104,16 @@ def svm_classifier(
     check_flag(calibrated, "calibrated")
     weights, state = _checked_weights(class_weight), _state(seed)
     folds = _FOLDS if splits is None else _checked_splits(splits)
-    machine: Any = SVC(C=C, gamma=gamma, class_weight=weights, cache_size=500)
+    svm: Any = SVC(C=C, gamma=gamma, class_weight=weights, cache_size=500)
     if landmarks is not None:
         linear = LinearSVC(C=C, class_weight=weights, dual=False)
-        machine = make_pipeline(_Landmarks(landmarks, gamma, state), linear)
+        svm = make_pipeline(_Landmarks(landmarks, gamma, state), linear)
     if calibrated:
-        machine = CalibratedClassifierCV(machine, cv=folds)
+        svm = CalibratedClassifierCV(svm, cv=folds)
     steps = [("scale", StandardScaler())]
     if components is not None:
         steps.append(("components", PCA(components, random_state=state)))
-    return Pipeline([*steps, ("machine", machine)])
+    return Pipeline([*steps, ("svm", svm)])
 
 
 def _checked_weights(weights: Any) -> dict[Any, float] | str | None:
@@ -115,36 +122,33 @@ def _checked_weights(weights: Any) -> dict[Any, float] | str | None:
     if isinstance(weights, str):
         check_choice(weights, "class_weight", ("balanced",))
         return weights
-    if not isinstance(weights, Mapping):
-        what, got = "'balanced', None or a weight by class", f"{weights!r}"
-        raise TypeError(expected("class_weight", what, got, "Pass one such as `{0: 1.0, 1: 5.0}`."))
+    what, hint = "'balanced', None or a weight by class", "Pass one such as `{0: 1.0, 1: 5.0}`."
+    is_mapping = isinstance(weights, Mapping)
+    require(is_mapping, "class_weight", what, repr(weights), hint, error=TypeError)
     for name, weight in weights.items():
         check_number(weight, f"class_weight[{name!r}]", above=0)
     return dict(weights)
 
 
 def _checked_splits(splits: Any) -> list[tuple[Indices, Indices]]:
-    what = "pairs of row numbers, to train on and to calibrate on"
-    if not isinstance(splits, Iterable):
-        remedy = "Pass None for three folds."
-        raise TypeError(expected("splits", what, f"{splits!r}", remedy))
-    pairs = [tuple(np.asarray(side) for side in pair) for pair in map(_sides, splits)]
-    if not pairs:
-        raise ValueError(expected("splits", what, "none", "Pass None for three folds."))
+    what, hint = (
+        "pairs of row numbers, to train on and to calibrate on",
+        "Pass None for three folds.",
+    )
+    several = isinstance(splits, Iterable)
+    require(several, "splits", what, repr(splits), hint, error=TypeError)
+    pairs: list[Any] = list(splits)
+    require(pairs, "splits", what, "none", hint)
     for number, pair in enumerate(pairs):
-        kinds = [side.ndim == 1 and side.size and side.dtype.kind in "iu" for side in pair]
-        if len(pair) != 2 or not all(kinds):
-            shapes = " and ".join(f"{side.dtype} {side.shape}" for side in pair)
-            raise ValueError(expected(f"splits[{number}]", what, shapes or "none"))
+        is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
+        pairs[number] = tuple(np.asarray(rows) for rows in pair) if is_pair else ()
+        fits = [rows.ndim == 1 and rows.size and rows.dtype.kind in "iu" for rows in pairs[number]]
+        require(is_pair and all(fits), f"splits[{number}]", what, repr(pair))
     return [(train.astype(np.intp), test.astype(np.intp)) for train, test in pairs]
 
 
-def _sides(pair: Any) -> Any:
-    return pair if isinstance(pair, (tuple, list, np.ndarray)) else (pair,)
-
-
 def _state(seed: int) -> int:
-    # scikit-learn takes 32 bits
+    """Reduce a seed to the 32 bits that scikit-learn takes."""
     return seed if seed < 1 << 32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
@@ -171,14 +175,14 @@ class _Landmarks(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
 @dataclass(frozen=True, eq=False)
 class FittedSVM:
-    """A fitted machine that knows all classes, in their order.
+    """A fitted SVM that knows all classes, in their order.
 
     Attributes:
         pipeline: Fitted pipeline of `svm_classifier`.
         num_classes: Number of classes K.
         chosen: Parameters of `svm_classifier` that were chosen.
-        estimate: Weighted accuracy of the whole procedure on rows of lesions that it was not
-            trained on, with its interval; None where none was wanted.
+        estimate: Weighted accuracy of the whole procedure on lesions that it was not trained on,
+            with its interval; None where none was wanted.
     """
 
     pipeline: Pipeline
@@ -198,83 +202,66 @@ class FittedSVM:
             Probabilities (N, K), each row with the sum 1; 0 for a class without a training row.
 
         Raises:
-            RuntimeError: The machine is not calibrated.
-            TypeError: The features are no numbers.
+            RuntimeError: The SVM is not calibrated.
+            TypeError: The features are not numbers.
             ValueError: They have another shape, or one is not finite.
         """
-        if not hasattr(self.pipeline, "predict_proba"):
-            what, got = "called on a calibrated machine", "one that is not"
-            remedy = "Fit it with `calibrated=True`."
-            raise RuntimeError(expected("predict_proba", what, got, remedy))
+        what, hint = "called on a calibrated SVM", "Fit it with `calibrated=True`."
+        able = hasattr(self.pipeline, "predict_proba")
+        require(able, "predict_proba", what, "one that is not", hint, error=RuntimeError)
         values = checked_values(features, self.pipeline.n_features_in_)
         found = np.zeros((len(values), self.num_classes))
         found[:, self.pipeline.classes_] = self.pipeline.predict_proba(values)
         return found
 
     def predict(self, features: Features | npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
-        """Decide for a class by the margins of the machines, averaged.
+        """Predict classes by the margins, averaged over the SVMs of all splits.
 
         With balanced class weights this aims at weighted accuracy, where each class counts the same
         however rare it is; the class with the largest probability is mostly the most frequent one.
+        Errors are those of `predict_proba`.
 
         Args:
             features: Features of images, or their values (N, D).
 
         Returns:
             Classes (N,), 0..K-1.
-
-        Raises:
-            TypeError: The features are no numbers.
-            ValueError: They have another shape, or one is not finite.
         """
         given = checked_values(features, self.pipeline.n_features_in_)
         values = self.pipeline[:-1].transform(given)
         last = self.pipeline[-1]
         calibrated = getattr(last, "calibrated_classifiers_", None)
-        machines = [last] if calibrated is None else [part.estimator for part in calibrated]
-        margins = np.sum([self._margins(machine, values) for machine in machines], axis=0)
+        svms = [last] if calibrated is None else [part.estimator for part in calibrated]
+        margins = np.sum([self._margins(svm, values) for svm in svms], axis=0)
         known: npt.NDArray[np.int64] = self.pipeline.classes_
         decided: npt.NDArray[np.int64] = known[margins[:, known].argmax(axis=1)]
         return decided
 
-    def _margins(self, machine: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        found = machine.decision_function(values)
+    def _margins(self, svm: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        found = svm.decision_function(values)
         if found.ndim == 1:  # of two classes scikit-learn gives the second alone
             found = np.stack([-found, found], axis=1)
-        # A class that this machine has not seen stands beside the one that it finds least likely
+        # A class without training rows in this split gets the lowest margin
         margins = np.repeat(found.min(axis=1, keepdims=True), self.num_classes, axis=1)
-        margins[:, machine.classes_] = found
+        margins[:, svm.classes_] = found
         return margins
 
 
 def checked_values(features: Any, width: int | None = None) -> npt.NDArray[Any]:
-    """Refuse features that a machine cannot compute with.
-
-    Args:
-        features: `Features`, or their values (N, D).
-        width: Number of features D; None takes any.
-
-    Returns:
-        Values (N, D), N and D 1 or more, all finite.
-
-    Raises:
-        TypeError: They are no numbers.
-        ValueError: They have another shape, or one is not finite.
-    """
+    """Return the finite values (N, D) of `Features` or an array; `width` None takes any D."""
     whole = isinstance(features, Features)
     values = np.asarray(features.values if whole else features)
     what = f"an array (N, {width or 'D'}) of one row or more"
-    if values.dtype.kind not in "fiu":
-        raise TypeError(expected("features", f"{what} of numbers", f"dtype {values.dtype}"))
-    if values.ndim != 2 or not values.size or values.shape[1] != (width or values.shape[1]):
-        raise ValueError(expected("features", what, f"shape {values.shape}"))
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(finite.argmin())
+    numeric = values.dtype.kind in "fiu"
+    require(numeric, "features", f"{what} of numbers", f"dtype {values.dtype}", error=TypeError)
+    fits = values.ndim == 2 and values.size and values.shape[1] == (width or values.shape[1])
+    require(fits, "features", what, f"shape {values.shape}")
+    broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(broken):
         known = whole and features.ids is not None
-        name = features.ids[row] if known else f"row {row}"
-        others = f", as in {(~finite).sum()} of {len(values)} rows" if (~finite).sum() > 1 else ""
-        remedy = "Leave such rows out, and look at where their features come from."
-        got = f"NaN or infinity{others}"
-        raise ValueError(expected(f"features of {name}", "finite", got, remedy))
+        name = features.ids[broken[0]] if known else f"row {broken[0]}"
+        others = f", as in {len(broken)} of {len(values)} rows" if len(broken) > 1 else ""
+        hint = "Leave such rows out, and check where their features come from."
+        what, got = "finite", f"NaN or infinity{others}"
+        raise ValueError(expected(f"features of {name}", what, got, hint))
     return values

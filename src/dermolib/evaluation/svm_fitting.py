@@ -1,8 +1,8 @@
-"""Fit a kernel SVM by lesion: choose its parameters, calibrate it, and say what it is worth."""
+"""Fit a kernel SVM by lesion: tune, calibrate, and estimate its score."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import ParameterGrid
-from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from dermolib._validation import (
@@ -22,8 +21,9 @@ from dermolib._validation import (
     check_number,
     expected,
     listed,
+    require,
 )
-from dermolib.evaluation.intervals import Interval, bootstrap_interval
+from dermolib.evaluation.intervals import bootstrap_interval
 from dermolib.evaluation.svm import FittedSVM, Splits, checked_values, svm_classifier
 from dermolib.features.embedding_checks import whole_labels
 from dermolib.features.embeddings import Features, extract_features
@@ -34,12 +34,11 @@ __all__ = ["fit_svm", "lesion_splits"]
 
 _log = logging.getLogger(__name__)
 
-_INNER = 3  # folds that choose parameters and calibrate
-_MOST_EXACT = 20_000  # rows; the time of an exact machine grows with their square or faster
+_INNER = 3  # folds that tune and calibrate
+_MOST_EXACT = 20_000  # rows; the time of an exact kernel grows with their square or faster
 _LANDMARKS = 1_000
-_NOT_JUDGED = -1
-_PRICES = (1.0, 3.0)
-_WIDTHS = (0.1, 0.3)  # beside the number of features, which is the summed variance of scaled ones
+_NOT_TESTED = -1
+_GRID = {"C": (1.0, 3.0), "gamma": (0.1, 0.3)}  # gamma times the number of features
 
 
 def fit_svm(
@@ -58,29 +57,29 @@ def fit_svm(
     cache: PathLike | None = None,
     **extraction: Any,
 ) -> FittedSVM:
-    """Fit a kernel SVM to features, choose its parameters, and estimate what it is worth.
+    """Fit a kernel SVM to features, tune its parameters, and estimate its weighted accuracy.
 
-    Whatever is chosen, calibrated or estimated, all images of a lesion stay on one side: the best
-    parameters by weighted accuracy in three folds of the training rows, the calibration in three
-    folds of these, and the estimate in `folds` folds of all rows, each of which does all of it
-    anew. A class of one lesion alone cannot be put on two sides: it stays among the rows to train
-    on, is hardly ever predicted, and is left out of the estimate, which the log says.
+    All images of a lesion stay in one fold, in each of three nested steps: parameters are tuned by
+    weighted accuracy in three folds of the training rows, calibration uses the same three folds,
+    and the estimate repeats both in each of `folds` folds of all rows. A class with a single lesion
+    stays among the training rows, is hardly ever predicted, and is left out of the estimate, which
+    the log reports.
 
     Args:
         data: `Features` with labels, or what `extract_features` takes, of which the features are
             extracted by `model`.
         model: Network, where `data` are images.
-        groups: Lesion or patient of each row (N,); those of `data` where they tell. A row without
-            one (None or NaN) is a lesion of its own. Where no two rows show one lesion,
-            ``numpy.arange(N)``.
+        groups: Lesion or patient of each row (N,); by default those of `data`. A row without one
+            (None or NaN) is a lesion of its own. Pass ``numpy.arange(N)`` where each lesion has one
+            row.
         num_classes: Number of classes K, 2 or more.
-        grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; where not given, 1 and 3
-            for C, and 0.1 / D and 0.3 / D for gamma.
+        grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; by default 1 and 3 for C,
+            and 0.1 / D and 0.3 / D for gamma.
         components: Number of principal components, see `svm_classifier`.
         landmarks: Rows that approximate the kernel, see `svm_classifier`; ``"auto"`` takes 1,000
-            for more than 20,000 rows, which the log says, and else the exact kernel.
+            for more than 20,000 rows, which the log reports, and else the exact kernel.
         calibrated: Whether there are to be probabilities.
-        folds: Folds of the estimate, 2 or more; None makes none, which takes a fifth of the time.
+        folds: Folds of the estimate, 2 or more; None skips it, which takes a fifth of the time.
         workers: Threads that try parameters, 1 or more.
         seed: Seed of folds and landmarks, 0 or more.
         cache: File to keep features in, see `extract_features`.
@@ -88,13 +87,13 @@ def fit_svm(
             ``workers`` here are not those that load images.
 
     Returns:
-        Fitted machine with what was chosen and its estimate.
+        Fitted SVM with the chosen parameters and the estimate.
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: Labels or groups lack, rows have no label, labels are not whole, out of range
-            or of one class, features are not (N, D) or not finite, there are fewer lesions than
-            folds, or a number is out of range.
+        ValueError: Labels or groups are missing, labels are not integers, out of range or of one
+            class, features are not (N, D) or not finite, there are fewer lesions than folds, or a
+            number is out of range.
 
     Examples:
         >>> generator = np.random.default_rng(0)
@@ -116,100 +115,79 @@ def fit_svm(
     labels = _checked_labels(features, num_classes)
     lesions = _checked_groups(features, groups, max(_INNER, folds or 0))
     if components is not None:
-        most = min(values.shape[1], len(values) // 3)  # of rows, an inner fold has as many
+        most = min(values.shape[1], len(values) // 3)  # an inner fold has a third of the rows
         check_number(components, "components", low=1, high=most, integer=True)
     options = {"components": components, "calibrated": calibrated, "seed": seed}
     options["landmarks"] = _pick_landmarks(landmarks, len(values))
-    recipe = _Recipe(num_classes, _checked_grid(grid, values.shape[1]), options, workers)
-    _tell_of_single_lesions(labels, lesions)
+    candidates = _candidates(grid, values.shape[1])
+    _warn_of_single_lesions(labels, lesions)
+
+    def fit(rows: Indices) -> FittedSVM:
+        return _tuned(
+            values[rows], labels[rows], lesions[rows], num_classes, candidates, options, workers
+        )
+
     estimate = None
     if folds is not None:
-        predicted = np.full_like(labels, _NOT_JUDGED)
+        predicted = np.full_like(labels, _NOT_TESTED)
         for train, test in lesion_splits(labels, lesions, folds, seed):
-            fitted = recipe.fit(values[train], labels[train], lesions[train])
-            predicted[test] = fitted.predict(values[test])
-        estimate = _judged(predicted, labels, lesions, num_classes)
-    return replace(recipe.fit(values, labels, lesions), estimate=estimate)
-
-
-@dataclass(frozen=True)
-class _Recipe:
-    """How a machine is fitted to rows: parameters chosen, then calibrated."""
-
-    num_classes: int
-    grid: dict[str, list[Any]]
-    options: dict[str, Any]
-    workers: int
-
-    def fit(
-        self, values: npt.NDArray[Any], labels: npt.NDArray[np.int64], lesions: Indices
-    ) -> FittedSVM:
-        splits = lesion_splits(labels, lesions, _INNER, self.options["seed"])
-        chosen = self._choose(values, labels, splits)
-        pipeline = svm_classifier(**self.options, **chosen, splits=splits).fit(values, labels)
-        return FittedSVM(pipeline, self.num_classes, chosen)
-
-    def _choose(
-        self, values: npt.NDArray[Any], labels: npt.NDArray[np.int64], splits: Splits
-    ) -> dict[str, Any]:
-        candidates = [dict(candidate) for candidate in ParameterGrid(self.grid)]
-        if len(candidates) == 1:
-            return candidates[0]
-        # Threads, since the machines compute without Python's lock, and need no copy of the rows
-        scores = Parallel(n_jobs=self.workers, prefer="threads")(
-            delayed(_score)(
-                svm_classifier(**{**self.options, "calibrated": False}, **candidate),
-                values,
-                labels,
-                split,
-                self.num_classes,
-            )
-            for candidate in candidates
-            for split in splits
+            predicted[test] = fit(train).predict(values[test])
+        tested = np.flatnonzero(predicted != _NOT_TESTED)
+        preds, target = predicted[tested], labels[tested]
+        estimate = bootstrap_interval(
+            lambda rows: _weighted_accuracy(preds[rows], target[rows], num_classes),
+            lesions[tested],
         )
-        means = np.reshape(scores, (len(candidates), len(splits))).mean(axis=1)
-        return candidates[int(means.argmax())]
+    return replace(fit(np.arange(len(labels))), estimate=estimate)
 
 
-def _score(
-    machine: Pipeline,
+def _tuned(
     values: npt.NDArray[Any],
     labels: npt.NDArray[np.int64],
-    split: tuple[Indices, Indices],
+    lesions: Indices,
     num_classes: int,
-) -> float:
-    train, test = split
-    predicted = machine.fit(values[train], labels[train]).predict(values[test])
-    return _weighted_accuracy(predicted, labels[test], num_classes)
+    candidates: list[dict[str, Any]],
+    options: dict[str, Any],
+    workers: int,
+) -> FittedSVM:
+    """Choose the best candidate in inner folds, then fit and calibrate it on all rows."""
+    splits = lesion_splits(labels, lesions, _INNER, options["seed"])
+
+    def score(candidate: dict[str, Any], train: Indices, test: Indices) -> float:
+        svm = svm_classifier(**{**options, "calibrated": False}, **candidate)
+        predicted = svm.fit(values[train], labels[train]).predict(values[test])
+        return _weighted_accuracy(predicted, labels[test], num_classes)
+
+    best = 0
+    if len(candidates) > 1:
+        # Threads, since an SVM computes without Python's lock, and needs no copy of the rows
+        scores = Parallel(n_jobs=workers, prefer="threads")(
+            delayed(score)(candidate, *split) for candidate in candidates for split in splits
+        )
+        best = int(np.reshape(scores, (len(candidates), -1)).mean(axis=1).argmax())
+    pipeline = svm_classifier(**options, **candidates[best], splits=splits).fit(values, labels)
+    return FittedSVM(pipeline, num_classes, candidates[best])
 
 
 def lesion_splits(labels: npt.NDArray[np.int64], lesions: Indices, folds: int, seed: int) -> Splits:
-    """Deal lesions out so that each class is to train on in every split.
+    """Split rows into folds by lesion, so that every training fold contains every class.
 
-    Args:
-        labels: Labels (N,).
-        lesions: Number of the lesion of each row (N,).
-        folds: Number of splits, 2 or more.
-        seed: Seed of the order.
-
-    Returns:
-        Row numbers to train on and to test on, pair by pair. Rows of a class of one lesion alone
-        are on no test side; every other row is on one.
+    Rows of a class with a single lesion are in no test fold; every other row is in one.
     """
-    # Not StratifiedGroupKFold, which takes a minute for 379,000 lesions, and may put the two
-    # lesions of a rare class on one side, so that no machine of that split knows the class
+    # Not StratifiedGroupKFold, which takes a minute for 379,000 lesions, and like `grouped_split`
+    # may put both lesions of a rare class into one fold, so that its SVM does not know the class
     lesions, size = np.unique(lesions, return_inverse=True, return_counts=True)[1:]
     counts = np.bincount(labels)
     common_first = np.argsort(-counts[labels], kind="stable")
     kind = np.zeros(len(size), np.intp)
     kind[lesions[common_first]] = labels[common_first]  # of several classes the rarest
     shuffled = np.random.default_rng(seed).permutation(len(size))
-    dealt = shuffled[np.lexsort((-size[shuffled], kind[shuffled]))]
+    order = shuffled[np.lexsort((-size[shuffled], kind[shuffled]))]
     fold = np.empty(len(size), np.intp)
-    fold[dealt] = np.arange(len(size)) % folds
+    fold[order] = np.arange(len(size)) % folds
     fold[np.bincount(kind)[kind] == 1] = -1
-    side = fold[lesions]
-    return [(np.flatnonzero(side != one), np.flatnonzero(side == one)) for one in range(folds)]
+    fold = fold[lesions]
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(folds)]
 
 
 def _weighted_accuracy(
@@ -219,88 +197,59 @@ def _weighted_accuracy(
     return float(weighted_accuracy(preds, target, num_classes=num_classes))
 
 
-def _judged(
-    predicted: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    lesions: Indices,
-    num_classes: int,
-) -> Interval:
-    judged = np.flatnonzero(predicted != _NOT_JUDGED)
-    preds, target = predicted[judged], labels[judged]
-    return bootstrap_interval(
-        lambda rows: _weighted_accuracy(preds[rows], target[rows], num_classes), lesions[judged]
-    )
-
-
 def _featured(
     data: Any, model: nn.Module | None, cache: PathLike | None, extraction: dict[str, Any]
 ) -> Features:
-    if isinstance(data, (np.ndarray, Tensor, pd.DataFrame)):
-        what, got = (
-            "`Features`, or images and a network",
-            f"an object of type {type(data).__name__}",
-        )
-        remedy = "Pass `Features(values, labels=labels)` for features of your own."
-        raise TypeError(expected("data", what, got, remedy))
+    got = f"an object of type {type(data).__name__}"
+    plain = isinstance(data, (np.ndarray, Tensor, pd.DataFrame))
+    what, hint = "`Features`, or images and a network", "Pass `Features(values, labels=labels)`."
+    require(not plain, "data", what, got, hint, error=TypeError)
     if not isinstance(data, Features):
         if model is None:
-            what, got = "a network to extract features of the images", "None"
-            raise TypeError(expected("model", what, got, "Or give `Features` in their place."))
+            what = "a network to extract features of the images"
+            raise TypeError(expected("model", what, "None", "Or pass `Features` as `data`."))
         return extract_features(model, data, cache=cache, **extraction)
     given = {"model": model, "cache": cache, **extraction}
     spare = [f"`{name}`" for name, value in given.items() if value is not None]
-    if spare:
-        what = "images, where options to extract features are given"
-        raise TypeError(expected("data", what, f"`Features` and {listed(spare)}"))
+    what = "images, where options to extract features are given"
+    require(not spare, "data", what, f"`Features` and {listed(spare)}", error=TypeError)
     return data
 
 
 def _checked_labels(features: Features, num_classes: int) -> npt.NDArray[np.int64]:
     what = f"features with labels in 0..{num_classes - 1}"
-    if features.labels is None:
-        raise ValueError(expected("data", what, "features without labels"))
+    require(features.labels is not None, "data", what, "features without labels")
     labels = whole_labels(features.labels, len(features), "labels")
-    if (labels < 0).any():
-        got = f"{(labels < 0).sum()} of {len(labels)} rows without one"
-        remedy = "Take the others: `features.subset(numpy.flatnonzero(features.labels >= 0))`."
-        raise ValueError(expected("data", what, got, remedy))
-    if labels.max() >= num_classes:
-        raise ValueError(expected("data", what, f"the label {labels.max()}"))
-    if len(np.unique(labels)) < 2:
-        raise ValueError(expected("data", "features of two classes or more", "those of one"))
+    missing = int((labels < 0).sum())
+    hint = "Take the others: `features.subset(numpy.flatnonzero(features.labels >= 0))`."
+    require(not missing, "data", what, f"{missing} of {len(labels)} rows without one", hint)
+    require(labels.max() < num_classes, "data", what, f"the label {labels.max()}")
+    several = len(np.unique(labels)) > 1
+    require(several, "data", "features of two classes or more", "those of one")
     return labels
 
 
 def _checked_groups(features: Features, groups: npt.ArrayLike | None, folds: int) -> Indices:
-    """Number the lesions."""
+    """Number the lesions in the order of their names, and each unknown one for itself."""
     names: Any = features.groups if groups is None else groups
     what = f"the lesion of each row ({len(features)},)"
-    if names is None:
-        remedy = "Give `dataset.groups`, or `numpy.arange(N)` where no two rows show one lesion."
-        raise ValueError(expected("groups", what, "None", remedy))
+    hint = "Pass `dataset.groups`, or `numpy.arange(N)` where each lesion has one row."
+    require(names is not None, "groups", what, "None", hint)
     # A list as objects, since NumPy would make the text "nan" of NaN beside texts
     names = np.asarray(names, None if hasattr(names, "dtype") else object)
-    if names.shape != (len(features),):
-        raise ValueError(expected("groups", what, f"shape {names.shape}"))
-    numbers = _numbered(names)
-    count = int(numbers.max()) + 1
-    if count < 2 * folds:
-        what = f"{2 * folds} lesions or more, for {folds} folds"
-        raise ValueError(expected("groups", what, count))
-    return numbers
-
-
-def _numbered(names: npt.NDArray[Any]) -> Indices:
-    """Number names in their order, and each one that is unknown for itself."""
+    require(names.shape == (len(features),), "groups", what, f"shape {names.shape}")
     unknown = pd.isna(names)
     numbers: Indices = np.empty(len(names), np.intp)
     try:
         known, numbers[~unknown] = np.unique(names[~unknown], return_inverse=True)
     except TypeError as error:
         kinds = sorted({type(name).__name__ for name in names[~unknown]})
-        what = "names of one type, or None or NaN for a lesion that is unknown"
+        what = "names of one type, or None or NaN for an unknown lesion"
         raise TypeError(expected("groups", what, listed(kinds))) from error
     numbers[unknown] = len(known) + np.arange(unknown.sum())
+    count = int(numbers.max()) + 1
+    what = f"{2 * folds} lesions or more, for {folds} folds"
+    require(count >= 2 * folds, "groups", what, count)
     return numbers
 
 
@@ -310,43 +259,38 @@ def _pick_landmarks(landmarks: int | str | None, rows: int) -> int | None:
     check_choice(landmarks, "landmarks", ("auto",))
     if rows <= _MOST_EXACT:
         return None
-    _log.info(
-        "%d rows are too many for an exact kernel machine, which is approximated from %d of them",
-        rows,
-        _LANDMARKS,
-    )
+    text = "%d rows are too many for an exact kernel, which is approximated from %d of them"
+    _log.info(text, rows, _LANDMARKS)
     return _LANDMARKS
 
 
-def _checked_grid(grid: Mapping[str, Sequence[Any]] | None, width: int) -> dict[str, list[Any]]:
+def _candidates(grid: Mapping[str, Sequence[Any]] | None, width: int) -> list[dict[str, Any]]:
+    """List the combinations of a grid."""
     if grid is None:
-        grid = {"C": _PRICES, "gamma": [share / width for share in _WIDTHS]}
-    if not isinstance(grid, Mapping):
-        remedy = "Pass one such as `{'C': (1, 10)}`."
-        raise TypeError(expected("grid", "values by name", f"{grid!r}", remedy))
-    tried = {name: _several(values, name) for name, values in grid.items()}
-    for name, values in tried.items():
-        check_choice(name, "grid", ("C", "gamma"))
-        if not values:
-            raise ValueError(expected(f"grid[{name!r}]", "one value or more", "none"))
-        for value in values:
+        grid = {**_GRID, "gamma": [value / width for value in _GRID["gamma"]]}
+    hint = "Pass one such as `{'C': (1, 10)}`."
+    given: Any = grid
+    is_mapping = isinstance(given, Mapping)
+    require(is_mapping, "grid", "values by name", repr(given), hint, error=TypeError)
+    tried: dict[str, list[Any]] = {}
+    for name, values in given.items():
+        several = isinstance(values, Iterable) and not isinstance(values, str)
+        what, hint = "several values to try", f"Pass `({values!r},)` for a single one."
+        require(several, f"grid[{name!r}]", what, repr(values), hint, error=TypeError)
+        check_choice(name, "grid", _GRID)
+        tried[name] = list(values)
+        require(tried[name], f"grid[{name!r}]", "one value or more", "none")
+        for value in tried[name]:
             svm_classifier(**{name: value})
-    return tried
+    return [dict(candidate) for candidate in ParameterGrid(tried)]
 
 
-def _several(values: Any, name: str) -> list[Any]:
-    if isinstance(values, Iterable) and not isinstance(values, str):
-        return list(values)
-    remedy = f"Pass `({values!r},)` to take it alone."
-    raise TypeError(expected(f"grid[{name!r}]", "several values to try", f"{values!r}", remedy))
-
-
-def _tell_of_single_lesions(labels: npt.NDArray[np.int64], lesions: Indices) -> None:
+def _warn_of_single_lesions(labels: npt.NDArray[np.int64], lesions: Indices) -> None:
     pairs = np.unique(np.stack([labels, lesions]), axis=1)
-    alone = np.flatnonzero(np.bincount(pairs[0]) == 1)
-    if len(alone):
+    single = np.flatnonzero(np.bincount(pairs[0]) == 1)
+    if len(single):
         _log.warning(
-            "Classes of one lesion alone cannot be calibrated or judged: %s. "
+            "Classes with a single lesion cannot be calibrated or tested: %s. "
             "They are in all training rows, and are hardly ever predicted.",
-            listed(alone),
+            listed(single),
         )

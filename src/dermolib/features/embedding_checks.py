@@ -44,7 +44,7 @@ def whole_labels(labels: Any, rows: int, name: str) -> npt.NDArray[np.int64]:
         ValueError: They are more or fewer than the rows, or one has a fraction.
     """
     given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    what = f"a whole number for each of {rows} rows"
+    what = f"an integer for each of {rows} rows"
     if given.shape != (rows,):
         raise ValueError(expected(name, what, f"shape {given.shape}"))
     if given.dtype.kind in "biu":
