@@ -35,8 +35,8 @@ def test_the_examples_of_the_page_on_lesions_run(
 
 def test_the_page_names_every_descriptor() -> None:
     text = _PAGE.read_text(encoding="utf-8")
-    short = text.replace("`color_deviation_l`, `_a`, `_b`", "").replace("color_share_...", "")
+    short = text.replace("`color_deviation_l`, `_a`, `_b`", "").replace("color_fraction_...", "")
 
     missing = [name for name in ABCD_FEATURES if f"`{name}`" not in short]
 
-    assert [name for name in missing if not name.startswith(("color_dev", "color_share"))] == []
+    assert [name for name in missing if not name.startswith(("color_dev", "color_fraction"))] == []

@@ -1,7 +1,7 @@
-"""Asymmetry, border, colour and diameter of a lesion, computed from an image and a mask.
+"""Asymmetry, border, color and diameter of a lesion, computed from an image and a mask.
 
-Size belongs to D alone: for A, B and C the lesion is brought to one size first, so that they do not
-depend on how large the image is, and cost the same for each.
+Only D measures size: for A, B and C the lesion is resized to one size first, so that they do not
+depend on the size of the image, and take the same time for each.
 """
 
 import math
@@ -11,23 +11,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_image, check_mask, check_number, expected
-from dermolib.features.outline import border_traits, trace
+from dermolib._validation import Image, Mask, check_image, check_mask, check_number, require
+from dermolib.features.outline import border_descriptors, trace
 from dermolib.io import resize_image, resize_mask
 
 __all__ = ["ABCD_FEATURES", "abcd_features", "check_pixel_size"]
 
-_SIDE = 192  # longer side of the lesion's bounding box once it is brought to one size, in px
+_SIZE = 192  # longer side of the lesion's bounding box after resizing, in px
 _MARGIN = 32  # px of skin around that box
-_SKIN = 24  # px around the lesion that stand for its skin
-_BLUR = 3.0  # standard deviation in px: colours are those of spots, not of single pixels
-_FOLDED = 96  # radius of the disc on which a lesion is folded, in px
-_DARKEST = 10.0  # lightness of skin at least: what is darker is the border of a dermoscope
+_SKIN = 24  # px around the lesion that represent its skin
+_BLUR = 3.0  # standard deviation in px: colors are those of spots, not of single pixels
+_FOLDED = 96  # radius of the disk on which a lesion is folded, in px
+_DARKEST = 10.0  # lowest lightness of skin: what is darker is the border of a dermoscope
 _THICKEST = 9  # px of a hair; the dark border of a dermoscope is wider
-_FADING = 8  # px beside that border over which the light may fade
-_FEWEST = 16  # pixels of skin without which nothing is compared to it
-_PRESENT = 0.05  # share of the lesion from which a colour counts as present
-# Colours in CIELAB that stand for the six names beside skin of `_HUE`: a choice, not a calibration
+_FALLOFF = 8  # px beside that border over which light may fall off
+_FEWEST = 16  # pixels of skin below which nothing is compared to it
+_PRESENT = 0.05  # fraction of the lesion from which a color counts as present
+# Reference colors in CIELAB for the six names, beside skin of `_HUE`: chosen, not calibrated
 _COLORS = {
     "white": (88.0, 8.0, 4.0),
     "red": (55.0, 45.0, 4.0),
@@ -36,7 +36,7 @@ _COLORS = {
     "blue_gray": (45.0, 10.0, -8.0),
     "black": (15.0, 16.0, 4.0),
 }
-_HUE = np.array([18.0, 6.0])  # green to red and blue to yellow of the skin, to which it is shifted
+_HUE = np.array([18.0, 6.0])  # a* and b* to which the skin is shifted
 
 ABCD_FEATURES = (
     "asymmetry_least",
@@ -56,87 +56,79 @@ ABCD_FEATURES = (
     "color_contrast",
     "color_darkness",
     "color_count",
-    *(f"color_share_{name}" for name in _COLORS),
+    *(f"color_fraction_{name}" for name in _COLORS),
     "diameter_feret",
     "diameter_equivalent",
-    "area_share",
+    "area_fraction",
 )
 """Names of the numbers that `abcd_features` gives, in its order."""
 
 _CORNERS = ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))  # of a pixel
 
 _Lab = npt.NDArray[np.float32]
-_Grey = npt.NDArray[np.uint8]
+_Gray = npt.NDArray[np.uint8]
 
 
 class _Lesion(NamedTuple):
-    """A lesion brought to one size.
-
-    Attributes:
-        lab: Colours in CIELAB (h, w, 3).
-        mask: 1 on the lesion (h, w).
-        seen: 1 within the image, 0 on the margin beyond its frame and on the dark border of a
-            dermoscope (h, w).
-        lit: The same, but for where light may fade towards that border (h, w).
-    """
+    """A lesion resized to one size: CIELAB (h, w, 3), and images (h, w) of 0 and 1."""
 
     lab: _Lab
-    mask: _Grey
-    seen: _Grey
-    lit: _Grey
+    mask: _Gray
+    seen: _Gray  # 0 beyond the frame of the image and on the dark border of a dermoscope
+    lit: _Gray  # also 0 where light may fall off towards that border
 
 
 def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) -> dict[str, float]:
-    """Describe a lesion by the ABCD rule of dermoscopy: asymmetry, border, colour, diameter.
+    """Describe a lesion by the ABCD rule of dermoscopy: asymmetry, border, color, diameter.
 
-    The numbers do not depend on where in the image the lesion lies, and hardly on quarter turns and
-    flips; those of A, B and C hardly on the size of the image either. Of a lesion that the frame
-    cuts, the part that is seen is described: ``border_cut`` says so. The dark border of a
-    dermoscope, black and at the edge of what is looked at, is no skin. All pieces of a mask count,
-    but ``border_*`` is about the outer line of the largest one.
+    The numbers do not depend on the position of the lesion, and hardly on 90° rotations and flips;
+    those of A, B and C hardly on the size of the image either. Of a lesion that the frame cuts, the
+    visible part is described: see ``border_cut``. The dark border of a dermoscope, black and at the
+    edge of the visible field, is not skin. All components of a mask count, but ``border_*``
+    describes the outline of the largest one.
 
-    - ``asymmetry_least``, ``asymmetry_most`` (0..1): share of the area without a counterpart when
-      the mask is folded along its two principal axes; of the better and of the worse axis.
-    - ``asymmetry_color_least``, ``asymmetry_color_most`` (0 or more): mean colour difference of
+    - ``asymmetry_least``, ``asymmetry_most`` (0..1): fraction of the area without a counterpart
+      when the mask is folded along its two principal axes; of the better and of the worse axis.
+    - ``asymmetry_color_least``, ``asymmetry_color_most`` (0 or more): mean color difference of
       counterparts; 0 where there is none.
-    - ``border_compactness`` (1 or more): squared perimeter by 4 pi times the area; 1 is a disc.
+    - ``border_compactness`` (1 or more): squared perimeter / (4 pi area); 1 is a disk.
     - ``border_solidity``, ``border_convexity`` (0..1): area by that of the convex hull; perimeter
       of the convex hull by that of the lesion.
     - ``border_radial`` (0 or more): standard deviation of the distance from the centroid to the
-      outline, by its mean; 0 is a disc.
-    - ``border_abruptness``, ``border_abruptness_variation``: by how much the skin along the outline
-      is lighter than the lesion along it, mean and standard deviation of eight sectors; of those
-      that show both, where no dark border is so near that light may fade.
-    - ``border_cut`` (0..1): share of the outline that is the frame of the image, or lies along the
-      dark border of a dermoscope.
+      outline, divided by its mean; 0 is a disk.
+    - ``border_abruptness``, ``border_abruptness_variation``: how much lighter the skin along the
+      outline is than the lesion along it, mean and standard deviation of eight sectors; sectors
+      without both, or where light may fall off towards a dark border, are left out.
+    - ``border_cut`` (0..1): fraction of the outline along the frame of the image or the dark border
+      of a dermoscope.
     - ``color_deviation_l``, ``color_deviation_a``, ``color_deviation_b`` (0 or more): standard
-      deviations of lightness, green to red, and blue to yellow within the lesion.
-    - ``color_contrast`` (0 or more), ``color_darkness`` (-100..100): colour difference of the mean
-      of the lesion and the median of the skin around it; by how much that skin is lighter.
-    - ``color_count`` (0..6): how many of the colours of Stolz's rule show on 5 % of the lesion.
-    - ``color_share_white``, ``color_share_red``, ``color_share_light_brown``,
-      ``color_share_dark_brown``, ``color_share_blue_gray``, ``color_share_black`` (0..1): share of
-      the lesion that is nearest to this colour, and not nearer to the skin around; the cast that
-      this skin shows is taken off first.
+      deviations of L*, a* and b* within the lesion.
+    - ``color_contrast`` (0 or more), ``color_darkness`` (-100..100): color difference of the mean
+      of the lesion and the median of the skin around it; how much lighter that skin is.
+    - ``color_count`` (0..6): how many of the colors of Stolz's rule cover 5 % of the lesion.
+    - ``color_fraction_white``, ``color_fraction_red``, ``color_fraction_light_brown``,
+      ``color_fraction_dark_brown``, ``color_fraction_blue_gray``, ``color_fraction_black`` (0..1):
+      fraction of the lesion that is nearest to this color, and not nearer to the skin around; the
+      color cast of this skin is removed first.
     - ``diameter_feret``, ``diameter_equivalent`` (above 0, px or mm): longest distance of two
-      points; diameter of the disc of the same area.
-    - ``area_share`` (above 0, up to 1): share of the image.
+      points; diameter of the disk of the same area.
+    - ``area_fraction`` (above 0, up to 1): fraction of the image.
 
-    Colours and their differences are those of CIELAB, after single pixels are smoothed.
+    Colors and their differences are in CIELAB, after single pixels are smoothed.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
         mask: Mask of the lesion (H, W), bool, with at least one pixel; it is not modified.
-        pixel_size: Side of a pixel in mm, finite and above 0; the two diameters are in px where
-            not given.
+        pixel_size: Side of a pixel in mm, finite and above 0; None gives diameters in px.
 
     Returns:
         The numbers, in the order of `ABCD_FEATURES`. ``border_abruptness``, its variation,
         ``color_contrast`` and ``color_darkness`` are nan where the image shows no skin around, the
-        first two also where all of it lies next to the dark border of a dermoscope.
+        first two also where all of it is next to the dark border of a dermoscope.
 
     Raises:
-        TypeError: `image` is no uint8 array, `mask` is not bool, or `pixel_size` is no number.
+        TypeError: `image` is not a uint8 array, `mask` is not bool, or `pixel_size` is not a
+            number.
         ValueError: `image` is not RGB, `mask` has another size or no pixel, or `pixel_size` is out
             of range.
 
@@ -150,9 +142,9 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 
     Examples:
         >>> rows, columns = np.mgrid[:100, :100]
-        >>> disc = (rows - 50) ** 2 + (columns - 40) ** 2 < 30**2
-        >>> image = np.where(disc[..., None], (110, 70, 50), (225, 180, 160)).astype(np.uint8)
-        >>> numbers = abcd_features(image, disc, pixel_size=0.1)
+        >>> disk = (rows - 50) ** 2 + (columns - 40) ** 2 < 30**2
+        >>> image = np.where(disk[..., None], (110, 70, 50), (225, 180, 160)).astype(np.uint8)
+        >>> numbers = abcd_features(image, disk, pixel_size=0.1)
         >>> numbers["asymmetry_most"] < 0.01, round(numbers["border_compactness"], 1)
         (True, 1.0)
         >>> round(numbers["diameter_equivalent"], 1)
@@ -161,13 +153,12 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
     check_image(image)
     check_mask(mask, (image.shape[0], image.shape[1]))
     check_pixel_size(pixel_size)
-    if not mask.any():
-        remedy = "Leave the image out, or find the lesion again."
-        raise ValueError(expected("mask", "a mask with a lesion", "no pixel that is True", remedy))
+    hint = "Leave the image out, or segment the lesion again."
+    require(mask.any(), "mask", "a mask with a lesion", "no pixel that is True", hint)
     lesion = _one_size(image, mask)
     numbers = {
         **_asymmetry(lesion),
-        **border_traits(
+        **border_descriptors(
             trace(lesion.mask), lesion.lab[..., 0], lesion.mask, seen=lesion.seen, lit=lesion.lit
         ),
         **_color(lesion),
@@ -177,18 +168,17 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 
 
 def check_pixel_size(value: float | None) -> None:
-    """Refuse a size of a pixel that is given and is no finite number above 0."""
-    if value is None:
-        return
-    check_number(value, "pixel_size", above=0)
-    if not math.isfinite(value):
-        raise ValueError(expected("pixel_size", "a finite number above 0", repr(value)))
+    """Refuse a size of a pixel that is neither None nor a finite number above 0."""
+    if value is not None:
+        check_number(value, "pixel_size", above=0)
+        finite = math.isfinite(value)
+        require(finite, "pixel_size", "a finite number above 0", repr(value))
 
 
 def _one_size(image: Image, mask: Mask) -> _Lesion:
-    """Cut the lesion out with a margin, which goes on beyond the frame of the image, and resize."""
+    """Crop the lesion with a margin, which may extend beyond the frame of the image, and resize."""
     (top, bottom), (left, right) = (_span(np.asarray(mask.any(axis=axis))) for axis in (1, 0))
-    scale = _SIDE / max(bottom - top, right - left)
+    scale = _SIZE / max(bottom - top, right - left)
     margin = int(np.ceil(_MARGIN / scale))
     rows, columns = (
         np.arange(first - margin, last + margin) for first, last in ((top, bottom), (left, right))
@@ -201,31 +191,27 @@ def _one_size(image: Image, mask: Mask) -> _Lesion:
     lab = np.asarray(cv2.cvtColor(colors, cv2.COLOR_RGB2LAB), np.float32)
     seen = resize_mask(known, size).astype(np.uint8)
     lesion = _resized(mask[place] & known, size)
-    blur = int(np.ceil(scale))  # pixels into which resizing mixes the next one
+    blur = int(np.ceil(scale))  # px over which resizing blends neighbors
     border = _dark_border((lab[..., 0] < _DARKEST) & (lesion == 0), seen, blur)
-    off, lit = (seen & (1 - _widened(border, reach)) for reach in (blur + 1, blur + _FADING))
+    off, lit = (seen & (1 - _dilated(border, reach)) for reach in (blur + 1, blur + _FALLOFF))
     return _Lesion(lab, lesion, off, lit)
 
 
-def _dark_border(dark: Mask, seen: _Grey, blur: int) -> _Grey:
-    """Mark the border of a dermoscope among dark pixels.
-
-    It is broader than hair and reaches the frame of the image, or the edge of what was cut out:
-    what is dark within, such as a mole beside, is none.
-    """
+def _dark_border(dark: Mask, seen: _Gray, blur: int) -> _Gray:
+    """Find the dark border of a dermoscope: wider than hair, and reaching the edge of the crop."""
     wide = max(_THICKEST, 2 * blur + 1)
     square = np.ones((wide, wide), np.uint8)
     broad = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, square)
     _, pieces = cv2.connectedComponents(broad)
     inside = np.pad(seen[1:-1, 1:-1], 1)
-    # a line of another colour is the frame of some images
-    reached = np.unique(pieces[_widened(1 - inside, blur + 1) > 0])
+    # Some images are framed by a line of another color
+    reached = np.unique(pieces[_dilated(1 - inside, blur + 1) > 0])
     border = np.isin(pieces, reached[reached > 0]).astype(np.uint8)
-    # opening took corners off
+    # Opening removes corners
     return np.asarray(cv2.dilate(border, square), np.uint8) & dark.astype(np.uint8)
 
 
-def _widened(mask: _Grey, reach: int) -> _Grey:
+def _dilated(mask: _Gray, reach: int) -> _Gray:
     return np.asarray(cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
 
 
@@ -234,21 +220,21 @@ def _span(line: Mask) -> tuple[int, int]:
     return int(found[0]), int(found[-1]) + 1
 
 
-def _resized(mask: Mask, size: tuple[int, int]) -> _Grey:
-    """Bring a mask to a size, also one so thin that no pixel of that size is half full."""
+def _resized(mask: Mask, size: tuple[int, int]) -> _Gray:
+    """Resize a mask, also one so thin that no pixel of the new size is half covered."""
     soft = resize_image(np.repeat(mask[..., None] * np.uint8(255), 3, axis=2), size)[..., 0]
     return (soft >= min(128, int(soft.max()))).astype(np.uint8)
 
 
 def _asymmetry(lesion: _Lesion) -> dict[str, float]:
-    """Turn the principal axes into those of a grid, and flip it."""
+    """Rotate the principal axes onto those of the grid, and flip it."""
     rows, columns = np.nonzero(lesion.mask)
     places = np.stack([columns, rows]).astype(np.float64)
-    centre = places.mean(axis=1, keepdims=True)
+    center = places.mean(axis=1, keepdims=True)
     axes = np.linalg.eigh(np.atleast_2d(np.cov(places, bias=True)))[1]
-    radius = float(np.hypot(*(places - centre)).max()) + 1
+    radius = float(np.hypot(*(places - center)).max()) + 1
     turn = axes * radius / _FOLDED
-    back = np.column_stack([turn, centre - turn @ np.full((2, 1), _FOLDED)])
+    back = np.column_stack([turn, center - turn @ np.full((2, 1), _FOLDED)])
     mask, lab = (
         np.asarray(
             cv2.warpAffine(
@@ -275,7 +261,7 @@ def _asymmetry(lesion: _Lesion) -> dict[str, float]:
 
 
 def _folded(mask: _Lab, lab: _Lab, axis: int) -> tuple[float, float]:
-    """Compute the share of a mask without a counterpart, and the colour difference of the rest."""
+    """Return the fraction of a mask without a counterpart, and the color difference of the rest."""
     other = np.flip(mask, axis)
     both = np.minimum(mask, other)
     shared = float(both.sum())
@@ -285,8 +271,8 @@ def _folded(mask: _Lab, lab: _Lab, axis: int) -> tuple[float, float]:
     return min(1.0, float(alone)), color
 
 
-def _smooth(lab: _Lab, mask: _Grey) -> _Lab:
-    """Smooth the colours of a lesion, from which its surroundings are kept out."""
+def _smooth(lab: _Lab, mask: _Gray) -> _Lab:
+    """Smooth the colors of a lesion without mixing in its surroundings."""
     weight = mask.astype(np.float32)
     total = cv2.GaussianBlur(weight, (0, 0), _BLUR)
     mean = cv2.GaussianBlur(lab * weight[..., None], (0, 0), _BLUR)
@@ -300,24 +286,24 @@ def _color(lesion: _Lesion) -> dict[str, float]:
     known = np.array([*_COLORS.values()])
     shift = np.zeros(3)
     if np.isfinite(skin).all():
-        # Cameras and lamps give all of an image a cast, which the skin tells
+        # The color cast of camera and lamp is that of the skin
         shift[1:] = _HUE - skin[1:]
         known = np.vstack([known, skin + shift])
     # Squared distances but for the square of the value, which is the same for all
     away = (known**2).sum(axis=1) - 2 * (values + shift) @ known.T
-    shares = np.bincount(away.argmin(axis=1), minlength=len(known)) / len(values)
+    fractions = np.bincount(away.argmin(axis=1), minlength=len(known)) / len(values)
     deviations = values.std(axis=0)
     return {
         **{f"color_deviation_{name}": deviations[place] for place, name in enumerate("lab")},
         "color_contrast": float(np.linalg.norm(contrast)),
         "color_darkness": contrast[0],
-        "color_count": float((shares[: len(_COLORS)] >= _PRESENT).sum()),
-        **{f"color_share_{name}": shares[place] for place, name in enumerate(_COLORS)},
+        "color_count": float((fractions[: len(_COLORS)] >= _PRESENT).sum()),
+        **{f"color_fraction_{name}": fractions[place] for place, name in enumerate(_COLORS)},
     }
 
 
 def _skin(lesion: _Lesion) -> npt.NDArray[np.float64]:
-    """Compute the median colour (3,) of the skin around a lesion, nan where there is none."""
+    """Compute the median color (3,) of the skin around a lesion, nan where there is none."""
     away = cv2.distanceTransform(1 - lesion.mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     around = (lesion.seen > 0) & (away > _BLUR) & (away <= _SKIN)
     around &= lesion.lab[..., 0] >= _DARKEST
@@ -336,5 +322,5 @@ def _diameter(mask: Mask, pixel_size: float) -> dict[str, float]:
     return {
         "diameter_feret": float(np.hypot(*(hull[:, None] - hull).T).max()) * pixel_size,
         "diameter_equivalent": 2 * float(np.sqrt(area / np.pi)) * pixel_size,
-        "area_share": area / mask.size,
+        "area_fraction": area / mask.size,
     }

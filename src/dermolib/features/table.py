@@ -1,4 +1,4 @@
-"""The descriptors of many lesions as a table that scikit-learn takes."""
+"""The ABCD descriptors of many lesions as a table for scikit-learn."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -9,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dermolib._jobs import init_worker, one_thread, run_tasks
-from dermolib._validation import Image, Mask, check_number, expected, listed
+from dermolib._validation import Image, Mask, check_number, listed, require
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
 __all__ = ["Samples", "abcd_table"]
@@ -20,7 +20,7 @@ _SAMPLES = "samples: dictionaries with `image`, `id` and, where there is one, `m
 
 
 class Samples(Protocol):
-    """Whatever has a length and a sample for each row: a dataset of torch, or a list."""
+    """Samples by number with a length: a dataset of torch, or a list."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -41,9 +41,9 @@ def abcd_table(
 ) -> pd.DataFrame:
     """Compute the descriptors of many lesions, one row for each sample, in their order.
 
-    The values do not depend on the number of workers, and images are held only while they are
-    worked on. A sample whose mask is empty, its own or the one found, gets a row of nan; a warning
-    says how many there are. Leave such rows out with ``dropna``, or begin a pipeline with
+    The values do not depend on the number of workers, and images are in memory only while they are
+    processed. A sample with an empty mask, its own or the one found, gets a row of nan; a warning
+    reports how many. Drop such rows with ``dropna``, or begin a pipeline with
     `sklearn.impute.SimpleImputer`.
 
     Args:
@@ -60,10 +60,10 @@ def abcd_table(
         Table with the columns `ABCD_FEATURES`, float64, whose index is named ``id``.
 
     Raises:
-        TypeError: A sample is no dictionary with image and id, `samples` is a dictionary itself or
-            a table, `segment` cannot be called, or `workers` is no integer.
-        ValueError: A sample has no mask and `segment` is not given, its image or mask is unfit, or
-            an option is out of range; a message about a sample names it.
+        TypeError: A sample is not a dictionary with image and id, `samples` is a dictionary itself
+            or a table, `segment` is not callable, or `workers` is not an integer.
+        ValueError: A sample has no mask and `segment` is not given, its image or mask is invalid,
+            or an option is out of range; a message about a sample names it.
         Exception: Whatever `segment` raises; the message, or a note to it, names the sample.
 
     Examples:
@@ -71,7 +71,7 @@ def abcd_table(
         >>> mask[20:40, 30:60] = True
         >>> image = np.where(mask[..., None], 90, 200).astype(np.uint8).repeat(3, axis=2)
         >>> table = abcd_table([{"id": "IMG_0", "image": image, "mask": mask}], progress=False)
-        >>> table.loc["IMG_0", ["diameter_feret", "area_share"]].round(3).tolist()
+        >>> table.loc["IMG_0", ["diameter_feret", "area_fraction"]].round(3).tolist()
         [36.056, 0.125]
     """
     check_number(workers, "workers", low=1, integer=True)
@@ -96,28 +96,27 @@ def abcd_table(
 
 
 def _check_given(samples: Any, segment: Any) -> None:
-    if isinstance(samples, Mapping) and {"image", "id"} <= samples.keys():
-        remedy = "Put a single one into a list."
-        raise TypeError(expected("samples", _SAMPLES, "one sample alone", remedy))
+    single = isinstance(samples, Mapping) and {"image", "id"} <= samples.keys()
     known = hasattr(samples, "__getitem__") or isinstance(samples, Iterable)
-    if isinstance(samples, Mapping | pd.DataFrame) or not known:
-        got = f"an object of type {type(samples).__name__}"
-        raise TypeError(expected("samples", _SAMPLES, got))
-    if segment is not None and not callable(segment):
-        remedy = "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`."
-        what = "a function from an image to its mask"
-        raise TypeError(expected("segment", what, repr(segment), remedy))
+    known &= not isinstance(samples, Mapping | pd.DataFrame)
+    got = "a single sample" if single else f"an object of type {type(samples).__name__}"
+    hint = "Put it into a list." if single else ""
+    require(known, "samples", _SAMPLES, got, hint, error=TypeError)
+    what = "a function from an image to its mask"
+    hint = "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`."
+    usable = segment is None or callable(segment)
+    require(usable, "segment", what, repr(segment), hint, error=TypeError)
 
 
 def _parts(samples: Any) -> Iterator[tuple[Any, int]]:
-    """Give each sample as a sequence and a place: of a dataset one row, which its worker reads."""
+    """Yield sequences and places of samples: of a dataset one row, which its worker reads."""
     if hasattr(samples, "subset") and hasattr(samples, "__len__"):
         yield from ((samples.subset([row]), 0) for row in range(len(samples)))
     elif isinstance(samples, pd.Series):
-        # its square brackets ask for labels of its index
+        # Its square brackets look up labels of its index
         yield from (([sample], 0) for sample in samples)
     elif hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
-        # Datasets of torch end where their length says so, and go on for ever where iterated
+        # Datasets of torch end where their length says so, but may be iterated for ever
         yield from (([samples[row]], 0) for row in range(len(samples)))
     else:
         yield from (([sample], 0) for sample in samples)
@@ -128,13 +127,13 @@ def _describe(
 ) -> tuple[str, list[float]]:
     init_worker()
     sample = samples[place]
-    if not isinstance(sample, dict) or not {"image", "id"} <= sample.keys():
-        got = f"the keys {listed(sample)}" if isinstance(sample, dict) else type(sample).__name__
-        raise TypeError(expected("samples", _SAMPLES, got))
+    is_dict = isinstance(sample, dict)
+    got = f"the keys {listed(sample)}" if is_dict else type(sample).__name__
+    require(is_dict and {"image", "id"} <= sample.keys(), "samples", _SAMPLES, got, error=TypeError)
     name, mask = str(sample["id"]), sample.get("mask")
-    if mask is None and segment is None:
-        remedy = "Open the dataset with `masks=True`, or pass `segment=segment_lesion`."
-        raise ValueError(expected("samples", "samples with a mask", f"{name} without one", remedy))
+    hint = "Open the dataset with `masks=True`, or pass `segment=segment_lesion`."
+    known = mask is not None or segment is not None
+    require(known, "samples", "samples with a mask", f"{name} without one", hint)
     try:
         if mask is None and segment is not None:
             mask = segment(sample["image"])
@@ -142,17 +141,10 @@ def _describe(
             return name, [np.nan] * len(ABCD_FEATURES)
         numbers = abcd_features(sample["image"], cast(Mask, mask), pixel_size=pixel_size)
     except Exception as error:
-        named = _named(error, name)
-        if named is None:
-            raise
+        try:
+            named = type(error)(f"{name}: {error}")
+        except Exception:  # the type may take other arguments than a message
+            error.add_note(f"The sample is {name}.")
+            raise error from None
         raise named from error
     return name, [numbers[feature] for feature in ABCD_FEATURES]
-
-
-def _named(error: Exception, name: str) -> Exception | None:
-    """Word an error anew with the name of its sample, or note the name where that cannot be."""
-    try:
-        return type(error)(f"{name}: {error}")
-    except Exception:  # an error of one's own may ask for other arguments than a message
-        error.add_note(f"The sample is {name}.")
-        return None
