@@ -177,7 +177,7 @@ def test_a_loader_of_this_library_is_taken_unless_it_shuffles() -> None:
     features = extract_features(network(), in_order)
 
     np.testing.assert_array_equal(features.values, extract_features(network(), samples()).values)
-    with pytest.raises(ValueError, match="features in another order belong to other images"):
+    with pytest.raises(ValueError, match="features must be in its order"):
         extract_features(network(), shuffled)
 
 
@@ -281,9 +281,9 @@ def test_precisions_have_the_names_of_the_trainer_too(
 
 @pytest.mark.parametrize("name", ["16-mixed", "float16"])
 def test_the_cpu_does_not_compute_with_float16(name: str) -> None:
-    sentence = "`precision` to be one that the CPU computes with, but got '16-mixed'. Take 'bf16"
-
-    with pytest.raises(ValueError, match=re.escape(sentence)):
+    with pytest.raises(
+        ValueError, match=r"`precision` to be one that the CPU computes with, .*bf16"
+    ):
         extract_features(network(), samples(), device="cpu", precision=name)
 
 
@@ -336,7 +336,7 @@ def test_memory_holds_the_features_and_a_batch() -> None:
     assert peak < 1.4 * features.values.nbytes
 
 
-def test_a_cache_spares_the_network_the_second_time(dataset: ISICDataset, tmp_path: Path) -> None:
+def test_a_cache_replaces_the_network_the_second_time(dataset: ISICDataset, tmp_path: Path) -> None:
     model = network()
     sizes = counted(model)
 
@@ -425,7 +425,7 @@ def touched(dataset: ISICDataset) -> ISICDataset:
         (network(), None, {"precision": "bf16-mixed"}, "other precision than before"),
     ],
 )
-def test_a_stale_cache_is_computed_anew_and_the_log_says_why(
+def test_a_stale_cache_is_computed_again_and_the_log_says_why(
     dataset: ISICDataset,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -465,7 +465,7 @@ def test_functions_that_differ_in_what_they_do_alone_do_not_share_a_cache(
     np.testing.assert_array_equal(features.values, extract_features(network(), bright).values)
 
 
-def test_a_function_made_anew_finds_its_cache(dataset: ISICDataset, tmp_path: Path) -> None:
+def test_a_function_made_again_finds_its_cache(dataset: ISICDataset, tmp_path: Path) -> None:
     cache = tmp_path / "features.npz"
     model = network()
     sizes = counted(model)
@@ -559,19 +559,16 @@ def test_a_file_of_something_else_is_not_overwritten(
     assert cache.read_bytes() == content
 
 
-def test_arrays_of_others_are_not_overwritten(dataset: ISICDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "key", [np.array(json.dumps({"format": "mine"})), np.array({"a": 1}, dtype=object)]
+)
+def test_arrays_of_others_and_pickles_are_refused(
+    dataset: ISICDataset, tmp_path: Path, key: Any
+) -> None:
     cache = tmp_path / "features.npz"
-    np.savez(cache, key=np.array(json.dumps({"format": "mine"})), values=np.zeros(3))
+    np.savez(cache, key=key, values=np.zeros(3))
 
-    with pytest.raises(ValueError, match="Move it away, or name another file as `cache`"):
-        extract_features(network(), dataset, cache=cache)
-
-
-def test_a_cache_holds_no_code(dataset: ISICDataset, tmp_path: Path) -> None:
-    cache = tmp_path / "features.npz"
-    np.savez(cache, key=np.array({"a": 1}, dtype=object), values=np.zeros(3))
-
-    with pytest.raises(ValueError, match="a damaged one or something else"):
+    with pytest.raises(ValueError, match=r"a damaged one or something else. Move it away"):
         extract_features(network(), dataset, cache=cache)
 
 
@@ -582,7 +579,7 @@ def test_a_cache_holds_no_code(dataset: ISICDataset, tmp_path: Path) -> None:
         (torch.nan, 1.0, "`features of IMG_0` to be finite, but got NaN or infinity from a finite"),
     ],
 )
-def test_features_that_are_no_numbers_name_their_image(
+def test_features_that_are_not_finite_name_their_image(
     weights: float, image: float, sentence: str
 ) -> None:
     model, rows = network(), samples()
@@ -619,22 +616,22 @@ class WithMetadata(nn.Module):
 
 def test_a_network_that_takes_metadata_is_given_them(challenge: Path) -> None:
     transform = preset("evaluation", image_size=16)
-    told = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
+    rows = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
 
-    features = extract_features(WithMetadata(), told, batch_size=1)
+    features = extract_features(WithMetadata(), rows, batch_size=1)
 
-    row = told[3]
+    row = rows[3]
     np.testing.assert_allclose(
         features.values[3], row["metadata"] + float(row["image"].mean()), rtol=1e-5, atol=1e-6
     )
 
 
-def test_changed_metadata_make_a_cache_stale(challenge: Path, tmp_path: Path) -> None:
+def test_changed_metadata_makes_a_cache_stale(challenge: Path, tmp_path: Path) -> None:
     transform = preset("evaluation", image_size=16)
-    told = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
+    rows = ISICDataset.from_challenge(challenge, transform=transform, metadata=True)
     cache = tmp_path / "features.npz"
-    first = extract_features(WithMetadata(), told, cache=cache)
-    table = told.table.assign(age=77.0)
+    first = extract_features(WithMetadata(), rows, cache=cache)
+    table = rows.table.assign(age=77.0)
 
     changed = ISICDataset(table, transform=transform, metadata=True)
     features = extract_features(WithMetadata(), changed, cache=cache)
@@ -642,8 +639,8 @@ def test_changed_metadata_make_a_cache_stale(challenge: Path, tmp_path: Path) ->
     assert not np.array_equal(features.values, first.values)
 
 
-def test_metadata_that_lack_are_asked_for(dataset: ISICDataset) -> None:
-    with pytest.raises(TypeError, match="Open the dataset with `metadata=True`"):
+def test_missing_metadata_is_asked_for(dataset: ISICDataset) -> None:
+    with pytest.raises(TypeError, match="Open it with `metadata=True`"):
         extract_features(WithMetadata(), dataset)
 
 
@@ -664,7 +661,7 @@ def test_unfit_data_are_refused(challenge: Path) -> None:
         (TypeError, samples(), {"flips": "no"}, "`flips` to be True or False, but got 'no'"),
         (ValueError, [], {}, "`data` to be data with at least one image, but got none"),
         (ValueError, iter([]), {}, "`data` to be data with at least one image, but got none"),
-        (TypeError, samples(), {"cache": "x.npz"}, "`cache` to be None for data that do not tell"),
+        (TypeError, samples(), {"cache": "x.npz"}, "`cache` to be None for data without files"),
         (ValueError, samples(), {"batch_size": 0}, "`batch_size` to be an integer of 1 or more"),
         (ValueError, samples(), {"workers": -1}, "`workers` to be an integer of 0 or more"),
         (ValueError, samples(), {"device": "tpu"}, "`device` to be one of 'auto', 'cpu'"),
@@ -676,22 +673,17 @@ def test_unfit_data_are_refused(challenge: Path) -> None:
             extract_features(network(), data, **options)
 
 
-def test_a_device_that_the_machine_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_not_available_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with pytest.raises(ValueError, match="`device` to be one of this machine, but got 'cuda'"):
         extract_features(network(), samples(), device="cuda")
 
 
-def test_what_is_no_network_is_refused() -> None:
-    with pytest.raises(TypeError, match="`model` to be a torch module, but got an object of"):
-        extract_features("alexnet", samples())  # type: ignore[arg-type]  # that is the mistake
-
-
 def test_an_array_in_the_place_of_a_network_is_refused() -> None:
     model: Any = np.zeros((2, 3, 8, 8), np.float32)
 
-    with pytest.raises(TypeError, match="Pass the network first and the images after it"):
+    with pytest.raises(TypeError, match="Pass the network first"):
         extract_features(model, network())
 
 

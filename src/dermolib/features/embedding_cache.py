@@ -1,4 +1,4 @@
-"""Features in a file, with a note of what they were computed from: nothing stale is ever used."""
+"""Features in a file, with a record of what they were computed from, so that none is stale."""
 
 import hashlib
 import json
@@ -16,10 +16,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from dermolib._jobs import whole_file
 from dermolib._validation import PathLike, expected
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
-from dermolib.io import split_path, whole_file
+from dermolib.io import split_path
 from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["cache_key", "read_cache", "write_cache"]
@@ -27,47 +28,36 @@ __all__ = ["cache_key", "read_cache", "write_cache"]
 _log = logging.getLogger(__name__)
 
 _FORMAT = "dermolib-features-1"
-_SEEN = 8  # images that are digested as the network sees them
+_SEEN = 8  # images that are hashed as the network sees them
 _METADATA = ("age", "sex", "site")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions: another in each run
 _ROW_OF_STORE = re.compile(r"(.*\.npy)#\d+", re.DOTALL)
 
 
 def cache_key(model: nn.Module, dataset: Any, *, flips: bool, precision: str) -> dict[str, Any]:
-    """Note what features follow from.
-
-    Args:
-        model: Network.
-        dataset: Dataset with a ``table`` of ids and paths.
-        flips: Whether mirror images count too.
-        precision: Arithmetic.
-
-    Returns:
-        Plain values, the same for the same network, images and options.
-    """
-    transform = _ADDRESS.sub("", repr(getattr(dataset, "transform", None)))
+    """Describe what features follow from, the same for the same network, images and options."""
+    # Without the last layer, which is new wherever a network gets other classes. Not the state
+    # dict, which leaves out buffers that are not persistent, such as a mean of images
+    before = FeatureExtractor(model)
+    tensors = chain(before.named_parameters(), before.named_buffers())
+    layers = (type(model).__qualname__, _ADDRESS.sub("", repr(before)), before.layer)
+    known = [name for name in _METADATA if name in dataset.table]
+    metadata = dataset.table[known].to_csv(index=False) if before.takes_metadata else ""
     return {
         "format": _FORMAT,
-        "weights": _digest(_tensors(model)),
-        "layers": _digest(_layers(model)),
-        "images": _digest(_files(dataset.table)),
-        "metadata": _digest(_metadata(model, dataset.table)),
-        "transform": _digest([transform.encode()]),
-        "images as seen": _digest(_seen(dataset)),
+        "weights": _hash(part for name, tensor in tensors for part in _contents(tensor, name)),
+        "layers": _hash(layers),
+        "images": _hash(_files(dataset.table)),
+        "metadata": _hash([metadata]),
+        "transform": _hash([_ADDRESS.sub("", repr(getattr(dataset, "transform", None)))]),
+        "images as seen": _hash(_seen(dataset)),
         "flips": flips,
         "precision": precision,
     }
 
 
 def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] | None:
-    """Read features, if they were computed from the same.
-
-    Args:
-        path: File of `write_cache`, which need not exist.
-        key: What they must follow from.
-
-    Returns:
-        Features (N, D), float32, or None where there are none or they follow from something else.
+    """Read features (N, D) that were computed from the same; None where there are none.
 
     Raises:
         ValueError: The file holds something else, or is damaged.
@@ -88,23 +78,14 @@ def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] |
                 return values
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         what, got = "a file of features, or none yet", "a damaged one or something else"
-        remedy = "Move it away, or name another file as `cache`."
-        raise ValueError(expected(str(path), what, got, remedy)) from error
-    _log.info("%s is computed anew: other %s than before", path, ", ".join(others))
+        hint = "Move it away, or name another file as `cache`."
+        raise ValueError(expected(str(path), what, got, hint)) from error
+    _log.info("%s is computed again: other %s than before", path, ", ".join(others))
     return None
 
 
 def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.float32]) -> None:
-    """Write features with the note of what they follow from, whole or not at all.
-
-    Where that fails, as on a full disk, the log says so: features that took hours are not lost for
-    it.
-
-    Args:
-        path: Target; its folder is made where missing.
-        key: What they follow from.
-        values: Features (N, D), float32.
-    """
+    """Write features whole or not at all; a failure is logged, so that they are not lost for it."""
     try:
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, key=np.array(json.dumps(key)), values=values)
@@ -112,42 +93,21 @@ def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.floa
         _log.error("%s cannot be written (%s); the features are not kept", path, error)
 
 
-def _digest(parts: Iterable[bytes | memoryview]) -> str:
+def _hash(parts: Iterable[str | memoryview]) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
+        content = part.encode(errors="surrogateescape") if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
     return digest.hexdigest()
 
 
-def _tensors(model: nn.Module) -> Iterable[bytes | memoryview]:
-    # Without the last layer, which is drawn anew wherever a network gets other classes. Not the
-    # state dict, which leaves out buffers that are not persistent, such as a mean of images
-    before = FeatureExtractor(model)
-    for name, tensor in chain(before.named_parameters(), before.named_buffers()):
-        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-        yield _bytes(tensor)
+def _contents(tensor: Tensor, name: str = "") -> Iterable[str | memoryview]:
+    yield f"{name} {tensor.dtype} {tuple(tensor.shape)}"
+    yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def _layers(model: nn.Module) -> Iterable[bytes]:
-    before = FeatureExtractor(model)
-    yield type(model).__qualname__.encode()
-    yield _ADDRESS.sub("", repr(before)).encode()
-    yield before.layer.encode()
-
-
-def _metadata(model: nn.Module, table: Any) -> Iterable[bytes]:
-    """Give what a network that takes metadata is told of each image."""
-    if getattr(model, "takes_metadata", False):
-        known = [name for name in _METADATA if name in table]
-        yield table[known].to_csv(index=False).encode(errors="surrogateescape")
-
-
-def _bytes(tensor: Tensor) -> memoryview:
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _files(table: Any) -> Iterable[bytes]:
+def _files(table: Any) -> Iterable[str]:
     state: dict[str, str] = {}  # of a store or an HDF5 file once, not for each of its rows
     for name, path in zip(table["id"], table["image_path"], strict=True):
         file = _file_of(str(path))
@@ -155,7 +115,7 @@ def _files(table: Any) -> Iterable[bytes]:
             found = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest
             state[file] = f"{found.st_size} {found.st_mtime_ns}"
         place = str(path).removeprefix(os.path.dirname(file))  # noqa: PTH120 - as above
-        yield f"{name}\0{place}\0{state[file]}".encode(errors="surrogateescape")
+        yield f"{name}\0{place}\0{state[file]}"
 
 
 def _file_of(path: str) -> str:
@@ -165,11 +125,9 @@ def _file_of(path: str) -> str:
     return path if joined is None else joined[0]
 
 
-def _seen(dataset: Any) -> Iterable[bytes | memoryview]:
-    """Give a few images, drawn as `make_loader` does in its first epoch."""
+def _seen(dataset: Any) -> Iterable[str | memoryview]:
+    """Yield a few images, drawn as `make_loader` does in its first epoch."""
     rows = np.unique(np.linspace(0, len(dataset) - 1, _SEEN).astype(np.intp))
     seeded = SeededDataset(dataset)
     for draw in zip(rows.tolist(), draw_seeds(0, 0, rows).tolist(), strict=True):
-        image = seeded[draw]["image"]
-        yield str(tuple(image.shape)).encode()
-        yield _bytes(image)
+        yield from _contents(seeded[draw]["image"])

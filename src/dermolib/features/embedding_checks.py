@@ -1,4 +1,4 @@
-"""Checks of what a network is to see, and of the labels beside it."""
+"""Checks of the images of a network, and of the labels beside them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,20 +8,18 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from dermolib._validation import expected
+from dermolib._validation import expected, require
 
-__all__ = ["TRANSFORM", "UNKNOWN", "check_data", "kind_of", "whole_labels"]
+__all__ = ["UNKNOWN", "check_data", "checked_images", "whole_labels"]
 
 UNKNOWN = -1
 """Label of a row that has none."""
 
-TRANSFORM = (
+_TRANSFORM = (
     "Give the dataset a transform such as `preset('evaluation', image_size=224)`, with "
-    "`**input_settings(model).normalization` where the network has a normalisation of its own."
+    "`**input_settings(model).normalization` where the network has a normalization of its own."
 )
-"""Remedy where images are not what a network takes."""
-
-_BY_CHANCE = (
+_RANDOM = (
     torch_data.RandomSampler,
     torch_data.SubsetRandomSampler,
     torch_data.WeightedRandomSampler,
@@ -29,24 +27,10 @@ _BY_CHANCE = (
 
 
 def whole_labels(labels: Any, rows: int, name: str) -> npt.NDArray[np.int64]:
-    """Refuse labels that are not one whole number for each row.
-
-    Args:
-        labels: Labels (N,); NaN where there is none.
-        rows: Number of rows N.
-        name: What the error calls them.
-
-    Returns:
-        Labels (N,), -1 for NaN.
-
-    Raises:
-        TypeError: They are no numbers.
-        ValueError: They are more or fewer than the rows, or one has a fraction.
-    """
+    """Convert labels to integers, one for each of so many rows; -1 for NaN."""
     given = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     what = f"an integer for each of {rows} rows"
-    if given.shape != (rows,):
-        raise ValueError(expected(name, what, f"shape {given.shape}"))
+    require(given.shape == (rows,), name, what, f"shape {given.shape}")
     if given.dtype.kind in "biu":
         return given.astype(np.int64)
     try:
@@ -55,71 +39,58 @@ def whole_labels(labels: Any, rows: int, name: str) -> npt.NDArray[np.int64]:
         got = f"{given[0]!r} and others of dtype {given.dtype}"
         raise TypeError(expected(name, what, got, "Number the classes from 0.")) from error
     broken = numbers[~np.isnan(numbers) & (np.floor(numbers) != numbers) | np.isinf(numbers)]
-    if len(broken):
-        raise ValueError(expected(name, what, f"{broken[0]:g}"))
+    require(not len(broken), name, what, f"{broken[:1].sum():g}")
     return np.where(np.isnan(numbers), UNKNOWN, numbers).astype(np.int64)
 
 
 def check_data(data: Any) -> bool:
-    """Tell samples by number from batches one after the other, and refuse what is neither.
-
-    Args:
-        data: What `extract_features` was given.
-
-    Returns:
-        Whether it is a dataset of samples by number, rather than an iterable of batches.
-
-    Raises:
-        TypeError: It is neither, or its first sample holds no image to compute with.
-        ValueError: It is empty, or a loader that shuffles.
-    """
+    """Return whether data is a dataset of samples by number, rather than an iterable of batches."""
     if isinstance(data, torch_data.DataLoader) or hasattr(data, "batch_sampler"):
         _check_order(data)
         return False
     what = "a dataset, or an iterable of batches such as a `DataLoader`"
-    got = f"an object of type {type(data).__name__}"
+    hint = ""
     if isinstance(data, (np.ndarray, Tensor)):
-        remedy = "Pass `[{'image': torch.as_tensor(image)} for image in images]`, channels first."
-        raise TypeError(expected("data", what, got, remedy))
-    if isinstance(data, Mapping):
-        raise TypeError(expected("data", what, got, "Pass `iter([batch])` for one batch."))
+        hint = "Pass `[{'image': torch.as_tensor(image)} for image in images]`, channels first."
+    elif isinstance(data, Mapping):
+        hint = "Pass `iter([batch])` for one batch."
+    usable = not hint and (isinstance(data, Iterable) or hasattr(data, "__getitem__"))
+    got = f"an object of type {type(data).__name__}"
+    require(usable, "data", what, got, hint, error=TypeError)
     by_number = hasattr(data, "__getitem__") and hasattr(data, "__len__")
-    if by_number and not isinstance(data, torch_data.IterableDataset):
-        _check_dataset(data)
-        return True
-    if not isinstance(data, Iterable):
-        raise TypeError(expected("data", what, got))
-    return False
+    if not by_number or isinstance(data, torch_data.IterableDataset):
+        return False
+    require(len(data), "data", "data with at least one image", "none")
+    hint = _TRANSFORM
+    if isinstance(data[0], dict) and getattr(data[0].get("image"), "ndim", 0) == 4:
+        hint = "Pass `iter(batches)` where these are batches."
+    what = "a dataset of dictionaries with `image` (3, H, W), floating point"
+    _checked_image(data[0], 3, what, hint)
+    return True
+
+
+def checked_images(batch: Any) -> Tensor:
+    """Return the images of a batch, or refuse it."""
+    what = "data whose batches are dictionaries with `image`, images (N, 3, H, W), floating point"
+    return _checked_image(batch, 4, what, _TRANSFORM)
+
+
+def _checked_image(sample: Any, ndim: int, what: str, hint: str) -> Tensor:
+    """Return the floating-point image of a sample or batch, or refuse what is there instead."""
+    image = sample.get("image") if isinstance(sample, dict) else None
+    if isinstance(image, Tensor) and image.is_floating_point() and image.ndim == ndim:
+        return image
+    got = f"a {type(sample).__name__} without it"
+    if isinstance(sample, dict) and "image" in sample:
+        shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", "no dtype")
+        got = f"{type(image).__name__} {tuple(shape)} of {dtype}"
+    raise TypeError(expected("data", what, got, hint))
 
 
 def _check_order(loader: Any) -> None:
     """Refuse a loader whose rows come in another order than that of its dataset."""
     in_batches = getattr(loader, "batch_sampler", None)
     orders = (getattr(loader, "sampler", None), in_batches, getattr(in_batches, "sampler", None))
-    if any(isinstance(one, _BY_CHANCE) or getattr(one, "shuffle", False) for one in orders):
-        remedy = "Pass `shuffle=False`, or the dataset itself: features in another order belong "
-        remedy += "to other images."
-        raise ValueError(expected("data", "a loader in order", "one that shuffles", remedy))
-
-
-def _check_dataset(data: Any) -> None:
-    """Refuse samples that would fail with a riddle when they are put into batches."""
-    if not len(data):
-        raise ValueError(expected("data", "data with at least one image", "none"))
-    sample = data[0]
-    image = sample.get("image") if isinstance(sample, dict) else None
-    if isinstance(image, Tensor) and image.is_floating_point() and image.ndim == 3:
-        return
-    what = "a dataset of dictionaries with `image` (3, H, W), floating point"
-    batches = isinstance(image, Tensor) and image.ndim == 4
-    remedy = "Pass `iter(batches)` where these are batches." if batches else TRANSFORM
-    raise TypeError(expected("data", what, kind_of(sample), remedy))
-
-
-def kind_of(sample: Any) -> str:
-    """Word what a sample or a batch has in place of an image."""
-    if not isinstance(sample, dict) or "image" not in sample:
-        return f"a {type(sample).__name__} without it"
-    image = sample["image"]
-    shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", "no dtype")
-    return f"{type(image).__name__} {tuple(shape)} of {dtype}"
+    shuffles = any(isinstance(one, _RANDOM) or getattr(one, "shuffle", False) for one in orders)
+    hint = "Pass `shuffle=False`, or the dataset itself: features must be in its order."
+    require(not shuffles, "data", "a loader in order", "one that shuffles", hint)

@@ -1,4 +1,4 @@
-"""What a network says of an image before its last layer: features for a classifier of one's own."""
+"""Features of images: the output of a network before its last layer, for other classifiers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -11,16 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import Indices, PathLike, check_flag, check_number, expected
+from dermolib._validation import Indices, PathLike, check_flag, check_number, expected, require
 from dermolib.datasets.loaders import make_loader
 from dermolib.features.embedding_cache import cache_key, read_cache, write_cache
-from dermolib.features.embedding_checks import (
-    TRANSFORM,
-    UNKNOWN,
-    check_data,
-    kind_of,
-    whole_labels,
-)
+from dermolib.features.embedding_checks import UNKNOWN, check_data, checked_images, whole_labels
 from dermolib.models.devices import check_float16, pick_device, plain_precision
 from dermolib.models.feature_extractor import FeatureExtractor
 
@@ -31,7 +25,6 @@ _PRECISIONS: dict[str, torch.dtype | None] = {
     "16-mixed": torch.float16,
     "bf16-mixed": torch.bfloat16,
 }
-_IMAGES = "images (N, 3, H, W), floating point"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +35,7 @@ class Features:
         values: Features (N, D), float32, all finite.
         ids: Ids (N,), None where the images have none.
         labels: Labels (N,), -1 for a row without one; None where no row has one.
-        groups: Lesion or patient of each row (N,), None where the data do not tell.
+        groups: Lesion or patient of each row (N,), None where unknown.
     """
 
     values: npt.NDArray[np.float32]
@@ -84,47 +77,47 @@ def extract_features(
 ) -> Features:
     """Run images through a network up to its last linear layer.
 
-    The network works in evaluation mode and without gradients, and is afterwards on the device and
+    The network runs in evaluation mode and without gradients, and is afterwards on the device and
     in the mode, layer by layer, that it was in before. Memory holds the features (4 N D bytes) and
-    a batch. The values are those of the same network and images for any `batch_size` and `workers`,
-    up to rounding. Random transforms draw as in the first epoch of `dermolib.make_loader`.
+    a batch. Up to rounding, the values do not depend on `batch_size` and `workers`. Random
+    transforms draw as in the first epoch of `dermolib.make_loader`.
 
     With `cache` the features are kept in a file, which is written whole or not at all, and read
-    from there the next time, without running the network. The file notes the weights, buffers and
-    layers of the network up to its last linear layer, the ids, the names, sizes and times of change
-    of the image files, the ``repr`` of the transform, eight of the images as the network sees them,
-    `flips` and `precision`. Where one of these differs, the features are computed anew, the log
-    says why, and the file is replaced. Where it cannot be written, the log says so too. A change
-    that shows in none of them is not seen, such as a transform that treats other images differently
-    under the same ``repr``. Labels and groups are always those of the dataset.
+    from there the next time, without running the network. The file records the weights, buffers and
+    layers of the network up to its last linear layer, the ids, the names, sizes and modification
+    times of the image files, the ``repr`` of the transform, eight of the images as the network sees
+    them, `flips` and `precision`. Where one of these differs, the features are computed again, the
+    log reports why, and the file is replaced. Other changes are not noticed, such as a transform
+    that treats other images differently under the same ``repr``. Labels and groups are always those
+    of the dataset.
 
     Args:
         model: Network that takes images (N, 3, H, W) and ends in a linear layer, such as those of
-            `dermolib.models.build_model`.
-        data: `dermolib.datasets.ISICDataset` with a transform that gives normalised tensors; any
-            other map-style dataset of such samples; or an iterable of their batches, such as a
+            `dermolib.build_model`.
+        data: `dermolib.ISICDataset` with a transform that returns normalized tensors; any other
+            map-style dataset of such samples; or an iterable of their batches, such as a
             `torch.utils.data.DataLoader` that does not shuffle.
         batch_size: Images in a batch, 1 or more; that of a loader is its own.
         workers: Processes that load images; 0 loads in this one.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` takes a GPU where there
             is one.
         precision: ``"float32"``, ``"float16"`` (not on the CPU) or ``"bfloat16"``, or Lightning's
-            ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"`` for them. The features are float32
-            all the same.
+            names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``. The features are float32 all
+            the same.
         flips: Whether features are the mean of those of an image and its mirror image, which takes
             twice the time.
-        cache: File to keep the features in; for an `dermolib.datasets.ISICDataset` alone.
+        cache: File to keep the features in; for a `dermolib.ISICDataset` alone.
 
     Returns:
         Features of the images, in the order of the data.
 
     Raises:
         TypeError: The data, their samples or an argument are of another type, or a cache is wanted
-            for data that do not tell their files.
+            for data without files.
         ValueError: The data are empty or a loader that shuffles, a batch has more or fewer labels
-            or ids than images, a label is not a whole number, the network has no linear layer,
-            features are not finite, the machine lacks the device or the precision, or `cache` is a
-            file of something else.
+            or ids than images, a label is not an integer, the network has no linear layer, features
+            are not finite, the device or the precision is not available, or `cache` is a file of
+            something else.
 
     References:
         Razavian et al., CNN features off-the-shelf, CVPR workshops, 2014,
@@ -142,21 +135,28 @@ def extract_features(
     check_number(workers, "workers", low=0, integer=True)
     check_flag(flips, "flips")
     place = pick_device(device)
-    precision = _precision(precision, place)
-    _check_model(model)
+    precision = plain_precision(precision, _PRECISIONS)
+    check_float16(precision, on_cpu=place.type == "cpu")
+    got, hint = (
+        f"an object of type {type(model).__name__}",
+        "Pass the network first. See `build_model`.",
+    )
+    require(isinstance(model, nn.Module), "model", "a torch module", got, hint, error=TypeError)
     is_dataset = check_data(data)
     table = getattr(data, "table", None)
-    if table is None and cache is not None:
-        what = "None for data that do not tell their files"
-        remedy = "Use an `ISICDataset`, or keep the `Features` that come back."
-        raise TypeError(expected("cache", what, f"a path and a {type(data).__name__}", remedy))
+    got, hint = (
+        f"a path and a {type(data).__name__}",
+        "Use an `ISICDataset`, or save the `Features`.",
+    )
+    possible = table is not None or cache is None
+    require(possible, "cache", "None for data without files", got, hint, error=TypeError)
     key = None
     if cache is not None:
         key = cache_key(model, data, flips=bool(flips), precision=precision)
         values = read_cache(cache, key)
         if values is not None:
             return _described(values, data)
-    # Every process of a distributed run gets all rows: what it wants is the features
+    # Every process of a distributed run gets all rows
     loader = partial(make_loader, batch_size=batch_size, workers=workers, num_replicas=1, rank=0)
     batches = loader(data) if is_dataset else data
     rows = _Rows(len(data) if is_dataset else 0)
@@ -172,14 +172,10 @@ def extract_features(
 
 
 class _Rows:
-    """Features that come batch by batch, in one array that grows in place.
-
-    Args:
-        expected_rows: Number of rows where it is known, else 0.
-    """
+    """Features that come batch by batch, in one array that grows in place."""
 
     def __init__(self, expected_rows: int) -> None:
-        self._expected = expected_rows
+        self._expected = expected_rows  # 0 where unknown
         self._values: npt.NDArray[np.float32] = np.empty((0, 0), np.float32)
         self._count = 0
         self._ids: list[str] = []
@@ -187,12 +183,12 @@ class _Rows:
         self._labelled = False
 
     def add(self, values: Tensor, batch: dict[str, Any]) -> None:
-        """Take the features of a batch, once they are known to be finite."""
+        """Append the features of a batch, which must be finite."""
         stop = self._count + len(values)
-        names = batch.get("id")
-        if names is not None and len(names) != len(values):
-            what = f"data with one `id` for each of the {len(values)} images of a batch"
-            raise ValueError(expected("data", what, len(names)))
+        names = () if batch.get("id") is None else batch["id"]
+        what = f"data with one `id` for each of the {len(values)} images of a batch"
+        complete = batch.get("id") is None or len(names) == len(values)
+        require(complete, "data", what, len(names))
         finite = torch.isfinite(values).all(dim=1)
         if not bool(finite.all()):
             row = int((~finite).nonzero()[0])
@@ -200,15 +196,14 @@ class _Rows:
         self._reserve(stop, values.shape[1])
         self._values[self._count : stop] = values.numpy()
         self._count = stop
-        self._ids += [] if names is None else [str(name) for name in names]
+        self._ids += [str(name) for name in names]
         self._labelled = self._labelled or "label" in batch
         labels = batch.get("label", torch.full((len(values),), UNKNOWN))
         self._labels.append(whole_labels(labels, len(values), "label"))
 
     def done(self) -> Features:
-        """Give what has come."""
-        if not self._count:
-            raise ValueError(expected("data", "data with at least one image", "none"))
+        """Return all rows."""
+        require(self._count, "data", "data with at least one image", "none")
         self._values.resize((self._count, self._values.shape[1]), refcheck=False)
         ids = np.array(self._ids) if len(self._ids) == self._count else None
         return Features(self._values, ids, np.concatenate(self._labels) if self._labelled else None)
@@ -222,7 +217,7 @@ class _Rows:
 
 
 def _described(values: npt.NDArray[np.float32], dataset: Any) -> Features:
-    """Put ids, labels and groups of a dataset with a table beside its features."""
+    """Add the ids, labels and groups of a dataset with a table to its features."""
     table = dataset.table
     labels = table["label"].fillna(UNKNOWN).to_numpy(np.int64) if "label" in table else None
     if labels is not None and (labels == UNKNOWN).all():
@@ -234,7 +229,7 @@ def _described(values: npt.NDArray[np.float32], dataset: Any) -> Features:
 def _features(
     network: FeatureExtractor, batch: Any, place: torch.device, precision: str, *, flips: bool
 ) -> Tensor:
-    images = _images(batch).to(place, torch.float32, non_blocking=True)
+    images = checked_images(batch).to(place, torch.float32, non_blocking=True)
     others = [_metadata(batch).to(place, torch.float32)] if network.takes_metadata else []
     dtype = _PRECISIONS[precision]
     context = nullcontext() if dtype is None else torch.autocast(place.type, dtype)
@@ -247,7 +242,7 @@ def _features(
 
 @contextmanager
 def _ready(model: nn.Module, place: torch.device) -> Iterator[FeatureExtractor]:
-    """Put a model on a device and in evaluation mode, inside the block."""
+    """Move a model to a device and to evaluation mode for the length of the block."""
     modes = {module: module.training for module in model.modules()}
     home = next((parameter.device for parameter in model.parameters()), place)
     try:
@@ -259,38 +254,16 @@ def _ready(model: nn.Module, place: torch.device) -> Iterator[FeatureExtractor]:
             module.training = mode
 
 
-def _precision(name: str, place: torch.device) -> str:
-    name = plain_precision(name, _PRECISIONS)
-    check_float16(name, on_cpu=place.type == "cpu")
-    return name
-
-
-def _check_model(model: object) -> None:
-    if not isinstance(model, nn.Module):
-        got = f"an object of type {type(model).__name__}"
-        remedy = "Pass the network first and the images after it. See `build_model`."
-        raise TypeError(expected("model", "a torch module", got, remedy))
-
-
-def _images(batch: Any) -> Tensor:
-    images = batch.get("image") if isinstance(batch, dict) else None
-    if isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4:
-        return images
-    what = f"data whose batches are dictionaries with `image`, {_IMAGES}"
-    raise TypeError(expected("data", what, kind_of(batch), TRANSFORM))
-
-
 def _metadata(batch: dict[str, Any]) -> Tensor:
-    if "metadata" in batch:
-        metadata: Tensor = batch["metadata"]
-        return metadata
-    what = "data with `metadata`, which the network takes beside images"
-    raise TypeError(expected("data", what, "none", "Open the dataset with `metadata=True`."))
+    what, hint = "data with `metadata`, which the network takes", "Open it with `metadata=True`."
+    require("metadata" in batch, "data", what, "none", hint, error=TypeError)
+    metadata: Tensor = batch["metadata"]
+    return metadata
 
 
 def _not_finite(batch: dict[str, Any], row: int, number: int) -> str:
     name = batch["id"][row] if "id" in batch else f"row {number}"
     whole = bool(torch.isfinite(batch["image"][row]).all())
     got = "NaN or infinity from a finite image" if whole else "NaN or infinity in the image itself"
-    remedy = "Look at the weights of the network." if whole else "Look at its file and transform."
-    return expected(f"features of {name}", "finite", got, remedy)
+    hint = "Check the weights of the network." if whole else "Check its file and the transform."
+    return expected(f"features of {name}", "finite", got, hint)
