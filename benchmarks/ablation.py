@@ -60,16 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_all(given: argparse.Namespace, records: Records) -> None:
-    """Do all runs that are not done yet, seed by seed, so that a part of them is a grid too.
-
-    Args:
-        given: Options of the command.
-        records: Folder of the ablation.
-
-    Raises:
-        DatasetNotFoundError: The data are not there.
-        ValueError: An option is unfit, or the folder is one of another configuration.
-    """
+    """Do all runs that are not done yet, seed by seed, so that a part of them is a grid too."""
     levels = {factor: getattr(given, factor) for factor in FACTORS}
     cells = cells_of(levels, Cell(*given.base), given.extras)
     challenge = Challenge(

@@ -21,18 +21,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One level of each factor, see `FACTORS`.
-
-    Attributes:
-        hair: What removes hair.
-        augmentation: What draws training images at random, and when.
-        balancing: What makes rare classes count.
-        constancy: Whether `dermolib.preprocessing.shades_of_gray` comes after the removal of hair.
-        metadata: Whether the network is given age, sex and site.
-
-    Raises:
-        ValueError: A level is unknown.
-    """
+    """One level of each factor, see `FACTORS`."""
 
     hair: str
     augmentation: str
@@ -59,19 +48,7 @@ class Cell:
 def cells_of(
     levels: Mapping[str, Sequence[str]], base: Cell, extras: Iterable[str] = ()
 ) -> list[Cell]:
-    """List the cells of a full grid, and those that differ from a base cell in one factor alone.
-
-    Args:
-        levels: Name of each factor to the levels of the grid.
-        base: Cell that the extras are compared with.
-        extras: Factors of which the base gets all levels.
-
-    Returns:
-        Cells, each once: those of the grid, then the others.
-
-    Raises:
-        ValueError: A level or a factor is unknown.
-    """
+    """List the cells of a full grid, and those that differ from a base cell in one factor alone."""
     grid = [Cell(*combination) for combination in itertools.product(*(levels[f] for f in FACTORS))]
     for factor in extras:
         check_choice(factor, "extras", FACTORS)

@@ -39,21 +39,7 @@ _STEPS: dict[str, list[Any]] = {
 
 
 class Drawn(Dataset[dict[str, Any]]):
-    """Images in memory, as many times and in the order that is wanted.
-
-    Each place of the order draws by itself, also where an image comes twice.
-
-    Args:
-        images: Images (N, S, S, 3), uint8 RGB.
-        table: Table of the rows (N,), of `dermolib.datasets.ISICDataset.table`.
-        transform: Preset.
-        order: Row of each place; each row once where None.
-        metadata: Whether samples have age, sex and site.
-
-    Attributes:
-        transform: Preset.
-        labels: Label of each place.
-    """
+    """Images in memory, as many times and in the order that is wanted."""
 
     def __init__(
         self,
@@ -88,18 +74,7 @@ class Drawn(Dataset[dict[str, Any]]):
 def order_of(
     labels: npt.NDArray[np.int64], places: int, *, balanced: bool, seed: int
 ) -> npt.NDArray[np.intp]:
-    """Choose which image stands at each place of a run.
-
-    Args:
-        labels: Label of each image (N,).
-        places: Number of places.
-        balanced: Whether all classes come equally often, by chance; else each image comes as often
-            as every other, or once more.
-        seed: Seed of the run.
-
-    Returns:
-        Row of each place (places,).
-    """
+    """Choose which image stands at each place of a run."""
     generator = np.random.default_rng([seed, 1])
     if balanced:
         return generator.choice(len(labels), places, p=sample_weights(labels))
@@ -108,24 +83,7 @@ def order_of(
 
 
 class Challenge:
-    """The training images of a challenge in two sides that share no lesion.
-
-    Args:
-        data: Folder of `dermolib.datasets.read_challenge_table`, or one with it as
-            ``isic_challenge``.
-        output: Folder for what is made of the images: ``stores`` and ``copies``.
-        image_size: Height and width in px.
-        held_out: Share of the validation side.
-        split_seed: Seed of the split.
-        workers: Processes that prepare images.
-
-    Attributes:
-        train: Training side.
-        validation: Validation side.
-
-    Raises:
-        DatasetNotFoundError: The folder does not have this layout.
-    """
+    """The training images of a challenge in two sides that share no lesion."""
 
     def __init__(
         self,
@@ -167,17 +125,7 @@ class Challenge:
         return facts
 
     def training_set(self, cell: Cell, transform: Preset, *, places: int, seed: int) -> Drawn:
-        """Put together what one run trains on.
-
-        Args:
-            cell: Levels of the run.
-            transform: What is drawn in each step.
-            places: Number of images that the run sees, counted with repetition.
-            seed: Seed of the run.
-
-        Returns:
-            Images in the order in which they are to be had.
-        """
+        """Put together what one run trains on."""
         images, _ = self._images(cell)
         table = self.train.table
         if cell.augmentation == "paper-offline":

@@ -23,29 +23,14 @@ _OURS = "dermolib-ablation-1"
 
 
 class Records:
-    """What an ablation has written: enough for its table, without data and without training.
-
-    Args:
-        folder: Folder of the ablation.
-
-    Attributes:
-        folder: Folder of the ablation.
-    """
+    """What an ablation has written: enough for its table, without data and without training."""
 
     def __init__(self, folder: Path) -> None:
         """Keep the folder."""
         self.folder = folder
 
     def claim(self, configuration: dict[str, Any], challenge: Challenge) -> None:
-        """Make the folder that of a configuration, or find that it is.
-
-        Args:
-            configuration: What all runs have in common, as plain values.
-            challenge: Images, whose sides are written down.
-
-        Raises:
-            ValueError: The folder holds something else, or runs of another configuration.
-        """
+        """Make the folder that of a configuration, or find that it is."""
         wanted = json.loads(json.dumps({"format": _OURS, **configuration}))
         path = self.folder / _CONFIGURATION
         if path.exists():
@@ -62,12 +47,7 @@ class Records:
             temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
     def configuration(self) -> dict[str, Any]:
-        """Read what all runs have in common.
-
-        Raises:
-            DatasetNotFoundError: There is no ablation.
-            ValueError: The file is none of an ablation.
-        """
+        """Read what all runs have in common."""
         path = self.folder / _CONFIGURATION
         if not path.exists():
             raise DatasetNotFoundError(path, "the output folder of benchmarks/ablation.py")
@@ -105,11 +85,7 @@ class Records:
             )
 
     def runs(self) -> list[Run]:
-        """Read all runs that are done, by cell and seed.
-
-        Raises:
-            ValueError: A file is damaged or belongs to another validation side.
-        """
+        """Read all runs that are done, by cell and seed."""
         ids = self.validation()[0]
         found = [_read(path, ids) for path in sorted((self.folder / _RUNS).glob("[!.]*.npz"))]
         return sorted(found, key=lambda run: (run.cell, run.seed))

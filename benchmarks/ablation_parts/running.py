@@ -21,20 +21,7 @@ __all__ = ["Recipe", "Run", "train"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all runs have in common.
-
-    Attributes:
-        model: Name that `dermolib.models.build_model` knows.
-        weights: File of weights to begin with, or None.
-        image_size: Height and width of the images in px.
-        steps: Steps of the optimiser.
-        batch_size: Images of a step.
-        learning_rate: Highest learning rate of the cycle.
-        weight_decay: Weight decay of AdamW.
-        gradient_clip: Norm to which gradients are shortened.
-        device: Name that the Trainer knows.
-        precision: Name that the Trainer knows.
-    """
+    """What all runs have in common."""
 
     model: str
     weights: str | None
@@ -50,14 +37,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Run:
-    """What came out of one run.
-
-    Attributes:
-        cell: Levels of the run.
-        seed: Seed of the run.
-        probabilities: Probabilities of the validation side (N, 8), float32.
-        facts: Numbers to keep: seconds, the last loss of training, images and copies.
-    """
+    """What came out of one run."""
 
     cell: Cell
     seed: int
@@ -66,21 +46,7 @@ class Run:
 
 
 def train(challenge: Challenge, recipe: Recipe, cell: Cell, seed: int, *, workers: int = 0) -> Run:
-    """Train one network; the weights of the last step are those that are scored.
-
-    The same number of steps is one long epoch, so that copies that make the training side larger
-    buy no further steps, and so that nothing can be chosen by the validation side.
-
-    Args:
-        challenge: Images.
-        recipe: What all runs have in common.
-        cell: Levels of the run.
-        seed: Seed of first weights, order, drop-out and draws.
-        workers: Processes that draw images; 0 draws in this one.
-
-    Returns:
-        Probabilities of the validation side.
-    """
+    """Train one network; the weights of the last step are those that are scored."""
     started = time.perf_counter()
     model = _model(recipe, cell, seed)
     options: dict[str, Any] = {

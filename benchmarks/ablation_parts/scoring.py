@@ -22,15 +22,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class CellScore:
-    """One cell over its seeds.
-
-    Attributes:
-        cell: Levels.
-        seeds: Seeds, ascending.
-        interval: Mean of the weighted accuracies of the seeds; the interval is over lesions.
-        by_seed: Weighted accuracy of each seed.
-        accuracy: Mean share of images that are right.
-    """
+    """One cell over its seeds."""
 
     cell: Cell
     seeds: tuple[int, ...]
@@ -41,17 +33,7 @@ class CellScore:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a level changes against another one, all else equal.
-
-    Attributes:
-        factor: Name of the factor.
-        level: Level that is looked at.
-        against: Level that is taken away.
-        pairs: Number of pairs of runs that differ in this factor alone and have the same seed.
-        lesions: Mean difference of weighted accuracy; the interval resamples lesions.
-        crossed: The same; the interval resamples lesions and pairs of runs.
-        by_seed: Mean difference of each seed.
-    """
+    """What a level changes against another one, all else equal."""
 
     factor: str
     level: str
@@ -71,16 +53,7 @@ class Effect:
 
 
 class Scores:
-    """Runs against the truth.
-
-    The weight of an image is that of its class on the whole validation side, also in a resample: so
-    the score of a resample that lacks a rare class is no easier to reach.
-
-    Args:
-        labels: Label of each image (N,).
-        lesions: Lesion of each image (N,).
-        runs: Runs.
-    """
+    """Runs against the truth."""
 
     def __init__(
         self, labels: npt.NDArray[np.int64], lesions: npt.NDArray[np.object_], runs: Iterable[Run]

@@ -54,18 +54,7 @@ def markdown(
     *,
     command: str,
 ) -> str:
-    """Write what was run, the cells, the effects, and how to read them.
-
-    Args:
-        configuration: What all runs have in common.
-        runs: Runs.
-        cells: Score of each cell.
-        effects: Differences.
-        command: Command of the run.
-
-    Returns:
-        Markdown.
-    """
+    """Write what was run, the cells, the effects, and how to read them."""
     parts = [
         f"# Ablation\n\n```console\n{command}\n```",
         _table(["", ""], _setting(configuration, runs), right=0),

@@ -22,14 +22,7 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Challenge:
-    """Images of the training and of the test set that lie in a folder.
-
-    Attributes:
-        root: Folder.
-        train: Training images with labels.
-        test: Test images without.
-        folds: Rows of the training images, four parts that share no lesion.
-    """
+    """Images of the training and of the test set that lie in a folder."""
 
     root: Path
     train: ISICDataset
@@ -53,13 +46,7 @@ def open_challenge(root: Path) -> Challenge:
 
 
 def transforms(image_size: int, *, half: bool) -> tuple[Any, Any]:
-    """Make the transforms of training and scoring.
-
-    Args:
-        image_size: Side of the result in px.
-        half: Whether pixels become (x - 0.5) / 0.5, as EfficientNet-Lite expects, instead of
-            losing ImageNet's mean and standard deviation.
-    """
+    """Make the transforms of training and scoring."""
     numbers: dict[str, Any] = {"mean": _HALF, "std": _HALF} if half else {}
     return (
         preset("light", image_size=image_size, seed=0, **numbers),
@@ -68,12 +55,7 @@ def transforms(image_size: int, *, half: bool) -> tuple[Any, Any]:
 
 
 class Softened(Dataset[dict[str, Any]]):
-    """A set whose samples carry what a teacher says of them.
-
-    Args:
-        parts: Data sets, one after the other.
-        soft: Probabilities of all their rows (N, K), which also name the labels.
-    """
+    """A set whose samples carry what a teacher says of them."""
 
     def __init__(self, parts: list[Any], soft: Probabilities) -> None:
         """Count the rows."""

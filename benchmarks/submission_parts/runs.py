@@ -10,8 +10,7 @@ from torch import nn
 from dermolib import Trainer
 from dermolib.io import whole_file
 from submission_parts.data import Challenge, Softened, transforms
-from submission_parts.networks import Plan
-from submission_parts.views import Symmetries
+from submission_parts.networks import Plan, Symmetries
 
 __all__ = ["POWER", "known", "sharpened", "student", "trained"]
 
@@ -27,22 +26,7 @@ Rows = npt.NDArray[np.intp]
 def trained(
     challenge: Challenge, model: nn.Module, plan: Plan, folder: Path, *, fold: int | None, seed: int
 ) -> dict[str, Probabilities]:
-    """Train a network on labels, without a fold, and predict the images that it has not seen.
-
-    Nothing is chosen by the fold: the last weights count.
-
-    Args:
-        challenge: Images.
-        model: Network; trained in place.
-        plan: How.
-        folder: Folder of the run; a finished one is read.
-        fold: Fold to leave out, or None to train on all.
-        seed: Seed.
-
-    Returns:
-        Probabilities of the ``train`` and ``test`` images, on average over eight symmetries; NaN
-        for those whose labels it has seen.
-    """
+    """Train a network on labels, without a fold, and predict the images that it has not seen."""
     if (done := known(folder)) is not None:
         return done
     train = challenge.part("train", transforms(plan.image_size, half=plan.half)[0])
@@ -62,23 +46,7 @@ def student(
     fold: int | None,
     seed: int,
 ) -> dict[str, Probabilities]:
-    """Train a network on what a teacher says, of the test images and of a fold left out too.
-
-    Images whose labels are used have them as their target, the other ones what the teacher says.
-
-    Args:
-        challenge: Images.
-        model: Network; trained in place.
-        plan: How.
-        folder: Folder of the run; a finished one is read.
-        teacher: Probabilities of the ``train`` and ``test`` images by a teacher that has not seen
-            the labels of the fold either.
-        fold: Fold whose labels are not used, or None to use all.
-        seed: Seed.
-
-    Returns:
-        Probabilities as `trained` has them.
-    """
+    """Train a network on what a teacher says, of the test images and of a fold left out too."""
     if (done := known(folder)) is not None:
         return done
     soft = sharpened(challenge, teacher)

@@ -1,6 +1,5 @@
-"""The parts of the submissions: gradients, views, targets and the decision rule."""
+"""The parts of the submissions: symmetries, targets and the decision rule."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from dermolib import build_model, make_synthetic_challenge
+from dermolib import make_synthetic_challenge
 from submission_parts.data import Softened, open_challenge
 from submission_parts.decision import best_power, crossfitted, decide, weighted
-from submission_parts.depthwise import quicken
-from submission_parts.networks import Plan
+from submission_parts.networks import Plan, Symmetries
 from submission_parts.runs import known, sharpened, student, trained
-from submission_parts.views import Symmetries
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("submissions")
     return make_synthetic_challenge(folder, images_per_class=10, image_size=48, seed=0)
-
-
-def test_quick_depthwise_convolutions_have_the_same_gradients() -> None:
-    torch.manual_seed(0)
-    plain = build_model("timm/tf_efficientnet_lite0").double().eval()
-    quick = quicken(copy.deepcopy(plain))
-    images = torch.randn(2, 3, 65, 64, dtype=torch.float64)
-
-    for model in (plain, quick):
-        model(images).square().sum().backward()
-
-    changed = {type(module).__name__ for module in quick.modules()}
-    assert "_QuickDepthwise" in changed
-    for expected, found in zip(plain.parameters(), quick.parameters(), strict=True):
-        assert expected.grad is not None
-        assert found.grad is not None
-        least = float(expected.grad.abs().max()) * 1e-5 + 1e-9
-        assert torch.allclose(found.grad, expected.grad, rtol=1e-4, atol=least)
 
 
 def test_an_image_and_its_turns_and_flips_are_judged_alike() -> None:
