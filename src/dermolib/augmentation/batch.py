@@ -48,20 +48,17 @@ class BatchAugmentation(nn.Module):
             is squeezed, by area where a side shrinks. None keeps the size of the images, which must
             then be square and of 16 px or more, except for ``"evaluation"``.
         normalize: Whether images become float32, normalized with `mean` and `std`, or stay uint8.
-        mean: Mean of red, green and blue, as fractions of 255.
-            ``**input_settings(model).normalization`` gives `mean` and `std` of a model.
-        std: Standard deviation of red, green and blue, as fractions of 255, above 0.
+        mean: As for `preset`, like `std`.
+        std: Standard deviation of red, green and blue.
 
     Raises:
-        TypeError: `image_size` is not an integer, or `mean` or `std` not a sequence of numbers.
+        TypeError: A number has the wrong type, or `mean` or `std` is not a sequence of numbers.
         ValueError: The name is unknown, or a number is out of its range.
 
     Examples:
         >>> images = torch.arange(4 * 3 * 64 * 64).view(4, 3, 64, 64).to(torch.uint8)
         >>> augment = BatchAugmentation("paper")
         >>> batch = augment(images, draw_seeds=[3, 1, 4, 1])
-        >>> tuple(batch.shape), batch.dtype
-        ((4, 3, 64, 64), torch.float32)
         >>> alone = augment(images[2:3], draw_seeds=[4])
         >>> bool((alone[0] - batch[2]).abs().max() < 1e-3)
         True
@@ -193,25 +190,23 @@ class BatchAugmentation(nn.Module):
             drawn = self.sampler(seeds)
             means = images.mean(dim=(1, 2, 3), dtype=torch.float32)
             grid = _grid(drawn, images.shape[-1])
-            channels = _lit(_channels(images, grid), drawn, means)
+            channels = _lit(_sampled_linearly(images, grid), drawn, means)
             if masks is not None:
                 masks = _sampled(masks[:, None], grid, "nearest")[:, 0] > 0.5
             if "hue" in drawn:
                 channels = _hsv_shifted(channels, drawn)
                 shown = _outside_holes(drawn, images.shape[-1])
-        done = torch.stack([*self._finished(channels, shown)], dim=1)
+        if shown is not None:
+            pairs = zip(channels, HOLE, strict=True)
+            channels = [(channel - fill).mul_(shown).add_(fill) for channel, fill in pairs]
+        if self.normalize:
+            triples = zip(channels, self.mean, self.std, strict=True)
+            channels = [(one - 255 * mean).mul_(1 / (255 * std)) for one, mean, std in triples]
+        else:
+            channels = [channel.round().to(torch.uint8) for channel in channels]
+        done = torch.stack([*channels], dim=1)
         done = done.contiguous(memory_format=torch.channels_last) if last else done
         return done if masks is None else (done, masks)
-
-    def _finished(self, channels: _Channels, shown: torch.Tensor | None) -> Any:
-        """Fill the holes, and normalize or round."""
-        for channel, fill, mean, std in zip(channels, HOLE, self.mean, self.std, strict=True):
-            if shown is not None:
-                channel = (channel - fill).mul_(shown).add_(fill)
-            if self.normalize:
-                yield (channel - 255 * mean).mul_(1 / (255 * std))
-            else:
-                yield channel.round().to(torch.uint8)
 
 
 def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -232,8 +227,8 @@ def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
 def _grid(drawn: Parameters, side: int) -> torch.Tensor:
     """Find where each pixel comes from (N, S, S, 2): x and y, -1 to 1 between outermost centers.
 
-    One matrix undoes the shift, the shear, both rotations and the scaling, the flips, and the
-    transposition. A lens distorts all directions equally, so it can come last.
+    One matrix undoes shift, shear, rotations, scaling, flips and transposition, in this order. A
+    lens distorts all directions equally, so it can come last.
     """
     degree = math.pi / 180
     angle = (drawn["rotation"] + drawn.get("rotation_before", 0)) * degree
@@ -264,7 +259,7 @@ def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tenso
     )
 
 
-def _channels(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
+def _sampled_linearly(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
     """Sample images linearly; for a compiler in steps that it fuses, a fifth of the time there."""
     if not torch.compiler.is_compiling():
         return _sampled(images, grid, "bilinear").unbind(dim=1)
@@ -300,8 +295,7 @@ def _lit(channels: _Channels, drawn: Parameters, means: torch.Tensor) -> _Channe
 def _hsv_shifted(channels: _Channels, drawn: Parameters) -> _Channels:
     """Shift hue, saturation and value as OpenCV defines and scales them for 8 bits.
 
-    A color without saturation in 8 bits stays gray. By arithmetic instead of choices, each of which
-    takes a CPU as long as twenty other steps.
+    A color without saturation in 8 bits stays gray. Choices (`torch.where`) would be slower.
     """
     red, green, blue = channels
     high, low = torch.maximum(green, blue), torch.minimum(green, blue)

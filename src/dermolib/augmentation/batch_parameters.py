@@ -1,8 +1,6 @@
 """Random parameters of whole batches: those of each sample follow from its own seed alone.
 
-Seeds are hashed with the integers of SplitMix64, which wrap around at 64 bits on every device. So a
-CPU and a GPU get the same bits, no generator is read or moved, and neither the place in the batch
-nor its size matters.
+Seeds are hashed with the integers of SplitMix64, which wrap around at 64 bits on every device.
 
 References:
     Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
@@ -86,27 +84,21 @@ RANGES: dict[str, dict[str, ParameterRange]] = {
 class ParameterSampler(nn.Module):
     """Map seeds (N,), int64, to the parameters of a preset of `RANGES`."""
 
-    ranges: torch.Tensor
-    gates: torch.Tensor
-    counters: torch.Tensor
-
     def __init__(self, name: str) -> None:
-        """Bring the ranges into tensors."""
+        """Register the ranges as tensors."""
         super().__init__()
         ranges = list(RANGES[name].values())
         gates = list(dict.fromkeys(one.gate for one in ranges))
         rows = [[one.low, one.high, one.neutral, one.probability] for one in ranges]
         # As integers, which stay as they are in `half()` and its like
         bits = torch.tensor(rows, dtype=torch.float32).view(-1, 4).T.contiguous().view(torch.int32)
+        places = torch.tensor([gates.index(one.gate) for one in ranges], dtype=torch.int64)
         # Products in Python: a compiler would fold them into numbers of more than 64 bits
         counters = [_signed(number * _GAMMA) for number in range(1, len(gates) + len(ranges) + 1)]
         self.names = tuple(RANGES[name])
-        self.register_buffer("ranges", bits, persistent=False)
-        places = torch.tensor([gates.index(one.gate) for one in ranges], dtype=torch.int64)
-        self.register_buffer("gates", places, persistent=False)
-        self.register_buffer(
-            "counters", torch.tensor(counters, dtype=torch.int64), persistent=False
-        )
+        self.ranges = nn.Buffer(bits, persistent=False)
+        self.gates = nn.Buffer(places, persistent=False)
+        self.counters = nn.Buffer(torch.tensor(counters, dtype=torch.int64), persistent=False)
 
     def forward(self, seeds: torch.Tensor) -> Parameters:
         """Draw for each seed."""

@@ -187,7 +187,7 @@ def augment_offline(
             # By their content: the same rows may come with other images
             "source_files": fingerprint([content_digest(path).hex() for path in sources if path]),
             "source_rows": fingerprint(
-                [[*task.files(1), *task.copies, task.values] for task in tasks]
+                [[*task.files(1), task.copies, task.values] for task in tasks]
             ),
             "versions": library_versions("albumentations"),
         },
@@ -229,9 +229,8 @@ def _transform(preset: Any, image_size: int | None) -> tuple[bytes, str]:
         return pickle.dumps(transform), preset
     what = "left out beside a transform, which sets the size itself"
     require(image_size is None, "image_size", what, image_size)
-    what = "a name, or a transform that can be called, pickled, and described"
+    kind, what = type(preset).__name__, "a name, or a transform that can be pickled and described"
     hint = "Define a class with a `__repr__` at the top of a module."
-    kind = type(preset).__name__
     require(callable(preset), "preset", what, f"an object of type {kind}", error=TypeError)
     try:
         return pickle.dumps(preset), f"{kind} {fingerprint(_description(preset))}"

@@ -1,9 +1,8 @@
 """Named presets of random transforms: an image and its lesion mask in, an augmented pair out.
 
-`dermolib.augmentation.recipes` has the list of each preset. Every preset first resizes the image
-to `image_size` (by area when it shrinks; a crop comes before that), so that no warp and no filter
-works on more pixels than the network sees, then applies its random transforms, and last normalizes
-with the mean and standard deviation of ImageNet, or those given.
+Every preset first resizes the image to `image_size` (by area when it shrinks; a crop comes before
+that), so that no warp and no filter works on more pixels than the network sees, then applies its
+random transforms (`dermolib.augmentation.recipes`), and last normalizes.
 
 What stays true:
 
@@ -49,10 +48,7 @@ _PASSED_ON = ("label", "id", "metadata")
 
 
 def list_presets() -> list[str]:
-    """List the names that `preset` knows.
-
-    Returns:
-        Names, the strongest preset first.
+    """List the names that `preset` knows, the strongest first.
 
     Examples:
         >>> list_presets()
@@ -113,11 +109,10 @@ class Preset:
 
     @property
     def transforms(self) -> list[Any]:
-        """Transforms of albumentations in their order, nested where one of several is drawn.
+        """Transforms of albumentations in their order; `albumentations.Compose` of them draws the same.
 
-        `albumentations.Compose` of them draws the same. They are built at each access, so that
-        changes to them change nothing here. Where each image keeps its size, these are the ones for
-        images of 224 px.
+        They are built at each access, so that changes to them change nothing here. Where each image
+        keeps its size, these are the ones for images of 224 px.
         """
         steps = self._steps(self.image_size or REFERENCE_SIZE)
         if self.image_size is not None:

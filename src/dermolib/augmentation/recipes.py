@@ -112,10 +112,9 @@ RECIPES: dict[str, _Recipe] = {
     "light": _light,
     "evaluation": _evaluation,
 }
-"""Name of a preset to its recipe, strongest first.
+"""Name of a preset to its recipe, strongest first: crops come first, holes last.
 
-A recipe takes the side in px that lengths go with and whether each image keeps its size, and gives
-the random transforms in their order; crops come first, holes last.
+A recipe takes the side in px that lengths scale with, and whether each image keeps its size.
 """
 
 

@@ -69,16 +69,15 @@ class TransformSequence:
         """
         self._seed(generators)
         drawn = self._draw(image, mask, careful=False)
-        attempts = 1
-        while drawn.visibility is not None and drawn.visibility < min_visibility:
-            if attempts == _ATTEMPTS:
+        for attempts in range(2, _ATTEMPTS + 1):
+            if drawn.visibility is None or drawn.visibility >= min_visibility:
                 break
-            if attempts == 1:
+            if attempts == 2:
                 branch = copy.deepcopy(generators[0])
                 self._seed(make_generators(int(branch.integers(2**63))))
-            attempts += 1
             drawn = self._draw(image, mask, careful=attempts == _ATTEMPTS)
-        return drawn._replace(attempts=attempts)
+            drawn = drawn._replace(attempts=attempts)
+        return drawn
 
     @property
     def random(self) -> bool:
@@ -86,8 +85,7 @@ class TransformSequence:
         return bool(self._all)
 
     def _seed(self, generators: Generators) -> None:
-        # `A.Compose` draws one number for itself: from the same generators both draw the same
-        generators[1].random()
+        generators[1].random()  # as `A.Compose` does: from the same generators both draw the same
         for step in self._all:
             step.set_random_state(*generators)
 
@@ -151,11 +149,7 @@ def _numbered(lesion: Mask) -> _Numbers:
     What a warp makes of the numbers says where each pixel comes from. Where there are more pixels
     than floats can count, neighbors share a number.
     """
-    shared = _shared(lesion.size)
-    if shared == 1:
-        numbers = np.arange(1, lesion.size + 1, dtype=np.float32)
-    else:
-        numbers = (np.arange(lesion.size) // shared + 1).astype(np.float32)
+    numbers = (np.arange(lesion.size) // _shared(lesion.size) + 1).astype(np.float32)
     placed: _Numbers = numbers.reshape(lesion.shape)
     placed *= lesion.astype(np.float32)
     return placed
