@@ -109,7 +109,7 @@ class Preset:
 
     @property
     def transforms(self) -> list[Any]:
-        """Transforms of albumentations in their order; `albumentations.Compose` of them draws the same.
+        """Transforms of albumentations in their order; `albumentations.Compose` draws the same.
 
         They are built at each access, so that changes to them change nothing here. Where each image
         keeps its size, these are the ones for images of 224 px.
