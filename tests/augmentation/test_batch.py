@@ -396,6 +396,21 @@ def test_the_memory_format_of_the_images_is_kept_and_plays_no_other_part() -> No
         assert (augment(images, draw_seeds=[1, 2]) - drawn).abs().max() < 1e-3
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_batch_too_large_for_the_cache_of_a_cpu_comes_out_the_same(masked: bool) -> None:
+    images = smooth_batch(3, 400).to(memory_format=torch.channels_last)
+    batch = {"image": images, **({"mask": images[:, 0] > 99} if masked else {})}
+    augment = BatchAugmentation("paper", normalize=False)
+
+    whole = augment(batch, draw_seeds=range(3))
+
+    assert whole["image"].is_contiguous(memory_format=torch.channels_last)
+    for at in range(3):
+        alone = {key: value[at : at + 1] for key, value in batch.items()}
+        for key, value in augment(alone, draw_seeds=[at]).items():
+            assert torch.equal(whole[key][at : at + 1], value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("count", "shape", "size"), [(3, (64, 64), None), (2, (50, 70), 32)])
 def test_any_batch_gets_its_size_and_is_not_written_to(
