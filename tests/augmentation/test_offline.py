@@ -559,6 +559,7 @@ def test_another_transform_is_another_run(rows: Rows, tmp_path: Path) -> None:
     ("options", "error", "message"),
     [
         ({"preset": "evaluation"}, ValueError, "`preset` to be one that draws at random"),
+        ({"preset": preset("evaluation", image_size=32)}, ValueError, "one that draws at random"),
         ({"preset": "heavy"}, ValueError, "`preset` to be one of 'strong', 'paper', 'light'"),
         ({"preset": 5}, TypeError, "`preset` to be a name, or a transform .* of type int"),
         ({"preset": lambda **_: {}}, TypeError, "`preset` to be a name, .* top of a module"),

@@ -227,6 +227,8 @@ def _transform(preset: Any, image_size: int | None) -> tuple[bytes, str]:
         hint = "Its copies would all be the same image."
         require(transform.random, "preset", "one that draws at random", repr(preset), hint)
         return pickle.dumps(transform), preset
+    what, hint = "one that draws at random", "Its copies would all be the same image."
+    require(getattr(preset, "random", True), "preset", what, repr(preset), hint)
     what = "left out beside a transform, which sets the size itself"
     require(image_size is None, "image_size", what, image_size)
     kind, what = type(preset).__name__, "a name, or a transform that can be pickled and described"
