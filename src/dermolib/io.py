@@ -1,4 +1,4 @@
-"""Image files: read whole or refused, written whole or not at all; HDF5 collections; folders of images."""
+"""Image files, read whole or refused, written whole or not at all; HDF5 collections; folders."""
 
 import functools
 import io

@@ -375,7 +375,7 @@ def local() -> Callable[[Image], Image]:
         "crop_border", b"crop_border", None, crop_border, {"crop_border": {"kind": "inscribed"}},
         {"crop_border", "shades_of_gray"},
     ],
-    ids=repr,
+    ids=lambda steps: type(steps).__name__,
 )  # fmt: skip
 def test_what_is_not_a_list_of_steps_is_refused(steps: Any) -> None:
     with pytest.raises(TypeError, match=r"`steps` to be a list of steps in .* `\[` and `\]`"):
