@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotations published
 from torchvision.transforms import v2
 
+from collating import CleanBatch
 from dermolib import OcclusionRemoval, occlusion_mask, occlusion_removal
 from dermolib._validation import Image
 from dermolib.datasets.synthetic.hair import draw_hair
@@ -150,15 +151,6 @@ def test_of_a_sample_the_image_is_cleaned() -> None:
     assert sample["label"].tolist() == [1, 2]
 
 
-class _Collate:
-    def __init__(self) -> None:
-        self.remove = OcclusionRemoval("unet")
-
-    def __call__(self, samples: list[torch.Tensor]) -> torch.Tensor:
-        cleaned: torch.Tensor = self.remove(default_collate(samples))
-        return cleaned
-
-
 @pytest.mark.parametrize("workers", [0, 1])
 def test_it_works_in_the_collate_function_of_a_loader(workers: int) -> None:
     images = list(batch_of([hairy_image(64, 80, seed) for seed in range(4)]))
@@ -166,7 +158,7 @@ def test_it_works_in_the_collate_function_of_a_loader(workers: int) -> None:
         images,  # type: ignore[arg-type]  # a list is a data set for all that a loader does
         batch_size=2,
         num_workers=workers,
-        collate_fn=_Collate(),
+        collate_fn=CleanBatch(),
         multiprocessing_context="spawn" if workers else None,
     )
 
