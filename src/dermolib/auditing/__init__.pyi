@@ -7,7 +7,6 @@ from .inspection import STATES as STATES
 from .inspection import Inspection as Inspection
 from .inspection import inspect_images as inspect_images
 from .report import AuditReport as AuditReport
-from .run import Tabled as Tabled
 from .words import FINDINGS as FINDINGS
 from .words import USUAL_FINDINGS as USUAL_FINDINGS
 

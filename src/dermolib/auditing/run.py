@@ -1,7 +1,7 @@
 """The audit of a data set: what leaks from one side to another, and what is wrong with each."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,17 +22,10 @@ from dermolib.auditing.report import AuditReport
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
 from dermolib.auditing.splits import METADATA, UNKNOWN, Sides, class_name, gather
 from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
+from dermolib.datasets.tables import HasTable
 from dermolib.labels import DIAGNOSES
 
-__all__ = ["FINDINGS", "AuditReport", "Tabled", "audit"]
-
-
-class Tabled(Protocol):
-    """What has a table, such as an `ISICDataset`."""
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """Table of the rows."""
+__all__ = ["FINDINGS", "AuditReport", "audit"]
 
 
 class _Asked(NamedTuple):
@@ -42,7 +35,7 @@ class _Asked(NamedTuple):
     duplicates: bool
 
 
-Side: TypeAlias = Tabled | pd.DataFrame
+Side: TypeAlias = HasTable | pd.DataFrame
 
 
 def audit(

@@ -13,6 +13,7 @@ from .readers.releases import read_isic2024 as read_isic2024
 from .splits import Grouped as Grouped
 from .splits import Split as Split
 from .splits import load_split as load_split
+from .tables import HasTable as HasTable
 from .tables import read_table as read_table
 
 __all__: list[str]

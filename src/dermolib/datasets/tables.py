@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from dermolib.datasets.identifiers import MISSING, clean_name
 from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
 from dermolib.labels import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
 
-__all__ = ["labels_of_codes", "read_table"]
+__all__ = ["HasTable", "labels_of_codes", "read_table"]
 
 _NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
 _HIGHEST_AGE = 120
@@ -25,6 +25,22 @@ _YEARS = (1900, 2100)
 _SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 _SAFE_IDS = re.compile(rf"{_SAFE_ID.pattern}(?:\n{_SAFE_ID.pattern})*+")
 _FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""}
+
+
+class HasTable(Protocol):
+    """Whatever has a table, such as an `ISICDataset`.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> from dermolib import audit
+        >>> data = SimpleNamespace(table=pd.DataFrame({"id": ["a", "a"]}))
+        >>> audit(data).failed
+        ('rows',)
+    """
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row for each image."""
 
 
 def read_table(

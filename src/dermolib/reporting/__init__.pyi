@@ -1,4 +1,3 @@
-from ._sets import Tabled as Tabled
 from .class_sheet import plot_class_sheet as plot_class_sheet
 from .classes import exploration_table as exploration_table
 from .classes import plot_class_counts as plot_class_counts

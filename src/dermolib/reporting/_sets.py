@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import expected, listed
+from dermolib.datasets.tables import HasTable
 from dermolib.reporting._style import COLORS
 
 UNKNOWN = "unknown"
@@ -19,23 +20,7 @@ UNKNOWN = "unknown"
 _UNKNOWN_WORDS = {"", UNKNOWN}
 
 
-class Tabled(Protocol):
-    """Whatever has a table, such as `dermolib.datasets.ISICDataset`.
-
-    Examples:
-        >>> from types import SimpleNamespace
-        >>> from dermolib.reporting import plot_sexes
-        >>> data = SimpleNamespace(table=pd.DataFrame({"sex": ["male", "female"]}))
-        >>> [text.get_text() for text in plot_sexes(data).texts][:2]
-        ['1 (50.0 %)', '1 (50.0 %)']
-    """
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each image."""
-
-
-OneSet: TypeAlias = Tabled | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
+OneSet: TypeAlias = HasTable | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
 """A data set, its table, or bare values."""
 
 Sets: TypeAlias = OneSet | Mapping[str, OneSet]

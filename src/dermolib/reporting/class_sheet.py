@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 
 from dermolib._validation import check_number, expected
 from dermolib.datasets.store import load_image
+from dermolib.datasets.tables import HasTable
 from dermolib.io import resize_image
 from dermolib.labels import DIAGNOSES
 from dermolib.reporting._sets import (
     UNKNOWN,
     Part,
-    Tabled,
     by_frequency,
     count_words,
     is_known,
@@ -46,7 +46,7 @@ class SheetRow:
 
 
 def plot_class_sheet(
-    data: Tabled | pd.DataFrame,
+    data: HasTable | pd.DataFrame,
     *,
     images: int = 6,
     by: str | None = None,
