@@ -299,7 +299,7 @@ def augment(
     )
     both = train.with_augmented(folder)
     print(f"{len(both) - len(train)} images made; now {both.class_counts().tolist()}")
-    made = both.table[both.table["made_from"] != ""]
+    made = both.table[both.table["parent_id"] != ""]
     if not len(made):
         return both
     shown = made.iloc[np.linspace(0, len(made) - 1, min(12, len(made))).astype(int)]

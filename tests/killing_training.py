@@ -19,7 +19,7 @@ from test_trainer import Colours, network
 from torch import Tensor
 
 from dermolib import Trainer
-from dermolib.datasets.device_loader import ResidentLoader
+from dermolib.datasets.device_loader import DeviceLoader
 from dermolib.datasets.loaders import make_loader
 from dermolib.training import checkpoint, state
 
@@ -56,7 +56,7 @@ class Stored(Colours):
 
 
 def scaled(batch: dict[str, Any]) -> dict[str, Any]:
-    """Make bytes numbers, where `ResidentLoader` would augment."""
+    """Make bytes numbers, where `DeviceLoader` would augment."""
     Read.tick()
     image: Tensor = batch["image"]
     return {**batch, "image": image.float() / 255}
@@ -66,7 +66,7 @@ def training_set(name: str) -> Any:
     """Make what a recipe trains on."""
     shuffled: dict[str, Any] = {"batch_size": 4, "shuffle": True, "seed": 5}
     if name == "resident":
-        return ResidentLoader(Stored(18), device="cpu", augment=scaled, **shuffled)
+        return DeviceLoader(Stored(18), device="cpu", augment=scaled, **shuffled)
     return make_loader(Read(18), **shuffled) if name == "loader" else Read(18)
 
 

@@ -54,7 +54,7 @@ def side(folder: Path, name: str, *, start: int = 0, count: int = 16) -> pd.Data
             "site": ["head/neck", "head/neck", "palms/soles", "lateral torso"] * (count // 4),
             "year": [2019] * count,
             "source": ["ISIC 2019"] * count,
-            "made_from": [""] * count,
+            "parent_id": [""] * count,
             "image_path": [str(folder / name / f"{one}.png") for one in ids],
         }
     )
@@ -162,7 +162,7 @@ def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFram
 def test_a_number_on_both_sides_is_found_whatever_the_type_of_its_column(
     number: int, kinds: tuple[str, str], column: str
 ) -> None:
-    name = "made_from" if column == "origin" else column
+    name = "parent_id" if column == "origin" else column
     first, second = (
         pd.DataFrame({"id": [f"{side}_{row}" for row in range(2)]}).assign(
             **{name: pd.Series([number, number + 1 + place], dtype=kind)}
@@ -247,8 +247,8 @@ def test_an_id_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -
 def test_an_image_made_from_one_of_the_other_side_is_found_over_several_steps(
     train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    put(train, 1, made_from="train_00", lesion="L0", patient="P0", label=0)
-    put(train, 0, made_from="test_07", lesion="", patient="", label=7)
+    put(train, 1, parent_id="train_00", lesion="L0", patient="P0", label=0)
+    put(train, 0, parent_id="test_07", lesion="", patient="", label=7)
     put(train, 1, lesion="", patient="", label=7)
 
     report = checked(train, test)
@@ -261,8 +261,8 @@ def test_an_image_made_from_one_of_the_other_side_is_found_over_several_steps(
 def test_two_images_made_from_one_that_no_side_has_are_found(
     train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    put(train, 1, made_from="elsewhere")
-    put(test, 1, made_from="elsewhere")
+    put(train, 1, parent_id="elsewhere")
+    put(test, 1, parent_id="elsewhere")
 
     report = checked(train, test)
 
@@ -273,7 +273,7 @@ def test_two_images_made_from_one_that_no_side_has_are_found(
 def test_images_made_from_images_of_their_own_side_are_no_finding(
     train: pd.DataFrame, test: pd.DataFrame
 ) -> None:
-    put(train, 1, made_from="train_09", lesion="", patient="")
+    put(train, 1, parent_id="train_09", lesion="", patient="")
     copy_image(train, 9, train, 1)
 
     report = checked(train, test, fail_on=("leaks", "duplicates", "conflicts"))
@@ -286,7 +286,7 @@ def test_images_made_from_images_of_their_own_side_are_no_finding(
 @pytest.mark.parametrize("steps", [1, 8, 9, 64, 301])
 def test_a_chain_of_augmented_images_is_followed_to_its_end(steps: int) -> None:
     chain = [f"a{step}" for step in range(steps + 1)]
-    train = pd.DataFrame({"id": chain[1:], "made_from": chain[:-1]})
+    train = pd.DataFrame({"id": chain[1:], "parent_id": chain[:-1]})
     test = pd.DataFrame({"id": ["a0"], "lesion": ["L"], "patient": ["P"]})
 
     report = checked(shuffled(train, 0), test)
@@ -298,8 +298,8 @@ def test_a_chain_of_augmented_images_is_followed_to_its_end(steps: int) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 20])
 def test_images_made_from_each_other_have_one_origin(size: int) -> None:
     circle = [f"a{step:02d}" for step in range(size)]
-    train = pd.DataFrame({"id": circle, "made_from": [*circle[1:], circle[0]]})
-    test = pd.DataFrame({"id": ["copy"], "made_from": [circle[-1]]})
+    train = pd.DataFrame({"id": circle, "parent_id": [*circle[1:], circle[0]]})
+    test = pd.DataFrame({"id": ["copy"], "parent_id": [circle[-1]]})
 
     report = checked(train, test)
 
@@ -903,7 +903,7 @@ def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 def faulty(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Plant a fault of every kind."""
     put(test, 0, lesion="L1")
-    put(test, 1, patient="P4", made_from="train_09")
+    put(test, 1, patient="P4", parent_id="train_09")
     put(train, 5, lesion="L2", id="train_04")
     copy_image(train, 6, test, 7)
     copy_image(train, 6, train, 8)

@@ -149,7 +149,7 @@ def test_no_lesion_is_on_both_sides_and_copies_are_of_the_training_side_alone(
     assert not set(challenge.train.groups) & set(challenge.validation.groups)
     copies = tmp_path / "made" / "copies" / "none_off_seed3"
     table = ISICDataset(copies / "manifest.csv", copies).table
-    assert set(table["made_from"]) <= set(challenge.train.ids)
+    assert set(table["parent_id"]) <= set(challenge.train.ids)
     factors = np.array([1, 1, 1, 3, 1, 7, 6, 3])
     counts = challenge.train.class_counts() * factors
     seen = np.bincount(drawn.labels, minlength=8)

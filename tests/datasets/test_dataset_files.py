@@ -276,7 +276,7 @@ def test_augmented_files_follow_rows_of_a_store(
 ) -> None:
     dataset = ISICDataset.from_challenge(framed, image_dir=store, masks=True)
     aug = tmp_path / "aug"
-    row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "SOURCE_ID": "IMG_3"}
+    row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "PARENT_ID": "IMG_3"}
     write_image(aug / "IMG_3_aug1.png", noise_image(*SIZE, 5))
     write_mask(aug / "IMG_3_aug1_seg.png", np.ones(SIZE, np.bool_))
     pd.DataFrame([row]).to_csv(aug / "manifest.csv", index=False)

@@ -202,7 +202,7 @@ def test_cleaned_images_must_be_complete(challenge: Path, tmp_path: Path) -> Non
 
 def write_manifest(folder: Path, **columns: Any) -> None:
     """Write a folder like that of offline augmentation, of one image made from IMG_3."""
-    row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "SOURCE_ID": "IMG_3", **columns}
+    row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "PARENT_ID": "IMG_3", **columns}
     write_image(folder / f"{row['ID']}.png", noise_image(12, 16, 5))
     pd.DataFrame([row]).to_csv(folder / "manifest.csv", index=False)
 
@@ -219,7 +219,7 @@ def test_augmented_rows_join_the_group_of_their_source(challenge: Path, tmp_path
 
 
 def test_a_manifest_without_rows_adds_none(challenge: Path, tmp_path: Path) -> None:
-    (tmp_path / "manifest.csv").write_text("ID,CLASS,SOURCE_ID\n")
+    (tmp_path / "manifest.csv").write_text("ID,CLASS,PARENT_ID\n")
 
     assert len(open_train(challenge).with_augmented(tmp_path)) == 6
 

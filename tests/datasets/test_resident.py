@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dermolib import BatchAugmentation, ISICDataset, Trainer, prepare
-from dermolib.datasets.device_loader import ResidentLoader
+from dermolib.datasets.device_loader import DeviceLoader
 from dermolib.datasets.loaders import make_loader
 from drawing import noise_image
 
@@ -34,7 +34,7 @@ def samples(count: int = N, *, size: int = 8) -> list[dict[str, Any]]:
 def test_batches_are_those_of_a_loader() -> None:
     options: dict[str, Any] = {"batch_size": 64, "seed": 3, "shuffle": True}
     loader = make_loader(samples(), draw_seeds=True, **options)
-    resident = ResidentLoader(samples(), device="cpu", **options)
+    resident = DeviceLoader(samples(), device="cpu", **options)
 
     for _ in range(2):
         batches = list(resident)
@@ -49,7 +49,7 @@ def test_batches_are_those_of_a_loader() -> None:
 
 
 def test_images_lie_there_once_and_batches_are_ready_for_a_network() -> None:
-    loader = ResidentLoader(samples(5), device="cpu", batch_size=4)
+    loader = DeviceLoader(samples(5), device="cpu", batch_size=4)
 
     batch = next(iter(loader))
 
@@ -61,7 +61,7 @@ def test_images_lie_there_once_and_batches_are_ready_for_a_network() -> None:
 
 
 def test_only_images_are_needed() -> None:
-    loader = ResidentLoader([{"image": noise_image(4, 5, 0)}], device="cpu")
+    loader = DeviceLoader([{"image": noise_image(4, 5, 0)}], device="cpu")
 
     (batch,) = loader
 
@@ -71,8 +71,8 @@ def test_only_images_are_needed() -> None:
 
 def test_each_batch_is_augmented_by_the_seeds_of_its_rows() -> None:
     augment = BatchAugmentation("paper")
-    whole = ResidentLoader(samples(6, size=32), device="cpu", batch_size=6, augment=augment)
-    parts = ResidentLoader(
+    whole = DeviceLoader(samples(6, size=32), device="cpu", batch_size=6, augment=augment)
+    parts = DeviceLoader(
         samples(6, size=32), device="cpu", batch_size=2, shuffle=True, augment=augment
     )
 
@@ -87,7 +87,7 @@ def test_each_batch_is_augmented_by_the_seeds_of_its_rows() -> None:
 
 
 def test_an_epoch_is_taken_up_again() -> None:
-    loader = ResidentLoader(samples(10), device="cpu", batch_size=2, shuffle=True)
+    loader = DeviceLoader(samples(10), device="cpu", batch_size=2, shuffle=True)
     ids = [[batch["id"] for batch in loader] for _ in range(2)]
 
     loader.sampler.set_epoch(1, skip=4)
@@ -98,7 +98,7 @@ def test_an_epoch_is_taken_up_again() -> None:
 
 def test_processes_share_the_rows() -> None:
     parts = [
-        ResidentLoader(samples(10), device="cpu", shuffle=True, num_replicas=2, rank=rank)
+        DeviceLoader(samples(10), device="cpu", shuffle=True, num_replicas=2, rank=rank)
         for rank in range(2)
     ]
 
@@ -114,8 +114,8 @@ def test_a_store_feeds_a_trainer_from_the_device(challenge: Path, tmp_path: Path
     dataset = ISICDataset.from_challenge(challenge, image_dir=store.path)
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
     options: dict[str, Any] = {"device": "cpu", "batch_size": 4}
-    train = ResidentLoader(dataset, shuffle=True, augment=BatchAugmentation("paper"), **options)
-    validation = ResidentLoader(dataset, augment=BatchAugmentation("evaluation"), **options)
+    train = DeviceLoader(dataset, shuffle=True, augment=BatchAugmentation("paper"), **options)
+    validation = DeviceLoader(dataset, augment=BatchAugmentation("evaluation"), **options)
     trainer = Trainer(
         model, epochs=2, device="cpu", class_weights="balanced", precision="32-true", progress=False
     )
@@ -133,7 +133,7 @@ def test_a_trainer_does_not_predict_in_another_order() -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
     trainer = Trainer(model, device="cpu", progress=False)
     with pytest.raises(ValueError, match="Expected `data` to be a loader in order, but got one"):
-        trainer.predict(ResidentLoader(samples(4), device="cpu", shuffle=True))
+        trainer.predict(DeviceLoader(samples(4), device="cpu", shuffle=True))
 
 
 _WHAT = "Expected `dataset` to be a dataset of dictionaries with `image`, uint8 RGB (H, W, 3), but "
@@ -169,7 +169,7 @@ _REMEDY = "Leave the transform out: `augment` makes the images into what a netwo
 def test_other_samples_are_refused(error: type[Exception], sample: Any, sentence: str) -> None:
     given: list[Any] = [*samples(1), sample]
     with pytest.raises(error, match=f"^{re.escape(sentence)}$"):
-        ResidentLoader(given, device="cpu")
+        DeviceLoader(given, device="cpu")
 
 
 def test_keys_that_come_and_go_are_refused_over_parts_too() -> None:
@@ -179,12 +179,12 @@ def test_keys_that_come_and_go_are_refused_over_parts_too() -> None:
         "['image', 'label', 'mask', 'metadata', 'soft_label'] after ['image']."
     )
     with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        ResidentLoader(given, device="cpu")
+        DeviceLoader(given, device="cpu")
 
 
 def test_an_empty_dataset_is_refused() -> None:
     with pytest.raises(ValueError, match="a set with at least one sample, but got an empty one"):
-        ResidentLoader([], device="cpu")
+        DeviceLoader([], device="cpu")
 
 
 @pytest.mark.gpu
@@ -192,7 +192,7 @@ def test_batches_on_a_gpu_are_those_on_the_cpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     here, there = (
-        ResidentLoader(samples(20, size=32), device=device, shuffle=True, batch_size=8)
+        DeviceLoader(samples(20, size=32), device=device, shuffle=True, batch_size=8)
         for device in ("cpu", "cuda")
     )
 
@@ -207,7 +207,7 @@ def test_rows_drawn_by_weight_are_those_of_a_loader() -> None:
     options["sample_weights"] = np.arange(12)
     loader = make_loader(samples(12), **options)
 
-    resident = ResidentLoader(samples(12), device="cpu", **options)
+    resident = DeviceLoader(samples(12), device="cpu", **options)
 
     for _ in range(2):
         for batch, loaded in zip(resident, loader, strict=True):
@@ -217,12 +217,10 @@ def test_rows_drawn_by_weight_are_those_of_a_loader() -> None:
 
 def test_weights_without_shuffling_are_refused() -> None:
     with pytest.raises(ValueError, match="`sample_weights` to be None where `shuffle` is False"):
-        ResidentLoader(samples(3), device="cpu", sample_weights=[1, 1, 1])
+        DeviceLoader(samples(3), device="cpu", sample_weights=[1, 1, 1])
 
 
 def test_a_trainer_that_is_given_bytes_says_what_makes_numbers_of_them() -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
-    with pytest.raises(TypeError, match="or a `ResidentLoader` an `augment` such as `BatchAugm"):
-        Trainer(model, device="cpu", progress=False).predict(
-            ResidentLoader(samples(4), device="cpu")
-        )
+    with pytest.raises(TypeError, match="or a `DeviceLoader` an `augment` such as `BatchAugm"):
+        Trainer(model, device="cpu", progress=False).predict(DeviceLoader(samples(4), device="cpu"))

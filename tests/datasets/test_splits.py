@@ -86,7 +86,7 @@ def test_an_augmented_row_stays_with_its_source() -> None:
     table = pd.DataFrame(
         {
             "id": names + [f"{name}_aug" for name in names],
-            "made_from": [""] * 40 + names,
+            "parent_id": [""] * 40 + names,
             "lesion": "",
             "label": 0,
         }

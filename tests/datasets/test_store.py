@@ -159,7 +159,7 @@ def test_the_files_are_those_of_numpy_and_csv(made: PreparedStore) -> None:
     assert content["format"] == FORMAT
     assert content["settings"] == made.settings
     assert sorted(path.name for path in made.path.iterdir()) == [
-        "images.npy", "index.csv", "masks.npy", "store.json",
+        "images.npy", "index.csv", "masks.npy", "run.jsonl", "store.json",
     ]  # fmt: skip
 
 

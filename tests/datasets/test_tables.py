@@ -40,7 +40,7 @@ def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> No
         "sex": "male",
         "site": "lower extremity",
         "source": "",
-        "made_from": "",
+        "parent_id": "",
     }
 
 
@@ -168,7 +168,7 @@ def test_metadata_become_numbers_with_a_flag_for_each_that_is_missing() -> None:
 
 def test_a_group_is_the_lesion_or_the_image_or_the_source_of_the_image() -> None:
     table = pd.DataFrame(
-        {"id": ["A", "B", "C"], "lesion": ["L", "", ""], "made_from": ["", "", "B"]}
+        {"id": ["A", "B", "C"], "lesion": ["L", "", ""], "parent_id": ["", "", "B"]}
     )
 
     assert group_names(table).tolist() == ["L", "B", "B"]
@@ -194,7 +194,7 @@ def test_labels_of_a_foreign_file_are_not_guessed_to_begin_at_0_or_1(tmp_path: P
 def test_a_group_is_followed_over_any_steps_of_augmentation() -> None:
     names = ["A", "A1", "A2", "Z1"]
     table = pd.DataFrame(
-        {"id": names, "lesion": ["L", "", "", ""], "made_from": ["", "A", "A1", "Z"]}
+        {"id": names, "lesion": ["L", "", "", ""], "parent_id": ["", "A", "A1", "Z"]}
     )
 
     assert group_names(table).tolist() == ["L", "L", "L", "Z"]
@@ -275,7 +275,7 @@ def test_the_real_tables_hold_the_papers_counts(data_dir: Path) -> None:
     assert len(read_challenge_table(data_dir / "isic_challenge", "test")) == 6333
 
 
-@pytest.mark.parametrize("lost", ["", "site", "age", "made_from", "diagnosis"])
+@pytest.mark.parametrize("lost", ["", "site", "age", "parent_id", "diagnosis"])
 def test_a_table_that_was_saved_reads_as_itself_whatever_column_it_lacks(
     tmp_path: Path, lost: str
 ) -> None:

@@ -21,7 +21,7 @@ from torch.utils.data import (
 )
 
 from dermolib import Trainer
-from dermolib.datasets.device_loader import ResidentLoader
+from dermolib.datasets.device_loader import DeviceLoader
 from dermolib.datasets.loaders import EpochSampler, make_loader
 from dermolib.training.balance import Balance
 from dermolib.training.loaders import as_loader, check_order, labels_of, shuffles
@@ -188,10 +188,10 @@ UNEVEN = uneven(0, 0, 0, 0, 1, 1, 2)
 ODDS = [1.0] * 4 + [2.0, 2.0, 4.0]
 
 
-def resident(**options: Any) -> ResidentLoader:
+def resident(**options: Any) -> DeviceLoader:
     image = np.zeros((4, 4, 3), np.uint8)
     data = [{"image": image, "label": int(label)} for label in UNEVEN.labels]
-    return ResidentLoader(data, device="cpu", **options)
+    return DeviceLoader(data, device="cpu", **options)
 
 
 class Odd(Sampler[int]):

@@ -121,5 +121,5 @@ def test_images_that_are_not_finite_are_refused_with_the_labels() -> None:
 
 
 def test_bytes_are_refused_with_both_ways_to_make_numbers_of_them() -> None:
-    with pytest.raises(TypeError, match="or a `ResidentLoader` an `augment` such as `BatchAug"):
+    with pytest.raises(TypeError, match="or a `DeviceLoader` an `augment` such as `BatchAug"):
         unpack(batch(image=IMAGE.byte()))

@@ -43,7 +43,7 @@ def shared(sides: Sides, column: str) -> tuple[pd.DataFrame, dict[tuple[int, int
     for pair in pairs_of_sides(sides):
         flags[pair] = on_both(code, sides, pair)
         if column == "origin":
-            made = flags[pair] & (sides.column("made_from") != "")
+            made = flags[pair] & (sides.column("parent_id") != "")
             flags[pair] &= np.isin(code, code[made])
         found.append(_listed(sides, column, code, names, pair, flags[pair]))
     nothing = pd.DataFrame(columns=pd.Index(_names(column)))

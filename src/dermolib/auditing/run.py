@@ -67,7 +67,7 @@ def audit(
 
     Args:
         train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``diagnosis``,
-            ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``made_from``
+            ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``parent_id``
             and ``image_path`` (empty for a missing file); or a mapping of names to such, for any
             number of sides. A lesion or patient ``"1.0"`` is 1, and one such as ``"nan"``,
             ``"N/A"``, ``"none"`` or ``"unknown"`` is not known.

@@ -25,7 +25,7 @@ UNKNOWN = -1
 """Label of a row that has none."""
 
 _TEXTS = (
-    "id", "lesion", "patient", "diagnosis", "sex", "site", "source", "made_from", "image_path",
+    "id", "lesion", "patient", "diagnosis", "sex", "site", "source", "parent_id", "image_path",
 )  # fmt: skip
 _NAMES = ("lesion", "patient")
 _NUMBERS = ("age", "year")
@@ -42,7 +42,7 @@ class Sides:
         names: Names of the sides.
         columns: Columns (N,) by name: ``side`` (place in `names`), ``id``, ``label`` (-1 where
             unknown), ``diagnosis``, ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``,
-            ``source``, ``made_from``, ``image_path`` and ``origin``: the id of the image that the
+            ``source``, ``parent_id``, ``image_path`` and ``origin``: the id of the image that the
             image was made from over all steps, or its own; of images made from each other, the
             first of them. An augmented image has the lesion and the patient of its origin. Texts
             are objects, empty where unknown, without white space around them (paths keep it). A
@@ -211,19 +211,19 @@ def _first_wrong(values: pd.Series) -> str:
 
 def _add_origin(columns: dict[str, npt.NDArray[Any]]) -> None:
     """Follow augmented images to what they were made from, over all sides."""
-    made_from = columns["made_from"]
+    parent_id = columns["parent_id"]
     code, names = pd.factorize(columns["id"])
     row = np.flatnonzero(~pd.Index(code).duplicated())  # the first of each id, in their order
-    source = made_from[row]
+    source = parent_id[row]
     # A row without an id is the origin of nothing
     parent = np.where(source == "", -1, pd.Index(names).get_indexer(pd.Index(source)))
     root = _roots(parent)[code]
     place = row[root]
-    outside = (made_from[place] != "") & (parent[root] < 0)  # made from what no side has
-    columns["origin"] = np.where(outside, made_from[place], np.asarray(names, object)[root])
+    outside = (parent_id[place] != "") & (parent[root] < 0)  # made from what no side has
+    columns["origin"] = np.where(outside, parent_id[place], np.asarray(names, object)[root])
     for column in _NAMES:
         own = columns[column]
-        columns[column] = np.where((own == "") & (made_from != ""), own[place], own)
+        columns[column] = np.where((own == "") & (parent_id != ""), own[place], own)
 
 
 def _roots(parent: Indices) -> Indices:

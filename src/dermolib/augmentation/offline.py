@@ -307,8 +307,8 @@ def _training_rows(dataset: Augmentable, classes: int) -> pd.DataFrame:
     hint = "Take the others: `dataset.subset(dataset.labelled)`."
     _refuse(table, unlabeled, f"rows with a label in 0..{classes - 1}", "without one", hint)
     hint = "Leave these rows out with `subset`."
-    for column in {"parent_id", "made_from"} & {*table}:
-        made = table[column].fillna("") != ""
+    if "parent_id" in table:
+        made = table["parent_id"].fillna("") != ""
         _refuse(table, made, "original images only", "that are augmented already", hint)
     missing = table["image_path"].fillna("") == ""
     _refuse(table, missing, "rows with an image file", "without one", hint)

@@ -1,5 +1,5 @@
 from .columns import COLUMNS as COLUMNS
-from .device_loader import ResidentLoader as ResidentLoader
+from .device_loader import DeviceLoader as DeviceLoader
 from .groups import group_names as group_names
 from .merging import Merged as Merged
 from .metadata import metadata_vectors as metadata_vectors

@@ -40,7 +40,7 @@ def read_augmented(folder: Path, sources: pd.DataFrame, *, masks: bool) -> pd.Da
     found = find_files(made, folder, masks=masks)
     made["image_path"], made["mask_path"] = found.images, found.masks
     present(made, found.place, missing="error", masks=masks)
-    origin = made["made_from"]
+    origin = made["parent_id"]
     foreign = origin[~origin.isin(sources["id"])]
     if len(foreign):
         remedy = "Augment the training rows after the split, into a folder of their own."

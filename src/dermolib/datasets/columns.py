@@ -17,7 +17,7 @@ COLUMNS: tuple[str, ...] = (
     "site",
     "year",
     "source",
-    "made_from",
+    "parent_id",
 )
 """Columns of a table, in their order; ``label`` lacks where no row has a class."""
 
@@ -39,7 +39,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "year": ("YEAR",),
     "source": ("SOURCE",),
-    "made_from": ("PARENT_ID", "SOURCE_ID", "MADE_FROM"),
+    "parent_id": ("PARENT_ID",),
 }
 # Others mean other things by these, so that they count as written in a table that was made here
 _OWN = {"label": ("label",), "malignant": ("malignant",)}

@@ -11,13 +11,13 @@ from torch import Tensor
 from dermolib._validation import check_number, expected
 from dermolib.datasets.loaders import EpochSampler, make_loader
 
-__all__ = ["ResidentLoader"]
+__all__ = ["DeviceLoader"]
 
 _KEPT = ("image", "label", "soft_label", "mask", "metadata")
 _READ = 256  # samples that are stacked on the host before they go to the device
 
 
-class ResidentLoader:
+class DeviceLoader:
     """Read a dataset once, keep its images on the device, and give batches of them from there.
 
     A GPU of 80 GB holds 400,000 images of 224 x 224 px, which are 60 GB. Reading is quickest from a
@@ -37,8 +37,7 @@ class ResidentLoader:
         workers: Processes that read the dataset, once.
         sample_weights: How likely each row is to be drawn (N,), see
             `dermolib.datasets.loaders.make_loader`.
-        num_replicas: Number of processes that share the rows, see `dermolib.datasets.loaders.make_loader`;
-            each keeps all images.
+        num_replicas: Number of processes that share the rows; each keeps all images.
         rank: Number of this process.
 
     Attributes:
@@ -57,7 +56,7 @@ class ResidentLoader:
 
     Examples:
         >>> samples = [{"image": np.full((8, 8, 3), n, np.uint8), "label": n} for n in range(5)]
-        >>> loader = ResidentLoader(samples, device="cpu", batch_size=2, shuffle=True, seed=1)
+        >>> loader = DeviceLoader(samples, device="cpu", batch_size=2, shuffle=True, seed=1)
         >>> [batch["label"].tolist() for batch in loader]
         [[4, 0], [1, 2], [3]]
     """

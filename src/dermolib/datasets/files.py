@@ -37,7 +37,7 @@ _SHRUNK = "_downsampled"  # ends the names of some files of ISIC 2019, and means
 
 @dataclass(frozen=True)
 class Found:
-    """Paths of the rows, as `dermolib.datasets.store.load_image` and `dermolib.datasets.store.load_mask` take them.
+    """Paths of the rows, as `load_image` and `load_mask` of `dermolib.datasets.store` take them.
 
     Attributes:
         place: Folder or store of the images.

@@ -13,7 +13,7 @@ from dermolib.datasets.identifiers import clean_name
 
 __all__ = ["group_names", "joined_groups"]
 
-_READ = ("id", "lesion", "patient", "made_from")
+_READ = ("id", "lesion", "patient", "parent_id")
 
 
 def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -24,7 +24,7 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
 
     Args:
         table: Table with the columns ``id`` and, where known, ``lesion``, ``patient`` and
-            ``made_from`` of `dermolib.datasets.read_table`.
+            ``parent_id`` of `dermolib.datasets.read_table`.
 
     Returns:
         Names (N,). A group has the patient of its first row that has one, else the lesion of its
@@ -34,7 +34,7 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
     groups = joined_groups(table)
     count = int(groups.max(initial=-1)) + 1
     names = np.empty(count, dtype=object)
-    origin = np.where(texts["made_from"] == "", texts["id"], texts["made_from"])
+    origin = np.where(texts["parent_id"] == "", texts["id"], texts["parent_id"])
     for values in (origin, texts["lesion"], texts["patient"]):
         rows = np.flatnonzero(values != "")[::-1]  # so that the first of each group comes last
         names[groups[rows]] = values[rows]
@@ -54,7 +54,7 @@ def joined_groups(table: pd.DataFrame, pairs: Indices | None = None) -> Indices:
     number = len(table)
     texts = _texts(table)
     edges, nodes = [], number
-    origins = [texts["id"], texts["made_from"]]
+    origins = [texts["id"], texts["parent_id"]]
     for columns in (origins, [texts["lesion"]], [texts["patient"]]):
         codes, names = pd.factorize(np.concatenate(columns))
         rows = np.tile(np.arange(number), len(columns))

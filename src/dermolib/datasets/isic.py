@@ -3,12 +3,11 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from torch.utils.data import Dataset
 
 from dermolib._validation import Indices, PathLike, check_choice, expected, listed
 from dermolib.datasets.augmented import read_augmented
@@ -31,10 +30,17 @@ from dermolib.labels import DIAGNOSES
 
 __all__ = ["ISICDataset"]
 
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    _Base: TypeAlias = Dataset[dict[str, Any]]
+else:
+    _Base = object  # loaders ask for length and rows alone, and reading a table needs no torch
+
 _SPLITS = ("train", "validation", "test")
 
 
-class ISICDataset(Dataset[dict[str, Any]]):
+class ISICDataset(_Base):
     """Rows of a table with their images: a map-style dataset whose samples are dictionaries.
 
     A sample has ``image`` (what the transform makes of it; uint8 RGB (H, W, 3) without one),

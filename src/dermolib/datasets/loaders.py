@@ -133,6 +133,7 @@ class EpochSampler(DistributedSampler[Any]):
         epoch: Epoch of the next pass, 0 or more.
         shuffle: Whether each epoch has an order of its own.
         weighted: Whether rows are drawn by weights.
+        sampling_weights: Probability of each row in a draw (N,), or None.
 
     Raises:
         TypeError: A number is not an integer.
@@ -166,7 +167,9 @@ class EpochSampler(DistributedSampler[Any]):
         self.seed = int(seed)
         self.epoch = 0
         self._length = length
-        self._odds = None if sample_weights is None else _odds(sample_weights, length, shuffle)
+        self.sampling_weights: npt.NDArray[np.float64] | None = None
+        if sample_weights is not None:
+            self.sampling_weights = _sampling_weights(sample_weights, length, shuffle)
         self.weighted = sample_weights is not None
         self._skip = 0
         self._share = None if num_replicas is None else (num_replicas, rank or 0)
@@ -229,9 +232,9 @@ class EpochSampler(DistributedSampler[Any]):
         if not self.shuffle:
             return np.arange(self._length)
         generator = np.random.default_rng([self.seed, epoch])
-        if self._odds is None:
+        if self.sampling_weights is None:
             return generator.permutation(self._length)
-        return generator.choice(self._length, self._length, p=self._odds)
+        return generator.choice(self._length, self._length, p=self.sampling_weights)
 
     def _draws(self, rows: Indices, seeds: npt.NDArray[np.int64]) -> Iterator[Draw]:
         for first in range(0, len(rows), _CHUNK):
@@ -300,7 +303,7 @@ def _told_apart(rows: Indices, length: int) -> Indices:
     return rows + length * times
 
 
-def _odds(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
+def _sampling_weights(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
     """Turn weights of rows into probabilities."""
     given = np.asarray(weights, np.float64)
     what = f"{length} weights of 0 or more, one for each row, not all 0"
@@ -312,8 +315,8 @@ def _odds(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
         what = "None where `shuffle` is False"
         remedy = "Rows that are drawn by chance have no order; pass `shuffle=True`."
         raise ValueError(expected("sample_weights", what, "weights", remedy))
-    odds: npt.NDArray[np.float64] = given / given.sum()
-    return odds
+    probabilities: npt.NDArray[np.float64] = given / given.sum()
+    return probabilities
 
 
 def _check(dataset: Any, options: dict[str, Any]) -> None:

@@ -125,7 +125,7 @@ def grouped_split(
     Args:
         dataset_or_table: An `ISICDataset`, anything with ``labels`` and ``groups``, or a table with
             the columns ``label`` and ``lesion`` (empty where unknown: such a row is a lesion of its
-            own), and where it has them ``patient``, ``id`` and ``made_from``. Rows without a label
+            own), and where it has them ``patient``, ``id`` and ``parent_id``. Rows without a label
             are dealt out as a class of their own.
         fractions: Share of each side, above 0, together 1.
         folds: Number of sides of equal size, 2 or more, in place of `fractions`: each is what one

@@ -121,8 +121,8 @@ class PreparedStore:
         Args:
             name: ``"height"`` and ``"width"`` of the file in px; ``"top"``, ``"bottom"``,
                 ``"left"`` and ``"right"`` of the part that ``crop_border`` kept, in px of the file
-                unless a step of yours changed the size before; ``"masked_fraction"`` by hair removal,
-                0..1; or another of `INDEX_COLUMNS`.
+                unless a step of yours changed the size before; ``"masked_fraction"`` by hair
+                removal, 0..1; or another of `INDEX_COLUMNS`.
 
         Returns:
             Values (N,).

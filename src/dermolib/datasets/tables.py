@@ -55,7 +55,7 @@ def read_table(
     """Read the rows of a table into known columns, in their order.
 
     Known, in any letter case, are the challenge's columns ``ID``, ``CLASS`` (1..8), ``SEX``,
-    ``AGE``, ``POSITION``, ``LESION_ID`` and ``SOURCE_ID``, ISIC's names of the same (``image``,
+    ``AGE``, ``POSITION``, ``LESION_ID`` and ``PARENT_ID``, ISIC's names of the same (``image``,
     ``image_name``, ``isic_id``, ``age_approx``, ``anatom_site_general``, ``localization``, ...),
     ``PATIENT_ID``, ``YEAR``, and ``DIAGNOSIS`` or ``dx``; or a table that this function made.
     Other columns are left out. The texts ``nan``, ``na``, ``n/a``, ``none``, ``unknown`` and
@@ -79,7 +79,7 @@ def read_table(
         Table with the columns ``id``; ``label``, 0..7, int64, or nullable where some rows have none
         (there is no such column where all lack one); ``diagnosis``, the code as published;
         ``lesion``; ``patient``; ``age`` in years, nan where missing; ``sex``, female or male;
-        ``site``; ``year``, nullable; ``source``, the collection; and ``made_from``, the id of the
+        ``site``; ``year``, nullable; ``source``, the collection; and ``parent_id``, the id of the
         image that an augmented image was made from. Missing texts are empty.
 
     Raises:
@@ -162,7 +162,7 @@ def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None
     table["sex"] = _sexes(_text(raw, "sex"), name)
     table["site"] = recode(_text(raw, "site"), str.lower)
     table["year"] = _years(_text(raw, "year"), name)
-    table["source"], table["made_from"] = _text(raw, "source"), _name(raw, "made_from")
+    table["source"], table["parent_id"] = _text(raw, "source"), _name(raw, "parent_id")
     return table
 
 

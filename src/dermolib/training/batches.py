@@ -212,7 +212,7 @@ def _ready_images(image: Any) -> str:
     if getattr(image, "dtype", None) == torch.uint8:
         return (
             "Give the dataset a transform that ends in one, such as `preset('evaluation', "
-            "image_size=224)`, or a `ResidentLoader` an `augment` such as `BatchAugmentation`."
+            "image_size=224)`, or a `DeviceLoader` an `augment` such as `BatchAugmentation`."
         )
     return (
         "Give the dataset a transform that ends in one, such as "

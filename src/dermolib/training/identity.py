@@ -80,7 +80,7 @@ def _data_set(data: Any) -> dict[str, Any] | None:
             facts[name] = words
     sampler = getattr(data, "sampler", None)
     if isinstance(sampler, EpochSampler):
-        odds = sampler._odds
+        odds = sampler.sampling_weights
         facts["batch_size"] = getattr(data, "batch_size", None)
         facts["seed"], facts["shuffle"] = int(sampler.seed), bool(sampler.shuffle)
         facts["sample_weights"] = None if odds is None else _digest(str(odds.tolist()))

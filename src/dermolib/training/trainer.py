@@ -192,7 +192,7 @@ class Trainer:
         same call is made again, with the same weights and history as if nothing had happened;
         ``best.pt``, the best weights so far, which `load` reads; ``history.csv``; and a TensorBoard
         log. The state is written at the start, after each epoch and every `save_every` steps,
-        within an epoch for datasets and loaders of `make_loader` and `ResidentLoader`, whose order
+        within an epoch for datasets and loaders of `make_loader` and `DeviceLoader`, whose order
         is known. On SIGTERM it is written after the step and the process ends with 143. A run that
         has ended leaves no ``last.ckpt``; the next one trains anew, and moves the results of the
         last one that ended to the folder ``before``. One run trains in a folder at a time.
