@@ -1,7 +1,6 @@
 """The contact sheet: which images it shows, and where they stand."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from dermolib.io import read_image, write_image
 from dermolib.preprocessing.contact_sheet import (
     SheetEntry,
     is_contact_sheet,
+    sheet_entry,
     spread_ranks,
     write_contact_sheet,
 )
@@ -27,7 +27,7 @@ def plain(height: int, width: int, color: tuple[int, int, int]) -> Image:
 def entry(name: str = "a.png", *, height: int = 100, width: int = 256) -> SheetEntry:
     mask = np.zeros((height, width), np.bool_)
     mask[:, : width // 2] = True
-    return SheetEntry.shrink(name, plain(height, width, BLUE), mask, plain(height, width, RED))
+    return sheet_entry(name, plain(height, width, BLUE), mask, plain(height, width, RED))
 
 
 def test_images_are_chosen_at_even_steps_from_the_most_masked_to_the_least() -> None:
@@ -35,10 +35,8 @@ def test_images_are_chosen_at_even_steps_from_the_most_masked_to_the_least() -> 
 
     assert spread_ranks(fractions, count=3).tolist() == [1, 6, 0]
     assert spread_ranks(fractions, count=99).tolist() == [1, 4, 6, 5, 2, 0]
-    assert spread_ranks([0.0, 0.5] * 50, count=100).tolist() == [
-        *range(1, 100, 2),
-        *range(0, 100, 2),
-    ]
+    ranks = spread_ranks([0.0, 0.5] * 50, count=100).tolist()
+    assert ranks == [*range(1, 100, 2), *range(0, 100, 2)]
     assert spread_ranks([np.nan], count=2).tolist() == []
     assert spread_ranks([], count=2).tolist() == []
 
@@ -58,14 +56,6 @@ def test_chosen_images_are_different_in_order_and_include_both_ends(
     assert values == sorted(values, reverse=True)
     assert not known or values[0] == max(known)
     assert len(chosen) < 2 or values[-1] == min(known)
-
-
-@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (1.0, TypeError)])
-def test_a_count_that_is_not_an_integer_of_one_or_more_is_refused(
-    count: Any, error: type[Exception]
-) -> None:
-    with pytest.raises(error, match=r"^Expected `count` to be an integer of 1 or more, but got "):
-        spread_ranks([0.1], count=count)
 
 
 def test_each_column_shows_before_mask_and_after_from_top_to_bottom(tmp_path: Path) -> None:
@@ -97,14 +87,9 @@ def test_more_than_six_images_go_on_in_a_second_band(tmp_path: Path) -> None:
 
 
 def test_panels_keep_their_shape_and_are_never_enlarged() -> None:
-    sizes = {
-        (1024, 2048): (128, 256),
-        (2000, 1000): (256, 128),
-        (40, 30): (40, 30),
-        (1, 3000): (1, 256),
-    }
+    sizes = {(1024, 2048): (128, 256), (2000, 1000): (256, 128), (40, 30): (40, 30)}
 
-    for (height, width), small in sizes.items():
+    for (height, width), small in (sizes | {(1, 3000): (1, 256)}).items():
         shown = entry(height=height, width=width)
         assert [panel.shape[:2] for panel in shown.panels] == [small] * 3
 
@@ -114,7 +99,7 @@ def test_a_hair_of_less_than_a_pixel_is_still_seen() -> None:
     mask[:, 1003:1005] = True  # between the pixels that a thinned-out image would keep
     image = plain(2048, 2048, BLUE)
 
-    shown = SheetEntry.shrink("a.png", image, mask, image)
+    shown = sheet_entry("a.png", image, mask, image)
 
     assert shown.masked_fraction == pytest.approx(2 / 2048)
     assert (shown.panels[1].max(axis=(1, 2)) > 50).all()
@@ -147,28 +132,3 @@ def test_a_contact_sheet_is_known_from_other_files(tmp_path: Path) -> None:
     assert is_contact_sheet(tmp_path / "sheet.png")
     for name in ("photo.png", "text.png", "cut.png", "gone.png"):
         assert not is_contact_sheet(tmp_path / name)
-
-
-def test_an_empty_sheet_and_another_ending_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`entries` to be one image or more, but got none"):
-        write_contact_sheet(tmp_path / "sheet.png", [])
-    with pytest.raises(ValueError, match=r"`path` to be a file ending in \.png"):
-        write_contact_sheet(tmp_path / "sheet.jpg", [entry()])
-
-
-@pytest.mark.parametrize(
-    ("changed", "error", "words"),
-    [
-        ({"before": plain(4, 4, RED).astype(float)}, TypeError, "`before` to be an RGB image"),
-        ({"after": plain(4, 4, RED)[..., 0]}, ValueError, "`after` to be an RGB image"),
-        ({"mask": np.zeros((4, 5), np.bool_)}, ValueError, r"`mask` to be a mask \(4, 4\)"),
-        ({"mask": np.zeros((4, 4))}, TypeError, r"`mask` to be a mask \(4, 4\) of dtype bool"),
-    ],
-)
-def test_images_of_another_kind_are_refused(
-    changed: dict[str, Any], error: type[Exception], words: str
-) -> None:
-    given = {"before": plain(4, 4, RED), "mask": np.zeros((4, 4), np.bool_)}
-
-    with pytest.raises(error, match=words):
-        SheetEntry.shrink("a.png", **given | {"after": plain(4, 4, RED)} | changed)

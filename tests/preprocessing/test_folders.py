@@ -27,13 +27,13 @@ from snapshots import snapshot
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
 OUTPUTS = ["a.jpg", "bare.jpg", "scan.png", "sub/B.PNG", "sub/deep/c.png"]
 COLUMNS = ["file", "output", "height", "width", "masked_fraction", "error"]
+EMPTY = np.zeros((48, 64), np.bool_)
 
 
 def bare(seed: int) -> Image:
     """Draw smooth skin."""
     columns = np.linspace(190, 215, 64) + seed
-    rows = np.linspace(0, 8, 48)
-    grey = rows[:, None] + columns
+    grey = np.linspace(0, 8, 48)[:, None] + columns
     return np.stack([grey, grey * 0.8, grey * 0.7], axis=2).astype(np.uint8)
 
 
@@ -47,15 +47,19 @@ def hairy(seed: int) -> Image:
 def source(tmp_path: Path) -> Path:
     """Write three images with hair and two without, in five formats, beside what is no image."""
     root = tmp_path / "in"
-    write_image(root / "a.jpg", hairy(0))
-    write_image(root / "bare.jpg", bare(1))
-    write_any(root / "scan.tif", bare(2))
-    write_image(root / "sub" / "B.PNG", hairy(3))
-    write_any(root / "sub" / "deep" / "c.bmp", hairy(4))
-    write_mask(root / "a_seg.png", np.ones((48, 64), np.bool_))
+    drawn = [hairy(0), bare(1), bare(2), hairy(3), hairy(4)]
+    for file, image in zip(IMAGES, drawn, strict=True):
+        write = write_any if file.endswith(("f", "p")) else write_image
+        write(root / file, image)
+    write_mask(root / "a_seg.png", ~EMPTY)
     (root / "notes.txt").write_text("no image")
     (root / ".a.jpg").write_text("left by a system")
     return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
 
 
 def run(source: Path, destination: Path, **options: Any) -> FolderReport:
@@ -70,183 +74,159 @@ def table(report: FolderReport) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_image_gets_its_clean_file_at_the_same_path(source: Path, tmp_path: Path) -> None:
+def assert_as_if_new(source: Path, out: Path, **options: Any) -> None:
+    """Compare a folder with one of a single run."""
+    run(source, out.with_name("fresh"), **options)
+    assert snapshot(out).data == snapshot(out.with_name("fresh")).data
+
+
+def test_every_image_gets_its_clean_file_at_the_same_path(source: Path, out: Path) -> None:
     before = snapshot(source)
 
-    report = run(source, tmp_path / "out")
+    report = run(source, out)
 
-    books = {"hair.csv", "hair.jsonl"}
-    assert set(snapshot(tmp_path / "out").data) == {*OUTPUTS, *books}
+    assert set(snapshot(out).data) == {*OUTPUTS, "hair.csv", "hair.jsonl"}
     assert snapshot(source) == before
     counts = (report.cleaned, report.unchanged, report.skipped, report.failed)
     assert counts == (3, 2, 0, 0)
     assert (report.done, report.excluded, report.ignored, report.orphaned) == (5, 1, 2, 0)
-    assert report.failures == ()
-    assert report.contact_sheet is None
+    assert (report.failures, report.contact_sheet, report.csv) == ((), None, out / "hair.csv")
 
 
-def test_the_table_has_one_row_for_each_image_sorted_by_path(source: Path, tmp_path: Path) -> None:
-    report = run(source, tmp_path / "out", masks=tmp_path / "masks")
+def test_the_table_has_one_row_for_each_image_sorted_by_path(source: Path, out: Path) -> None:
+    report = run(source, out, masks=out / "masks")
 
-    assert report.csv == tmp_path / "out" / "hair.csv"
     rows = table(report)
     assert list(rows[0]) == COLUMNS
     assert [row["file"] for row in rows] == IMAGES
     assert [row["output"] for row in rows] == OUTPUTS
     assert {(row["height"], row["width"], row["error"]) for row in rows} == {("48", "64", "")}
-    for row in rows:
-        mask = read_mask(tmp_path / "masks" / Path(row["file"]).with_suffix(".png"))
-        assert float(row["masked_fraction"]) == pytest.approx(mask.mean(), abs=1e-6)
     fractions = [float(row["masked_fraction"]) for row in rows]
+    masks = [read_mask(out / "masks" / Path(file).with_suffix(".png")) for file in IMAGES]
+    assert fractions == pytest.approx([mask.mean() for mask in masks], abs=1e-6)
     assert [fraction > 0 for fraction in fractions] == [True, False, False, True, True]
     assert report.mean_masked_fraction == pytest.approx(np.mean(fractions), abs=1e-6)
     assert report.max_masked_fraction == pytest.approx(max(fractions), abs=1e-6)
 
 
-def test_a_clean_file_holds_what_removing_hair_from_the_image_gives(tmp_path: Path) -> None:
+def test_a_clean_file_holds_what_removing_hair_from_the_image_gives(
+    tmp_path: Path, out: Path
+) -> None:
     generator = np.random.default_rng(7)
     skin = np.full((96, 128, 3), (205, 165, 150), np.uint8)
-    for number in range(3):
-        image = draw_hair(skin, density=0.08, generator=generator)[0]
+    options: dict[str, Any] = {"method": "luv", "radius": 7, "low": 6.0}
+    images = [draw_hair(skin, density=0.08, generator=generator)[0] for _ in range(3)]
+    for number, image in enumerate(images):
         write_image(tmp_path / "in" / f"{number}.png", image)
         write_image(tmp_path / "in" / f"{number}.jpg", image)
-    options: dict[str, Any] = {"radius": 7, "low": 6.0}
 
-    run(tmp_path / "in", tmp_path / "out", quality=80, **options)
+    run(tmp_path / "in", out, quality=80, **options)
     run(tmp_path / "in", tmp_path / "masked", exclude=["*.png"], masks=tmp_path / "m", **options)
 
     found = 0
     for path in sorted((tmp_path / "in").iterdir()):
-        image = read_image(path)
-        clean, mask = occlusion_removal(image, method="luv", return_mask=True, **options)
-        if not mask.any():
-            continue
-        found += 1
+        clean, mask = occlusion_removal(read_image(path), return_mask=True, **options)
+        found += mask.any()
         write_image(tmp_path / "wanted" / path.name, clean, quality=80)
         wanted = (tmp_path / "wanted" / path.name).read_bytes()
-        assert (tmp_path / "out" / path.name).read_bytes() == wanted
+        # Where no hair is found, a file is copied
+        assert not mask.any() or (out / path.name).read_bytes() == wanted
         if path.suffix == ".jpg":
             np.testing.assert_array_equal(read_mask(tmp_path / "m" / f"{path.stem}.png"), mask)
     assert found >= 2
 
 
 def test_an_image_without_hair_is_copied_byte_for_byte_where_its_format_stays(
-    source: Path, tmp_path: Path
+    source: Path, out: Path
 ) -> None:
-    alpha = np.dstack([bare(5), np.full((48, 64), 90, np.uint8)])
-    write_any(source / "alpha.png", alpha)
+    write_any(source / "alpha.png", np.dstack([bare(5), np.full((48, 64), 90, np.uint8)]))
 
-    run(source, tmp_path / "out")
+    run(source, out)
 
     for name in ("bare.jpg", "alpha.png"):
-        assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes()
-    np.testing.assert_array_equal(read_image(tmp_path / "out" / "scan.png"), bare(2))
+        assert (out / name).read_bytes() == (source / name).read_bytes()
+    np.testing.assert_array_equal(read_image(out / "scan.png"), bare(2))
 
 
 def test_png_throughout_keeps_pixels_outside_the_mask_bit_identical(
-    source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, out: Path
 ) -> None:
-    run(source, tmp_path / "out", suffix=".png", masks=tmp_path / "masks")
+    run(source, out, suffix=".png", masks=tmp_path / "masks")
 
     for file in ("a.jpg", "sub/B.PNG", "sub/deep/c.bmp"):
         target = Path(file).with_suffix(".png")
         mask = read_mask(tmp_path / "masks" / target)
-        image, clean = read_image(source / file), read_image(tmp_path / "out" / target)
+        image, clean = read_image(source / file), read_image(out / target)
         assert (image[mask] != clean[mask]).any()
         np.testing.assert_array_equal(image[~mask], clean[~mask])
 
 
-def test_the_ending_of_all_images_can_be_chosen(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "out", suffix=".jpeg", exclude=["*.tif"])
+def test_the_ending_of_all_images_can_be_chosen(source: Path, out: Path) -> None:
+    run(source, out, suffix=".jpeg", exclude=["*.tif"])
 
-    images = {name for name in snapshot(tmp_path / "out").data if not name.startswith("hair.")}
-    assert images == {
-        "a.jpeg", "a_seg.jpeg", "bare.jpeg", "sub/B.jpeg", "sub/deep/c.jpeg",
-    }  # fmt: skip
-    assert (tmp_path / "out" / "bare.jpeg").read_bytes() == (source / "bare.jpg").read_bytes()
+    wanted = {"a.jpeg", "a_seg.jpeg", "bare.jpeg", "sub/B.jpeg", "sub/deep/c.jpeg"}
+    assert {name for name in snapshot(out).data if not name.startswith("hair.")} == wanted
+    assert (out / "bare.jpeg").read_bytes() == (source / "bare.jpg").read_bytes()
 
 
-def test_a_second_call_finds_everything_done_and_touches_no_image(
-    source: Path, tmp_path: Path
-) -> None:
-    first = run(source, tmp_path / "out", masks=tmp_path / "masks", radius=5)
-    before, masks = snapshot(tmp_path / "out"), snapshot(tmp_path / "masks")
+def test_a_second_call_finds_everything_done_and_touches_no_image(source: Path, out: Path) -> None:
+    first = run(source, out, masks=out / "masks", radius=5)
+    before = snapshot(out)
 
-    report = run(source, tmp_path / "out", masks=tmp_path / "masks", radius=np.float32(5.0))
+    report = run(source, out, masks=out / "masks", radius=np.float32(5.0))
 
-    after = snapshot(tmp_path / "out")
+    after = snapshot(out)
     assert (report.done, report.skipped, report.failed) == (0, 5, 0)
-    assert (report.mean_masked_fraction, report.max_masked_fraction) == (
-        first.mean_masked_fraction,
-        first.max_masked_fraction,
-    )
+    assert report.mean_masked_fraction == first.mean_masked_fraction
+    assert report.max_masked_fraction == first.max_masked_fraction
     assert after.data == before.data
-    assert all(after.written[name] == before.written[name] for name in OUTPUTS)
-    assert snapshot(tmp_path / "masks") == masks
+    images = {name for name in after.data if not name.startswith("hair.")}
+    assert len(images) == 10
+    assert all(after.written[name] == before.written[name] for name in images)
 
 
-def change_source(source: Path, _: Path) -> None:
-    write_image(source / "a.jpg", hairy(9))
+CHANGES: dict[str, Callable[[Path, Path], Any]] = {
+    "another source": lambda source, _: write_image(source / "a.jpg", hairy(9)),
+    "another time": lambda source, _: os.utime(source / "a.jpg", ns=(1, 1)),
+    "no output": lambda _, out: (out / "a.jpg").unlink(),
+    "an empty output": lambda _, out: (out / "a.jpg").write_bytes(b""),
+    "no mask": lambda _, out: (out / "masks" / "a.png").unlink(),
+}
 
 
-def touch_source(source: Path, _: Path) -> None:
-    os.utime(source / "a.jpg", ns=(1, 1))
-
-
-def delete_output(_: Path, out: Path) -> None:
-    (out / "a.jpg").unlink()
-
-
-def empty_output(_: Path, out: Path) -> None:
-    (out / "a.jpg").write_bytes(b"")
-
-
-def delete_mask(_: Path, out: Path) -> None:
-    (out / "masks" / "a.png").unlink()
-
-
-@pytest.mark.parametrize(
-    "change", [change_source, touch_source, delete_output, empty_output, delete_mask]
-)
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_has_changed_is_done_again_and_nothing_else(
-    source: Path, tmp_path: Path, change: Callable[[Path, Path], None]
+    source: Path, out: Path, change: str
 ) -> None:
-    out = tmp_path / "out"
     run(source, out, masks=out / "masks")
     before = snapshot(out)
-    change(source, out)
+    CHANGES[change](source, out)
 
     report = run(source, out, masks=out / "masks")
 
     assert (report.cleaned, report.unchanged, report.skipped) == (1, 0, 4)
     after = snapshot(out)
     assert {name for name in OUTPUTS if after.written[name] != before.written[name]} == {"a.jpg"}
-    run(source, tmp_path / "fresh", masks=tmp_path / "fresh" / "masks")
-    assert after.data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out, masks=out.with_name("fresh") / "masks")
 
 
-def test_new_images_join_and_images_that_are_gone_leave_the_table(
-    source: Path, tmp_path: Path
-) -> None:
-    run(source, tmp_path / "out")
+def test_new_images_join_and_images_that_are_gone_leave_the_table(source: Path, out: Path) -> None:
+    run(source, out)
     (source / "a.jpg").unlink()
     write_image(source / "new.png", hairy(6))
 
-    report = run(source, tmp_path / "out")
+    report = run(source, out)
 
     assert (report.cleaned, report.skipped, report.orphaned) == (1, 4, 1)
     assert [row["file"] for row in table(report)] == sorted([*IMAGES[1:], "new.png"])
-    assert (tmp_path / "out" / "a.jpg").exists()
+    assert (out / "a.jpg").exists()
     write_image(source / "a.jpg", hairy(0))
-    assert run(source, tmp_path / "out").orphaned == 0
+    assert run(source, out).orphaned == 0
 
 
 def test_a_run_that_was_stopped_keeps_what_is_done(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "out"
-    run(source, tmp_path / "whole")
-
     def full(path: Path, image: Image, *, quality: int) -> None:
         if path.name == "B.PNG":
             raise OSError(28, "No space left on device")
@@ -262,39 +242,23 @@ def test_a_run_that_was_stopped_keeps_what_is_done(
     assert run(source, out).skipped == 3
 
     after = snapshot(out)
-    assert after.data == snapshot(tmp_path / "whole").data
     assert all(after.written[name] == before.written[name] for name in OUTPUTS[:3])
+    assert_as_if_new(source, out)
 
 
-def test_masks_that_no_run_wrote_are_seen_from_a_destination_that_is_new(
-    source: Path, tmp_path: Path
+def test_halves_are_cleared_and_other_hidden_files_stay(
+    source: Path, tmp_path: Path, out: Path
 ) -> None:
-    run(source, tmp_path / "out", masks=tmp_path / "masks")
-    before = snapshot(tmp_path / "masks")
-
-    with pytest.raises(ValueError, match="5 that no run wrote"):
-        run(source, tmp_path / "new", masks=tmp_path / "masks")
-
-    assert snapshot(tmp_path / "masks") == before
-    assert not (tmp_path / "new").exists()
-
-
-def test_halves_are_cleared_and_other_hidden_files_stay(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
     kept = [".a-0123456789ab.txt", ".other-0123456789ab.jpg", ".a-0123.jpg", "sub/.keep-me"]
     gone = [".a-0123456789ab.jpg", "sub/.B-0123456789ab.PNG", ".hair-0123456789ab.csv"]
-    for name in [*kept, *gone]:
+    for name in [*kept, *gone, "../masks/.bare-0123456789ab.png"]:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(b"half")
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    (masks / ".bare-0123456789ab.png").write_bytes(b"half")
 
-    run(source, out, masks=masks)
+    run(source, out, masks=tmp_path / "masks")
 
-    left = {name for name in snapshot(out).data if "/." in f"/{name}"}
-    assert left == set(kept)
-    assert not [name for name in snapshot(masks).data if name.startswith(".")]
+    assert {name for name in snapshot(out).data if "/." in f"/{name}"} == set(kept)
+    assert not [name for name in snapshot(tmp_path / "masks").data if name.startswith(".")]
 
 
 @pytest.mark.parametrize(
@@ -302,73 +266,63 @@ def test_halves_are_cleared_and_other_hidden_files_stay(source: Path, tmp_path: 
     [
         ({"quality": 80}, "quality 95 there, 80 here"),
         ({"suffix": ".jpg"}, "suffix None there, '.jpg' here"),
-        ({"masks": "masks"}, "masks None there, '../masks' here"),
-        (
-            {"radius": 6},
-            "arguments {'method': 'luv'} there, {'method': 'luv', 'radius': 6.0} here",
-        ),
+        ({"masks": "masks"}, "masks None there, 'masks' here"),
+        ({"radius": 6}, "arguments {'method': 'luv'} there, {'method': 'luv', 'radius': 6.0} here"),
     ],
 )
 def test_other_settings_are_named_and_everything_is_made_again_on_request(
-    source: Path, tmp_path: Path, options: dict[str, Any], differ: str
+    source: Path, out: Path, options: dict[str, Any], differ: str
 ) -> None:
     def given(folder: Path) -> dict[str, Any]:
         return options | ({"masks": folder / "masks"} if "masks" in options else {})
 
-    out, fresh = tmp_path / "out", tmp_path / "new" / "fresh"
     run(source, out)
     with pytest.raises(ValueError, match=re.escape(f"of another run ({differ}). Choose another")):
-        run(source, out, **given(tmp_path))
+        run(source, out, **given(out))
 
-    report = run(source, out, overwrite=True, **given(tmp_path))
+    report = run(source, out, overwrite=True, **given(out))
 
-    run(source, fresh, **given(fresh.parent))
     assert (report.done, report.skipped) == (5, 0)
-    assert snapshot(out).data == snapshot(fresh).data
+    assert_as_if_new(source, out, **given(out.with_name("fresh")))
 
 
 def test_what_other_settings_made_is_not_done_when_its_source_comes_back(
-    source: Path, tmp_path: Path
+    source: Path, tmp_path: Path, out: Path
 ) -> None:
-    run(source, tmp_path / "out")
+    run(source, out)
     (source / "a.jpg").rename(tmp_path / "a.jpg")
-    run(source, tmp_path / "out", quality=70, overwrite=True)
+    run(source, out, quality=70, overwrite=True)
     shutil.move(tmp_path / "a.jpg", source)
 
-    report = run(source, tmp_path / "out", quality=70)
+    report = run(source, out, quality=70)
 
     assert (report.done, report.skipped, report.orphaned) == (1, 4, 0)
-    run(source, tmp_path / "fresh", quality=70)
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out, quality=70)
 
 
-def test_making_again_with_the_same_settings_does_everything_again(
-    source: Path, tmp_path: Path
-) -> None:
-    run(source, tmp_path / "out")
-    before = snapshot(tmp_path / "out")
+def test_making_again_with_the_same_settings_does_everything_again(source: Path, out: Path) -> None:
+    run(source, out)
+    before = snapshot(out)
 
-    report = run(source, tmp_path / "out", overwrite=True)
+    report = run(source, out, overwrite=True)
 
-    after = snapshot(tmp_path / "out")
+    after = snapshot(out)
     assert (report.done, report.skipped) == (5, 0)
     assert after.data == before.data
     assert all(after.written[name] != before.written[name] for name in OUTPUTS)
 
 
-def test_nothing_is_deleted_on_the_word_of_a_changed_journal(source: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_nothing_is_deleted_on_the_word_of_a_changed_journal(source: Path, out: Path) -> None:
     run(source, out)
-    (tmp_path / "precious.png").write_bytes(b"precious")
-    journal = out / "hair.jsonl"
-    journal.write_text(
-        journal.read_text().replace('"output": "a.jpg"', '"output": "../precious.png"')
-    )
+    precious, journal = out.with_name("precious.png"), out / "hair.jsonl"
+    precious.write_bytes(b"precious")
+    text = journal.read_text()
+    journal.write_text(text.replace('"output": "a.jpg"', '"output": "../precious.png"'))
     (out / "a.jpg").unlink()
 
     run(source, out, overwrite=True)
 
-    assert (tmp_path / "precious.png").read_bytes() == b"precious"
+    assert precious.read_bytes() == b"precious"
 
 
 def write_broken(source: Path) -> dict[str, str]:
@@ -395,11 +349,11 @@ def write_broken(source: Path) -> dict[str, str]:
 
 
 def test_broken_images_are_recorded_with_their_reasons_and_the_others_are_done(
-    source: Path, tmp_path: Path
+    source: Path, out: Path
 ) -> None:
     reasons = write_broken(source)
 
-    report = run(source, tmp_path / "out", masks=tmp_path / "out" / "masks")
+    report = run(source, out, masks=out / "masks")
 
     assert (report.done, report.failed) == (5, len(reasons))
     assert [file for file, _ in report.failures] == sorted(reasons)
@@ -407,99 +361,87 @@ def test_broken_images_are_recorded_with_their_reasons_and_the_others_are_done(
     assert sorted(rows) == sorted([*IMAGES, *reasons])
     for file, reason in report.failures:
         assert re.fullmatch(reasons[file], reason)
-        blank = dict.fromkeys(COLUMNS, "")
-        assert rows[file] == blank | {"file": file, "error": reason}
-        assert not (tmp_path / "out" / file).exists()
+        assert rows[file] == dict.fromkeys(COLUMNS, "") | {"file": file, "error": reason}
+        assert not (out / file).exists()
     wanted = {Path(name).with_suffix(".png").as_posix() for name in OUTPUTS}
-    assert set(snapshot(tmp_path / "out" / "masks").data) == wanted
+    assert set(snapshot(out / "masks").data) == wanted
 
 
-def test_an_image_that_failed_is_tried_again(source: Path, tmp_path: Path) -> None:
-    (source / "z.png").write_bytes(b"")
-    run(source, tmp_path / "out")
-    write_image(source / "z.png", hairy(8))
-
-    report = run(source, tmp_path / "out")
-
-    assert (report.cleaned, report.skipped, report.failed) == (1, 5, 0)
-    assert (tmp_path / "out" / "z.png").exists()
-
-
-def test_an_image_that_broke_loses_its_clean_image_and_its_mask(
-    source: Path, tmp_path: Path
-) -> None:
-    run(source, tmp_path / "out", masks=tmp_path / "masks")
+def test_an_image_that_broke_loses_its_files_and_is_tried_again(source: Path, out: Path) -> None:
+    run(source, out, masks=out / "masks")
     (source / "a.jpg").write_bytes(b"")
 
-    report = run(source, tmp_path / "out", masks=tmp_path / "masks")
+    report = run(source, out, masks=out / "masks")
 
     assert (report.skipped, report.failed) == (4, 1)
-    assert not (tmp_path / "out" / "a.jpg").exists()
-    assert not (tmp_path / "masks" / "a.png").exists()
+    assert not (out / "a.jpg").exists()
+    assert not (out / "masks" / "a.png").exists()
+    write_image(source / "a.jpg", hairy(8))
+    report = run(source, out, masks=out / "masks")
+    assert (report.cleaned, report.skipped, report.failed) == (1, 4, 0)
+    assert (out / "a.jpg").exists()
 
 
 def test_an_image_that_needs_too_much_memory_is_recorded(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def remove(_: Any, image: Image) -> Any:
+    @wraps(occlusion_removal)
+    def removal(image: Image, **_: Any) -> Any:
         if image.shape == (7, 9, 3):
             raise MemoryError
         return image, np.zeros(image.shape[:2], np.bool_)
 
     write_image(source / "large.png", np.full((7, 9, 3), 3, np.uint8))
-    monkeypatch.setattr(folders._Cleaning, "remove", remove)
+    monkeypatch.setattr(folders, "occlusion_removal", removal)
 
-    report = run(source, tmp_path / "out")
-
-    assert report.failures == (("large.png", "MemoryError"),)
+    assert run(source, out).failures == (("large.png", "MemoryError"),)
 
 
-def test_the_first_broken_image_can_stop_the_run(source: Path, tmp_path: Path) -> None:
+def test_the_first_broken_image_can_stop_the_run(source: Path, out: Path) -> None:
     (source / "bare.jpg").write_bytes(b"")
     (source / "sub" / "B.PNG").write_bytes(b"")
 
     with pytest.raises(ValueError, match=r"^Expected `bare\.jpg` to be an image file, but got 0 b"):
-        run(source, tmp_path / "out", errors="raise")
+        run(source, out, errors="raise")
 
-    assert (tmp_path / "out" / "a.jpg").exists()
-    assert not (tmp_path / "out" / "hair.csv").exists()
-    report = run(source, tmp_path / "out")
+    assert (out / "a.jpg").exists()
+    assert not (out / "hair.csv").exists()
+    report = run(source, out)
     assert (report.skipped, report.failed) == (1, 2)
 
 
-def test_a_name_whose_bytes_are_no_text_is_kept(tmp_path: Path) -> None:
+def test_a_name_whose_bytes_are_no_text_is_kept(tmp_path: Path, out: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     write_image(tmp_path / "in" / name, hairy(0))
 
-    report = run(tmp_path / "in", tmp_path / "out", contact_sheet=tmp_path / "sheet.png")
+    report = run(tmp_path / "in", out, contact_sheet=tmp_path / "sheet.png")
 
-    assert (tmp_path / "out" / name).exists()
+    assert (out / name).exists()
     assert b'\n"caf\xe9.png","caf\xe9.png",48,64,' in report.csv.read_bytes()
-    assert run(tmp_path / "in", tmp_path / "out").skipped == 1
+    assert run(tmp_path / "in", out).skipped == 1
 
 
 def test_the_contact_sheet_shows_images_and_replaces_an_earlier_one(
-    source: Path, tmp_path: Path
+    source: Path, out: Path
 ) -> None:
-    sheet = tmp_path / "out" / "sheet.png"
-    report = run(source, tmp_path / "out", contact_sheet=sheet)
+    sheet, other = out / "sheet.png", out.with_name("other") / "sheet.png"
+    assert run(source, out, contact_sheet=sheet).contact_sheet == sheet
     five = sheet.read_bytes()
-    assert report.contact_sheet == sheet
 
-    run(source, tmp_path / "out", contact_sheet=sheet, exclude=["a*"])
+    run(source, out, contact_sheet=sheet, exclude=["a*"])
 
     assert sheet.read_bytes() != five
-    run(source, tmp_path / "other", contact_sheet=tmp_path / "other" / "sheet.png")
-    assert (tmp_path / "other" / "sheet.png").read_bytes() == five
+    run(source, other.parent, contact_sheet=other)
+    assert other.read_bytes() == five
 
 
 def test_a_folder_of_which_nothing_can_be_read_gets_a_table_and_no_contact_sheet(
-    tmp_path: Path,
+    tmp_path: Path, out: Path
 ) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(b"")
 
-    report = run(tmp_path / "in", tmp_path / "out", contact_sheet=tmp_path / "sheet.png")
+    report = run(tmp_path / "in", out, contact_sheet=tmp_path / "sheet.png")
 
     assert (report.done, report.failed, report.contact_sheet) == (0, 1, None)
     assert math.isnan(report.mean_masked_fraction)
@@ -524,7 +466,7 @@ def test_the_report_in_words_says_what_happened_in_a_few_lines() -> None:
         contact_sheet=Path("sheet.png"),
     )
 
-    assert str(report).splitlines() == [
+    lines = [
         "Images: 1,200 cleaned, 30 without hair, 4 done before, 2 failed.",
         "Masked: 1.23% of an image on average, 20.00% at most.",
         "Left out: 5 by their names, 6 that are not images.",
@@ -532,26 +474,11 @@ def test_the_report_in_words_says_what_happened_in_a_few_lines() -> None:
         "Failed: a.jpg: Reason. (and 1 more in the table)",
         "Table: out/hair.csv, contact sheet: sheet.png",
     ]
+    assert str(report).splitlines() == lines
     plain = replace(report, failed=0, excluded=0, ignored=0, orphaned=0, contact_sheet=None)
-    assert len(str(plain).splitlines()) == 3
+    assert str(plain).splitlines() == [lines[0][:-9] + "0 failed.", lines[1], "Table: out/hair.csv"]
     lost = replace(report, cleaned=0, unchanged=0, skipped=0, failed=1, failures=(("a", "B."),))
-    assert str(lost).splitlines()[1:4] == [
-        "Left out: 5 by their names, 6 that are not images.",
-        "Clean images whose source is gone: 7.",
-        "Failed: a: B.",
-    ]
-
-
-def test_a_progress_bar_is_shown_on_the_standard_error(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run(source, tmp_path / "out", progress=True)
-    shown = capsys.readouterr()
-    run(source, tmp_path / "other")
-
-    assert "5/5" in shown.err
-    assert shown.out == ""
-    assert capsys.readouterr() == ("", "")
+    assert str(lost).splitlines()[1:4] == [*lines[2:4], "Failed: a: B."]
 
 
 def test_the_fill_is_passed_on_where_it_is_given(
@@ -601,18 +528,18 @@ def test_linked_folders_are_followed_and_a_loop_ends(source: Path, tmp_path: Pat
         list_images(tmp_path / "gone")
 
 
-def test_every_ending_that_is_listed_can_be_read(tmp_path: Path) -> None:
-    for suffix in SUFFIXES:
-        write_any(tmp_path / f"a{suffix}", bare(0))
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_ending_that_is_listed_can_be_read(tmp_path: Path, suffix: str) -> None:
+    write_any(tmp_path / f"a{suffix}", bare(0))
 
-        assert read_image(tmp_path / f"a{suffix}").shape == (48, 64, 3)
+    assert read_image(tmp_path / f"a{suffix}").shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
     "call", [remove_hair_from_folder, partial(prepare, steps=[], image_size=8)]
 )
 def test_a_source_that_holds_no_images_is_refused(
-    source: Path, tmp_path: Path, call: Callable[..., Any]
+    source: Path, tmp_path: Path, out: Path, call: Callable[..., Any]
 ) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -624,8 +551,8 @@ def test_a_source_that_holds_no_images_is_refused(
         (empty, ValueError, r"with images \(\.bmp, .*with none \(excluded: 1, other files: 1\)"),
     ]:
         with pytest.raises(error, match=words):
-            call(folder, tmp_path / "out")
-        assert not (tmp_path / "out").exists()
+            call(folder, out)
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -639,15 +566,15 @@ def test_a_source_that_holds_no_images_is_refused(
     ],
 )
 def test_two_images_that_would_become_one_file_are_refused(
-    source: Path, tmp_path: Path, added: str, options: dict[str, str], pair: str, target: str
+    source: Path, out: Path, added: str, options: dict[str, str], pair: str, target: str
 ) -> None:
     write_any(source / added, bare(0))
     words = f"`source` to be .* but got {pair}, which would both be {target} in the .* exclude it"
 
     with pytest.raises(ValueError, match=words):
-        run(source, tmp_path / "out", **{key: tmp_path / name for key, name in options.items()})
+        run(source, out, **{key: out.parent / name for key, name in options.items()})
 
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("place", ["in", "in/clean", ".", "link"])
@@ -665,33 +592,25 @@ def test_a_folder_written_to_may_neither_be_in_the_source_nor_around_it(
 
 
 @pytest.mark.parametrize("name", ["destination", "masks", "contact_sheet"])
-def test_a_place_that_cannot_be_written_is_refused(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_a_place_that_is_in_a_file_is_refused(source: Path, out: Path, name: str) -> None:
+    places = {"destination": out} | {name: source / "a.jpg" / "deeper" / "a.png"}
+
+    with pytest.raises(ValueError, match=f"`{name}` to be a folder, but got the file .*a.jpg"):
+        run(source, **places)
+
+    assert not out.exists()
+
+
+def test_files_that_no_run_wrote_are_never_overwritten(
+    source: Path, tmp_path: Path, out: Path
 ) -> None:
-    locked = tmp_path / "locked"
-    locked.mkdir()
-    (tmp_path / "file").touch()
-    access = os.access
-    # who runs the tests may be allowed everything
-    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and access(path, mode))
-    places = {"destination": tmp_path / "out"}
-
-    with pytest.raises(PermissionError, match=f"`{name}` to be in a folder that can be written"):
-        run(source, **places | {name: locked / "deeper" / "a.png"})
-    with pytest.raises(ValueError, match=f"`{name}` to be a folder, but got the file .*file"):
-        run(source, **places | {name: tmp_path / "file" / "a.png"})
-
-    assert not (tmp_path / "out").exists()
-
-
-def test_files_that_no_run_wrote_are_never_overwritten(source: Path, tmp_path: Path) -> None:
-    out, masks = tmp_path / "out", tmp_path / "masks"
+    masks = tmp_path / "masks"
     write_image(out / "a.jpg", bare(9))
     (out / "sub").mkdir()
     (out / "sub" / "B.PNG").symlink_to("nowhere")
     (out / "readme.txt").write_text("in nobody's way")
     (out / "hair.csv").write_text("of others")
-    write_mask(masks / "sub" / "B.png", np.ones((3, 3), np.bool_))
+    write_mask(masks / "sub" / "B.png", ~EMPTY)
     before = snapshot(tmp_path)
     files = [out / "hair.csv", out / "a.jpg", out / "sub" / "B.PNG", out / "../masks/sub/B.png"]
     words = re.escape(f"4 that no run wrote ({', '.join(map(str, files))})")
@@ -700,17 +619,15 @@ def test_files_that_no_run_wrote_are_never_overwritten(source: Path, tmp_path: P
             run(source, out, masks=masks, overwrite=overwrite)
 
     assert snapshot(tmp_path) == before
-
-
-def test_a_new_image_does_not_take_the_place_of_a_file_that_no_run_wrote(
-    source: Path, tmp_path: Path
-) -> None:
-    run(source, tmp_path / "out")
-    write_image(source / "new.png", hairy(0))
-    (tmp_path / "out" / "new.png").write_text("notes")
-
-    with pytest.raises(ValueError, match=r"but got 1 that no run wrote \(.*new\.png\)"):
-        run(source, tmp_path / "out", overwrite=True)
+    new = tmp_path / "new"
+    with pytest.raises(ValueError, match=r"1 that no run wrote \(.*B\.png\)"):
+        run(source, new, masks=masks)
+    assert snapshot(tmp_path) == before
+    run(source, new)
+    write_image(source / "late.png", hairy(0))
+    (new / "late.png").write_text("notes")
+    with pytest.raises(ValueError, match=r"1 that no run wrote \(.*late\.png\)"):
+        run(source, new, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -734,16 +651,16 @@ def test_a_new_image_does_not_take_the_place_of_a_file_that_no_run_wrote(
     ],
 )
 def test_a_setting_that_is_unfit_is_refused_before_anything_is_written(
-    source: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception], words: str
+    source: Path, out: Path, options: dict[str, Any], error: type[Exception], words: str
 ) -> None:
-    write_image(tmp_path / "photo.png", bare(0))
+    write_image(out.with_name("photo.png"), bare(0))
     for name in {"masks", "contact_sheet"} & options.keys():
-        options = {name: tmp_path / options[name]}
+        options = {name: out.parent / options[name]}
 
     with pytest.raises(error, match=words):
-        run(source, tmp_path / "out", **options)
+        run(source, out, **options)
 
-    assert not (tmp_path / "out").exists()
+    assert not out.exists()
 
 
 @pytest.mark.data

@@ -1,8 +1,8 @@
 """Contact sheet: before, mask and after of some images in one PNG."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,19 +10,10 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont, PngImagePlugin
 
-from dermolib._validation import (
-    Image,
-    Indices,
-    Mask,
-    PathLike,
-    check_image,
-    check_mask,
-    check_number,
-    require,
-)
+from dermolib._validation import Image, Indices, Mask, PathLike
 from dermolib.io import whole_file
 
-__all__ = ["SheetEntry", "is_contact_sheet", "spread_ranks", "write_contact_sheet"]
+__all__ = ["SheetEntry", "is_contact_sheet", "sheet_entry", "spread_ranks", "write_contact_sheet"]
 
 _CELL = 256  # px of the longer side of a panel
 _GAP = 8
@@ -35,29 +26,18 @@ _ROWS = ("before", "mask", "after")
 _MARK = ("Software", "dermolib contact sheet")
 
 
-@dataclass(frozen=True)
-class SheetEntry:
-    """One image of a contact sheet, already small.
-
-    Attributes:
-        name: File name.
-        masked_fraction: Fraction of masked pixels of the full image, 0..1.
-        panels: Before, mask and after, each (h, w, 3), uint8 RGB, of at most 256 px a side.
-    """
+class SheetEntry(NamedTuple):
+    """Name, masked fraction (0..1), and before, mask and after of an image, small."""
 
     name: str
     masked_fraction: float
-    panels: tuple[Image, Image, Image]
+    panels: tuple[Image, ...]
 
-    @classmethod
-    def shrink(cls, name: str, before: Image, mask: Mask, after: Image) -> "SheetEntry":
-        """Make an entry of a full image (H, W, 3), its mask (H, W) and the clean image."""
-        check_image(before, "before")
-        height, width = before.shape[:2]
-        check_mask(mask, (height, width))
-        check_image(after, "after")
-        white = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * np.uint8(255)
-        return cls(name, float(mask.mean()), (_shrink(before), _shrink(white), _shrink(after)))
+
+def sheet_entry(name: str, before: Image, mask: Mask, after: Image) -> SheetEntry:
+    """Make an entry of a full image (H, W, 3), its mask (H, W) and the clean image."""
+    white = np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * np.uint8(255)
+    return SheetEntry(name, float(mask.mean()), tuple(map(_shrink, (before, white, after))))
 
 
 def spread_ranks(fractions: npt.ArrayLike, *, count: int) -> Indices:
@@ -74,7 +54,6 @@ def spread_ranks(fractions: npt.ArrayLike, *, count: int) -> Indices:
         >>> spread_ranks([0.1, 0.4, float("nan"), 0.2, 0.3], count=3).tolist()
         [1, 3, 0]
     """
-    check_number(count, "count", low=1, integer=True)
     values = np.asarray(fractions, dtype=np.float64)
     shown = np.flatnonzero(~np.isnan(values))
     order: Indices = shown[np.argsort(-values[shown], kind="stable")]
@@ -93,17 +72,13 @@ def is_contact_sheet(path: PathLike) -> bool:
 
 def write_contact_sheet(path: PathLike, entries: Sequence[SheetEntry]) -> None:
     """Draw entries in bands of six columns, rows before, mask and after, and write a PNG whole."""
-    require(Path(path).suffix.lower() == ".png", "path", "a file ending in .png", path)
-    require(entries, "entries", "one image or more", "none")
-    columns = min(_PER_BAND, len(entries))
     bands = [entries[at : at + _PER_BAND] for at in range(0, len(entries), _PER_BAND)]
-    heights = [_band_height(band) for band in bands]
-    size = (_LEFT + columns * (_CELL + _GAP), sum(heights) + _GAP)
-    sheet = PillowImage.new("RGB", size, _PAPER)
-    top = _GAP
-    for band, height in zip(bands, heights, strict=True):
-        _draw_band(sheet, band, top)
-        top += height
+    steps = [_GAP + max(len(panel) for entry in band for panel in entry.panels) for band in bands]
+    tops = list(accumulate((_CAPTION + len(_ROWS) * step + _GAP for step in steps), initial=_GAP))
+    width = _LEFT + min(_PER_BAND, len(entries)) * (_CELL + _GAP)
+    sheet = PillowImage.new("RGB", (width, tops[-1]), _PAPER)
+    for band, top, step in zip(bands, tops, steps, strict=False):
+        _draw_band(sheet, band, top, step)
     text = PngImagePlugin.PngInfo()
     text.add_text(*_MARK)
     with whole_file(path) as temporary:
@@ -118,33 +93,19 @@ def _shrink(image: Image) -> Image:
     return small.astype(np.uint8, copy=False)
 
 
-def _panel_height(band: Sequence[SheetEntry]) -> int:
-    return max(len(panel) for entry in band for panel in entry.panels)
-
-
-def _band_height(band: Sequence[SheetEntry]) -> int:
-    return _CAPTION + len(_ROWS) * (_panel_height(band) + _GAP) + _GAP
-
-
-def _draw_band(sheet: PillowImage.Image, band: Sequence[SheetEntry], top: int) -> None:
+def _draw_band(sheet: PillowImage.Image, band: Sequence[SheetEntry], top: int, step: int) -> None:
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT)
-    step = _panel_height(band) + _GAP
-    for number, row in enumerate(_ROWS):
-        y = top + _CAPTION + number * step + step // 2
-        draw.text((_GAP, y), row, fill="black", font=font, anchor="lm")
+    places = [top + _CAPTION + number * step for number in range(len(_ROWS))]
+    for y, row in zip(places, _ROWS, strict=True):
+        draw.text((_GAP, y + step // 2), row, fill="black", font=font, anchor="lm")
     for column, entry in enumerate(band):
         x = _LEFT + column * (_CELL + _GAP)
-        draw.text((x, top), _fit(entry.name, font), fill="black", font=font)
+        name = entry.name.encode(errors="replace").decode()
+        while font.getlength(name) > _CELL:
+            name = f"…{name[2:]}"  # files of a set share how their names begin
+        draw.text((x, top), name, fill="black", font=font)
         words = f"{100 * entry.masked_fraction:.2f} % masked"
         draw.text((x, top + _CAPTION // 2), words, fill="black", font=font)
-        for number, panel in enumerate(entry.panels):
-            sheet.paste(PillowImage.fromarray(panel), (x, top + _CAPTION + number * step))
-
-
-def _fit(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Shorten a name at its beginning, which files of a set share, to the width of a panel."""
-    shown = name.encode(errors="replace").decode()
-    while font.getlength(shown) > _CELL:
-        shown = f"…{shown[2:]}"
-    return shown
+        for y, panel in zip(places, entry.panels, strict=True):
+            sheet.paste(PillowImage.fromarray(panel), (x, y))

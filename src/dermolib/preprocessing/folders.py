@@ -5,8 +5,9 @@ import os
 import shutil
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,26 +27,11 @@ from dermolib._jobs import (
     whole_file,
     write_table,
 )
-from dermolib._validation import (
-    Image,
-    Mask,
-    PathLike,
-    check_choice,
-    check_number,
-    listed,
-    require,
-)
-from dermolib.io import (
-    EXCLUDED,
-    check_source,
-    list_images,
-    read_image,
-    write_image,
-    write_mask,
-)
+from dermolib._validation import Image, Mask, PathLike, check_choice, check_number, listed, require
+from dermolib.io import EXCLUDED, check_source, list_images, read_image, write_image, write_mask
 from dermolib.preprocessing.contact_sheet import (
-    SheetEntry,
     is_contact_sheet,
+    sheet_entry,
     spread_ranks,
     write_contact_sheet,
 )
@@ -103,10 +89,8 @@ class FolderReport:
 
     def __str__(self) -> str:
         """Sum up in two to six lines."""
-        lines = [
-            f"Images: {self.cleaned:,} cleaned, {self.unchanged:,} without hair, "
-            f"{self.skipped:,} done before, {self.failed:,} failed.",
-        ]
+        found = f"{self.cleaned:,} cleaned, {self.unchanged:,} without hair"
+        lines = [f"Images: {found}, {self.skipped:,} done before, {self.failed:,} failed."]
         if self.done or self.skipped:
             mean, most = self.mean_masked_fraction, self.max_masked_fraction
             lines.append(f"Masked: {mean:.2%} of an image on average, {most:.2%} at most.")
@@ -222,23 +206,30 @@ def remove_hair_from_folder(
     masks_folder = None if masks is None else Path(masks).resolve()
     sheet = None if contact_sheet is None else Path(contact_sheet).resolve()
     _check_places(root, target, masks_folder, sheet)
-    cleaning = _Cleaning(
-        root,
-        target,
-        None if masks is None else Path(os.path.relpath(str(masks_folder), target)).as_posix(),
-        suffix,
-        int(quality),
-        _arguments(method, fill, options),
-    )
+    mask_path = None
+    if masks_folder is not None:
+        mask_path = Path(os.path.relpath(masks_folder, target)).as_posix()
+    arguments = _arguments(method, fill, options)
+    remove: Any = partial(occlusion_removal, return_mask=True, **arguments)
+    cleaning = _Cleaning(root, target, mask_path, suffix, int(quality), remove)
     listing = list_images(root, exclude=exclude)
     files = listing.files
     _check_names(files, cleaning, sheet)
     # Refuses what the method does not take, before anything is written
-    cleaning.remove(np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), 128, np.uint8))
+    remove(np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), 128, np.uint8))
+    settings = {
+        # As JSON values of which equal ones look equal
+        "arguments": {
+            name: value if isinstance(value, (str, bool)) else float(value)
+            for name, value in arguments.items()
+        },
+        **{"masks": mask_path, "quality": int(quality), "suffix": suffix},
+        "versions": library_versions(),
+    }
     job = Job(
         target,
         kind="dermolib hair",
-        settings=cleaning.settings(),
+        settings=settings,
         key="file",
         fields=_FIELDS,
         journal=_JOURNAL,
@@ -262,7 +253,7 @@ def remove_hair_from_folder(
         job.finish([*files, *orphaned])
         fractions = _write_table(job, files)
         shown = sheet and _draw_sheet(sheet, files, fractions, cleaning)
-    known = fractions[~np.isnan(fractions)]
+    known = fractions[~np.isnan(fractions)] if failed < len(files) else fractions
     return FolderReport(
         cleaned=cleaned,
         unchanged=len(todo) - cleaned - failed,
@@ -272,8 +263,8 @@ def remove_hair_from_folder(
         excluded=listing.excluded,
         ignored=listing.ignored,
         orphaned=len(orphaned),
-        mean_masked_fraction=float(known.mean()) if known.size else float("nan"),
-        max_masked_fraction=float(known.max()) if known.size else float("nan"),
+        mean_masked_fraction=float(known.mean()),
+        max_masked_fraction=float(known.max()),
         csv=target / _TABLE,
         contact_sheet=shown,
     )
@@ -288,46 +279,24 @@ class _Cleaning:
     masks: str | None
     suffix: str | None
     quality: int
-    arguments: dict[str, Any]
+    remove: Callable[[Image], tuple[Image, Mask]]
 
-    def settings(self) -> dict[str, Any]:
-        """Gather what decides the bytes of a run, as JSON values of which equal ones look equal."""
-        return {
-            "arguments": {
-                name: value if isinstance(value, (str, bool)) else float(value)
-                for name, value in self.arguments.items()
-            },
-            "masks": self.masks,
-            "quality": self.quality,
-            "suffix": self.suffix,
-            "versions": library_versions(),
-        }
-
-    def output(self, file: str) -> str:
-        """Name the clean image of a file, relative to the destination."""
+    def names(self, file: str) -> dict[str, str]:
+        """Name the clean image of a file and its mask, if any, relative to the destination."""
         path = PurePosixPath(file)
         kept = self.suffix is None and path.suffix.lower() in _FORMATS
-        return file if kept else str(path.with_suffix(self.suffix or ".png"))
+        output = file if kept else str(path.with_suffix(self.suffix or ".png"))
+        mask = self.masks and str(PurePosixPath(self.masks, file).with_suffix(".png"))
+        return {"output": output, "mask": mask or ""}
 
-    def mask(self, file: str) -> str:
-        """Name the mask of a file, relative to the destination; empty for no masks."""
-        return (
-            "" if self.masks is None else str(PurePosixPath(self.masks, file).with_suffix(".png"))
-        )
-
-    def targets(self, file: str) -> list[str]:
-        """List the files that cleaning a file writes, relative to the destination."""
-        return [name for name in (self.output(file), self.mask(file)) if name]
-
-    def remove(self, image: Image) -> tuple[Image, Mask]:
-        """Remove hair from one image; returns the clean image and the mask."""
-        return occlusion_removal(image, return_mask=True, **self.arguments)
+    def targets(self, file: str) -> list[Path]:
+        """List the files that cleaning a file writes."""
+        return [self.destination / name for name in self.names(file).values() if name]
 
     def record(self, file: str) -> Record:
         """Claim a file: with neither height nor error, a run has begun it at most."""
         unknown = {"size": -1, "modified": -1, "height": 0, "width": 0, "masked_fraction": 0.0}
-        targets = {"output": self.output(file), "mask": self.mask(file)}
-        return {"file": file, **targets, **unknown, "error": ""}
+        return {"file": file, **self.names(file), **unknown, "error": ""}
 
 
 def _arguments(method: str | None, fill: str | None, options: dict[str, Any]) -> dict[str, Any]:
@@ -336,12 +305,11 @@ def _arguments(method: str | None, fill: str | None, options: dict[str, Any]) ->
     for name, value in options.items():
         own = name not in known or name == "margin"
         require(own, name, "left to the run over the folder", repr(value), error=TypeError)
-        got = f"an object of type {type(value).__name__}"
         plain = isinstance(value, (int, float, str, np.number))
+        got = f"an object of type {type(value).__name__}"
         require(plain, name, "a number or a text", got, error=TypeError)
     filled = {} if fill is None else {"fill": fill}
-    chosen = {"method": method or known["method"].default}
-    return chosen | filled | dict(sorted(options.items()))
+    return {"method": method or known["method"].default} | filled | dict(sorted(options.items()))
 
 
 def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Path | None) -> None:
@@ -366,7 +334,7 @@ def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Pa
     require(new, name, "a new file or an earlier contact sheet", sheet, hint)
 
 
-def _check_names(files: Iterable[str], cleaning: _Cleaning, sheet: Path | None) -> None:
+def _check_names(files: Sequence[str], cleaning: _Cleaning, sheet: Path | None) -> None:
     """Refuse images whose clean images or masks would be one file, on any file system."""
 
     def key(name: str) -> str:
@@ -377,7 +345,7 @@ def _check_names(files: Iterable[str], cleaning: _Cleaning, sheet: Path | None) 
     if sheet is not None:
         taken[key(os.path.relpath(sheet, cleaning.destination))] = "the contact sheet"
     for file in files:
-        for target in cleaning.targets(file):
+        for target in filter(None, cleaning.names(file).values()):
             other = taken.setdefault(key(target), file)
             what = "a folder whose images keep apart under their new names"
             got = f"{other} and {file}, which would both be {target} in the destination"
@@ -386,19 +354,18 @@ def _check_names(files: Iterable[str], cleaning: _Cleaning, sheet: Path | None) 
 
 def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bool) -> list[str]:
     """List the images to clean, and note that what they become is ours before it is written."""
-    target = cleaning.destination
-    table = target / _TABLE
-    todo, outdated, foreign = list[str](), list[Path](), list[Path]()
-    if table.exists() and not job.path.exists():
-        foreign.append(table)
+    target, table = job.folder, job.folder / _TABLE
+    todo, outdated = list[str](), list[Path]()
+    foreign = [table] if table.exists() and not job.path.exists() else []
     for file, record in zip(files, job.records(files), strict=True):
-        ours = () if record is None else (record["output"], record["mask"])
-        new = (target / name for name in cleaning.targets(file) if name not in ours)
+        names = cleaning.names(file)
+        ours = {""} if record is None else {"", record["output"], record["mask"]}
+        new = (target / name for name in names.values() if name not in ours)
         foreign += [path for path in new if os.path.lexists(path)]
         if record and not overwrite and job.is_current(file) and _is_done(record, cleaning):
             continue
         todo.append(file)
-        if record and record["output"] != cleaning.output(file):
+        if record and record["output"] != names["output"]:
             old = PurePosixPath(record["output"])
             # Anyone may have changed the journal: nothing else is deleted on its word
             if old.with_suffix("") == PurePosixPath(file).with_suffix(""):
@@ -407,8 +374,8 @@ def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bo
     got = f"{len(foreign)} that no run wrote ({listed(foreign)})"
     hint = "Choose another folder: files that no run wrote are never overwritten."
     require(not foreign, "destination", what, got, hint)
-    folders = [target, target / (cleaning.masks or ".")]
-    remove_halves(folders, chain([_TABLE], *(cleaning.targets(file) for file in files)))
+    written = chain([_TABLE], *(cleaning.names(file).values() for file in files))
+    remove_halves([target, target / (cleaning.masks or ".")], written)
     for path in outdated:
         path.unlink(missing_ok=True)
     if todo:
@@ -421,12 +388,11 @@ def _is_done(record: Record, cleaning: _Cleaning) -> bool:
     """Tell whether what was made of the same source is still there."""
     try:
         source = (cleaning.source / record["file"]).stat()
-        made = [(cleaning.destination / name).stat() for name in cleaning.targets(record["file"])]
+        made = [path.stat().st_size for path in cleaning.targets(record["file"])]
     except FileNotFoundError:
         return False
     same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
-    # A power cut may leave empty files
-    return bool(record["height"]) and same and all(state.st_size for state in made)
+    return bool(record["height"]) and same and all(made)  # a power cut may leave empty files
 
 
 def _clean_file(file: str, cleaning: _Cleaning) -> Record:
@@ -441,21 +407,22 @@ def _clean_file(file: str, cleaning: _Cleaning) -> Record:
         state = path.stat()  # taken before the file is read
         require(stat.S_ISREG(state.st_mode), str(path), "a file", "a pipe or a device")
         record |= {"size": state.st_size, "modified": state.st_mtime_ns}
-        image = read_image(path)
-        clean, mask = cleaning.remove(image)
-        _write(file, cleaning, clean, mask)
+        clean, mask = cleaning.remove(read_image(path))
+        _write(path, cleaning, cleaning.targets(file), clean, mask)
     except _FAILURES as error:
-        for name in cleaning.targets(file):
-            (cleaning.destination / name).unlink(missing_ok=True)
+        for target in cleaning.targets(file):
+            target.unlink(missing_ok=True)
         return record | {"error": describe_failure(error, cleaning.source)}
     height, width = mask.shape
     return record | {"height": height, "width": width, "masked_fraction": float(mask.mean())}
 
 
-def _write(file: str, cleaning: _Cleaning, clean: Image, mask: Mask) -> None:
-    source, output = cleaning.source / file, cleaning.destination / cleaning.output(file)
-    if cleaning.masks is not None:
-        write_mask(cleaning.destination / cleaning.mask(file), mask)
+def _write(
+    source: Path, cleaning: _Cleaning, targets: Sequence[Path], clean: Image, mask: Mask
+) -> None:
+    output, *masks = targets
+    for path in masks:
+        write_mask(path, mask)
     kept = _FORMATS.get(source.suffix.lower()) == _FORMATS[output.suffix.lower()]
     if kept and not mask.any():
         with whole_file(output) as temporary:
@@ -487,9 +454,8 @@ def _draw_sheet(
     """Draw some images; their masks are found again, since a run need not write any."""
     entries = []
     for file in (files[place] for place in spread_ranks(fractions, count=_SHOWN)):
-        before = read_image(cleaning.source / file)
-        after = read_image(cleaning.destination / cleaning.output(file))
-        entries.append(SheetEntry.shrink(file, before, cleaning.remove(before)[1], after))
+        before, after = read_image(cleaning.source / file), read_image(cleaning.targets(file)[0])
+        entries.append(sheet_entry(file, before, cleaning.remove(before)[1], after))
     if entries:
         write_contact_sheet(path, entries)
     return path if entries else None

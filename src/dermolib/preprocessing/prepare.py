@@ -62,7 +62,7 @@ from dermolib.preprocessing.steps import Pipeline, Step
 __all__ = ["prepare"]
 
 _FAILED = "failed.csv"
-_FILES = (IMAGES, MASKS, INDEX, SETTINGS, _FAILED)
+_OR_SKIP = 'or pass `errors="skip"` to do without.'
 _STATES = ("size", "modified", "mask_size", "mask_modified")  # tell versions of files apart
 _MASK_TAILS = ("_seg.png", "_segmentation.png", ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
@@ -161,7 +161,11 @@ def prepare(
     check_choice(errors, "errors", ("raise", "skip"))
     size = _size(image_size)
     root, target = check_source(source), Path(destination).absolute()
-    mask_root = None if masks is None else _mask_folder(Path(masks))
+    mask_root = None if masks is None else Path(masks).resolve()
+    if mask_root is not None and not mask_root.exists():
+        raise DatasetNotFoundError(mask_root, "a folder with a mask ID_seg.png for each image")
+    is_folder = mask_root is None or mask_root.is_dir()
+    require(is_folder, "masks", "a folder of lesion masks", f"the file {mask_root}")
     hint = "A finished store opens with `dermolib.PreparedStore`, for which reading is enough."
     check_folder(target, "destination", hint)
     with one_thread():
@@ -181,9 +185,9 @@ def prepare(
         settings={"format": FORMAT, **settings, "images": len(files), "names": names},
         key="file",
         fields=INDEX_COLUMNS[3:],
-        files=_FILES,
+        files=(IMAGES, MASKS, INDEX, SETTINGS, _FAILED),
     )
-    task = _Task(root, mask_root, pipeline, target, len(files), size)
+    task = _Task(root, mask_root, pipeline, target, (len(files), *size))
     with job.open(overwrite=overwrite):
         again = job.fresh
         if not again and (target / SETTINGS).exists():
@@ -195,22 +199,16 @@ def prepare(
                 again = True
         if again or not task.has_arrays() or not any(map(job.is_current, files)):
             _begin(job, task)
-        todo = _remaining(job, files, task)
-        failures = _work(job, files, todo, task, workers, progress=progress)
-        _report(target, files, failures, errors)
+        failures = _work(job, files, task, workers, progress=progress)
+        _report(target, failures, len(files), errors)
         job.finish([file for file in files if job.is_current(file)])
         rows = enumerate(zip(ids, job.records(files), strict=True))
-        columns = INDEX_COLUMNS[2:]
-        done = ((row, name, *(r[key] for key in columns)) for row, (name, r) in rows if r)
+        done = ((row, name, *(r[key] for key in INDEX_COLUMNS[2:])) for row, (name, r) in rows if r)
         write_table(target / INDEX, INDEX_COLUMNS, done)
-        content = {
-            "format": FORMAT,
-            "images": len(files) - len(failures),
-            "key": settings_key(settings),
-            "settings": settings,
-        }
+        images = len(files) - len(failures)
+        content = {"format": FORMAT, "images": images, "key": settings_key(settings)}
         with whole_file(target / SETTINGS) as temporary:
-            text = json.dumps(content, indent=2, sort_keys=True)
+            text = json.dumps({**content, "settings": settings}, indent=2, sort_keys=True)
             temporary.write_text(f"{text}\n", encoding="utf-8")
         return PreparedStore(target)
 
@@ -223,23 +221,23 @@ class _Task:
     masks: Path | None
     pipeline: Pipeline
     folder: Path
-    count: int
-    image_size: tuple[int, int]
+    shape: tuple[int, int, int]  # images, height, width
 
     def arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
         """Give dtype and shape of each array by the name of its file."""
-        rows = (self.count, *self.image_size)
-        images: tuple[Any, tuple[int, ...]] = (np.dtype(np.uint8), (*rows, 3))
-        return {IMAGES: images} | ({} if self.masks is None else {MASKS: (np.dtype("?"), rows)})
+        images: tuple[Any, tuple[int, ...]] = (np.dtype(np.uint8), (*self.shape, 3))
+        return {IMAGES: images} | (
+            {} if self.masks is None else {MASKS: (np.dtype("?"), self.shape)}
+        )
 
     def has_arrays(self) -> bool:
         """Tell whether the files of the arrays are there and whole."""
-        for name, (dtype, shape) in self.arrays().items():
+        for name, wanted in self.arrays().items():
             try:
                 found = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError):
                 return False
-            if found.dtype != dtype or found.shape != shape:
+            if (found.dtype, found.shape) != wanted:
                 return False
         return True
 
@@ -272,13 +270,6 @@ def _size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _mask_folder(folder: Path) -> Path:
-    if not folder.exists():
-        raise DatasetNotFoundError(folder, "a folder with a mask ID_seg.png for each image")
-    require(folder.is_dir(), "masks", "a folder of lesion masks", f"the file {folder}")
-    return folder.resolve()
-
-
 def _ids(files: list[str], root: Path) -> list[str]:
     ids = [PurePosixPath(file).stem for file in files]
     known: dict[str, str] = {}
@@ -302,8 +293,7 @@ def _finished(task: _Task, errors: str) -> PreparedStore:
     if errors == "raise" and report.exists():
         with report.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             _, *failed = csv.reader(file)
-        hint = 'Repair these files and `overwrite`, or pass `errors="skip"` to do without.'
-        raise ValueError(_failed_words(task.folder, failed, hint))
+        raise _failed(task.folder, failed, f"Repair these files and `overwrite`, {_OR_SKIP}")
     return store
 
 
@@ -325,38 +315,32 @@ def _begin(job: Job, task: _Task) -> None:
 
 
 def _reserve(file: IO[bytes], size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-
-
-def _remaining(job: Job, files: list[str], task: _Task) -> list[int]:
-    """List the rows that are not done, or whose files have changed since."""
-    todo, changed = [], []
-    for row, (file, record) in enumerate(zip(files, job.records(files), strict=True)):
-        if record is None or not job.is_current(file):
-            todo.append(row)
-        elif task.states(file) != tuple(record[name] for name in _STATES):
-            todo.append(row)
-            changed.append(file)
-    if changed:
-        job.forget(changed)
-    return todo
+    try:
+        getattr(os, "posix_fallocate", lambda *_: None)(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
 
 
 def _work(
-    job: Job, files: list[str], todo: list[int], task: _Task, workers: int, *, progress: bool
-) -> list[tuple[int, str]]:
-    """Prepare the rows, and list those that failed with the reasons."""
+    job: Job, files: list[str], task: _Task, workers: int, *, progress: bool
+) -> list[tuple[str, str]]:
+    """Prepare what is not done, or whose files have changed; list what failed with the reasons."""
+    todo, changed = [], []
+    for row, (file, record) in enumerate(zip(files, job.records(files), strict=True)):
+        if record is None or not job.is_current(file):
+            todo.append((row, file))
+        elif task.states(file) != tuple(record[name] for name in _STATES):
+            todo.append((row, file))
+            changed.append(file)
+    if changed:
+        job.forget(changed)
     size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
-    blocks = ([(r, files[r]) for r in todo[at : at + size]] for at in range(0, len(todo), size))
-    failures: list[tuple[int, str]] = []
+    failures: list[tuple[str, str]] = []
     errors: list[OSError] = []
     # After an error no block is begun, and those that were are waited for: nothing goes on writing
-    calls = takewhile(lambda _: not errors, ((block, task) for block in blocks))
+    blocks = ((todo[at : at + size], task) for at in range(0, len(todo), size))
+    calls = takewhile(lambda _: not errors, blocks)
     for records, failed, error in job.map(
         _prepare_block,
         calls,
@@ -376,21 +360,21 @@ def _work(
 
 def _prepare_block(
     block: list[tuple[int, str]], task: _Task
-) -> tuple[list[Record], list[tuple[int, str]], OSError | None]:
+) -> tuple[list[Record], list[tuple[str, str]], OSError | None]:
     """Prepare some images and write their rows.
 
-    Returns the records, the rows that failed with the reasons, and an error in writing that ended
+    Returns the records, the images that failed with the reasons, and an error in writing that ended
     the block: a pool of processes may hang where a task raises.
     """
     init_worker()
     records: list[Record] = []
-    failures: list[tuple[int, str]] = []
+    failures: list[tuple[str, str]] = []
     try:
         for row, file in block:
             try:
                 image, mask, record = _prepare_file(file, task)
             except Exception as error:  # no image may end the run of the others
-                failures.append((row, describe_failure(error, task.source)))
+                failures.append((file, describe_failure(error, task.source)))
                 continue
             _write_row(task, IMAGES, row, image)
             if mask is not None:
@@ -417,8 +401,8 @@ def _prepare_file(file: str, task: _Task) -> tuple[Image, Mask | None, Record]:
     done = task.pipeline.run(image, mask)
     fraction = {"masked_fraction": done.masked_fraction}
     record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
-    resized = None if done.mask is None else resize_mask(done.mask, task.image_size)
-    return resize_image(done.image, task.image_size), resized, record | states
+    resized = None if done.mask is None else resize_mask(done.mask, task.shape[1:])
+    return resize_image(done.image, task.shape[1:]), resized, record | states
 
 
 def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> None:
@@ -426,7 +410,7 @@ def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> No
     dtype, shape = task.arrays()[name]
     size = dtype.itemsize * prod(shape[1:])
     with (task.folder / name).open("r+b") as file:
-        file.seek((row - task.count) * size, os.SEEK_END)
+        file.seek((row - shape[0]) * size, os.SEEK_END)
         file.write(np.ascontiguousarray(values).data)
 
 
@@ -438,22 +422,20 @@ def _state(path: Path | None) -> tuple[int, int]:
     return (found.st_size, found.st_mtime_ns) if found else (-1, -1)
 
 
-def _report(folder: Path, files: list[str], failures: list[tuple[int, str]], errors: str) -> None:
+def _report(folder: Path, failures: list[tuple[str, str]], total: int, errors: str) -> None:
     """List the images that failed, and stop unless the user does without them."""
     (folder / _FAILED).unlink(missing_ok=True)
-    if not failures:
-        return
-    rows = [(files[row], reason) for row, reason in sorted(failures)]
-    write_table(folder / _FAILED, ("file", "error"), rows)
-    if errors == "raise":
-        hint = 'Repair these files and call again, or pass `errors="skip"` to do without.'
-        raise ValueError(_failed_words(folder, rows, hint))
-    if len(failures) == len(files):
-        raise ValueError(_failed_words(folder, rows, "There is nothing to prepare."))
+    if failures:
+        failures = sorted(failures)
+        write_table(folder / _FAILED, ("file", "error"), failures)
+        if errors == "raise":
+            raise _failed(folder, failures, f"Repair these files and call again, {_OR_SKIP}")
+        if len(failures) == total:
+            raise _failed(folder, failures, "There is nothing to prepare.")
 
 
-def _failed_words(folder: Path, failed: Sequence[Sequence[str]], hint: str) -> str:
+def _failed(folder: Path, failed: Sequence[Sequence[str]], hint: str) -> ValueError:
     shown = "; ".join(f"{file}: {reason}" for file, reason in failed[:3])
     more = f"; {folder / _FAILED} names all" if len(failed) > 3 else ""
     got = f"{len(failed)} that cannot be prepared ({shown}{more})"
-    return expected("source", "a folder of images that can be prepared", got, hint)
+    return ValueError(expected("source", "a folder of images that can be prepared", got, hint))
