@@ -1,5 +1,7 @@
 """Configuration of the documentation."""
 
+import importlib.util
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.nodes import make_refnode
 
 sys.path.insert(0, str(Path(__file__).parent))  # layers.py
@@ -41,7 +44,7 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     # Pages of other projects: no network is used to build these
     (r"py:.*", r"(numpy|np|npt|pandas|pd|torch|nn|lightning|torchmetrics|matplotlib|sklearn)\b.*"),
-    (r"py:.*", r"(collections\.abc|pathlib|typing|os|contextlib)\b.*"),
+    (r"py:.*", r"(collections\.abc|functools|pathlib|typing|os|contextlib)\b.*"),
     (r"py:.*", r"(albumentations|A|joblib|timm|skimage|PIL)\b.*"),
     # A nested annotation that autodoc cuts in two
     (r"py:class", r"list\[dict\[str"),
@@ -58,23 +61,39 @@ def find_by_last_name(
 ) -> nodes.Element | None:
     """Link a name without its module; the name of an argument stays plain code.
 
-    A docstring says `preset`, an annotation says `dermolib.augmentation.presets.Preset`, and both
-    are documented under the name that users import.
+    A docstring says `preset` or `Trainer.fit`, an annotation says
+    `dermolib.augmentation.presets.Preset`, and all are documented under the name that users import.
     """
     if node.get("refdomain") != "py":
         return None
     target = str(node["reftarget"])
-    last = target.rsplit(".", 1)[-1]
+    qualified = target.startswith("dermolib.")
+    last = target.rsplit(".", 1)[-1] if qualified else target
     objects = env.domains["py"].objects  # type: ignore[attr-defined]  # of the Python domain alone
-    if not target.startswith("dermolib.") and "." in target:
-        return None
-    matches = sorted(name for name in objects if name.rsplit(".", 1)[-1] == last)
+    matches = sorted(name for name in objects if f".{name}".endswith(f".{last}"))
     public = sorted(matches, key=lambda name: name.count("."))
-    if public and (target.startswith("dermolib.") or len(public) == 1):
+    if public and (qualified or len(public) == 1):
         entry = objects[public[0]]
         where = node["refdoc"]
         return make_refnode(app.builder, where, entry.docname, entry.node_id, content, public[0])
     return content if node["reftype"] == "obj" and "." not in target else None
+
+
+def document_lazy_constant(
+    _app: Sphinx, what: str, name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
+    """Show what a constant's own module says of it; its package, where it is public, says nothing.
+
+    Without this, the page shows the docstring of `tuple`.
+    """
+    package, _, constant = name.rpartition(".")
+    folder = getattr(sys.modules.get(package), "__path__", None)
+    if what != "data" or folder is None:
+        return
+    stub = Path(folder[0], "__init__.pyi").read_text("utf-8")
+    if found := re.search(rf"from (\S+) import {constant} as", stub):
+        module = ModuleAnalyzer.for_module(importlib.util.resolve_name(found[1], package))
+        lines[:] = module.find_attr_docs().get(("", constant), [])
 
 
 def draw_presets(app: Sphinx) -> None:
@@ -109,3 +128,5 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", draw_presets)
     app.connect("builder-inited", draw_exploration)
     app.connect("missing-reference", find_by_last_name)
+    # before napoleon (500), which reads the sections of what this finds
+    app.connect("autodoc-process-docstring", document_lazy_constant, priority=400)

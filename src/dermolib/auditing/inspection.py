@@ -147,9 +147,8 @@ def inspect_images(
     is the same for any number of workers.
 
     Args:
-        paths: Paths (N,) as `dermolib.datasets.store.load_image` takes them; empty for a missing
-            file. The images are found in the order in which these come, whatever the index of a
-            Series.
+        paths: Paths (N,) of image files or of images in an HDF5 file; empty for a missing file.
+            Images are found in the order in which these come, whatever the index of a Series.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.
         progress: Whether to draw a progress bar on the standard error.

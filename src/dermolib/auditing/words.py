@@ -10,7 +10,7 @@ FINDINGS: tuple[str, ...] = (
 """What an audit can be made to fail on."""
 
 USUAL_FINDINGS: tuple[str, ...] = FINDINGS[:5]
-"""What it fails on where nothing is said: all that is a fault, and nothing that may be meant."""
+"""Findings that fail an audit by default: every fault, and nothing that may be intended."""
 
 WIDTH = 100
 """Columns of the page."""
