@@ -22,7 +22,7 @@ class Resumable:
     """One job.
 
     Attributes:
-        run: Runs it: inputs, folder, and the options `workers`, `other` (settings) and `overwrite`.
+        run: Runs it: inputs, folder, and options: `workers`, `other` (settings), `overwrite`, ...
         serving: Gives the inputs where they need more than files; takes the folder of the images.
         settings: Whether runs of other settings are told apart.
         overwrites: Whether it takes `overwrite`.
@@ -59,7 +59,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def _prepare(
-    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, overwrite: bool = False
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, **options: Any
 ) -> None:
     prepare(
         inputs / "in",
@@ -67,14 +67,13 @@ def _prepare(
         steps=["crop_border" if other else "shades_of_gray"],
         image_size=12,
         masks=inputs / "masks",
-        overwrite=overwrite,
         workers=workers,
-        progress=False,
+        **{"progress": False, **options},
     )
 
 
 def _remove_hair(
-    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, overwrite: bool = False
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, **options: Any
 ) -> None:
     remove_hair_from_folder(
         inputs / "in",
@@ -82,9 +81,8 @@ def _remove_hair(
         method="luv",
         masks=folder / "masks",
         quality=70 if other else 95,
-        overwrite=overwrite,
         workers=workers,
-        progress=False,
+        **{"progress": False, **options},
     )
 
 
@@ -105,7 +103,9 @@ class Rows:
         self.table["mask_path"] = [str(inputs / "masks" / f"{name}.png") for name in names]
 
 
-def _augment(inputs: Path, folder: Path, *, workers: int = 1, other: bool = False) -> None:
+def _augment(
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, progress: bool = False
+) -> None:
     augment_offline(
         Rows(inputs),
         folder,
@@ -113,7 +113,7 @@ def _augment(inputs: Path, folder: Path, *, workers: int = 1, other: bool = Fals
         image_size=32,
         seed=int(other),
         workers=workers,
-        progress=False,
+        progress=progress,
     )
 
 
@@ -134,10 +134,10 @@ def _served(inputs: Path) -> Iterator[Any]:
         yield Collection("own", "", "", "", "", tuple(files))
 
 
-def _download(collection: Any, folder: Path, *, workers: int = 1) -> None:
+def _download(collection: Any, folder: Path, *, workers: int = 1, progress: bool = False) -> None:
     from dermolib import download
 
-    download(collection, folder, workers=workers, progress=False)
+    download(collection, folder, workers=workers, progress=progress)
 
 
 JOBS = {

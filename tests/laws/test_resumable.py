@@ -149,6 +149,20 @@ def test_any_number_of_workers_on_any_backend_writes_the_same_bytes(
 
 
 @jobs()
+def test_a_progress_bar_is_shown_on_the_standard_error_where_one_is_wanted(
+    run: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "quiet")
+    assert capsys.readouterr() == ("", "")
+
+    run(tmp_path / "loud", progress=True)
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "100%" in shown.err
+
+
+@jobs()
 def test_a_second_run_on_the_same_folder_is_refused(run: Call, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = f"`destination` to be a folder that no other run is working on, but got {out}"

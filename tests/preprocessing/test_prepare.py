@@ -21,14 +21,7 @@ from hypothesis import strategies as st
 from dermolib import crop_border, occlusion_removal, prepare, shades_of_gray
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets.store import PreparedStore, is_store, load_image
-from dermolib.io import (
-    read_image,
-    read_mask,
-    resize_image,
-    resize_mask,
-    write_image,
-    write_mask,
-)
+from dermolib.io import read_image, read_mask, resize_image, resize_mask, write_image, write_mask
 from dermolib.preprocessing import Box
 from dermolib.preprocessing import prepare as preparing
 from drawing import noise_image, write_any
@@ -62,11 +55,27 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    return tmp_path / "masks"
+
+
 def run(source: Path, destination: Path, **options: Any) -> PreparedStore:
     """Prepare without a progress bar, by steps that leave no pixel alone and take little time."""
     steps = ["crop_border", "shades_of_gray"]
     given_options: dict[str, Any] = {"steps": steps, "image_size": (12, 16), "progress": False}
     return prepare(source, destination, **{**given_options, **options})
+
+
+def assert_as_if_new(source: Path, out: Path, **options: Any) -> None:
+    """Compare a folder with the store of a single run."""
+    run(source, out.with_name("fresh"), **options)
+    assert snapshot(out).data == snapshot(out.with_name("fresh")).data
 
 
 def failed(folder: Path) -> dict[str, str]:
@@ -88,17 +97,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield names
 
 
-def test_a_row_is_the_image_after_its_steps_resized(source: Path, tmp_path: Path) -> None:
+def test_a_row_is_the_image_after_its_steps_resized(source: Path, out: Path) -> None:
     before = snapshot(source)
 
-    store = run(source, tmp_path / "out", steps=STEPS)
+    store = run(source, out, steps=STEPS)
 
-    assert store.ids.tolist() == IDS
-    assert store.files.tolist() == FILES
+    assert (store.ids.tolist(), store.files.tolist()) == (IDS, FILES)
     for number, file in enumerate(FILES):
-        by_hand = read_image(source / file)
-        for function in (crop_border, LUV, shades_of_gray):
-            by_hand = function(by_hand)
+        by_hand = shades_of_gray(LUV(crop_border(read_image(source / file))))
         np.testing.assert_array_equal(store.image(number), resize_image(by_hand, (12, 16)))
     assert snapshot(source) == before
 
@@ -133,35 +139,32 @@ def test_one_number_is_height_and_width(source: Path, tmp_path: Path) -> None:
     assert run(source, tmp_path / "two", image_size=[9, 11]).images.shape == (5, 9, 11, 3)
 
 
-def test_masks_are_cut_and_resized_like_their_images(source: Path, tmp_path: Path) -> None:
-    store = run(source, tmp_path / "out", masks=tmp_path / "masks")
+def test_masks_are_cut_and_resized_like_their_images(source: Path, masks: Path, out: Path) -> None:
+    store = run(source, out, masks=masks)
 
     for number, (file, name) in enumerate(zip(FILES, IDS, strict=True)):
         box = Box(*(int(store.column(side)[number]) for side in Box._fields))
-        image = read_image(source / file)
+        image, mask = read_image(source / file), read_mask(masks / f"{name}_seg.png")
         np.testing.assert_array_equal(box.crop(image), crop_border(image))
         assert box.shape != image.shape[:2]
-        mask = read_mask(tmp_path / "masks" / f"{name}_seg.png")
         np.testing.assert_array_equal(store.mask(number), resize_mask(box.crop(mask), (12, 16)))
     assert store.has_masks
 
 
-def test_the_index_says_what_the_steps_did(source: Path, tmp_path: Path) -> None:
-    store = run(source, tmp_path / "out", steps=STEPS, masks=tmp_path / "masks")
+def test_the_index_says_what_the_steps_did(source: Path, masks: Path, out: Path) -> None:
+    store = run(source, out, steps=STEPS, masks=masks)
 
     assert store.column("height").tolist() == [50, 51, 52, 53, 54]
     assert store.column("width").tolist() == [70] * 5
-    for number, file in enumerate(FILES):
+    for number, (file, name) in enumerate(zip(FILES, IDS, strict=True)):
         cropped = crop_border(read_image(source / file))
         _, hair = occlusion_removal(cropped, method="luv", return_mask=True)
         assert hair.any()
         assert store.column("masked_fraction")[number] == hair.mean()
-        found = (source / file).stat()
-        assert store.column("size")[number] == found.st_size
-        assert store.column("modified")[number] == found.st_mtime_ns
-        mask = (tmp_path / "masks" / f"{IDS[number]}_seg.png").stat()
-        assert store.column("mask_size")[number] == mask.st_size
-        assert store.column("mask_modified")[number] == mask.st_mtime_ns
+        for path, start in ((source / file, ""), (masks / f"{name}_seg.png", "mask_")):
+            found = path.stat()
+            assert store.column(f"{start}size")[number] == found.st_size
+            assert store.column(f"{start}modified")[number] == found.st_mtime_ns
 
 
 @pytest.mark.parametrize(
@@ -188,11 +191,11 @@ def test_a_mask_is_looked_for_beside_its_image_and_under_the_names_of_the_challe
     assert store.mask(0)[0].all()
 
 
-def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
+def test_an_image_is_not_its_own_mask(tmp_path: Path, out: Path) -> None:
     write_image(tmp_path / "in" / "x.png", noise_image(8, 8, 0))
 
     with pytest.raises(ValueError, match=r"to be a folder with the mask of x\.png, but got none"):
-        run(tmp_path / "in", tmp_path / "out", masks=tmp_path / "in")
+        run(tmp_path / "in", out, masks=tmp_path / "in")
 
 
 def test_many_images_go_to_workers_in_blocks_that_lose_none(tmp_path: Path) -> None:
@@ -210,46 +213,40 @@ def test_many_images_go_to_workers_in_blocks_that_lose_none(tmp_path: Path) -> N
 
 
 def test_a_finished_store_is_returned_at_once_and_not_touched(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
-    first = run(source, tmp_path / "out", **options)
-    before = snapshot(tmp_path / "out")
+    first = run(source, out, masks=masks)
+    before = snapshot(out)
 
     with counted(monkeypatch) as read:
-        again = run(source, tmp_path / "out", **options)
-        run(source, tmp_path / "out", overwrite=True, workers=2, errors="skip", **options)
+        again = run(source, out, masks=masks)
+        run(source, out, overwrite=True, workers=2, errors="skip", masks=masks)
 
     assert read == []
-    assert snapshot(tmp_path / "out") == before
+    assert snapshot(out) == before
     assert again.path == first.path
     np.testing.assert_array_equal(again.images, first.images)
 
 
-def test_a_store_of_a_source_that_was_moved_is_the_same(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "out", masks=tmp_path / "masks")
-    before = snapshot(tmp_path / "out")
-    source.rename(tmp_path / "elsewhere")
-    (tmp_path / "masks").rename(tmp_path / "others")
-    (tmp_path / "out").rename(tmp_path / "moved")
+def test_a_store_of_a_source_that_was_moved_is_the_same(
+    source: Path, masks: Path, tmp_path: Path, out: Path
+) -> None:
+    run(source, out, masks=masks)
+    before = snapshot(out)
 
-    run(tmp_path / "elsewhere", tmp_path / "moved", masks=tmp_path / "others")
+    moved = [path.rename(tmp_path / f"moved {path.name}") for path in (source, out, masks)]
+    run(moved[0], moved[1], masks=moved[2])
 
-    assert snapshot(tmp_path / "moved") == before
+    assert snapshot(moved[1]) == before
 
 
 def interrupt(
-    source: Path,
-    destination: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    at: str = "c.PNG",
-    **options: Any,
+    source: Path, destination: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> None:
-    """Begin a run that is stopped where an image is read, as by Ctrl-C."""
+    """Begin a run that is stopped where ``c.PNG`` is read, as by Ctrl-C."""
 
     def read(path: Path) -> Image:
-        if path.name == at:
+        if path.name == "c.PNG":
             raise KeyboardInterrupt
         return read_image(path)
 
@@ -259,35 +256,14 @@ def interrupt(
             run(source, destination, **options)
 
 
-def test_a_run_that_was_stopped_does_the_rest(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
-    run(source, tmp_path / "whole", **options)
-    interrupt(source, tmp_path / "out", monkeypatch, **options)
-    assert sorted(snapshot(tmp_path / "out").data) == [
-        "images.npy", "masks.npy", "run.jsonl",
-    ]  # fmt: skip
-
-    with counted(monkeypatch) as read:
-        run(source, tmp_path / "out", **options)
-
-    assert read == ["c.PNG", "d.bmp"]
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
-
-
-def touch_image(source: Path, _: Path) -> None:
-    os.utime(source / "b.png", ns=(1, 1))
+def set_time(path: Path, nanoseconds: int) -> None:
+    os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
 def change_image(source: Path, _: Path) -> None:
-    found = (source / "b.png").stat()
+    modified = (source / "b.png").stat().st_mtime_ns
     write_image(source / "b.png", framed(7, height=51))
-    os.utime(source / "b.png", ns=(found.st_mtime_ns, found.st_mtime_ns))
-
-
-def change_mask(_: Path, masks: Path) -> None:
-    write_mask(masks / "b_seg.png", np.ones((51, 70), np.bool_))
+    set_time(source / "b.png", modified)
 
 
 def move_mask(_: Path, masks: Path) -> None:
@@ -295,64 +271,64 @@ def move_mask(_: Path, masks: Path) -> None:
     (masks / "b_seg.png").unlink()
 
 
-CHANGES = [touch_image, change_image, change_mask, move_mask]
+CHANGES: dict[str, Callable[[Path, Path], None]] = {
+    "the time of an image": lambda source, _: set_time(source / "b.png", 1),
+    "the size of an image": change_image,
+    "a mask": lambda _, masks: write_mask(masks / "b_seg.png", np.ones((51, 70), np.bool_)),
+    "the name of a mask": move_mask,
+}
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_changes_while_a_run_has_not_ended_is_done_again(
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Path, Path], None],
+@pytest.mark.parametrize("change", [None, *CHANGES])
+def test_a_run_that_was_stopped_does_the_rest_and_what_has_changed_since(
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch, change: str | None
 ) -> None:
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
-    interrupt(source, tmp_path / "out", monkeypatch, **options)
-    change(source, tmp_path / "masks")
+    interrupt(source, out, monkeypatch, masks=masks)
+    assert sorted(snapshot(out).data) == ["images.npy", "masks.npy", "run.jsonl"]
+    if change:
+        CHANGES[change](source, masks)
 
     with counted(monkeypatch) as read:
-        run(source, tmp_path / "out", **options)
+        run(source, out, masks=masks)
 
-    assert read == ["b.png", "c.PNG", "d.bmp"]
-    run(source, tmp_path / "fresh", **options)
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
+    assert read == (["b.png"] if change else []) + ["c.PNG", "d.bmp"]
+    assert_as_if_new(source, out, masks=masks)
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_has_changed_since_a_store_was_done_is_named_and_made_again_on_request(
-    source: Path, tmp_path: Path, change: Callable[[Path, Path], None]
+    source: Path, masks: Path, out: Path, change: str
 ) -> None:
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
-    run(source, tmp_path / "out", **options)
-    before = snapshot(tmp_path / "out")
-    change(source, tmp_path / "masks")
+    run(source, out, masks=masks)
+    before = snapshot(out)
+    CHANGES[change](source, masks)
     words = r"did \(b\.png\)\. Pass `overwrite` to make it again\."
     with pytest.raises(ValueError, match=words):
-        run(source, tmp_path / "out", **options)
-    assert snapshot(tmp_path / "out") == before
+        run(source, out, masks=masks)
+    assert snapshot(out) == before
 
-    run(source, tmp_path / "out", overwrite=True, **options)
+    run(source, out, overwrite=True, masks=masks)
 
-    run(source, tmp_path / "fresh", **options)
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out, masks=masks)
 
 
 def test_a_row_whose_image_broke_is_not_kept(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt(source, tmp_path / "out", monkeypatch)
+    interrupt(source, out, monkeypatch)
     (source / "b.png").write_bytes(b"")
 
-    store = run(source, tmp_path / "out", errors="skip")
+    store = run(source, out, errors="skip")
 
     assert store.ids.tolist() == ["a", "scan", "c", "d"]
-    assert list(failed(tmp_path / "out")) == ["b.png"]
+    assert list(failed(out)) == ["b.png"]
 
 
 def test_a_row_that_was_begun_again_is_not_taken_for_done(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt(source, tmp_path / "out", monkeypatch)
-    data, found = (source / "a.jpg").read_bytes(), (source / "a.jpg").stat()
+    interrupt(source, out, monkeypatch)
+    data, modified = (source / "a.jpg").read_bytes(), (source / "a.jpg").stat().st_mtime_ns
     write_image(source / "a.jpg", framed(9))
     write_row = preparing._write_row
 
@@ -363,41 +339,36 @@ def test_a_row_that_was_begun_again_is_not_taken_for_done(
     with monkeypatch.context() as patch:
         patch.setattr(preparing, "_write_row", half)
         with pytest.raises(KeyboardInterrupt):
-            run(source, tmp_path / "out")
+            run(source, out)
     (source / "a.jpg").write_bytes(data)
-    os.utime(source / "a.jpg", ns=(found.st_mtime_ns, found.st_mtime_ns))
+    set_time(source / "a.jpg", modified)
 
-    run(source, tmp_path / "out")
+    run(source, out)
 
-    run(source, tmp_path / "fresh")
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out)
 
 
 @pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
 @pytest.mark.parametrize("size", [0, 5, 100, -1])
 def test_files_that_were_cut_are_made_again(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
 ) -> None:
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
-    run(source, tmp_path / "whole", **options)
-    interrupt(source, tmp_path / "out", monkeypatch, **options)
-    (tmp_path / "out" / name).write_bytes((tmp_path / "out" / name).read_bytes()[:size])
+    interrupt(source, out, monkeypatch, masks=masks)
+    (out / name).write_bytes((out / name).read_bytes()[:size])
 
-    run(source, tmp_path / "out", **options)
+    run(source, out, masks=masks)
 
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
+    assert_as_if_new(source, out, masks=masks)
 
 
-def change_files(source: Path, kind: str) -> None:
-    if kind == "more":
-        write_image(source / "new.png", framed(1))
-    elif kind == "fewer":
-        (source / "b.png").unlink()
-    elif kind == "renamed":
-        (source / "b.png").rename(source / "bb.png")
-
-
+FILE_CHANGES: dict[str, Callable[[Path], object]] = {
+    "more": lambda source: write_image(source / "new.png", framed(1)),
+    "fewer": lambda source: (source / "b.png").unlink(),
+    "renamed": lambda source: (source / "b.png").rename(source / "bb.png"),
+    "same": lambda _: None,
+}
 GRAY = r"steps \[{'step': 'shades_of_gray', 'options': {'p': 6.0}}\] there, "
+WHITE_PATCH = partial(shades_of_gray, p=math.inf)
 
 
 @pytest.mark.parametrize(
@@ -409,17 +380,13 @@ GRAY = r"steps \[{'step': 'shades_of_gray', 'options': {'p': 6.0}}\] there, "
         ("same", {"image_size": 16}, r"image_size \[12, 16\] there, \[16, 16\] here"),
         ("same", {"masks": "masks"}, "masks False there, True here"),
         ("same", {"steps": []}, rf"{GRAY}\[\] here"),
-        (
-            "same",
-            {"steps": [partial(shades_of_gray, p=math.inf)]},
-            rf"{GRAY}.*{{'p': 'inf'}}}}\] he",
-        ),
+        ("same", {"steps": [WHITE_PATCH]}, rf"{GRAY}.*{{'p': 'inf'}}}}\] he"),
     ],
 )
 @pytest.mark.parametrize("done", [True, False])
 def test_other_settings_or_files_are_refused_until_everything_is_made_again(
     source: Path,
-    tmp_path: Path,
+    out: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     options: dict[str, Any],
@@ -427,60 +394,55 @@ def test_other_settings_or_files_are_refused_until_everything_is_made_again(
     done: bool,
 ) -> None:
     first: dict[str, Any] = {"steps": ["shades_of_gray"]}
-    options = first | options | ({"masks": tmp_path / "masks"} if "masks" in options else {})
+    options = first | options | ({"masks": out.parent / "masks"} if "masks" in options else {})
     if done:
-        run(source, tmp_path / "out", **first)
+        run(source, out, **first)
     else:
-        interrupt(source, tmp_path / "out", monkeypatch, **first)
-    before = snapshot(tmp_path / "out")
-    change_files(source, kind)
+        interrupt(source, out, monkeypatch, **first)
+    before = snapshot(out)
+    FILE_CHANGES[kind](source)
     with pytest.raises(ValueError, match=rf"of another run \({differ}"):
-        run(source, tmp_path / "out", **options)
-    assert snapshot(tmp_path / "out") == before
+        run(source, out, **options)
+    assert snapshot(out) == before
 
-    run(source, tmp_path / "out", overwrite=True, **options)
+    run(source, out, overwrite=True, **options)
 
-    run(source, tmp_path / "fresh", **options)
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out, **options)
 
 
-def test_a_store_of_another_format_is_another_run(source: Path, tmp_path: Path) -> None:
-    run(source, tmp_path / "out")
-    path = tmp_path / "out" / "run.jsonl"
+def test_a_store_of_another_format_is_another_run(source: Path, out: Path) -> None:
+    run(source, out)
+    path = out / "run.jsonl"
     path.write_text(path.read_text().replace("dermolib-store-1", "dermolib-store-0"))
 
-    with pytest.raises(
-        ValueError, match=r"\(format 'dermolib-store-0' there, 'dermolib-store-1' here\)"
-    ):
-        run(source, tmp_path / "out")
-    assert len(run(source, tmp_path / "out", overwrite=True)) == 5
+    words = r"\(format 'dermolib-store-0' there, 'dermolib-store-1' here\)"
+    with pytest.raises(ValueError, match=words):
+        run(source, out)
+    assert len(run(source, out, overwrite=True)) == 5
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.csv"])
+@pytest.mark.parametrize("damage", [b"", None])
 def test_a_damaged_store_is_refused_and_made_again_on_request(
-    source: Path, tmp_path: Path, name: str
+    source: Path, out: Path, name: str, damage: bytes | None
 ) -> None:
-    run(source, tmp_path / "out")
-    before = snapshot(tmp_path / "out").data
-    for damage in (b"", None):
-        path = tmp_path / "out" / name
-        path.unlink()
-        if damage is not None:
-            path.write_bytes(damage)
-        with pytest.raises((ValueError, FileNotFoundError), match=f"{name}` to "):
-            run(source, tmp_path / "out")
+    run(source, out)
+    before = snapshot(out).data
+    (out / name).unlink()
+    if damage is not None:
+        (out / name).write_bytes(damage)
+    with pytest.raises((ValueError, FileNotFoundError), match=f"{name}` to "):
+        run(source, out)
 
-        run(source, tmp_path / "out", overwrite=True)
+    run(source, out, overwrite=True)
 
-        assert snapshot(tmp_path / "out").data == before
+    assert snapshot(out).data == before
 
 
 @pytest.mark.parametrize("call", [0, 1])
 def test_a_disk_too_small_is_reported_before_anything_is_prepared(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    out = tmp_path / "out"
-    options: dict[str, Any] = {"masks": tmp_path / "masks"}
     calls = iter(range(call))
     reserve = os.posix_fallocate
 
@@ -492,42 +454,39 @@ def test_a_disk_too_small_is_reported_before_anything_is_prepared(
     with monkeypatch.context() as patch, counted(monkeypatch) as read:
         patch.setattr(os, "posix_fallocate", full)
         with pytest.raises(OSError, match="on a disk with room") as raised:
-            run(source, out, **options)
+            run(source, out, masks=masks)
 
     assert raised.value.errno == errno.ENOSPC
     assert read == []
     assert list(snapshot(out).data) == ["run.jsonl"]  # nothing that takes room
-    run(source, out, **options)
-    run(source, tmp_path / "whole", **options)
-    assert snapshot(out).data == snapshot(tmp_path / "whole").data
+    run(source, out, masks=masks)
+    assert_as_if_new(source, out, masks=masks)
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
 def test_a_system_that_reserves_nothing_gets_its_store_all_the_same(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
 ) -> None:
-    run(source, tmp_path / "whole")
-
     def unable(*_: int) -> None:
         raise OSError(number, "not here")
 
-    if number is None:
-        monkeypatch.delattr(os, "posix_fallocate")
-    else:
-        monkeypatch.setattr(os, "posix_fallocate", unable)
-    run(source, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        if number is None:
+            patch.delattr(os, "posix_fallocate")
+        else:
+            patch.setattr(os, "posix_fallocate", unable)
+        run(source, out)
 
-    assert snapshot(tmp_path / "out").data == snapshot(tmp_path / "whole").data
+    assert_as_if_new(source, out)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_disk_that_fills_within_a_row_ends_the_run_and_begins_no_more(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
+    source = tmp_path / "in"
     for number in range(200):
-        write_image(tmp_path / "in" / f"{number:03}.png", noise_image(12, 16, number))
-    source, out = tmp_path / "in", tmp_path / "out"
-    run(source, tmp_path / "whole", steps=[])
+        write_image(source / f"{number:03}.png", noise_image(12, 16, number))
     room, write_row = iter(range(20)), preparing._write_row
 
     def write(task: Any, name: str, row: int, image: Image) -> None:
@@ -536,11 +495,8 @@ def test_a_disk_that_fills_within_a_row_ends_the_run_and_begins_no_more(
             raise OSError(errno.ENOSPC, "No space left on device")
         write_row(task, name, row, image)
 
-    with (
-        monkeypatch.context() as patch,
-        counted(monkeypatch) as read,
-        joblib.parallel_config(backend="threading"),
-    ):
+    threads = joblib.parallel_config(backend="threading")
+    with monkeypatch.context() as patch, counted(monkeypatch) as read, threads:
         patch.setattr(preparing, "_write_row", write)
         with pytest.raises(OSError, match="on a disk with room"):
             run(source, out, steps=[], workers=workers)
@@ -550,7 +506,7 @@ def test_a_disk_that_fills_within_a_row_ends_the_run_and_begins_no_more(
         run(source, out, steps=[])
 
     assert len(read) == 180
-    assert snapshot(out).data == snapshot(tmp_path / "whole").data
+    assert_as_if_new(source, out, steps=[])
 
 
 def write_broken(source: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
@@ -594,12 +550,10 @@ def write_broken(source: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_images_that_cannot_be_prepared_are_listed_after_all_others_are_done(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, masks = tmp_path / "out", tmp_path / "masks"
     with monkeypatch.context() as patch:
         reasons = write_broken(source, masks, patch)
-        first = [*reasons][:3]
         with pytest.raises(ValueError, match="10 that cannot be prepared") as raised:
             run(source, out, masks=masks)
     words = failed(out)
@@ -607,7 +561,7 @@ def test_images_that_cannot_be_prepared_are_listed_after_all_others_are_done(
     assert list(words) == sorted(reasons)
     for file, reason in words.items():
         assert re.fullmatch(reasons[file], reason), reason
-    shown = "; ".join(f"{file}: {words[file]}" for file in first)
+    shown = "; ".join(f"{file}: {words[file]}" for file in [*reasons][:3])
     assert f"10 that cannot be prepared ({shown}; {out / 'failed.csv'} names" in str(raised.value)
     assert str(raised.value).endswith('or pass `errors="skip"` to do without.')
     assert is_store(out)
@@ -622,25 +576,22 @@ def test_images_that_cannot_be_prepared_are_listed_after_all_others_are_done(
     assert sorted(read) == sorted(Path(file).name for file in reasons)
     assert len(store) == 15
     assert not (out / "failed.csv").exists()
-    run(source, tmp_path / "fresh", masks=masks)
-    assert snapshot(out).data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out, masks=masks)
 
 
 def test_a_store_can_do_without_what_cannot_be_prepared(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, masks: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, masks = tmp_path / "out", tmp_path / "masks"
     with monkeypatch.context() as patch:
         reasons = write_broken(source, masks, patch)
         store = run(source, out, masks=masks, errors="skip")
 
     assert list(failed(out)) == sorted(reasons)
-    assert store.ids.tolist() == IDS
-    assert store.files.tolist() == FILES
-    assert len(store.images) == 15
+    assert (store.ids.tolist(), store.files.tolist(), len(store.images)) == (IDS, FILES, 15)
     everything = sorted([*FILES, *reasons])
     assert store.row_numbers.tolist() == [everything.index(file) for file in FILES]
-    alone = run(source, tmp_path / "alone", masks=masks, exclude=[Path(f).name for f in reasons])
+    exclude = [Path(file).name for file in reasons]
+    alone = run(source, out.with_name("alone"), masks=masks, exclude=exclude)
     for number, name in enumerate(IDS):
         np.testing.assert_array_equal(store[name], alone[name])
         np.testing.assert_array_equal(load_image(store.image_path(number)), alone[name])
@@ -649,9 +600,8 @@ def test_a_store_can_do_without_what_cannot_be_prepared(
 
 
 def test_a_store_that_does_without_images_is_refused_where_all_are_wanted(
-    source: Path, tmp_path: Path
+    source: Path, out: Path
 ) -> None:
-    out = tmp_path / "out"
     (source / "empty.png").write_bytes(b"")
     run(source, out, errors="skip")
     before = snapshot(out)
@@ -664,35 +614,36 @@ def test_a_store_that_does_without_images_is_refused_where_all_are_wanted(
     store = run(source, out, overwrite=True)
 
     assert store.ids.tolist() == ["a", "b", "empty", "scan", "c", "d"]
-    run(source, tmp_path / "fresh")
-    assert snapshot(out).data == snapshot(tmp_path / "fresh").data
+    assert_as_if_new(source, out)
 
 
 def test_a_run_that_failed_can_be_finished_without_what_failed(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (source / "empty.png").write_bytes(b"")
     with pytest.raises(ValueError, match="but got 1 that cannot be prepared"):
-        run(source, tmp_path / "out")
+        run(source, out)
 
     with counted(monkeypatch) as read:
-        store = run(source, tmp_path / "out", errors="skip")
+        store = run(source, out, errors="skip")
 
     assert read == ["empty.png"]
     assert len(store) == 5
 
 
-@pytest.mark.parametrize("errors", ["raise", "skip"])
+@pytest.mark.parametrize(
+    ("errors", "hint"),
+    [("raise", "Repair these files and call again"), ("skip", "There is nothing to prepare")],
+)
 def test_a_folder_of_which_nothing_can_be_prepared_makes_no_store(
-    tmp_path: Path, errors: str
+    tmp_path: Path, out: Path, errors: str, hint: str
 ) -> None:
     for name in "ab":
         (tmp_path / f"in_{name}.png").write_bytes(b"")
-    hint = {"raise": "Repair these files and call again", "skip": "There is nothing to prepare"}
-    with pytest.raises(ValueError, match=f"but got 2 that cannot be prepared.*{hint[errors]}"):
-        run(tmp_path, tmp_path / "out", errors=errors)
+    with pytest.raises(ValueError, match=f"but got 2 that cannot be prepared.*{hint}"):
+        run(tmp_path, out, errors=errors)
     with pytest.raises(ValueError, match="a store that is done"):
-        PreparedStore(tmp_path / "out")
+        PreparedStore(out)
 
 
 def choosy(image: Image) -> Image:
@@ -701,19 +652,18 @@ def choosy(image: Image) -> Image:
     return image[: image.shape[0] - image.shape[0] % 2]
 
 
-def test_a_step_that_fails_on_an_image_is_named(source: Path, tmp_path: Path) -> None:
+def test_a_step_that_fails_on_an_image_is_named(source: Path, masks: Path, out: Path) -> None:
     with pytest.raises(ValueError, match="but got 3 that cannot be prepared"):
-        run(source, tmp_path / "out", steps=[choosy], masks=tmp_path / "masks")
+        run(source, out, steps=[choosy], masks=masks)
 
-    assert failed(tmp_path / "out") == {
-        "b.png": f"Expected `{__name__}:choosy` to be a step that keeps the size (51, 70), since "
-        "there is a mask, but got (50, 70). Of the steps that cut, `crop_border` alone can cut a "
-        "mask as well.",
-        "scan.tif": f"Expected `{__name__}:choosy` to be a step that can take an image of 52 x 70 "
-        "px, but got ZeroDivisionError: division by zero.",
-        "sub/c.PNG": f"Expected `{__name__}:choosy` to be a step that keeps the size (53, 70), "
-        "since there is a mask, but got (52, 70). Of the steps that cut, `crop_border` alone can "
-        "cut a mask as well.",
+    start = f"Expected `{__name__}:choosy` to be a step that "
+    mask = "since there is a mask, but got"
+    hint = "Of the steps that cut, `crop_border` alone can cut a mask as well."
+    assert failed(out) == {
+        "b.png": f"{start}keeps the size (51, 70), {mask} (50, 70). {hint}",
+        "scan.tif": f"{start}can take an image of 52 x 70 px, but got ZeroDivisionError: division "
+        "by zero.",
+        "sub/c.PNG": f"{start}keeps the size (53, 70), {mask} (52, 70). {hint}",
     }
 
 
@@ -722,15 +672,13 @@ def halved(image: Image) -> Image:
 
 
 def test_a_step_that_cannot_keep_masks_is_refused_before_anything_is_prepared(
-    source: Path, tmp_path: Path
+    source: Path, masks: Path, out: Path
 ) -> None:
-    words = (
-        r":halved` to be a step that keeps the size \(256, 256\), since there is a mask, but got "
-    )
+    words = r":halved` to be a step that keeps the size \(256, 256\), since there is a mask"
     with pytest.raises(ValueError, match=words):
-        run(source, tmp_path / "out", steps=[halved], masks=tmp_path / "masks")
-    assert not (tmp_path / "out").exists()
-    assert len(run(source, tmp_path / "out", steps=[halved])) == 5
+        run(source, out, steps=[halved], masks=masks)
+    assert not out.exists()
+    assert len(run(source, out, steps=[halved])) == 5
 
 
 def test_the_smallest_image_goes_through_what_can_take_it(tmp_path: Path) -> None:
@@ -759,46 +707,31 @@ def test_two_images_of_one_id_are_refused(tmp_path: Path, first: str, second: st
 
 
 ODD = [
-    "with space.png",
-    " .png",
-    "ümlaut.png",
-    "雪.JPG",
-    "#.png",
-    "images.npy#3.jpg",
-    'quo"te,comma.png',
-    "line\nbreak.png",
-    "carriage\rreturn.png",
-    "tab\t.png",
-    "-flag.PnG",
-    "a.b.c.png",
-    "%s {0}.png",
-    os.fsdecode(b"caf\xe9.png"),
-    "\u2028.png",
-    "é.png",
-]
+    "with space.png", " .png", "ümlaut.png", "雪.JPG", "#.png", "images.npy#3.jpg",
+    'quo"te,comma.png', "line\nbreak.png", "carriage\rreturn.png", "tab\t.png", "-flag.PnG",
+    "a.b.c.png", "%s {0}.png", os.fsdecode(b"caf\xe9.png"), "\u2028.png", "é.png",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_odd_names_are_kept(tmp_path: Path, broken: bool) -> None:
+def test_odd_names_are_kept(tmp_path: Path, out: Path, broken: bool) -> None:
     for seed, name in enumerate(ODD):
         write_any(tmp_path / "in" / "odd #sub" / name, noise_image(8, 8, seed))
-    names = [f"odd #sub/{name}" for name in ODD]
-    if broken:
-        for name in ODD:
+        if broken:
             (tmp_path / "in" / "odd #sub" / f"broken {name}").write_bytes(b"")
 
-    store = run(tmp_path / "in", tmp_path / "out", steps=[], image_size=8, errors="skip")
+    store = run(tmp_path / "in", out, steps=[], image_size=8, errors="skip")
 
-    assert sorted(store.files) == sorted(names)
+    assert sorted(store.files) == sorted(f"odd #sub/{name}" for name in ODD)
     for number, file in enumerate(store.files):
         wanted = read_image(tmp_path / "in" / file)
         np.testing.assert_array_equal(store.image(number), wanted)
         np.testing.assert_array_equal(store[Path(file).stem], wanted)
         np.testing.assert_array_equal(load_image(store.image_path(number)), wanted)
-    assert b"caf\xe9.png" in (tmp_path / "out" / "index.csv").read_bytes()
+    assert b"caf\xe9.png" in (out / "index.csv").read_bytes()
     if broken:
         with pytest.raises(ValueError, match="but got 16 that cannot be prepared"):
-            run(tmp_path / "in", tmp_path / "out", steps=[], image_size=8)
+            run(tmp_path / "in", out, steps=[], image_size=8)
 
 
 def test_links_are_followed(source: Path, tmp_path: Path) -> None:
@@ -815,23 +748,6 @@ def test_links_are_followed(source: Path, tmp_path: Path) -> None:
     assert store.ids.tolist() == ["a", "b", "x", "scan", "c", "d", "y"]
     np.testing.assert_array_equal(store["x"], store["y"])
     assert len(PreparedStore(tmp_path / "out")) == 7
-
-
-def test_a_progress_bar_is_shown_on_the_standard_error(
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    interrupt(source, tmp_path / "out", monkeypatch)
-    assert capsys.readouterr() == ("", "")
-
-    run(source, tmp_path / "out", progress=True)
-
-    shown = capsys.readouterr()
-    assert "3/5" in shown.err
-    assert "5/5" in shown.err
-    assert shown.out == ""
 
 
 @pytest.mark.parametrize(
@@ -872,9 +788,8 @@ def test_a_destination_that_cannot_be_written_is_refused(
     access = os.access
     # who runs the tests may be allowed everything
     monkeypatch.setattr(os, "access", lambda path, mode: path != locked and access(path, mode))
-    with pytest.raises(
-        PermissionError, match=r"can be written, .* opens with `dermolib\.PreparedS"
-    ):
+    words = r"can be written, .* opens with `dermolib\.PreparedS"
+    with pytest.raises(PermissionError, match=words):
         run(source, locked / "out")
 
 
@@ -894,13 +809,8 @@ def test_real_images_and_their_masks_are_prepared(data_dir: Path, tmp_path: Path
     for path in images:
         shutil.copy(path, tmp_path / "in")
 
-    store = run(
-        tmp_path / "in",
-        tmp_path / "out",
-        steps=STEPS,
-        masks=data_dir / "isic2018_task1" / "masks",
-        image_size=64,
-    )
+    masks = data_dir / "isic2018_task1" / "masks"
+    store = run(tmp_path / "in", tmp_path / "out", steps=STEPS, masks=masks, image_size=64)
 
     for number, path in enumerate(images):
         wanted = shades_of_gray(LUV(crop_border(read_image(path))))
