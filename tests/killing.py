@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dermolib.datasets.download.part import Part
+from dermolib.datasets.download.http import Part
 from dermolib.preprocessing import prepare, steps
 from resumable import JOBS, Resumable, files_of, write_inputs
 

@@ -133,10 +133,10 @@ def test_a_caller_can_end_it(tmp_path: Path) -> None:
     def stop() -> None:
         raise KeyError
 
-    with pytest.raises(KeyError), unpacked(archive, tmp_path / "Name", go_on=stop):
+    with pytest.raises(KeyError), unpacked(archive, tmp_path / "Name", check_cancelled=stop):
         raise AssertionError
     with pytest.raises(KeyError):
-        check_zip(archive, go_on=stop)
+        check_zip(archive, check_cancelled=stop)
 
     assert [path.name for path in tmp_path.iterdir()] == ["Name.zip"]
 

@@ -1,0 +1,412 @@
+"""One file over HTTP: resumed where it broke off, tried again, and checked when it is complete.
+
+Own code for what pooch lacks and files of many gigabytes need: ranges, and servers that lie. What
+has come lies in a part file, with a note beside it of the version that it belongs to, so that a
+process may be killed at any time and the next call resumes.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from pathlib import Path
+from ssl import SSLCertVerificationError
+from typing import IO, Any
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from dermolib._validation import check_number, expected, require
+from dermolib.datasets.download.collections import Archive, digest_title
+
+__all__ = ["Part", "RetryPolicy", "Stopped", "discard_part", "file_digests", "transfer"]
+
+_BLOCK = 1 << 18  # bytes read at once
+_HEAD = 512  # bytes that show what kind of file comes
+_LONGEST = 60.0  # s between two attempts
+_SHOWN = 60  # bytes of an error that a server words
+_TEMPORARY = {408, 416, 425, 429, 500, 502, 503, 504}  # answers that another attempt may change
+_NOTE = {"total": int, "etag": str, "modified": str}
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_HTML = (b"<!doctype html", b"<html")
+_JSON = re.compile(rb"\{|\[\s*[\[\]{\"\d-]")  # a table may begin with the column [id]
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_REPLACED = "The file was replaced there, or something in between answers in its place."
+_PAGE = "A login or an error page stands in between: open the address by hand."
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and how long a server is tried.
+
+    Attributes:
+        attempts: Attempts in a row that may bring no new byte, 1 or more.
+        pause: Seconds before the second attempt, 0 or more; each later pause is twice as long, up
+            to 60.
+        timeout: Seconds that a server may be silent, above 0.
+
+    Raises:
+        TypeError: One of them is not a number.
+        ValueError: One of them is out of range.
+    """
+
+    attempts: int = 6
+    pause: float = 1.0
+    timeout: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse numbers out of range."""
+        check_number(self.attempts, "attempts", low=1, integer=True)
+        check_number(self.pause, "pause", low=0)
+        check_number(self.timeout, "timeout", above=0)
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it
+    """The caller wants the transfer to end; what has come is kept."""
+
+
+class _RetryError(Exception):
+    """An attempt failed in a way that another one may mend."""
+
+
+class Part:
+    """What has come of a file, and a note of its version in ``NAME.part.json``."""
+
+    def __init__(self, path: Path) -> None:
+        """Look at what is there, and refuse files that no earlier call has left."""
+        self.path, self.note_path = path, path.with_name(f"{path.name}.json")
+        odd = any(os.path.lexists(p) and not p.is_file() for p in (path, self.note_path))
+        got = "a file without one" if not odd else "something other than files"
+        what = f"what an earlier call has left, with its note {self.note_path.name} beside it"
+        ours = not odd and (self.note_path.exists() or not path.exists())
+        require(ours, str(path), what, got, "Move it away, and call again.")
+        self.size = path.stat().st_size if path.exists() else 0
+        self.note = self._read_note()
+
+    @property
+    def version(self) -> str:
+        """The version as `If-Range` takes it; empty where the server named none."""
+        return str(self.note.get("etag") or self.note.get("modified") or "")
+
+    def describe(self, headers: HTTPMessage, total: int | None) -> None:
+        """Note what the server says of the version, before the first byte of it is written."""
+        etag = headers.get("ETag", "")
+        etag = "" if etag.startswith("W/") else etag  # a weak one may stand for several versions
+        note = {"total": total, "etag": etag, "modified": headers.get("Last-Modified", "")}
+        self.note = {key: value for key, value in note.items() if value not in (None, "")}
+        self.note_path.write_text(json.dumps(self.note), encoding="utf-8")
+        self.path.touch()
+
+    def append(self, block: bytes) -> None:
+        """Add what came; the system has it when this returns, even if the process is killed."""
+        with self.path.open("ab", buffering=0) as file:
+            left = memoryview(block)
+            while left:
+                left = left[file.write(left) :]
+        self.size += len(block)
+
+    def discard(self) -> None:
+        """Delete what has come."""
+        discard_part(self.path)
+        self.size, self.note = 0, {}
+
+    def _read_note(self) -> dict[str, Any]:
+        """Read the note; a damaged one is as good as none."""
+        try:
+            note = dict(json.loads(self.note_path.read_text(encoding="utf-8")))
+        except (FileNotFoundError, ValueError, TypeError):
+            return {}
+        return {key: note[key] for key, kind in _NOTE.items() if isinstance(note.get(key), kind)}
+
+
+def discard_part(path: Path) -> None:
+    """Delete a part file and its note, where they are; a file without a note is not ours."""
+    note = path.with_name(f"{path.name}.json")
+    if note.is_file():
+        path.unlink(missing_ok=True)
+        note.unlink()
+
+
+def file_digests(path: Path, *algorithms: str) -> dict[str, str]:
+    """Read a file once for its digests in hexadecimal: sha256, and md5 where that is published."""
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            for state in hashes.values():
+                state.update(block)
+    return {name: state.hexdigest() for name, state in hashes.items()}
+
+
+def transfer(
+    file: Archive,
+    path: Path,
+    *,
+    retry: RetryPolicy,
+    wait: Callable[[float], object],
+    report: Callable[[int, int | None], object],
+    origin: str = "its publisher",
+    hint: str = "",
+) -> str:
+    """Complete a part file, whatever of it is there already.
+
+    A part is resumed only where the server says that it belongs to the same version (an `ETag` or a
+    date), or where a digest decides in the end; else the file starts over. A digest that differs
+    after a resumed transfer is tried once more from the first byte. The part and its note stay when
+    the file is complete: the caller moves it to its place, and calls `discard_part`.
+
+    Args:
+        file: What is known of it. What ends in .zip must begin as a zip does, what ends in .csv is
+            neither JSON nor XML, and neither is empty.
+        path: Part file, in a folder that exists.
+        retry: How often and how long to try.
+        wait: Waits so many seconds, 0 while bytes come; what it returns ends the transfer if true,
+            as that of `threading.Event.wait` does.
+        report: Called with the bytes that are there, and the size of the file where it is known.
+        origin: Whose digest and size they are, for errors.
+        hint: What else can be done where the digest differs, for errors.
+
+    Returns:
+        SHA-256 of the file in hexadecimal.
+
+    Raises:
+        ConnectionError: The server cannot be reached, refuses, or does not send the whole file.
+        OSError: The part cannot be written.
+        Stopped: `wait` returned what is true.
+        ValueError: What comes is another file: of another size or digest, or a page in its place;
+            or the part is a file of someone else.
+    """
+    run = _Transfer(file, Part(path), retry, wait, report, origin)
+    algorithm, _, digest = (file.digest or "sha256:").partition(":")
+    while True:
+        resumed = run.part.size > 0
+        run.complete()
+        found = file_digests(path, "sha256", algorithm)
+        if digest.lower() in ("", found[algorithm]):
+            return found["sha256"]
+        run.part.discard()
+        if not resumed:
+            what = f"the file of {origin}, with the {digest_title(file)} {digest.lower()}"
+            again = "It was deleted. Call again; if this lasts, the file was replaced there."
+            hint = f"{again} {hint}".rstrip()
+            raise ValueError(expected(file.name, what, found[algorithm], hint))
+
+
+@dataclass
+class _Transfer:
+    """The attempts to complete a part."""
+
+    file: Archive
+    part: Part
+    retry: RetryPolicy
+    wait: Callable[[float], object]
+    report: Callable[[int, int | None], object]
+    origin: str
+    least: float = 0.0  # s that the server asked to wait
+
+    @property
+    def total(self) -> int | None:
+        """Size of the whole file, as published or else as the server states it."""
+        return self.file.size if self.file.size is not None else self.part.note.get("total")
+
+    def complete(self) -> None:
+        """Try until the file is complete."""
+        if self.total is not None and self.part.size > self.total:
+            self.part.discard()
+        urls, idle, most = list(self.file.urls), 0, self.part.size
+        while self.part.size != self.total:
+            if not (self.file.digest or self.part.version):
+                self.part.discard()  # nothing could show that the rest is of the same version
+            trouble = self._attempt(urls)
+            if self.part.size == self.total:
+                break
+            idle = 0 if self.part.size > most else idle + 1
+            most = max(most, self.part.size)
+            if idle >= self.retry.attempts:
+                what = f"a file that {urls[0]} sends whole"
+                raise ConnectionError(expected(self.file.name, what, trouble, self._kept()))
+            pause = self.retry.pause * 2 ** max(idle - 1, 0)
+            self._wait(min(max(pause, self.least), _LONGEST))
+        if not self.part.size:
+            self.part.path.touch()  # where the published size is 0, nothing has come
+        self.report(self.part.size, self.total)
+
+    def _wait(self, seconds: float) -> None:
+        if self.wait(seconds):
+            raise Stopped
+
+    def _kept(self) -> str:
+        if not self.part.size:
+            return "Call again later, or get it by other means and put it there."
+        return (
+            f"Call again later: the {self.part.size:,} bytes that have come are kept in "
+            f"{self.part.path.name}, and it resumes from there."
+        )
+
+    def _attempt(self, urls: list[str]) -> str:
+        """Get as much as comes; returns what went wrong, in words."""
+        self.least = 0.0
+        try:
+            with self._open(urls) as response:
+                if response.status == 206 and self.part.size:
+                    self._resume(response.headers)
+                else:
+                    self._append(self._begin(response))
+                while block := _read(response.read1, _BLOCK):
+                    self._append(block)
+        except _RetryError as trouble:
+            return str(trouble)
+        return f"{self.part.size:,} of {self.total:,} bytes"
+
+    def _append(self, block: bytes) -> None:
+        if self.total is not None and self.part.size + len(block) > self.total:
+            self.part.discard()
+            what = f"a file of {self.total:,} bytes"
+            raise ValueError(expected(self.file.name, what, "a longer one", _REPLACED))
+        self.part.append(block)
+        self.report(self.part.size, self.total)
+        self._wait(0)
+
+    def _open(self, urls: list[str]) -> HTTPResponse:
+        headers = {"User-Agent": "dermolib", "Accept-Encoding": "identity"}
+        if self.part.size:
+            headers["Range"] = f"bytes={self.part.size}-"
+        if self.part.size and self.part.version:
+            headers["If-Range"] = self.part.version
+        while True:
+            request = Request(urls[0], headers=headers)  # noqa: S310 - `Archive` checks the scheme
+            try:
+                response: HTTPResponse = _OPENER.open(request, timeout=self.retry.timeout)
+            except HTTPError as error:
+                with error:
+                    self._check_refusal(error, last=len(urls) == 1)
+                del urls[0]
+            except (OSError, HTTPException) as error:
+                reason = getattr(error, "reason", error)
+                words = str(reason) or type(reason).__name__
+                if not isinstance(reason, SSLCertVerificationError):
+                    raise _RetryError(words) from error
+                what = f"on a server that proves to be the one of {urls[0]}"
+                message = expected(self.file.name, what, words, self._kept())
+                raise ConnectionError(message) from error
+            else:
+                return response
+
+    def _check_refusal(self, error: HTTPError, *, last: bool) -> None:
+        """Settle what a refusal means: all is there, try again, try elsewhere, or give up."""
+        answer = f"the answer {error.code} {error.reason}"
+        if error.code == 416:
+            self._check_end(error.headers.get("Content-Range", ""))
+        if error.code in _TEMPORARY:
+            after = error.headers.get("Retry-After", "")
+            self.least = float(after) if after.isdigit() else 0.0
+            raise _RetryError(answer)
+        if last:
+            what = f"a file at {error.url}"
+            raise ConnectionError(expected(self.file.name, what, answer, self._kept()))
+
+    def _check_end(self, stated: str) -> None:
+        """Settle whether all has come, where the server has nothing from here on."""
+        match = _RANGE.fullmatch(stated)
+        total = int(match[2]) if match and match[2].isdigit() else self.total
+        if total == self.part.size and self.total in (None, total):
+            self.part.note["total"] = total
+        else:
+            self.part.discard()
+
+    def _begin(self, response: HTTPResponse) -> bytes:
+        """Begin with the first bytes; nothing is discarded for an answer of no use."""
+        if response.status != 200:
+            raise _RetryError(f"the answer {response.status} {response.reason}")
+        head = _read(response.read, _HEAD)
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() else None
+        if len(head) < min(len(_ZIP[0]), total or 0):
+            raise _RetryError(f"{len(head)} of {total:,} bytes")  # too few to show the kind
+        self._check_kind(response, head)
+        self._check_total(total)
+        self.part.discard()
+        self.part.describe(response.headers, total)
+        return head
+
+    def _resume(self, headers: HTTPMessage) -> None:
+        """Check that the rest begins where the part ends, and is of its version."""
+        match = _RANGE.fullmatch(headers.get("Content-Range", ""))
+        start, stated = match.groups() if match else (None, "*")
+        total = self.total if stated == "*" else int(stated)
+        sized = total is not None and self.total in (None, total)
+        etag = self.part.note.get("etag")
+        same = etag is None or headers.get("ETag", etag) == etag
+        if start != str(self.part.size) or not (same and sized):
+            self.part.discard()
+            raise _RetryError("a file that changed in between")
+        if "total" not in self.part.note:
+            self.part.describe(headers, total)
+
+    def _check_total(self, total: int | None) -> None:
+        name, size = self.file.name, self.file.size
+        what = "a file whose size the server states"
+        require(total is not None or size is not None, name, what, "one without")
+        what = f"the file of {self.origin}, of {size or 0:,} bytes"
+        got = f"one of {total or 0:,}, as the server states"
+        require(None in (total, size) or total == size, name, what, got, _REPLACED)
+
+    def _check_kind(self, response: HTTPResponse, head: bytes) -> None:
+        """Refuse a page in place of the file, and a zip file that does not begin as one."""
+        zipped, table = (self.file.name.lower().endswith(kind) for kind in (".zip", ".csv"))
+        packing = response.headers.get("Content-Encoding", "identity")
+        page = _error_page(response.headers, head, table=table)
+        got = page
+        if not page and packing != "identity":
+            got = f"one packed as {packing}"
+        elif not page and (zipped or table) and not head:
+            got = "an empty one"
+        elif not page and zipped and not head.startswith(_ZIP):
+            got = f"one that begins with {head[:8]!r}"
+        what = f"{'a zip' if zipped else 'the plain'} file at {response.url}"
+        require(not got, self.file.name, what, got, _PAGE if page else "")
+
+
+def _error_page(headers: HTTPMessage, head: bytes, *, table: bool) -> str:
+    """Name a page, or for a table an error in words, that comes in place of a file."""
+    kind = headers.get_content_type()
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if kind == "text/html" or head.lower().startswith(_HTML):
+        title = _TITLE.search(head)
+        words = _text(title[1]) if title else ""
+        return f"an HTML page titled {words!r}" if words else "an HTML page"
+    form = ""
+    if kind in ("application/xml", "text/xml") or head.startswith(b"<"):
+        form = "XML"
+    elif kind == "application/json" or _JSON.match(head):
+        form = "JSON"
+    return f"{form} that begins with {_text(head[:_SHOWN])!r}" if table and form else ""
+
+
+def _text(data: bytes) -> str:
+    return " ".join(data.decode("utf-8", "replace").split())
+
+
+def _read(read: Callable[[int], bytes], count: int) -> bytes:
+    try:
+        return read(count)
+    except (OSError, HTTPException) as error:
+        raise _RetryError(str(error) or type(error).__name__) from error
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirections to http and https alone, and never from https to http."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        allowed = "https://" if req.full_url.startswith("https://") else ("https://", "http://")
+        if not newurl.startswith(allowed):
+            words = f"and a redirection to {newurl}, which is not followed"
+            raise HTTPError(req.full_url, code, words, headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = build_opener(_Redirects)
