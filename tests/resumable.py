@@ -13,7 +13,7 @@ from dermolib.io import write_image, write_mask
 from drawing import noise_image
 from fetch_server import serving
 
-NOTES = {"downloads.json", "downloads.jsonl"}
+NOTES = {"downloads.jsonl"}
 """Files that name times, which differ between runs."""
 
 
@@ -22,20 +22,25 @@ class Resumable:
     """One job.
 
     Attributes:
-        run: Runs it: inputs, folder, and options: `workers`, `other` (settings), `overwrite`, ...
+        run: Runs it: inputs, folder, and the options `workers`, `other` (settings) and `overwrite`.
         serving: Gives the inputs where they need more than files; takes the folder of the images.
-        settings: Whether runs of other settings are told apart.
+        changes: Number of changes of files, at each of which it can be interrupted, at least.
+        settings: Whether runs of other settings are refused.
         overwrites: Whether it takes `overwrite`.
         shares: Whether files of others may lie in its folder.
-        in_place: Whether results grow in their places, rather than to appear whole.
+        in_place: Whether results grow in their places, rather than to appear complete.
+        journal: Whether it locks the folder and records its progress there; a file of one piece
+            needs neither.
     """
 
     run: Callable[..., Any]
     serving: Callable[[Path], Any] = nullcontext
+    changes: int = 12
     settings: bool = True
     overwrites: bool = False
     shares: bool = False
     in_place: bool = False
+    journal: bool = True
 
 
 def write_inputs(folder: Path) -> None:
@@ -122,7 +127,7 @@ def _served(inputs: Path) -> Iterator[Any]:
     import io
     import zipfile
 
-    from dermolib.datasets.download.collections import Archive, Collection
+    from dermolib.datasets.download import Archive, Collection
 
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -140,9 +145,30 @@ def _download(collection: Any, folder: Path, *, workers: int = 1, progress: bool
     download(collection, folder, workers=workers, progress=progress)
 
 
+def _seen(image: Any) -> dict[str, Any]:
+    import torch
+
+    return {"image": torch.from_numpy(image[:32, :32].copy()).permute(2, 0, 1) / 255}
+
+
+def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool = False) -> None:
+    import torch
+
+    from dermolib import ISICDataset
+    from dermolib.evaluation import extract_features
+
+    torch.set_num_threads(1)  # a process that is forked to be killed cannot start others
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 4), torch.nn.Linear(4, 2))
+    dataset = ISICDataset(Rows(inputs).table, transform=_seen)
+    cache = folder / "features.npz"
+    extract_features(model, dataset, flips=other, workers=workers - 1, device="cpu", cache=cache)
+
+
 JOBS = {
     "prepare": Resumable(_prepare, overwrites=True, in_place=True),
     "hair": Resumable(_remove_hair, overwrites=True, shares=True),
     "offline": Resumable(_augment),
     "download": Resumable(_download, _served, settings=False, shares=True),
+    "features": Resumable(_cache_features, changes=2, settings=False, shares=True, journal=False),
 }

@@ -1,5 +1,6 @@
 """Features in a file, with a record of what they were computed from, so that none is stale."""
 
+import glob
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._jobs import whole_file
+from dermolib._jobs import TEMPORARY, whole_file
 from dermolib._validation import PathLike, expected
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
@@ -86,7 +87,12 @@ def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] |
 
 def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.float32]) -> None:
     """Write features whole or not at all; a failure is logged, so that they are not lost for it."""
+    path = Path(path)
     try:
+        for half in path.parent.glob(f".{glob.escape(path.stem)}-*"):  # of runs that were killed
+            match = TEMPORARY.fullmatch(half.name)
+            if match and match["stem"] + match["suffix"] == path.name:
+                half.unlink()
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, key=np.array(json.dumps(key)), values=values)
     except OSError as error:
