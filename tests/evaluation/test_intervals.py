@@ -19,7 +19,7 @@ def test_rows_of_their_own_group_give_the_percentile_bootstrap_of_scipy() -> Non
 
     interval = bootstrap_interval(mean_of(values), np.arange(80), resamples=4000)
 
-    result = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1)
+    result = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", random_state=1)
     assert interval.low == pytest.approx(result.confidence_interval.low, abs=0.02)
     assert interval.high == pytest.approx(result.confidence_interval.high, abs=0.02)
     assert (interval.score, interval.n, interval.groups) == (values.mean(), 80, 80)
