@@ -14,6 +14,7 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
+    check_type,
     expected,
     listed,
     plain,
@@ -50,6 +51,12 @@ def test_many_values_are_listed_by_the_first_few_and_a_count() -> None:
 def test_a_number_out_of_range_is_refused(value: float, options: Any, what: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"`n` to be {what}, but got {value!r}.")):
         check_number(value, "n", **options)
+
+
+def test_an_object_of_another_type_is_refused_with_the_name_of_its_type() -> None:
+    check_type("a", "x", (str, Path), "a path")
+    with pytest.raises(TypeError, match=r"`x` to be a path, but got an object of type int\. P"):
+        check_type(3, "x", (str, Path), "a path", "Pass one.")
 
 
 @pytest.mark.parametrize("value", [True, "3", None, 1 + 0j, 2.0])

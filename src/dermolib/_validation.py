@@ -107,6 +107,14 @@ def _number_words(
     return kind
 
 
+def check_type(
+    value: Any, name: str, kinds: type | tuple[type, ...], what: str, hint: str = ""
+) -> None:
+    """Refuse what is not an instance of one of some types."""
+    got = f"an object of type {type(value).__name__}"
+    require(isinstance(value, kinds), name, what, got, hint, error=TypeError)
+
+
 def check_flag(value: Any, name: str) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):

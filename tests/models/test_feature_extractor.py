@@ -13,24 +13,14 @@ from torch import Tensor, nn
 from dermolib import build_model
 from dermolib.models import FeatureExtractor
 
-LITE = "timm/tf_efficientnet_lite0"
 
-
-def images(number: int, size: int) -> Tensor:
+def images(number: int, size: int = 2) -> Tensor:
     return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def alexnet_features(model: Any, batch: Tensor) -> Tensor:
-    flat: Tensor = torch.flatten(model.avgpool(model.features(batch)), 1)
-    for layer in list(model.classifier)[:-1]:
-        flat = layer(flat)
-    return flat
-
-
-def custom_cnn_features(model: Any, batch: Tensor) -> Tensor:
-    flatten, hidden, _ = model.classifier
-    values: Tensor = hidden(flatten(model.features(batch)))
-    return values
+def chain(*between: nn.Module) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 5), *between, nn.Linear(5, 8))
 
 
 def resnet_features(model: Any, batch: Tensor) -> Tensor:
@@ -40,136 +30,90 @@ def resnet_features(model: Any, batch: Tensor) -> Tensor:
     return values.mean((2, 3))
 
 
-def lite_features(model: Any, batch: Tensor) -> Tensor:
-    values: Tensor = model.bn2(model.conv_head(model.blocks(model.bn1(model.conv_stem(batch)))))
-    return values.mean((2, 3))
+BY_HAND: dict[str, Callable[[Any, Tensor], Tensor]] = {
+    "alexnet": lambda model, batch: model.classifier[:-1](
+        model.avgpool(model.features(batch)).flatten(1)
+    ),
+    "custom_cnn": lambda model, batch: model.classifier[:-1](model.features(batch)),
+    "resnet18": resnet_features,
+    "timm/tf_efficientnet_lite0": lambda model, batch: model.bn2(
+        model.conv_head(model.blocks(model.bn1(model.conv_stem(batch))))
+    ).mean((2, 3)),
+}
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "by_hand", "layer", "size"),
+    ("name", "options", "layer", "size"),
     [
-        ("alexnet", {"head": "append"}, alexnet_features, "classifier.6", 4096),
-        ("alexnet", {"head": "replace"}, alexnet_features, "classifier.6", 4096),
-        ("custom_cnn", {"image_size": 64}, custom_cnn_features, "classifier.2", 32),
-        ("resnet18", {}, resnet_features, "fc", 512),
-        (LITE, {}, lite_features, "classifier", 1280),
+        ("alexnet", {"head": "append"}, "classifier.6", 4096),
+        ("alexnet", {"head": "replace"}, "classifier.6", 4096),
+        ("custom_cnn", {"image_size": 64}, "classifier.2", 32),
+        ("resnet18", {}, "fc", 512),
+        ("timm/tf_efficientnet_lite0", {}, "classifier", 1280),
     ],
-    ids=["alexnet append", "alexnet replace", "custom_cnn", "resnet18", "lite"],
 )
-def test_the_features_are_what_the_last_linear_layer_is_given(
-    name: str,
-    options: dict[str, Any],
-    by_hand: Callable[[Any, Tensor], Tensor],
-    layer: str,
-    size: int,
+def test_the_features_are_what_the_last_linear_layer_is_given_and_each_parameter_trains(
+    name: str, options: dict[str, Any], layer: str, size: int
 ) -> None:
     torch.manual_seed(0)
-    model = build_model(name, **options).eval()
-    batch = images(2, 64)
+    model: Any = build_model(name, **options).eval()
+    names, batch = list(model.state_dict()), images(2, 64)
 
     features = FeatureExtractor(model)
 
     assert (features.layer, features.size) == (layer, size)
-    with torch.no_grad():
-        torch.testing.assert_close(features(batch), by_hand(model, batch))
-
-
-def test_the_last_layer_on_the_features_gives_the_logits() -> None:
-    torch.manual_seed(0)
-    model: Any = build_model("resnet18").eval()
-    batch = images(2, 64)
-
-    with torch.no_grad():
-        logits = model.fc(FeatureExtractor(model)(batch))
-
-    torch.testing.assert_close(logits, model(batch))
-
-
-@given(hidden=st.lists(st.integers(1, 9), min_size=1, max_size=4), classes=st.integers(1, 9))
-def test_any_chain_of_linear_layers_is_cut_before_the_last(hidden: list[int], classes: int) -> None:
-    sizes = [12, *hidden, classes]
-    layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
-    chain = nn.Sequential(nn.Flatten(), *layers)
-    batch = images(2, 2)
-
-    features = FeatureExtractor(chain)
-
-    assert torch.equal(features(batch), chain[:-1](batch))
-    assert torch.equal(layers[-1](features(batch)), chain(batch))
-
-
-def test_the_model_is_left_as_it_is_and_its_layers_are_shared() -> None:
-    model: Any = build_model("resnet18")
-    names = list(model.state_dict())
-
-    features: Any = FeatureExtractor(model)
-
+    found = features(batch)
+    torch.testing.assert_close(found, BY_HAND[name](model, batch))
+    assert all(one.any() for one in torch.autograd.grad(found.sum(), [*features.parameters()]))
     assert list(model.state_dict()) == names
-    assert features.model.layer4 is model.layer4
-    assert [name for name, _ in features.model.named_parameters()] == [
-        name for name, _ in model.named_parameters() if not name.startswith("fc.")
-    ]
+    if name == "resnet18":
+        torch.testing.assert_close(model.fc(found), model(batch))
+        assert features.model.get_submodule("layer4") is model.layer4
+        trained = [key for key, _ in model.named_parameters() if not key.startswith("fc.")]
+        assert [key for key, _ in features.model.named_parameters()] == trained
 
 
-def test_what_trains_the_features_trains_the_model() -> None:
-    torch.manual_seed(0)
-    model: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
-    features = FeatureExtractor(model)
-    before = model[1].weight.clone()
+@given(hidden=st.lists(st.integers(1, 9), max_size=4), classes=st.integers(1, 9))
+def test_any_chain_of_linear_layers_is_cut_before_the_last(hidden: list[int], classes: int) -> None:
+    layers = [nn.Linear(*pair) for pair in pairwise([12, *hidden, classes])]
+    network = nn.Sequential(nn.Flatten(), *layers)
 
-    features(images(2, 2)).sum().backward()
+    features = FeatureExtractor(network)
+
+    assert torch.equal(features(images(2)), network[:-1](images(2)))
+    assert torch.equal(layers[-1](features(images(2))), network(images(2)))
+
+
+def test_what_trains_or_moves_the_features_trains_and_moves_the_model() -> None:
+    model = chain(nn.BatchNorm1d(5))
+    features, before = FeatureExtractor(model), model(images(2))
+
+    features(images(2))[:, 0].square().sum().backward()
     torch.optim.SGD(features.parameters(), lr=0.1).step()
-
-    assert not torch.equal(model[1].weight, before)
-    assert torch.equal(model[:2](images(2, 2)), features(images(2, 2)))
-
-
-def test_every_parameter_of_the_features_gets_a_gradient() -> None:
-    torch.manual_seed(0)
-    features = FeatureExtractor(build_model("alexnet"))
-
-    gradients = torch.autograd.grad(features(images(2, 64)).sum(), list(features.parameters()))
-
-    assert all(gradient.any() for gradient in gradients)
-
-
-def test_the_features_come_in_bfloat16_under_autocast() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
-
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = FeatureExtractor(model)(images(2, 2))
-
-    assert half.dtype == torch.bfloat16
-    torch.testing.assert_close(half.float(), model[:2](images(2, 2)), rtol=0.05, atol=0.05)
-
-
-def test_moving_the_features_to_another_precision_moves_the_model() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.BatchNorm1d(5), nn.Linear(5, 8))
-    features = FeatureExtractor(model)
-
+    assert not torch.equal(model(images(2)), before)
     features.double()
 
-    assert features(images(2, 2).double()).dtype == torch.float64
+    assert features(images(2).double()).dtype == torch.float64
     assert {value.dtype for value in model[2].parameters()} == {torch.float64}
 
 
-def pickled(module: nn.Module) -> Any:
-    return pickle.loads(pickle.dumps(module))  # noqa: S301 # its own pickle
+def test_the_features_come_in_bfloat16_under_autocast() -> None:
+    model = chain()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = FeatureExtractor(model)(images(2))
+
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), model[:2](images(2)), rtol=0.05, atol=0.05)
 
 
-@pytest.mark.parametrize("again", [copy.deepcopy, pickled])
-def test_the_features_are_copied_and_pickled(again: Callable[[nn.Module], Any]) -> None:
-    torch.manual_seed(0)
-    features = FeatureExtractor(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8)))
+def test_the_features_are_copied_and_pickled() -> None:
+    features = FeatureExtractor(chain())
 
-    assert torch.equal(again(features)(images(2, 2)), features(images(2, 2)))
+    pickled = pickle.loads(pickle.dumps(features))  # noqa: S301 - its own pickle
 
-
-def test_a_single_linear_layer_gives_its_input() -> None:
-    rows = torch.ones(2, 4)
-
-    assert torch.equal(FeatureExtractor(nn.Linear(4, 3))(rows), rows)
+    for again in (copy.deepcopy(features), pickled):
+        assert torch.equal(again(images(2)), features(images(2)))
 
 
 def test_what_the_model_takes_beside_images_is_handed_on() -> None:
@@ -184,13 +128,11 @@ def test_what_the_model_takes_beside_images_is_handed_on() -> None:
             logits: Tensor = self.last(rows + metadata)
             return logits
 
-    features = FeatureExtractor(Joined())
+    features, rows = FeatureExtractor(Joined()), torch.ones(2, 3)
 
     assert features.takes_metadata
-    assert torch.equal(features(torch.ones(2, 3), torch.ones(2, 3)), torch.full((2, 3), 2.0))
-    assert torch.equal(
-        features(torch.ones(2, 3), metadata=torch.ones(2, 3)), torch.full((2, 3), 2.0)
-    )
+    assert torch.equal(features(rows, rows), 2 * rows)
+    assert torch.equal(features(rows, metadata=rows), 2 * rows)
 
 
 def gated() -> nn.Module:
@@ -200,7 +142,7 @@ def gated() -> nn.Module:
 
 
 def misnamed() -> nn.Module:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 8))
+    model = chain()
     model.penultimate_layer = "fc"  # type: ignore[assignment] # torch types attributes so
     return model
 
@@ -217,4 +159,4 @@ def misnamed() -> nn.Module:
 )
 def test_what_has_no_features_is_refused(model: Any, error: type[Exception], fragment: str) -> None:
     with pytest.raises(error, match=fragment):
-        FeatureExtractor(model)(images(2, 2))
+        FeatureExtractor(model)(images(2))

@@ -15,9 +15,9 @@ from dermolib import MetadataFusion, build_model
 from dermolib import labels as vocabulary
 from dermolib.datasets import metadata_vectors
 from dermolib.labels import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES, SITES
-from dermolib.models import custom_cnn
+from dermolib.models import FeatureExtractor, custom_cnn
 
-LITE = "timm/tf_efficientnet_lite0"
+NOTHING = torch.tensor(METADATA_MISSING)
 
 
 def images(number: int, size: int = 16) -> Tensor:
@@ -80,22 +80,6 @@ def test_logits_are_one_linear_map_of_features_and_metadata_side_by_side() -> No
     torch.testing.assert_close(logits, model.head(beside))
 
 
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("alexnet", {}),
-        ("resnet18", {}),
-        (LITE, {}),
-        ("timm/vit_tiny_patch16_224", {"img_size": 64}),
-    ],
-)
-def test_any_backbone_gives_one_logit_for_each_class(name: str, options: dict[str, Any]) -> None:
-    with torch.device("meta"):
-        model = MetadataFusion(build_model(name, **options), num_classes=5)
-
-        assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
-
-
 def test_the_number_of_parameters_is_that_of_the_backbone_without_its_head_and_of_the_layers() -> (
     None
 ):
@@ -109,10 +93,9 @@ def test_the_number_of_parameters_is_that_of_the_backbone_without_its_head_and_o
     assert count == sum(parameter.numel() for parameter in alone.parameters()) - heads + added
 
 
-@pytest.mark.parametrize("with_metadata", [True, False])
-def test_every_parameter_gets_a_gradient_with_metadata_and_without(with_metadata: bool) -> None:
+@pytest.mark.parametrize("metadata", [vectors(8), None], ids=["with", "without"])
+def test_every_parameter_gets_a_gradient_with_metadata_and_without(metadata: Any) -> None:
     model = fused(dropout=0)
-    metadata = vectors(8) if with_metadata else None
 
     loss = functional.cross_entropy(model(images(8), metadata), torch.arange(8))
     gradients = torch.autograd.grad(loss, list(model.parameters()))
@@ -122,21 +105,24 @@ def test_every_parameter_gets_a_gradient_with_metadata_and_without(with_metadata
 
 def test_no_metadata_is_the_same_as_metadata_of_which_nothing_is_known() -> None:
     model = fused().eval()
-    nothing = torch.tensor(METADATA_MISSING).expand(4, -1)
 
-    assert torch.equal(model(images(4)), model(images(4), nothing))
+    assert torch.equal(model(images(4)), model(images(4), NOTHING.expand(4, -1)))
     assert not torch.equal(model(images(4)), model(images(4), vectors(4)))
+
+
+def test_the_features_of_a_fusion_are_those_of_its_image_and_metadata_side_by_side() -> None:
+    model = fused().eval()
+
+    found = FeatureExtractor(model)(images(3), vectors(3))
+
+    torch.testing.assert_close(model.head(found), model(images(3), vectors(3)))
 
 
 def test_a_model_learns_from_metadata_alone_and_from_images_where_there_is_none() -> None:
     """In half of the batch only the sex tells the label, in the other half only the image."""
     model = small(num_classes=2, dropout=0, metadata_dropout=0)
-    nothing = torch.tensor(METADATA_MISSING)
-    women = nothing.clone()
-    women[[2, 3]] = torch.tensor([1.0, 0.0])
-    men = nothing.clone()
-    men[[2, 3]] = torch.tensor([0.0, 0.0])
-    metadata = torch.stack([women, men, nothing, nothing])
+    metadata = NOTHING.repeat(4, 1)
+    metadata[:2, [2, 3]] = torch.tensor([[1.0, 0.0], [0.0, 0.0]])  # a woman and a man
     grey, light = torch.zeros(3, 4, 4), torch.ones(3, 4, 4)
     batch = torch.stack([grey, grey, grey, light])
     labels = torch.tensor([0, 1, 0, 1])
@@ -162,7 +148,7 @@ def test_metadata_dropout_takes_each_of_age_sex_and_site_away_by_its_chance() ->
     start, gone = 0, []
     for names in METADATA_GROUPS.values():
         part = slice(start, start := start + len(names))
-        missing = (found[:, part] == torch.tensor(METADATA_MISSING)[part]).all(dim=1)
+        missing = (found[:, part] == NOTHING[part]).all(dim=1)
         kept = (found[:, part] == known[:, part]).all(dim=1)
         assert (missing ^ kept).all()
         gone.append(missing)
@@ -174,8 +160,7 @@ def test_metadata_dropout_takes_each_of_age_sex_and_site_away_by_its_chance() ->
 
 
 def test_metadata_dropout_is_repeated_by_the_seed_and_rests_in_evaluation() -> None:
-    model = small(metadata_dropout=0.5)
-    known = vectors(50)
+    model, known, every = small(metadata_dropout=0.5), vectors(50), small(metadata_dropout=1)
 
     torch.manual_seed(3)
     first = drawn(model, known)
@@ -185,14 +170,7 @@ def test_metadata_dropout_is_repeated_by_the_seed_and_rests_in_evaluation() -> N
     assert torch.equal(first, again)
     assert not torch.equal(first, known)
     assert torch.equal(drawn(model.eval(), known), known)
-
-
-def test_a_dropout_of_one_takes_all_metadata_away() -> None:
-    model = small(metadata_dropout=1)
-
-    found = drawn(model, vectors(5))
-
-    assert torch.equal(found, torch.tensor(METADATA_MISSING).expand(5, -1))
+    assert torch.equal(drawn(every, known), NOTHING.expand(50, -1))
 
 
 @given(number=st.integers(1, 6))
@@ -211,7 +189,9 @@ def test_each_sample_is_judged_by_itself(number: int) -> None:
     [
         ("alexnet", {"variant": "krizhevsky", "head": "replace"}),
         ("custom_cnn", {"image_size": 16, "dropout": 0.1}),
+        ("resnet18", {}),
         ("timm/mobilenetv3_small_050", {"drop_rate": 0.25}),
+        ("timm/vit_tiny_patch16_224", {"img_size": 64}),
     ],
 )
 def test_a_fusion_is_rebuilt_from_its_architecture(name: str, options: dict[str, Any]) -> None:
@@ -230,36 +210,32 @@ def test_a_fusion_is_rebuilt_from_its_architecture(name: str, options: dict[str,
         "dropout": 0.2,
         "metadata_dropout": 0.0,
     }
+    size = 227 if name == "alexnet" else options.get("image_size", 64)
+    assert again(torch.zeros(2, 3, size, size, device="meta")).shape == (2, 5)
     assert again.architecture == model.architecture
     assert again.dropout.p == 0.2
     shapes = {key: value.shape for key, value in model.state_dict().items()}
     assert {key: value.shape for key, value in again.state_dict().items()} == shapes
 
 
-def test_a_rebuilt_fusion_takes_the_weights_from_a_file_and_computes_the_same(
+def test_a_rebuilt_fusion_takes_the_weights_of_a_file_but_not_those_of_another_network(
     tmp_path: Path,
 ) -> None:
     model: Any = fused().eval()
-    path = tmp_path / "fusion.pth"
+    path, other = tmp_path / "fusion.pth", tmp_path / "alone.pth"
     torch.save(model.state_dict(), path)
+    torch.save(custom_cnn(image_size=16).state_dict(), other)
 
     again = build_model(**model.architecture, weights=path).eval()
 
     assert torch.equal(again(images(2), vectors(2)), model(images(2), vectors(2)))
-
-
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "alone.pth"
-    torch.save(custom_cnn(image_size=16).state_dict(), path)
     message = r"to be weights of 'fusion' with num_classes=8, backbone='custom_cnn', .*missing"
     with pytest.raises(ValueError, match=message):
-        build_model("fusion", backbone="custom_cnn", backbone_image_size=16, weights=path)
-
-
-def test_no_weights_of_a_fusion_are_published() -> None:
-    message = r"^Expected `weights` to be None or a path, but got 'DEFAULT', and none are published"
-    with pytest.raises(ValueError, match=message):
-        build_model("fusion", backbone="custom_cnn", backbone_image_size=16, weights="DEFAULT")
+        build_model(**model.architecture, weights=other)
+    with pytest.raises(
+        ValueError, match="`weights` to be None or a path, but got 'DEFAULT', and n"
+    ):
+        build_model(**model.architecture, weights="DEFAULT")
 
 
 def test_a_backbone_of_ones_own_is_joined_and_leaves_no_record() -> None:
@@ -267,11 +243,7 @@ def test_a_backbone_of_ones_own_is_joined_and_leaves_no_record() -> None:
 
     assert model(images(2, size=4), vectors(2)).shape == (2, 3)
     assert not hasattr(model, "architecture")
-
-
-def test_a_fusion_says_that_it_takes_metadata() -> None:
-    assert MetadataFusion.takes_metadata
-    assert not getattr(custom_cnn(image_size=16), "takes_metadata", False)
+    assert model.takes_metadata
 
 
 def test_metadata_of_another_precision_is_taken() -> None:

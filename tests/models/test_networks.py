@@ -1,7 +1,7 @@
-"""What every network of this package keeps to."""
+"""What every network of this package keeps to, and what makes each of them the one it is."""
 
+import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,30 +15,40 @@ from torchvision.models import (  # type: ignore[import-untyped] # no annotation
     resnet18,
 )
 
+from dermolib import build_model, list_models
 from dermolib.models import alexnet, custom_cnn, resnet
 
-BUILDERS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any], int]] = {
-    "alexnet": (alexnet, {"variant": "torchvision", "head": "append"}, 63),
-    "alexnet replace": (alexnet, {"variant": "torchvision", "head": "replace"}, 63),
-    "krizhevsky": (alexnet, {"variant": "krizhevsky", "head": "append"}, 227),
-    "krizhevsky replace": (alexnet, {"variant": "krizhevsky", "head": "replace"}, 227),
-    "custom_cnn": (custom_cnn, {"image_size": 32, "dropout": 0.3}, 32),
-    "resnet18": (resnet, {"depth": 18}, 33),
-    "resnet50": (resnet, {"depth": 50}, 33),
-}
+# Name, options, smallest images in px, number of parameters with eight classes
+NETWORKS: list[tuple[str, dict[str, Any], int, int]] = [
+    ("alexnet", {"variant": "torchvision", "head": "append"}, 63, 61_108_848),
+    ("alexnet", {"variant": "torchvision", "head": "replace"}, 63, 57_036_616),
+    ("alexnet", {"variant": "krizhevsky", "head": "append"}, 227, 60_973_232),
+    ("alexnet", {"variant": "krizhevsky", "head": "replace"}, 227, 56_901_000),
+    ("custom_cnn", {"image_size": 224, "dropout": 0.3}, 224, 1_981_928),
+    ("custom_cnn", {"image_size": 32, "dropout": 0.1}, 32, 409_064),
+    ("resnet18", {}, 33, 11_180_616),
+    ("resnet34", {}, 33, 21_288_776),
+    ("resnet50", {}, 33, 23_524_424),
+    ("resnet101", {}, 33, 42_516_552),
+    ("resnet152", {}, 33, 58_160_200),
+]
+DIRECT: dict[str, Any] = {"alexnet": alexnet, "custom_cnn": custom_cnn}
+every_network = pytest.mark.parametrize(("name", "options", "size", "count"), NETWORKS)
 
 
-def without_memory(build: Callable[..., nn.Module], **options: Any) -> nn.Module:
+def architecture(model: nn.Module) -> dict[str, Any]:
+    record = model.architecture
+    assert isinstance(record, dict)
+    return record
+
+
+def shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in model.state_dict().items()}
+
+
+def without_memory(name: str, **options: Any) -> nn.Module:
     with torch.device("meta"):
-        return build(**options)
-
-
-def count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def noise(number: int, size: int) -> Tensor:
-    return torch.randn(number, 3, size, size, generator=torch.Generator().manual_seed(0))
+        return build_model(name, **options)
 
 
 def coarse_images(number: int, size: int) -> Tensor:
@@ -46,44 +56,45 @@ def coarse_images(number: int, size: int) -> Tensor:
     return functional.interpolate(blocks, size=(size, size))
 
 
+def test_the_networks_are_listed_in_order_and_all_of_them_are_tested_here() -> None:
+    names = ["alexnet", "custom_cnn", "fusion", "resnet"]
+
+    assert list_models() == names + [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+    assert {*list_models()} - {name for name, *_ in NETWORKS} == {"fusion", "resnet"}
+    assert shapes(without_memory("resnet")) == shapes(without_memory("resnet50"))
+
+
+@every_network
+def test_a_network_is_what_its_builder_builds_records_how_and_can_be_traced(
+    name: str, options: dict[str, Any], size: int, count: int
+) -> None:
+    model = without_memory(name, num_classes=5, **options)
+    again = without_memory(**json.loads(json.dumps(architecture(model))))
+    with torch.device("meta"):
+        depth = name.removeprefix("resnet")
+        direct = DIRECT[name](5, **options) if name in DIRECT else resnet(5, depth=int(depth))
+
+    assert architecture(model) == {"name": name, "num_classes": 5, **options}
+    assert architecture(again) == architecture(direct) == architecture(model)
+    assert shapes(again) == shapes(direct) == shapes(model)
+    traced = torch.fx.symbolic_trace(model)
+    assert traced(torch.zeros(2, 3, size, size, device="meta")).shape == (2, 5)
+    assert sum(value.numel() for value in without_memory(name, **options).parameters()) == count
+
+
 @pytest.mark.parametrize(
-    ("build", "options", "expected"),
+    ("name", "options", "size"),
     [
-        (alexnet, {}, 61_108_848),
-        (alexnet, {"head": "replace"}, 57_036_616),
-        (alexnet, {"variant": "krizhevsky"}, 60_973_232),
-        (alexnet, {"variant": "krizhevsky", "head": "replace"}, 56_901_000),
-        (custom_cnn, {}, 1_981_928),
-        (resnet, {"depth": 18}, 11_180_616),
-        (resnet, {"depth": 34}, 21_288_776),
-        (resnet, {"depth": 50}, 23_524_424),
-        (resnet, {"depth": 101}, 42_516_552),
-        (resnet, {"depth": 152}, 58_160_200),
+        (name, options, size)
+        for name, options, size, _ in NETWORKS
+        if name in ("resnet18", "resnet50") or options.get("head") == "append" or size == 32
     ],
 )
-def test_the_number_of_parameters_is_exact(
-    build: Callable[..., nn.Module], options: dict[str, Any], expected: int
+def test_every_parameter_gets_a_gradient_which_hooks_can_read_at_every_relu(
+    name: str, options: dict[str, Any], size: int
 ) -> None:
-    assert count(without_memory(build, **options)) == expected
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_a_network_records_how_it_was_built_and_can_be_traced(name: str) -> None:
-    build, options, size = BUILDERS[name]
-    model = without_memory(build, num_classes=5, **options)
-
-    record = {"name": name, **options} if build is resnet else {"name": build.__name__, **options}
-    record.pop("depth", None)
-    assert model.architecture == {"num_classes": 5, **record}
-    traced = torch.fx.symbolic_trace(model)
-    assert traced(torch.zeros(1, 3, size, size, device="meta")).shape == (1, 5)
-
-
-@pytest.mark.parametrize("name", ["alexnet", "krizhevsky", "custom_cnn", "resnet18", "resnet50"])
-def test_every_parameter_gets_a_gradient_which_hooks_can_read_at_every_relu(name: str) -> None:
     torch.manual_seed(0)
-    build, options, size = BUILDERS[name]
-    model = build(**options)
+    model = build_model(name, **options)
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.ReLU, nn.Conv2d))]
     seen: list[object] = []
     for layer in layers:
@@ -105,112 +116,77 @@ def test_a_gradient_hook_at_the_batch_norm_that_ends_a_block_of_resnet_fails_as_
     model.get_submodule("layer4.1.bn2").register_full_backward_hook(lambda *_: None)
 
     with pytest.raises(RuntimeError, match="is a view and is being modified inplace"):
-        model(noise(2, 64))
+        model(coarse_images(2, 64))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=15)
 @given(classes=st.integers(1, 50), height=st.integers(63, 300), width=st.integers(63, 300))
 def test_images_of_any_size_give_one_logit_for_each_class(
     classes: int, height: int, width: int
 ) -> None:
     images = torch.zeros(2, 3, height, width, device="meta")
+    square, linear = images[..., :63, :63], (64 * 7**2 + 1) * 32 + 33 * classes
 
-    for build, options in ((alexnet, {}), (resnet, {"depth": 18})):
-        model = without_memory(build, num_classes=classes, **options)
-        assert model(images).shape == (2, classes)
-
-
-@settings(deadline=None, max_examples=20)
-@given(classes=st.integers(1, 30), image_size=st.integers(8, 300))
-def test_the_first_linear_layer_of_the_custom_cnn_follows_the_image_size(
-    classes: int, image_size: int
-) -> None:
-    model = without_memory(custom_cnn, num_classes=classes, image_size=image_size)
-
-    logits = model(torch.zeros(2, 3, image_size, image_size, device="meta"))
-
-    convolutions = 7_168 + 295_040 + 73_792
-    linear = (64 * (image_size // 8) ** 2 + 1) * 32 + 33 * classes
-    assert logits.shape == (2, classes)
-    assert count(model) == convolutions + linear
-
-
-def test_the_custom_cnn_has_the_shapes_of_the_table_and_flattens_to_50176_values() -> None:
-    model = without_memory(custom_cnn)
-    shapes: list[tuple[int, ...]] = []
-    for layer in [*model.get_submodule("features"), *model.get_submodule("classifier")]:  # type: ignore[misc] # both are nn.Sequential
-        layer.register_forward_hook(lambda _layer, _inputs, output: shapes.append(output.shape))
-
-    model(torch.zeros(2, 3, 224, 224, device="meta"))
-
-    maps = [(2, 256, 112, 112), (2, 128, 56, 56), (2, 64, 28, 28)]
-    assert [tuple(shape) for shape in shapes] == [*maps, (2, 50_176), (2, 32), (2, 8)]
+    for name in ("alexnet", "resnet18"):
+        assert without_memory(name, num_classes=classes)(images).shape == (2, classes)
+    custom = without_memory("custom_cnn", num_classes=classes, image_size=63)
+    assert custom(square).shape == (2, classes)
+    assert sum(value.numel() for value in custom.parameters()) == 376_000 + linear
 
 
 def kinds(model: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in model.modules() if not [*layer.children()]]
 
 
-def test_layers_come_in_the_order_of_the_papers() -> None:
-    block = ["Conv2d", "MaxPool2d", "Dropout", "ReLU"]
-    hidden = ["Linear", "ReLU", "Dropout"]
-    custom = custom_cnn(image_size=8, dropout=0.1)
+def test_layers_come_in_the_order_and_sizes_of_the_papers() -> None:
+    block, hidden = ["Conv2d", "MaxPool2d", "Dropout", "ReLU"], ["Linear", "ReLU", "Dropout"]
+    custom = without_memory("custom_cnn", dropout=0.1)
     ours, theirs = (
-        without_memory(alexnet, variant=variant).get_submodule("classifier")
-        for variant in ("krizhevsky", "torchvision")
+        without_memory("alexnet", variant=variant) for variant in ("krizhevsky", "torchvision")
     )
+    outputs: list[tuple[int, ...]] = []
+    for layer in [*custom.get_submodule("features"), *custom.get_submodule("classifier")]:  # type: ignore[misc] # both are nn.Sequential
+        layer.register_forward_hook(lambda _layer, _inputs, output: outputs.append(output.shape))
 
+    custom(torch.zeros(2, 3, 224, 224, device="meta"))
+
+    maps = [(2, 256, 112, 112), (2, 128, 56, 56), (2, 64, 28, 28)]
+    assert outputs == [*maps, (2, 50_176), (2, 32), (2, 8)]
     assert kinds(custom) == [*block * 3, "Flatten", "Linear", "Linear"]
     assert {layer.p for layer in custom.modules() if isinstance(layer, nn.Dropout)} == {0.1}
-    assert kinds(ours) == [*hidden * 2, "Linear"]
-    assert kinds(theirs) == ["Dropout", *hidden, "Linear", "ReLU", "Linear"]
-
-
-def test_krizhevsky_has_the_filters_of_the_table() -> None:
-    model = without_memory(alexnet, variant="krizhevsky")
-
-    shapes = [tuple(parameter.shape) for parameter in model.parameters() if parameter.ndim > 1]
-
+    assert kinds(ours.get_submodule("classifier")) == [*hidden * 2, "Linear"]
+    assert kinds(theirs.get_submodule("classifier")) == [
+        "Dropout", *hidden, "Linear", "ReLU", "Linear",
+    ]  # fmt: skip
     filters = [(96, 3, 11, 11), (256, 48, 5, 5), (384, 256, 3, 3), (384, 192, 3, 3)]
-    sizes = [(9216, 4096), (4096, 4096), (4096, 1000), (1000, 8)]
-    assert shapes == [*filters, (256, 192, 3, 3), *((out, into) for into, out in sizes)]
+    sizes = [(4096, 9216), (4096, 4096), (1000, 4096), (8, 1000)]
+    weights = [tuple(value.shape) for value in ours.parameters() if value.ndim > 1]
+    assert weights == [*filters, (256, 192, 3, 3), *sizes]
 
 
-def test_alexnet_before_its_head_computes_what_torchvisions_does() -> None:
+def test_networks_compute_what_torchvisions_and_the_plain_formula_do() -> None:
     torch.manual_seed(0)
-    model, reference = alexnet(num_classes=3).eval(), AlexNet().eval()
+    residual, model, custom = resnet(depth=18), alexnet(), custom_cnn(image_size=16)
+    for network in (residual, model, custom):
+        network.eval()
+    theirs, reference = resnet18(num_classes=8).eval(), AlexNet().eval()
+    theirs.load_state_dict(residual.state_dict())
     state = model.state_dict()
     head = [state.pop("head.weight"), state.pop("head.bias")]
     reference.load_state_dict(state)
+    images, values = coarse_images(2, 70), coarse_images(3, 16)
+    *filters, hidden_weight, hidden_bias, weight, bias = [p.detach() for p in custom.parameters()]
 
     with torch.no_grad():
-        logits, outputs = model(coarse_images(2, 70)), reference(coarse_images(2, 70))
-
-    torch.testing.assert_close(logits, functional.linear(outputs, *head), rtol=1e-4, atol=1e-5)
-
-
-def test_resnet_computes_what_torchvisions_does() -> None:
-    torch.manual_seed(0)
-    model, reference = resnet(depth=18).eval(), resnet18(num_classes=8).eval()
-    reference.load_state_dict(model.state_dict())
-
-    with torch.no_grad():
-        torch.testing.assert_close(model(noise(2, 64)), reference(noise(2, 64)))
-
-
-def test_the_custom_cnn_computes_the_plain_formula() -> None:
-    torch.manual_seed(0)
-    model = custom_cnn(image_size=16).eval()
-    *filters, hidden_weight, hidden_bias, weight, bias = [p.detach() for p in model.parameters()]
-    values = noise(3, 16)
+        torch.testing.assert_close(residual(images), theirs(images))
+        expected = functional.linear(reference(images), *head)
+        torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
+        logits = custom(values)
     for kernel, offset in zip(filters[::2], filters[1::2], strict=True):
         values = functional.max_pool2d(functional.conv2d(values, kernel, offset, padding=1), 2)
         values = values.clamp(min=0)
-
     expected = (values.reshape(3, -1) @ hidden_weight.T + hidden_bias) @ weight.T + bias
-
-    with torch.no_grad():
-        torch.testing.assert_close(model(noise(3, 16)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_alexnet_learns_at_once_from_scratch_where_the_usual_initialization_stays() -> None:
@@ -252,20 +228,19 @@ def test_initial_weights_have_the_documented_spread_and_repeat_with_the_seed(var
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "fragment"),
+    ("name", "options", "shape", "fragment"),
     [
-        ("alexnet", (1, 3, 62, 80), "of at least 63 x 63 px, but got shape .1, 3, 62, 80.. Resize"),
-        ("alexnet", (1, 1, 80, 80), "of at least 63 x 63 px, but got shape .1, 1, 80, 80"),
-        ("alexnet", (3, 80, 80), "of at least 63 x 63 px, but got shape .3, 80, 80"),
-        ("krizhevsky", (2, 3, 224, 224), "of 227 x 227 px, but got .*Resize each image to 227"),
-        ("custom_cnn", (1, 3, 32, 16), "of 32 x 32 px, but got shape .1, 3, 32, 16"),
+        ("alexnet", {}, (1, 3, 62, 80), "of at least 63 x 63 px, but got shape .1, 3, 62, 80..*Re"),
+        ("alexnet", {}, (1, 1, 80, 80), "of at least 63 x 63 px, but got shape .1, 1, 80, 80"),
+        ("alexnet", {}, (3, 80, 80), "of at least 63 x 63 px, but got shape .3, 80, 80"),
+        ("alexnet", {"variant": "krizhevsky"}, (2, 3, 224, 224), "of 227 x .*Resize each image to"),
+        ("custom_cnn", {"image_size": 32}, (1, 3, 32, 16), "of 32 x 32 px, but got shape .1, 3, 3"),
     ],
 )
 def test_a_batch_of_another_shape_is_refused(
-    name: str, shape: tuple[int, ...], fragment: str
+    name: str, options: dict[str, Any], shape: tuple[int, ...], fragment: str
 ) -> None:
-    build, options, _ = BUILDERS[name]
-    model = without_memory(build, **options)
+    model = without_memory(name, **options)
 
     with pytest.raises(ValueError, match=rf"`images` to be a batch \(N, 3, H, W\) {fragment}"):
         model(torch.zeros(shape, device="meta"))
@@ -276,21 +251,21 @@ def test_a_batch_of_another_shape_is_refused(
 @pytest.mark.parametrize(
     ("build", "options", "error", "fragment"),
     [
+        (alexnet, {"num_classes": 0}, ValueError, "`num_classes` to be an integer of 1 or more"),
+        (custom_cnn, {"num_classes": -1}, ValueError, "`num_classes` to be an integer of 1"),
+        (resnet, {"num_classes": 0}, ValueError, "`num_classes` to be an integer of 1 or more"),
         (alexnet, {"variant": "torchvison"}, ValueError, "`variant` .*Did you mean 'torchvision'"),
         (alexnet, {"head": "both"}, ValueError, "`head` to be one of 'append', 'replace'"),
-        (alexnet, {"num_classes": 0}, ValueError, "`num_classes` to be an integer of 1 or more"),
         (alexnet, {"num_classes": 8.0}, TypeError, "`num_classes` .*8.0 of type float"),
         (custom_cnn, {"image_size": 7}, ValueError, "`image_size` to be an integer of 8 or more"),
         (custom_cnn, {"image_size": "224"}, TypeError, "`image_size` .*'224' of type str"),
         (custom_cnn, {"dropout": 1.5}, ValueError, r"`dropout` to be a number in 0\.\.1"),
-        (custom_cnn, {"num_classes": -1}, ValueError, "`num_classes` to be an integer of 1"),
         (resnet, {"depth": 20}, ValueError, "`depth` to be one of 18, 34, 50, 101, 152"),
         (resnet, {"depth": 50.0}, TypeError, "`depth` to be an integer, but got 50.0"),
-        (resnet, {"num_classes": 0}, ValueError, "`num_classes` to be an integer of 1 or more"),
     ],
 )
 def test_options_out_of_range_are_refused(
-    build: Callable[..., nn.Module], options: dict[str, Any], error: type[Exception], fragment: str
+    build: Any, options: dict[str, Any], error: type[Exception], fragment: str
 ) -> None:
     with pytest.raises(error, match=fragment):
         build(**options)

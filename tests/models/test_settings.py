@@ -40,18 +40,15 @@ def test_the_own_networks_expect_the_statistics_of_imagenet(
     )
 
 
-@pytest.mark.parametrize("number", range(3))
-def test_an_efficientnet_lite_expects_a_mean_and_standard_deviation_of_a_half(number: int) -> None:
-    settings = input_settings(built(f"timm/tf_efficientnet_lite{number}"))
-
-    assert (settings.mean, settings.std) == (HALF, HALF)
-    assert settings.image_size == (224, 240, 260)[number]
-    assert settings.interpolation == "bicubic"
-
-
 @pytest.mark.parametrize(
     "name",
-    ["resnet18", "resnet18.fb_swsl_ig1b_ft_in1k", "vit_tiny_patch16_224", "mobilenetv3_small_050"],
+    [
+        "resnet18",
+        "resnet18.fb_swsl_ig1b_ft_in1k",
+        "vit_tiny_patch16_224",
+        "tf_efficientnet_lite0",
+        "tf_efficientnet_lite2",
+    ],
 )
 def test_a_network_of_timm_says_what_timm_says_of_it(name: str) -> None:
     with torch.device("meta"):
@@ -59,8 +56,7 @@ def test_a_network_of_timm_says_what_timm_says_of_it(name: str) -> None:
 
     settings = input_settings(built(f"timm/{name}"))
 
-    assert settings.mean == reference["mean"]
-    assert settings.std == reference["std"]
+    assert settings.normalization == {key: reference[key] for key in ("mean", "std")}
     assert settings.image_size == reference["input_size"][-1]
     assert settings.interpolation == reference["interpolation"]
 
@@ -95,36 +91,23 @@ def test_a_preset_takes_the_settings_of_a_model() -> None:
 
 
 def test_a_module_without_settings_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"`model` .*Sequential .*Set its attribute `input_setting"
-    ):
+    with pytest.raises(ValueError, match=r"`model` .*Sequential .*Set its attribute `input_sett"):
         input_settings(nn.Sequential(nn.Flatten(), nn.Linear(12, 8)))
     with pytest.raises(TypeError, match=r"`model` to be a torch module, but got .* type str"):
         input_settings("resnet18")  # type: ignore[arg-type] # the wrong type is the point
 
 
-@pytest.mark.parametrize(
-    ("options", "got"),
-    [
-        ({"img_size": (64, 32)}, "one for 64 x 32 px and 3 channels"),
-        (
-            {"pretrained_cfg_overlay": {"input_size": (1, 64, 64)}},
-            "one for 64 x 64 px and 1 channels",
-        ),
-    ],
-)
-def test_a_network_for_images_that_are_not_square_or_not_rgb_is_refused(
-    options: dict[str, Any], got: str
-) -> None:
-    name = "vit_tiny_patch16_224"
+def test_a_network_for_images_that_are_not_square_or_not_rgb_is_refused() -> None:
+    name, gray = "vit_tiny_patch16_224", {"input_size": (1, 64, 64)}
     with torch.device("meta"):
-        if "img_size" in options:
-            model = build_model(f"timm/{name}", **options)
-        else:
-            model = timm.create_model(name, **options)
+        theirs = timm.create_model(name, pretrained_cfg_overlay=gray)
 
-    with pytest.raises(ValueError, match=f"`model` to be .* square RGB images, but got {got}"):
-        input_settings(model)
+    for model, got in (
+        (built(f"timm/{name}", img_size=(64, 32)), "64 x 32 px, 3 channels"),
+        (theirs, "64 x 64 px, 1 channels"),
+    ):
+        with pytest.raises(ValueError, match=f"`model` to be .* square RGB images, but got {got}"):
+            input_settings(model)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """The outline of a lesion that was resized to one size, and descriptors of its border."""
 
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from contourpy import LineType, contour_generator
 
 __all__ = ["Outline", "border_descriptors", "trace"]
 
@@ -36,8 +37,7 @@ def trace(mask: _Gray) -> Outline:
     """Trace the outline of the largest component of a mask (h, w) that does not reach its frame."""
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _SMOOTH)
     level = float(soft.max()) / 2  # a line of single pixels has no pixel of one half
-    lines = contour_generator(z=soft, line_type=LineType.Separate).lines(level)
-    line = max((np.asarray(one, np.float64)[:, ::-1] for one in lines), key=_area)
+    line = max(_level_lines(soft.astype(np.float64), level), key=_area)
     outlines, _ = cv2.findContours(
         (soft >= level).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
@@ -49,6 +49,38 @@ def trace(mask: _Gray) -> Outline:
         for part in (inside, ~inside)
     )
     return Outline(line, inside, np.asarray(np.where(inside, inner, outer) - 0.5, np.float32))
+
+
+def _level_lines(
+    values: npt.NDArray[np.float64], level: float
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Trace the closed lines (N, 2) of a level by marching squares.
+
+    Pixels above the level that touch at a corner alone are apart, as they are in scikit-image;
+    contourpy joins them where the mean of the four pixels is above the level.
+    """
+    numbers, flat = np.arange(values.size).reshape(values.shape), values.ravel()
+    rows = numbers[:-1], numbers[1:]
+    # Of each cell, in the order in which a line goes around
+    corners = np.stack([rows[0][:, :-1], rows[0][:, 1:], rows[1][:, 1:], rows[1][:, :-1]])
+    corners = corners.reshape(4, -1)
+    above = flat[corners] > level
+    mixed = above.any(axis=0) & ~above.all(axis=0)
+    corners, above = corners[:, mixed], above[:, mixed]
+    steps: dict[tuple[int, int], tuple[int, int]] = {}  # pairs of a pixel below and one above
+    for first, run in itertools.product(range(4), (1, 2, 3)):
+        turn = [(first + step) % 4 for step in range(run + 2)]
+        found = ~above[turn[0]] & above[turn[1:-1]].all(axis=0) & ~above[turn[-1]]
+        ends = corners[:, found][[*turn[:2], *turn[:-3:-1]]].tolist()
+        steps |= {(a, b): (c, d) for a, b, c, d in zip(*ends, strict=True)}
+    while steps:
+        line = [next(iter(steps))]
+        while line[-1] in steps:
+            line.append(steps.pop(line[-1]))
+        low, high = np.array(line).T
+        part = (level - flat[low]) / (flat[high] - flat[low])
+        start, end = (np.array(np.unravel_index(one, values.shape)) for one in (low, high))
+        yield (start + part * (end - start)).T
 
 
 def border_descriptors(

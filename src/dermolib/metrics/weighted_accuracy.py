@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dermolib._validation import check_choice, check_number, expected, require
+from dermolib._validation import check_choice, check_number, check_type, require
 
 __all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
 
@@ -36,11 +36,9 @@ def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tens
         >>> class_weights(CHALLENGE_TEST_COUNTS)[:3]
         tensor([0.7006, 0.2459, 0.9526], dtype=torch.float64)
     """
-    numbers = torch.as_tensor(counts)
-    got = f"dtype {numbers.dtype}"
-    require(_is_integer(numbers), "counts", "integers", got, error=TypeError)
-    fits = numbers.ndim == 1 and len(numbers) and int(numbers.min()) >= 0 and int(numbers.max())
-    require(fits, "counts", "numbers of images, at least one above 0", counts)
+    numbers, what = torch.as_tensor(counts), "integers of 0 or more, at least one above 0"
+    require(_is_integer(numbers), "counts", what, f"dtype {numbers.dtype}", error=TypeError)
+    require(numbers.ndim == 1 and numbers.any() and numbers.min() >= 0, "counts", what, counts)
     present = numbers > 0
     weights = numbers.sum() / (present.sum() * numbers.clamp(min=1).double())
     return torch.where(present, weights, 0.0)
@@ -50,19 +48,16 @@ class WeightedAccuracy(Metric):
     """Weighted categorization accuracy: the weight of the correct images divided by that of all.
 
     WA = Σ wᵢ [yᵢ = fᵢ] / Σ wᵢ, where an image has the weight of its true class. By default the
-    weights come from the targets, see `class_weights`, which makes WA the mean recall of the
-    classes that have targets: a constant prediction of one class scores 1 / K. A class that is
-    predicted but has no target is left out of the mean (as in scikit-learn; torchmetrics' macro
-    recall counts it as 0). The state is two integers for each class, so batches, processes and
-    order do not matter.
+    weights come from the targets, see `class_weights`: WA is then the mean recall of the classes
+    that have targets (as in scikit-learn; torchmetrics' macro recall counts others as 0), and a
+    constant prediction scores 1 / K. Batches, processes and order do not matter.
 
     Args:
         num_classes: Number of classes K, 2 or more.
         class_weights: Weight of an image of each class (K,), 0 or more; None takes them from the
             targets. The challenge's own are ``class_weights(CHALLENGE_TEST_COUNTS)``.
-        ties: Where several classes share the highest score, ``"first"`` predicts the lowest of
-            them, as in a submission of labels; ``"wrong"`` predicts none, as the official ISIC
-            scorer does.
+        ties: Where several classes share the highest score, ``"first"`` predicts the first of
+            them; ``"wrong"`` predicts none, as the official ISIC scorer does.
         kwargs: Options of `torchmetrics.Metric`.
 
     Raises:
@@ -119,9 +114,8 @@ class WeightedAccuracy(Metric):
         """
         _check_classes(target, "target", self.num_classes)
         predicted = _predicted(preds, self.num_classes, self.ties)
-        if len(predicted) != len(target):
-            sizes = f"{len(predicted)} vs {len(target)}"
-            raise ValueError(f"`preds` and `target` differ in length: {sizes}.")
+        if (number := len(predicted)) != len(target):
+            raise ValueError(f"`preds` and `target` differ in length: {number} vs {len(target)}.")
         right = predicted == target
         self.total += torch.bincount(target, minlength=self.num_classes)
         self.correct += torch.bincount(target[right], minlength=self.num_classes)
@@ -139,8 +133,8 @@ class WeightedAccuracy(Metric):
             score = (correct[present] / total[present]).mean()
         else:
             score = (self.class_weights * correct).sum() / (self.class_weights * total).sum()
-        what = "called after `update` with an image of weight above 0"
-        require(not torch.isnan(score), "compute", what, "no such image", error=RuntimeError)
+        what, seen = "called after `update` with an image of weight above 0", not score.isnan()
+        require(seen, "compute", what, "no such image", error=RuntimeError)
         return score
 
 
@@ -155,11 +149,11 @@ def weighted_accuracy(
     """Score predictions in one call; arguments and errors are those of `WeightedAccuracy`.
 
     Args:
-        preds: Classes (N,), integers in 0..K-1, or scores (N, K), where the highest wins.
+        preds: Predictions, see `WeightedAccuracy.update`.
         target: True classes (N,), integers in 0..K-1.
         num_classes: Number of classes K, 2 or more.
-        class_weights: Weight of an image of each class (K,), or None.
-        ties: ``"first"`` or ``"wrong"``.
+        class_weights: See `WeightedAccuracy`.
+        ties: See `WeightedAccuracy`.
 
     Returns:
         Float64 scalar in 0..1.
@@ -178,11 +172,10 @@ def weighted_accuracy(
 def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     if weights is None:
         return None
-    name, numbers = "class_weights", torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
-    what, got = f"{num_classes} weights, one for each class", f"shape {tuple(numbers.shape)}"
-    require(numbers.shape == (num_classes,), name, what, got)
-    fits = bool(torch.isfinite(numbers).all()) and float(numbers.min()) >= 0 and numbers.any()
-    require(fits, name, "finite weights of 0 or more, at least one above 0", numbers.tolist())
+    numbers = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+    fits = numbers.shape == (num_classes,) and numbers.isfinite().all() and numbers.min() >= 0
+    what = f"{num_classes} finite weights of 0 or more, at least one above 0"
+    require(fits and numbers.any(), "class_weights", what, numbers.tolist())
     return numbers
 
 
@@ -191,10 +184,9 @@ def _predicted(preds: Any, num_classes: int, ties: str) -> Tensor:
     if not isinstance(preds, Tensor) or preds.ndim != 2:
         _check_classes(preds, "preds", num_classes)
         return torch.as_tensor(preds)
-    fits = preds.shape[1] == num_classes
-    require(fits, "preds", f"scores (N, {num_classes})", f"shape {tuple(preds.shape)}")
-    has_nan = preds.is_floating_point() and bool(torch.isnan(preds).any())
-    require(not has_nan, "preds", "scores without NaN", "NaN")
+    what, got = f"scores (N, {num_classes})", f"shape {tuple(preds.shape)}"
+    require(preds.shape[1] == num_classes, "preds", what, got)
+    require(not preds.isnan().any(), "preds", "scores without NaN", "NaN")
     best = preds == preds.amax(dim=1, keepdim=True)
     # torch.argmax does not say which of several equal maxima it returns, so they are ranked
     rank = torch.arange(num_classes, 0, -1, device=preds.device)
@@ -207,14 +199,9 @@ def _is_integer(values: Tensor) -> bool:
 
 
 def _check_classes(values: Any, name: str, num_classes: int) -> None:
-    what, got = (
-        f"classes (N,) in 0..{num_classes - 1}",
-        f"an object of type {type(values).__name__}",
-    )
-    if not isinstance(values, Tensor):
-        raise TypeError(expected(name, "a tensor", got, "Use `torch.as_tensor`."))
+    check_type(values, name, Tensor, "a tensor", "Use `torch.as_tensor`.")
+    what = f"classes (N,) in 0..{num_classes - 1}"
     require(_is_integer(values), name, what, f"dtype {values.dtype}", error=TypeError)
     require(values.ndim == 1, name, what, f"shape {tuple(values.shape)}")
-    if len(values):
-        low, high = int(values.min()), int(values.max())
-        require(low >= 0 and high < num_classes, name, what, f"{low}..{high}")
+    low, high = (int(end) for end in values.aminmax()) if len(values) else (0, 0)
+    require(low >= 0 and high < num_classes, name, what, f"{low}..{high}")

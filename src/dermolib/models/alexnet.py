@@ -32,24 +32,20 @@ def alexnet(
     """Build AlexNet; it returns logits.
 
     With ``head="append"`` a linear layer of `num_classes` outputs follows the 1000 outputs of the
-    ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper. The table puts a softmax on
-    the 1000 outputs and another on the last layer. The first is an error of the paper: it squeezes
-    1000 values into a sum of 1, so that hardly any gradient passes. The second belongs to the
-    cross-entropy loss. Both are left out, and nothing takes their place; so the two last layers can
-    express no more than one, and the appended one keeps the trained ImageNet classifier as its
-    starting point. ``head="replace"`` puts a layer of `num_classes` outputs in the place of the
-    1000 and has 4 million parameters less.
+    ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper, without the table's softmax
+    on the 1000 outputs (an error: hardly any gradient passes it) and on the last layer (it belongs
+    to the loss). The two last layers can express no more than one; the appended one keeps the
+    trained ImageNet classifier as its starting point. ``head="replace"`` puts a layer of
+    `num_classes` outputs in the place of the 1000 and has 4 million parameters less.
 
     ``variant="krizhevsky"`` has the sizes of Table 3: 96 filters first, and two groups in
-    convolutions 2, 4 and 5. The table lists neither local response normalization nor dropout; the
-    first is left out, as torchvision does, and dropout of 0.5 follows both hidden layers, as in
-    Krizhevsky's.
+    convolutions 2, 4 and 5. Like torchvision's it has no local response normalization; dropout of
+    0.5 follows both hidden layers, as in Krizhevsky's.
 
     Initial values, from torch's global generator: convolutions He's normal initialization, standard
     deviation √(2 / inputs); linear layers √(1 / inputs), as behind dropout, which doubles what it
-    keeps; the last layer 0.01; biases 0. So the logits differ between images from the start and
-    plain SGD lowers the loss within a few steps, where torchvision's uniform initialization gives
-    nearly the same logits for every image and stays at log `num_classes` for a long time.
+    keeps; the last layer 0.01; biases 0. So plain SGD lowers the loss within a few steps, where
+    torchvision's uniform initialization stays at log `num_classes` for a long time.
 
     Args:
         num_classes: Number of logits.
@@ -62,12 +58,9 @@ def alexnet(
         Module from images (N, 3, H, W) to logits (N, `num_classes`), see `dermolib.build_model`.
 
     Raises:
-        ConnectionError: The published weights cannot be downloaded.
-        FileNotFoundError: There is no file `weights`.
-        TypeError: `num_classes` is not an integer, `weights` is not a path, or a batch is not
-            floating point.
-        ValueError: An option is unknown, the variant has no published weights, a file does not fit
-            or cannot be read, or a batch has a shape that the network cannot take.
+        TypeError: `num_classes` is not an integer, or a batch is not floating point.
+        ValueError: An option is unknown or out of range, or a batch has a shape that the network
+            cannot take. Errors of `weights` are those of `dermolib.build_model`.
 
     References:
         Krizhevsky, Sutskever and Hinton, ImageNet classification with deep convolutional neural
@@ -94,8 +87,8 @@ def alexnet(
     _initialize(model)
     size = _KRIZHEVSKY_SIZE if krizhevsky else _USUAL_SIZE
     finish(model, "alexnet", num_classes, expects=size, variant=variant, head=head)
-    fresh = "head" if append else "classifier.6"
-    load_weights(model, weights, fresh=[fresh], url=None if krizhevsky else _url)
+    fresh, published = "head" if append else "classifier.6", None if krizhevsky else "alexnet"
+    load_weights(model, weights, fresh=[fresh], published=published)
     return model
 
 
@@ -160,13 +153,3 @@ def _initialize(model: _AlexNet) -> None:
             convolution = parameter.ndim == 4
             nn.init.kaiming_normal_(parameter, nonlinearity="relu" if convolution else "linear")
     nn.init.normal_(parameters[-2], std=_OUTPUT_STD)
-
-
-def _url() -> str:
-    # Seconds to import, and needed for this address alone
-    from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
-        AlexNet_Weights,
-    )
-
-    address: str = AlexNet_Weights.DEFAULT.url
-    return address

@@ -28,29 +28,26 @@ def custom_cnn(
     """Build the network of Table 2 of the AlexNet skin-lesion paper; it returns logits.
 
     Three blocks of convolution, max pooling, dropout and ReLU, in this order, then two linear
-    layers. At 224 px the last block gives 64 x 28 x 28 = 50,176 values; the table's 49,152 is a
-    slip, as it is no multiple of 28 x 28. The table lists no activation between the two linear
-    layers, and there is none: together they are one linear map, so the 32 values between add
-    parameters and no expressive power.
+    layers. At 224 px the last block gives 64 x 28 x 28 = 50,176 values (the table's 49,152 is a
+    slip). As in the table, no activation lies between the linear layers: together they are one
+    linear map.
 
     Args:
         num_classes: Number of logits.
         image_size: Height and width of the images, in px, 8 or more: it sets the number of inputs
             of the first linear layer.
         dropout: Fraction of values that training drops in each block, in 0..1.
-        weights: None, or the path of weights of exactly this model, see `dermolib.build_model`;
-            none are published. Initial values are torch's own, from its global generator.
+        weights: See `dermolib.build_model`; none are published. Initial values are torch's own,
+            from its global generator.
 
     Returns:
         Module from images (N, 3, `image_size`, `image_size`) to logits (N, `num_classes`), see
         `dermolib.build_model`.
 
     Raises:
-        FileNotFoundError: There is no file `weights`.
-        TypeError: A number is not a number, `weights` is not a path, or a batch is not floating
-            point.
-        ValueError: A number is outside its range, `weights` is ``"DEFAULT"`` or a file that does
-            not fit or cannot be read, or a batch has another shape.
+        TypeError: A number is not a number, or a batch is not floating point.
+        ValueError: A number is out of range, or a batch has another shape. Errors of `weights` are
+            those of `dermolib.build_model`.
 
     Examples:
         >>> import torch

@@ -61,19 +61,10 @@ def check_float16(precision: str, *, on_cpu: bool) -> None:
 
 
 def pick_precision(device: str, precision: str) -> str:
-    """Choose the arithmetic of a run.
+    """Choose the arithmetic of a run: one of `PRECISIONS` but ``"auto"``, or a refusal.
 
-    Args:
-        device: One of `DEVICES`.
-        precision: One of `PRECISIONS`; ``"auto"`` is bfloat16 where the device has instructions for
-            it, else float16 on a GPU, else float32, always with float32 weights. On a CPU it is
-            float32 too where this release of torch has no `torch.cpu.get_capabilities`.
-
-    Returns:
-        One of `PRECISIONS` but ``"auto"``.
-
-    Raises:
-        ValueError: There is no such precision, or the device does not compute with it.
+    ``"auto"`` is bfloat16 where the device has instructions for it, else float16 on a GPU, else
+    float32. On a CPU it is float32 too where torch has no `torch.cpu.get_capabilities`.
     """
     precision = plain_precision(precision, PRECISIONS)
     on_gpu = on_cuda(device)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dermolib._validation import expected, require
+from dermolib._validation import check_type, expected, require
 
 __all__ = ["FeatureExtractor"]
 
@@ -16,14 +16,13 @@ class FeatureExtractor(nn.Module):
     """A classifier without its last linear layer: images to features (N, D) instead of logits.
 
     All other layers are those of `model`, not copies: weights, device, precision and the mode of
-    each layer are shared, and training one trains the other. `model` itself is left as it is. The
-    last linear layer is neither computed nor among the parameters here, so that each parameter that
-    trains gets a gradient.
+    each layer are shared. `model` itself is left as it is. The last linear layer is neither
+    computed nor among the parameters here.
 
     It is the last `torch.nn.Linear` that `model` registers. A network whose features should be
     taken earlier has an attribute ``penultimate_layer``, the name of a linear layer: that one and
-    all linear layers after it are left out. `dermolib.models.alexnet` with an appended head names
-    ``"classifier.6"``, so that its features are the 4096 before the ImageNet classifier.
+    all linear layers after it are left out. So the features of `dermolib.models.alexnet` are the
+    4096 before the ImageNet classifier, also where another layer is appended to that.
 
     Args:
         model: Classifier that turns images into logits (N, K).
@@ -51,12 +50,8 @@ class FeatureExtractor(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         """Find the layer and build the network without it."""
         super().__init__()
-        got = f"an object of type {type(model).__name__}"
-        is_module = isinstance(model, nn.Module)
-        require(is_module, "model", "a torch module", got, "See `build_model`.", error=TypeError)
-        linear = {
-            name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
-        }
+        check_type(model, "model", nn.Module, "a torch module", "See `build_model`.")
+        linear = {name: one for name, one in model.named_modules() if isinstance(one, nn.Linear)}
         kind, names = type(model).__name__, list(linear)
         what, got = "a classifier whose logits come from an `nn.Linear`", f"a {kind} without one"
         require(names, "model", what, got, "Pool the maps of its last convolution instead.")

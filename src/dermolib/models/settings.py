@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from torch import nn
 
-from dermolib._validation import check_number, expected, require
+from dermolib._validation import check_number, check_type, expected, require
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -65,9 +65,7 @@ class InputSettings:
         object.__setattr__(self, "mean", checked_mean(self.mean))
         object.__setattr__(self, "std", checked_std(self.std))
         check_number(self.image_size, "image_size", low=1, integer=True)
-        got = f"an object of type {type(self.interpolation).__name__}"
-        is_name = isinstance(self.interpolation, str)
-        require(is_name, "interpolation", "a name", got, error=TypeError)
+        check_type(self.interpolation, "interpolation", str, "a name")
 
     @property
     def normalization(self) -> Normalization:
@@ -78,9 +76,8 @@ class InputSettings:
 def input_settings(model: nn.Module) -> InputSettings:
     """Return the images that a network expects.
 
-    For a network of timm they come from the configuration of its published weights;
-    ``timm/tf_efficientnet_lite0`` and siblings, for one, expect a mean and standard deviation of
-    0.5. `alexnet`, `custom_cnn` and `resnet` expect ImageNet's. `MetadataFusion` and
+    For a network of timm they come from the configuration of its published weights. `alexnet`,
+    `custom_cnn` and `resnet` expect ImageNet's mean and standard deviation. `MetadataFusion` and
     `FeatureExtractor` expect what the network inside does. For a module of your own, set its
     attribute ``input_settings``; nothing is assumed where it is missing.
 
@@ -103,14 +100,10 @@ def input_settings(model: nn.Module) -> InputSettings:
         >>> preset("light", image_size=settings.image_size, **settings.normalization).std
         (0.5, 0.5, 0.5)
     """
-    got = f"an object of type {type(model).__name__}"
-    is_module = isinstance(model, nn.Module)
-    require(is_module, "model", "a torch module", got, "See `build_model`.", error=TypeError)
+    check_type(model, "model", nn.Module, "a torch module", "See `build_model`.")
     inner: Any = model
     while isinstance(inner, nn.Module):
-        own, published = (
-            getattr(inner, name, None) for name in ("input_settings", "pretrained_cfg")
-        )
+        own, published = (getattr(inner, a, None) for a in ("input_settings", "pretrained_cfg"))
         if isinstance(own, InputSettings):
             return own
         if isinstance(published, Mapping) and published.keys() >= {"mean", "std"}:
@@ -127,14 +120,11 @@ def _settings_of_timm(model: nn.Module, published: Mapping[str, Any]) -> InputSe
     channels, height, width = published.get("input_size", (3, 224, 224))
     size = getattr(model, "architecture", {}).get("img_size") or (height, width)
     height, width = (size, size) if isinstance(size, int) else size
-    got = f"one for {height} x {width} px and {channels} channels"
-    fits = channels == _CHANNELS and height == width
-    require(fits, "model", "a network for square RGB images", got)
+    what, got = "a network for square RGB images", f"{height} x {width} px, {channels} channels"
+    require(channels == _CHANNELS and height == width, "model", what, got)
+    interpolation, mean = published.get("interpolation", "bicubic"), published["mean"]
     return InputSettings(
-        mean=published["mean"],
-        std=published["std"],
-        image_size=height,
-        interpolation=published.get("interpolation", "bicubic"),
+        mean=mean, std=published["std"], image_size=height, interpolation=interpolation
     )
 
 
@@ -150,9 +140,7 @@ def checked_std(std: Any) -> tuple[float, float, float]:
 
 def _checked_channels(values: Any, name: str, **limits: Any) -> tuple[float, float, float]:
     what = "three numbers, one for red, green and blue, of pixels in [0, 1]"
-    several = isinstance(values, Iterable) and not isinstance(values, (str, bytes, dict))
-    got = f"an object of type {type(values).__name__}"
-    require(several, name, what, got, error=TypeError)
+    check_type(values, name, Iterable, what)
     numbers = list(values)
     require(len(numbers) == _CHANNELS, name, what, f"{len(numbers)}")
     for channel, value in enumerate(numbers):

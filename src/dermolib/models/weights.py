@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dermolib._validation import PathLike, expected, listed, require
-from dermolib.models.architecture import describe
+from dermolib._validation import PathLike, check_type, expected, listed, require
 
 __all__ = ["DEFAULT", "load_weights"]
 
 DEFAULT = "DEFAULT"
 
 _IMAGENET_CLASSES = 1000
+_ENDINGS = (".pth", ".pt", ".safetensors")
 _FETCH = "Download the file by other means and pass its path as `weights`."
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def load_weights(
     weights: PathLike | None,
     *,
     fresh: Collection[str] = (),
-    url: Callable[[], str] | None = None,
+    published: str | None = None,
     rename: Callable[[StateDict, StateDict], StateDict] | None = None,
 ) -> None:
     """Fill a model with weights; an error leaves it as it was.
@@ -45,27 +45,16 @@ def load_weights(
 
     Args:
         model: Model; changed in place.
-        weights: None for no change, ``"DEFAULT"`` for the file at `url`, or the path of a file
-            ending in .pth, .pt or .safetensors.
+        weights: See `dermolib.build_model`.
         fresh: Names of the layers that ImageNet weights do not fill.
-        url: Returns the address of the published weights; None where there are none.
+        published: Name of the network whose weights torchvision publishes.
         rename: Translates the names of a file, given the state dicts of the file and of the model.
-
-    Raises:
-        ConnectionError: The published weights cannot be downloaded.
-        FileNotFoundError: There is no such file.
-        TypeError: `weights` is not a path.
-        ValueError: There are no published weights, or the file cannot be read, is not the one that
-            was published, would run code, or belongs to another network.
     """
     if weights is None:
         return
-    got = f"an object of type {type(weights).__name__}"
-    is_path = isinstance(weights, (str, os.PathLike))
-    require(is_path, "weights", "None, 'DEFAULT' or a path", got, error=TypeError)
-    path = _published(model, url) if weights == DEFAULT else Path(weights)
-    own = model.state_dict()
-    found = _state_dict(path)
+    check_type(weights, "weights", (str, os.PathLike), "None, 'DEFAULT' or a path")
+    path = _published(model, published) if weights == DEFAULT else Path(weights)
+    own, found = model.state_dict(), _state_dict(path)
     if rename is not None:
         found = rename(found, own)
     # The ImageNet classifier of a file is left out, unless the model has the same
@@ -74,17 +63,33 @@ def load_weights(
         for key, value in found.items()
         if not (_layer(key) in fresh and key in own and _is_imagenet(value, own[key]))
     }
-    _check_match(path, model, found, fresh)
+    what = f"weights of {_describe(model)}, or ImageNet weights of this network"
+    hint = "Build the model with the name and options that the file was saved from."
+    differences = _differences(own, found, fresh)
+    require(not differences, str(path), what, f"keys {differences}", hint)
     # What may be missing was checked: fresh layers, and counters that old files do not have
     model.load_state_dict(found, strict=False)
 
 
-def _published(model: nn.Module, url: Callable[[], str] | None) -> Path:
+def _describe(model: nn.Module) -> str:
+    """Describe a model by its record, or by its class where it has none."""
+    record = dict(getattr(model, "architecture", {}))
+    if not record:
+        return f"this {type(model).__name__}"
+    name = record.pop("name")
+    return f"{name!r} with {', '.join(f'{key}={value!r}' for key, value in record.items())}"
+
+
+def _published(model: nn.Module, name: str | None) -> Path:
     """Download a file into torch's hub cache unless it is there; check its digest either way."""
-    if url is None:
-        got = f"'{DEFAULT}', and none are published for {describe(model)}"
-        raise ValueError(expected("weights", "None or a path", got))
-    address = url()
+    got = f"'{DEFAULT}', and none are published for {_describe(model)}"
+    require(name, "weights", "None or a path", got)
+    # Seconds to import, and needed for this address alone
+    from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
+        get_model_weights,
+    )
+
+    address = get_model_weights(name).DEFAULT.url
     path = Path(torch.hub.get_dir(), "checkpoints", address.rpartition("/")[2])
     digest = path.stem.rpartition("-")[2]
     what = f"the published file at {address}, whose SHA-256 begins with {digest}"
@@ -94,10 +99,8 @@ def _published(model: nn.Module, url: Callable[[], str] | None) -> Path:
         try:
             torch.hub.download_url_to_file(address, str(path), hash_prefix=digest)
         except (OSError, HTTPException) as error:
-            text = expected(
-                "weights", f"a file that can be downloaded from {address}", error, _FETCH
-            )
-            raise ConnectionError(text) from error
+            reachable = f"a file that can be downloaded from {address}"
+            raise ConnectionError(expected("weights", reachable, error, _FETCH)) from error
         except RuntimeError as error:  # the digest differs, and torch has removed the file
             raise ValueError(expected("weights", what, "another file", _FETCH)) from error
     with path.open("rb") as file:
@@ -108,27 +111,29 @@ def _published(model: nn.Module, url: Callable[[], str] | None) -> Path:
 
 
 def _state_dict(path: Path) -> StateDict:
-    content = _read(path)
-    while isinstance(content, Mapping):
-        nested = [content.get(key) for key in ("state_dict", "model")]
-        if not any(isinstance(value, Mapping) for value in nested):
-            break
-        content = next(value for value in nested if isinstance(value, Mapping))
-    name, what = str(path), "a state dict of tensors"
+    content = inner = _read(path)
+    while inner is not None:
+        content = inner
+        nested = [content.get(key) for key in ("state_dict", "model")] if _is_dict(content) else []
+        inner = next(filter(_is_dict, nested), None)
+    what, hint = "a state dict of tensors", "Save `model.state_dict()`, alone or as 'state_dict'."
     got = f"an object of type {type(content).__name__}" if content else "an empty one"
-    require(isinstance(content, Mapping) and content, name, what, got)
+    require(_is_dict(content) and content, str(path), what, got, hint)
     others = [key for key, value in content.items() if not isinstance(value, Tensor)]
-    hint = "Save `model.state_dict()`, alone or under the key 'state_dict'."
-    require(not others, name, what, f"other values under {listed(others)}", hint)
+    require(not others, str(path), what, f"other values under {listed(others)}", hint)
     return {str(key): value for key, value in content.items()}
+
+
+def _is_dict(content: Any) -> bool:
+    return isinstance(content, Mapping)
 
 
 def _read(path: Path) -> Any:
     ending = path.suffix.lower()
     what, hint = "a file ending in .pth, .pt or .safetensors", "Pass 'DEFAULT' for published ones."
-    require(ending in {".pth", ".pt", ".safetensors"}, "weights", what, repr(str(path)), hint)
-    found = path.is_file()
-    require(found, "weights", "an existing file", repr(str(path)), error=FileNotFoundError)
+    require(ending in _ENDINGS, "weights", what, repr(str(path)), hint)
+    what = "an existing file"
+    require(path.is_file(), "weights", what, repr(str(path)), error=FileNotFoundError)
     try:
         if ending == ".safetensors":
             return load_file(path)
@@ -156,28 +161,19 @@ def _layer(key: str) -> str:
     return key.rpartition(".")[0]
 
 
-def _check_match(path: Path, model: nn.Module, found: StateDict, fresh: Collection[str]) -> None:
-    """Refuse tensors that are missing, unexpected or of another shape."""
-    own = model.state_dict()
-    optional = set() if any(_layer(key) in fresh for key in found) else set(fresh)
-    differences = {
-        "missing": [
-            key
-            for key in own
-            if key not in found
-            and _layer(key) not in optional
-            and not key.endswith("num_batches_tracked")
-        ],
-        "unexpected": [key for key in found if key not in own],
-        "of another shape": [
-            f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
-            for key, value in found.items()
-            if key in own and value.shape != own[key].shape
-        ],
-    }
-    got = "; ".join(
-        f"{len(keys)} {kind} ({listed(keys, most=3)})" for kind, keys in differences.items() if keys
-    )
-    what = f"weights of {describe(model)}, or ImageNet weights of this network"
-    hint = "Build the model with the name and options that the file was saved from."
-    require(not got, str(path), what, f"keys {got}", hint)
+def _differences(own: StateDict, found: StateDict, fresh: Collection[str]) -> str:
+    """List the tensors of a file that are missing, unexpected or of another shape."""
+    optional = () if any(_layer(key) in fresh for key in found) else fresh
+    missing = [
+        key
+        for key in own
+        if not (key in found or _layer(key) in optional or key.endswith("num_batches_tracked"))
+    ]
+    shapes = [
+        f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
+        for key, value in found.items()
+        if key in own and value.shape != own[key].shape
+    ]
+    unexpected = [key for key in found if key not in own]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    return "; ".join(f"{len(keys)} {kind} ({listed(keys, most=3)})" for kind, keys in kinds if keys)
