@@ -3,7 +3,6 @@
 import inspect
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 from concurrent.futures import BrokenExecutor
@@ -14,10 +13,14 @@ import numpy as np
 import pytest
 
 import dermolib
-from dermolib.cli import main
+from command import run
+from dermolib.auditing import FINDINGS
+from dermolib.datasets.download import list_collections
 from dermolib.io import read_mask, write_image
-from dermolib.preprocessing import folders
-from dermolib.preprocessing.folders import FolderReport
+from dermolib.preprocessing import STEPS, FolderReport, folders
+
+COMMANDS = ("download", "audit", "hair", "prepare")
+CONTINUES = "What is finished stays; the same command continues from there."
 
 
 @pytest.fixture
@@ -30,33 +33,16 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def report(**changed: Any) -> FolderReport:
-    values: dict[str, Any] = {
-        "cleaned": 1,
-        "unchanged": 0,
-        "skipped": 0,
-        "failed": 0,
-        "failures": (),
-        "excluded": 0,
-        "ignored": 0,
-        "orphaned": 0,
-        "mean_masked_fraction": 0.1,
-        "max_masked_fraction": 0.2,
-        "csv": Path("out/hair.csv"),
-        "contact_sheet": None,
-    }
-    return FolderReport(**values | changed)
-
-
 def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[Any, Any]]:
-    """Put a stand-in for the function behind ``hair``, and note how it is called."""
+    """Put a stand-in for the function behind ``hair``, and record how it is called."""
     calls = []
+    values: dict[str, Any] = dict.fromkeys(inspect.signature(FolderReport).parameters, 0)
 
     def stand_in(*given: Any, **options: Any) -> Any:
         calls.append((given, options))
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        return FolderReport(**values)
 
     monkeypatch.setattr(folders, "remove_hair_from_folder", stand_in)
     return calls
@@ -66,9 +52,10 @@ def test_hair_is_removed_from_a_folder_and_summed_up(
     source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     masks, sheet = tmp_path / "masks", tmp_path / "sheet.png"
-    words = f"hair {source} {tmp_path / 'out'} --method luv --masks {masks} --contact-sheet {sheet}"
 
-    code = main(shlex.split(words))
+    code = run(
+        f"hair {source} {tmp_path / 'out'} --method luv --masks {masks} --contact-sheet {sheet}"
+    )
 
     shown = capsys.readouterr()
     assert code == 0
@@ -87,111 +74,119 @@ def test_images_that_fail_are_counted_and_make_the_exit_code_1(
 ) -> None:
     (source / "zero.jpg").write_bytes(b"")
 
-    code = main(["hair", str(source), str(tmp_path / "out"), "--method", "luv", "--quiet"])
+    code = run(f"hair {source} {tmp_path / 'out'} --method luv --quiet")
+
+    table = tmp_path / "out" / "hair.csv"
+    assert code == 1
+    assert capsys.readouterr() == (
+        "",
+        f"dermolib hair: 1 of 3 images failed; {table} names the reasons.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("", "dermolib: the following arguments are required: COMMAND"),
+        ("wash", "dermolib: argument COMMAND: invalid choice: 'wash'"),
+        ("hair gone out", "dermolib hair: Expected `gone` to exist, but it does not."),
+        ("hair in in/out", "Expected `destination` to be a folder neither inside the"),
+        ("hair in file", "Expected `destination` to be a folder, but got the file"),
+        ("hair in", "the following arguments are required: OUT"),
+        ("hair in out --method lub", "argument --method: invalid choice: 'lub' (choose from "),
+        ("hair in out --fill lub", "argument --fill: invalid choice: 'lub' (choose from "),
+        ("hair in out --method luv --option radio=3", "Expected `radio` to be one of the option"),
+        ("hair in out --method luv --option radius=x", "Expected `radius` to be a number above"),
+        ("hair in out --option quality=3", "expected --option of the method, but got quality"),
+        ("hair in out --option radius", "expected NAME=VALUE, but got 'radius'"),
+        ("hair in out --option =6", "expected NAME=VALUE, but got '=6'"),
+        ("hair in out --option radius=", "expected NAME=VALUE, but got 'radius='"),
+        ("hair in out --workers 0", "Expected `workers` to be an integer of 1 or more, but got"),
+        ("hair in out --workers two", "argument --workers: invalid int value: 'two'"),
+        ("prepare in out", "the following arguments are required: --image-size"),
+        ("prepare in out --image-size 8 --step crop", "Expected `steps[0]` to be one of "),
+        ("prepare in out --image-size 8 --step crop_border:a", "expected NAME=VALUE, but got 'a'"),
+    ],
+)
+@pytest.mark.usefixtures("source")
+def test_a_mistake_is_one_sentence_and_the_exit_code_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+
+    assert run(words) == 2
 
     shown = capsys.readouterr()
-    assert code == 1
     assert shown.out == ""
-    table = tmp_path / "out" / "hair.csv"
-    assert shown.err == f"dermolib hair: 1 of 3 images failed; {table} names the reasons.\n"
-
-
-def test_a_mistake_is_one_sentence_and_the_exit_code_2(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = str(tmp_path / "out")
-    (tmp_path / "file").touch()
-    mistakes = {
-        f"{tmp_path / 'gone'} {out}": f"Expected `{tmp_path / 'gone'}` to exist, but it does not.",
-        f"{source} {source / 'clean'}": "Expected `destination` to be a folder neither inside the",
-        f"{source} {out} --method lub": "Expected `method` to be one of ",
-        f"{source} {out} --method luv --option radio=3": "Expected `radio` to be one of the option",
-        f"{source} {out} --method luv --option radius=x": "Expected `radius` to be a number above",
-        f"{source} {out} --option quality=3": "Expected `--option` to be a parameter of the method",
-        f"{source} {out} --workers 0": "Expected `workers` to be an integer of 1 or more, but got",
-        f"{source} {tmp_path / 'file'}": "Expected `destination` to be a folder, but got the file",
-    }
-    for words, sentence in mistakes.items():
-        assert main(["hair", *shlex.split(words)]) == 2
-
-        shown = capsys.readouterr()
-        assert shown.out == ""
-        assert shown.err.startswith(f"dermolib hair: {sentence}")
-        assert shown.err.count("\n") == 1
+    assert re.fullmatch(f"[^\n]*{re.escape(sentence)}[^\n]*\n", shown.err)
+    assert shown.err.startswith("dermolib")
     assert not (tmp_path / "out").exists()
 
 
-def test_every_flag_reaches_the_function(
+def test_every_option_reaches_the_function(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = answer_with(monkeypatch, report())
-    words = (
+    calls = answer_with(monkeypatch, None)
+
+    code = run(
         "hair IN OUT --method line --fill telea --masks M --contact-sheet S.png --workers 3 "
         "--overwrite --quality 80 --suffix .png --exclude '*_x.png' --exclude 'y*' "
         "--option radius=6 --option low=7.5 --option kind=soft --quiet"
     )
 
-    assert main(shlex.split(words)) == 0
-
-    assert calls == [
-        (
-            ("IN", "OUT"),
-            {
-                "method": "line",
-                "fill": "telea",
-                "masks": "M",
-                "contact_sheet": "S.png",
-                "workers": 3,
-                "overwrite": True,
-                "quality": 80,
-                "suffix": ".png",
-                "exclude": ["*_x.png", "y*"],
-                "progress": False,
-                "radius": 6,
-                "low": 7.5,
-                "kind": "soft",
-            },
-        )
-    ]
+    assert code == 0
+    wanted: dict[str, Any] = {"method": "line", "fill": "telea", "masks": "M"}
+    wanted |= {"contact_sheet": "S.png", "workers": 3, "overwrite": True, "quality": 80}
+    wanted |= {"suffix": ".png", "exclude": ["*_x.png", "y*"], "progress": False}
+    wanted |= {"radius": 6, "low": 7.5, "kind": "soft"}
+    assert calls == [(("IN", "OUT"), wanted)]
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_flags_the_function_has_its_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_options_the_function_has_its_own_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = inspect.signature(folders.remove_hair_from_folder).parameters
-    calls = answer_with(monkeypatch, report())
+    calls = answer_with(monkeypatch, None)
 
-    main(["hair", "IN", "OUT"])
+    run("hair IN OUT")
 
     (_, options), *_ = calls
     assert "exclude" not in options
-    for name, value in options.items():
-        assert value == parameters[name].default
+    assert options == {name: parameters[name].default for name in options}
+
+
+def test_images_are_prepared_in_one_store(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = "--step crop_border --step occlusion_removal:method=luv,radius=6"
+
+    code = run(f"prepare {source} {tmp_path / 'out'} --image-size 8 12 {step}")
+
+    store = dermolib.PreparedStore(tmp_path / "out")
+    assert code == 0
+    assert store.images.shape == (2, 8, 12, 3)
+    assert str(store) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (
-            KeyboardInterrupt(),
-            130,
-            "stopped. What is finished stays; the same command continues from there.",
-        ),
-        (
-            OSError(28, "No space left on device"),
-            1,
-            "[Errno 28] No space left on device. What is finished stays; the same command "
-            "continues from there.",
-        ),
+        (KeyboardInterrupt(), 130, f"stopped. {CONTINUES}"),
+        (OSError(28, "No space left"), 1, f"[Errno 28] No space left. {CONTINUES}"),
         (
             BrokenExecutor("killed"),
             1,
-            "a worker process was killed, which happens where memory runs out. What is finished "
-            "stays; the same command continues from there. Try fewer workers.",
+            "a worker process was killed, which happens where memory runs out. "
+            f"{CONTINUES} Try fewer workers.",
         ),
         (
-            PermissionError("Expected `masks` to be x, but got y."),
+            PermissionError("Expected `a` to be b, but got c."),
             2,
-            "Expected `masks` to be x, but got y.",
+            "Expected `a` to be b, but got c.",
         ),
         (TypeError("Expected `a` to be b, but got c."), 2, "Expected `a` to be b, but got c."),
     ],
@@ -205,7 +200,7 @@ def test_what_ends_a_run_early_has_its_sentence_and_its_exit_code(
 ) -> None:
     answer_with(monkeypatch, error)
 
-    assert main(["hair", "IN", "OUT"]) == code
+    assert run("hair IN OUT") == code
 
     assert capsys.readouterr() == ("", f"dermolib hair: {sentence}\n")
 
@@ -217,39 +212,26 @@ def test_a_fault_of_the_program_keeps_its_traceback(
     answer_with(monkeypatch, kind("unsupported operand"))
 
     with pytest.raises(kind, match="unsupported operand"):
-        main(["hair", "IN", "OUT"])
+        run("hair IN OUT")
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("command", "named"),
     [
-        ("", "the following arguments are required: COMMAND"),
-        ("wash", "invalid choice: 'wash'"),
-        ("hair IN", "the following arguments are required: OUT"),
-        ("hair IN OUT --workers two", "argument --workers: invalid int value: 'two'"),
-        ("hair IN OUT --option radius", "expected NAME=VALUE, but got 'radius'"),
-        ("hair IN OUT --option =6", "expected NAME=VALUE, but got '=6'"),
-        ("hair IN OUT --option radius=", "expected NAME=VALUE, but got 'radius='"),
+        ("", COMMANDS),
+        ("hair", [*dermolib.list_occlusion_methods(), *dermolib.list_fills()]),
+        ("audit", FINDINGS),
+        ("prepare", STEPS),
+        ("download", list_collections()),
     ],
 )
-def test_words_that_make_no_command_end_with_the_usage(
-    capsys: pytest.CaptureFixture[str], words: str, sentence: str
+def test_help_lists_what_can_be_chosen(
+    command: str, named: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit, match=r"^2$"):
-        main(shlex.split(words))
+    assert run(f"{command} --help") == 0
 
-    shown = capsys.readouterr().err
-    assert shown.startswith("usage: dermolib")
-    assert re.search(re.escape(sentence), shown)
-
-
-@pytest.mark.parametrize("words", [["--help"], ["hair", "--help"]])
-def test_help_says_what_can_be_done(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main(words)
-
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "remove hair from all images of a folder" in shown.lower()
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in named)
 
 
 def test_the_module_runs_as_the_command(
@@ -263,16 +245,24 @@ def test_the_module_runs_as_the_command(
     assert capsys.readouterr().out == f"dermolib {dermolib.__version__}\n"
 
 
-def test_nothing_heavy_is_imported_before_a_command_runs() -> None:
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        ("", {"numpy", "cv2", "PIL", "pandas", "torch", "joblib", "tqdm"}),
+        *((command, {"torch", "albumentations", "lightning"}) for command in COMMANDS),
+    ],
+)
+def test_help_loads_nothing_heavy(command: str, heavy: set[str]) -> None:
     code = (
         "import sys\nfrom dermolib.cli import main\n"
-        "try:\n    main(['hair', '--help'])\nexcept SystemExit:\n    pass\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
+    words = [sys.executable, "-c", code, *command.split(), "--help"]
 
     result = subprocess.run(  # noqa: S603 - this interpreter, with code from this file
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        words, capture_output=True, text=True, check=True
     )
 
-    heavy = {"numpy", "cv2", "PIL", "pandas", "torch", "joblib", "tqdm"}
+    assert "usage: dermolib" in result.stdout
     assert not heavy & set(result.stderr.split())

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dermolib.cli import main
-from dermolib.datasets.download import Archive, Collection, collections, list_collections
+from command import run
+from dermolib.datasets.download import Archive, Collection, collections, list_files
 from fetch_server import serving
 
 FILES = {"Images.csv": b"a,b\n1,2\n", "Truth.csv": b"a,c\n1,3\n"}
@@ -30,10 +30,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_collection_is_downloaded_and_described(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["download", "own", str(tmp_path / "all"), "--workers", "2"])
+    code = run(f"download own {tmp_path / 'all'} --workers 2")
     assert "Own images: 2 files in" in capsys.readouterr().out
-    options = ["--part", "truth", "--keep", "--no-unpack", "--quiet"]
-    code += main(["download", "own", str(tmp_path / "part"), *options])
+    code += run(f"download own {tmp_path / 'part'} --part truth --keep --no-unpack --quiet")
 
     assert code == 0
     assert capsys.readouterr() == ("", "")
@@ -41,39 +40,37 @@ def test_a_collection_is_downloaded_and_described(
     assert [path.name for path in (tmp_path / "part").glob("*.csv")] == ["Truth.csv"]
 
 
-def test_collections_and_their_files_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["download", "--list"]) == 0
-    collections = capsys.readouterr().out.splitlines()
-    assert main(["download", "isic2019", "--list"]) == 0
-    files = capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize(("words", "name"), [("--list", None), ("isic2019 --list", "isic2019")])
+def test_collections_and_their_files_are_listed(
+    words: str, name: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(f"download {words}") == 0
 
-    assert [line.split()[0] for line in collections] == list_collections()
-    assert len(files) == 7
+    assert capsys.readouterr().out == f"{list_files(name)}\n"
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "`NAME DIR` to be two words, such as `isic2019 data`, but got none. `--list` shows"),
-        ("isic2019", "`NAME DIR` to be two words, such as `isic2019 data`, but got 'isic2019'."),
+        ("", "expected NAME and DIR, but got neither; --list shows the collections."),
+        ("isic2019", "expected NAME and DIR, but got 'isic2019' alone; --list shows"),
         *(
-            (f"--list {words}", f"`--list` to be alone or with NAME, but got it with {got}. Leave")
+            (f"--list {words}", f"expected --list alone or with NAME, but got {got} as well.")
             for words, got in (
                 ("isic2019 data", "DIR"),
                 ("isic2019 --part training", "--part"),
                 ("--keep", "--keep"),
-                ("--no-unpack --quiet", "--no-unpack and --quiet"),
+                ("--no-unpack --quiet", "--no-unpack, --quiet"),
                 ("--workers 2", "--workers"),
             )
         ),
-        ("own data --part x", "`parts` to be one of 'images', 'truth', but got 'x'."),
+        ("own data --part x", "Expected `parts` to be one of 'images', 'truth', but got 'x'."),
     ],
 )
 def test_a_mistake_gets_one_sentence(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = main(["download", *words.split()])
+    assert run(f"download {words}") == 2
 
-    assert code == 2
-    pattern = f"dermolib download: Expected {re.escape(message)}[^\n]*\n"
+    pattern = f"dermolib download: {re.escape(message)}[^\n]*\n"
     assert re.fullmatch(pattern, capsys.readouterr().err)

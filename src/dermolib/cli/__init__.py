@@ -1,20 +1,22 @@
 """The command ``dermolib``: each of its commands is a module of this package.
 
-What a command needs is imported when it runs, so that ``dermolib --help`` answers at once.
+What a command needs is imported when it is used, so that ``dermolib --help`` answers at once.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
+from typing import NoReturn
 
 import dermolib
 from dermolib.cli import audit, download, hair, prepare
-from dermolib.cli._words import FAILED, say
+from dermolib.cli._options import FAILED, fail
 
 __all__ = ["main"]
 
 _MISTAKE, _STOPPED = 2, 130
-_COMMANDS = (download, audit, hair, prepare)  # in the order of the pipeline
+_COMMANDS = {"download": download, "audit": audit, "hair": hair, "prepare": prepare}
 _CONTINUES = "What is finished stays; the same command continues from there."
 _PATHS = (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError)
 
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 where all went well, 1 where something failed, 2 after a mistake in the call, and 130
-        after Ctrl-C. Each but 0 comes with a sentence on the standard error.
+        after Ctrl-C. Non-zero codes print one sentence to the standard error.
 
     Raises:
         SystemExit: The parser met a mistake (2), or was asked for help or the version (0).
@@ -37,31 +39,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         >>> main(["hair", "no_such_folder", "clean"])
         2
     """
-    given = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    given = _parser(arguments).parse_args(arguments)
     try:
         code: int = given.run(given)
     except KeyboardInterrupt:
-        return say(given, f"stopped. {_CONTINUES}", _STOPPED)
+        return fail(given, f"stopped. {_CONTINUES}", _STOPPED)
     except _PATHS as error:
-        return say(given, str(error), _MISTAKE)
+        return fail(given, str(error), _MISTAKE)
     except (ImportError, TypeError, ValueError) as error:
         if not str(error).startswith("Expected `"):
             raise  # a fault of ours, whose traceback is of use
-        return say(given, str(error), _MISTAKE)
+        return fail(given, str(error), _MISTAKE)
     except BrokenExecutor:
         words = "a worker process was killed, which happens where memory runs out."
-        return say(given, f"{words} {_CONTINUES} Try fewer workers.", FAILED)
+        return fail(given, f"{words} {_CONTINUES} Try fewer workers.", FAILED)
     except OSError as error:
-        return say(given, f"{str(error).rstrip('.')}. {_CONTINUES}", FAILED)
+        return fail(given, f"{str(error).rstrip('.')}. {_CONTINUES}", FAILED)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="dermolib", description="Dermoscopy components on the command line."
-    )
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence rather than the usage."""
+        self.exit(_MISTAKE, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser; options of commands that are not called would load what these need."""
+    parser = _Parser(prog="dermolib", description="Dermoscopy components on the command line.")
     parser.add_argument("--version", action="version", version=f"dermolib {dermolib.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add(commands)
+    for name, module in _COMMANDS.items():
+        command = commands.add_parser(name, help=module.SUMMARY, description=module.__doc__)
+        command.set_defaults(run=module.run, parser=command)
+        if name in arguments:
+            module.add_options(command)
     return parser

@@ -1,77 +1,55 @@
-"""The command ``dermolib download``: a public collection to a folder."""
+"""Download a public collection into a folder, check it and unpack it.
+
+The same command continues an interrupted run, and finds a finished one done.
+"""
 
 import argparse
-import sys
 
-__all__ = ["add"]
+from dermolib.cli._options import add_common, show
+
+SUMMARY = "download a public collection: ISIC 2018, 2019, 2020 or HAM10000"
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "download",
-        help="fetch a public collection: ISIC 2018, 2019, 2020 or HAM10000",
-        description="Fetch a public collection into a folder, check it and unpack it. The same "
-        "command continues an interrupted run, and finds a finished one done.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    from dermolib.datasets.download.collections import list_collections
+
     add = parser.add_argument
-    add("collection", metavar="NAME", nargs="?", help="isic2018, isic2019, isic2020 or ham10000")
+    add("collection", metavar="NAME", nargs="?", help=f"one of {', '.join(list_collections())}")
     add("destination", metavar="DIR", nargs="?", help="folder of the files")
     add("--list", action="store_true", help="list the collections, or the files of one, and end")
-    add(
-        "--part", metavar="PART", action="append", help="a part of it, such as training; repeatable"
-    )
-    add("--workers", metavar="N", type=int, help="files at a time (default: 4)")
+    add("--part", metavar="PART", action="append", help="part of it, such as training; repeatable")
     add("--keep", action="store_true", help="keep the zip files when they are unpacked")
     add("--no-unpack", action="store_true", help="leave the zip files as they are")
-    add("--quiet", action="store_true", help="no progress bar and no summary")
-    parser.set_defaults(run=_run)
+    add_common(parser, workers=4)
 
 
-def _run(given: argparse.Namespace) -> int:
-    from dermolib._validation import expected
-    from dermolib.datasets.download import list_collections, list_files
-
-    if given.list:
-        _check_alone(given)
-        sys.stdout.write(f"{list_files(given.collection)}\n")
-        return 0
-    if given.destination is None:
-        what = f"two words, such as `{list_collections()[1]} data`"
-        got = repr(given.collection) if given.collection else "none"
-        raise ValueError(expected("NAME DIR", what, got, "`--list` shows the collections."))
-    return _download(given)
-
-
-def _check_alone(given: argparse.Namespace) -> None:
-    from dermolib._validation import expected
-
-    options = {
-        "DIR": given.destination,
-        "--part": given.part,
-        "--workers": given.workers,
-        "--keep": given.keep,
-        "--no-unpack": given.no_unpack,
-        "--quiet": given.quiet,
-    }
-    others = [name for name, value in options.items() if value not in (None, False)]
-    if others:
-        got, remedy = f"it with {' and '.join(others)}", "Leave out one or the other."
-        raise ValueError(expected("--list", "alone or with NAME", got, remedy))
-
-
-def _download(given: argparse.Namespace) -> int:
+def run(given: argparse.Namespace) -> int:
+    """Run the command."""
+    from dermolib.datasets.download.collections import list_files
     from dermolib.datasets.download.run import download
 
+    if given.list:
+        names = {"destination": "DIR", "part": "--part", "workers": "--workers", "keep": "--keep"}
+        names |= {"no_unpack": "--no-unpack", "quiet": "--quiet"}
+        default = given.parser.get_default
+        others = [names[name] for name in names if getattr(given, name) != default(name)]
+        if others:
+            words = ", ".join(others)
+            given.parser.error(f"expected --list alone or with NAME, but got {words} as well")
+        show(given, list_files(given.collection))
+        return 0
+    if given.destination is None:
+        got = f"{given.collection!r} alone" if given.collection else "neither"
+        given.parser.error(f"expected NAME and DIR, but got {got}; --list shows the collections")
     done = download(
         given.collection,
         given.destination,
         parts=given.part,
-        workers=4 if given.workers is None else given.workers,
+        workers=given.workers,
         unpack=not given.no_unpack,
         keep=given.keep,
         progress=not given.quiet,
     )
-    if not given.quiet:
-        sys.stdout.write(f"{done}\n")
+    show(given, done)
     return 0

@@ -1,0 +1,42 @@
+"""What the commands share: common options, values such as ``radius=6``, and what is printed."""
+
+import argparse
+import sys
+
+__all__ = ["FAILED", "add_common", "fail", "key_value", "show"]
+
+FAILED = 1
+"""Exit code where something failed."""
+
+
+def add_common(parser: argparse.ArgumentParser, *, workers: int = 1) -> None:
+    """Add the options of all commands."""
+    text = f"parallel workers (default: {workers})"
+    parser.add_argument("--workers", metavar="N", type=int, default=workers, help=text)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no report")
+
+
+def show(given: argparse.Namespace, report: object) -> None:
+    """Print a report unless ``--quiet``; a character that the terminal lacks becomes ``?``."""
+    if not given.quiet:
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))
+
+
+def fail(given: argparse.Namespace, sentence: str, code: int) -> int:
+    """Print a sentence to the standard error, and return the exit code."""
+    sys.stderr.write(f"dermolib {given.command}: {sentence}\n")
+    return code
+
+
+def key_value(text: str) -> tuple[str, float | str]:
+    """Read ``NAME=VALUE``; a value that is a number becomes one."""
+    name, _, value = text.partition("=")
+    if not name.isidentifier() or not value:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, but got {text!r}")
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
