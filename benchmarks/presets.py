@@ -27,7 +27,7 @@ import torch
 from dermolib import list_presets, preset
 from dermolib._validation import DatasetNotFoundError
 from dermolib.augmentation import is_blank
-from dermolib.augmentation.sequence import make_generators
+from dermolib.augmentation.presets import make_generators
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.io import read_image, read_mask, whole_file
 from dermolib.reporting.plots import plot_samples, save_figure

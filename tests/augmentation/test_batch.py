@@ -20,7 +20,7 @@ from torch import nn
 from dermolib import BatchAugmentation, preset
 from dermolib._validation import Image, Mask
 from dermolib.augmentation import IMAGENET_STD, is_blank
-from dermolib.augmentation.batch_parameters import RANGES
+from dermolib.augmentation.batch import RANGES
 from drawing import lesion_image, noise_image
 
 NAMES = list(RANGES)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dermolib._validation import Image
 from dermolib.augmentation import is_blank
-from dermolib.augmentation.copies import draw_seed
+from dermolib.augmentation.offline import draw_seed
 from dermolib.io import read_image
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dermolib import augment_offline, plan_offline, prepare, preset
-from dermolib.augmentation import copies, is_blank
+from dermolib.augmentation import is_blank, offline
 from dermolib.io import read_image, read_mask, write_image, write_mask
 from dermolib.labels import DIAGNOSES
 
@@ -352,12 +352,12 @@ def test_a_blank_draw_is_repeated(
     rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts = iter([False, True, True, False])
-    monkeypatch.setattr(copies, "is_blank", lambda _: next(verdicts))
+    monkeypatch.setattr(offline, "is_blank", lambda _: next(verdicts))
 
     row = run(rows, tmp_path / "aug", factors={"DF": 2})[0]
 
     assert row["ATTEMPTS"] == "3"
-    assert row["SEED"] == str(copies.draw_seed(0, "IMG_4", 1, 3))
+    assert row["SEED"] == str(offline.draw_seed(0, "IMG_4", 1, 3))
 
 
 def test_no_copy_loses_a_lesion_in_the_corner(rows: Rows, tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_draws_that_are_all_blank_name_the_source(
     rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verdicts = iter([False] + [True] * 20)
-    monkeypatch.setattr(copies, "is_blank", lambda _: next(verdicts))
+    monkeypatch.setattr(offline, "is_blank", lambda _: next(verdicts))
 
     with pytest.raises(ValueError, match=r"IMG_4\.png` .* one of 20 draws shows .* got none"):
         run(rows, tmp_path / "aug", factors={"DF": 2})

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from dermolib import BatchAugmentation, ISICDataset, list_presets, preset
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank
+from dermolib.augmentation.presets import make_generators
 from dermolib.augmentation.recipes import RECIPES
-from dermolib.augmentation.sequence import make_generators
 from dermolib.io import read_image, read_mask
 from drawing import lesion_image
 

@@ -13,7 +13,7 @@ import pytest
 from dermolib import preset
 from dermolib.augmentation import RandomShadesOfGray
 from dermolib.augmentation.recipes import RECIPES, keeps_every_pixel
-from dermolib.augmentation.warps import Transpose
+from dermolib.augmentation.transforms import Transpose
 from drawing import noise_image
 
 _PAGE = Path(__file__).parents[2] / "docs" / "augmentation.md"

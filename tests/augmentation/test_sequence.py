@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 # Private: the public presets draw at random, where a known answer needs a fixed warp
-from dermolib.augmentation import sequence
+from dermolib.augmentation import presets
+from dermolib.augmentation.presets import Augmented, TransformSequence, make_generators
 from dermolib.augmentation.recipes import RECIPES
-from dermolib.augmentation.sequence import Augmented, TransformSequence, make_generators
 
 
 def scene(shape: tuple[int, int], rows: slice, columns: slice) -> tuple[Any, npt.NDArray[np.bool_]]:
@@ -108,7 +108,7 @@ def test_where_neighbors_share_a_number_the_mask_is_the_same_and_the_fraction_ab
     image, mask = scene((61, 67), slice(10, 45), slice(40, 67))
     exact = draw([shifted(13)], image, mask)
 
-    monkeypatch.setattr(sequence, "_COUNTABLE", 1000)
+    monkeypatch.setattr(presets, "_COUNTABLE", 1000)
     shared = draw([shifted(13)], image, mask)
 
     assert exact.visibility == pytest.approx(14 / 27, abs=0.001)

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from dermolib.augmentation import warps
-from dermolib.augmentation.warps import ElasticTransform, Transpose
+from dermolib.augmentation import transforms as warps
+from dermolib.augmentation.transforms import ElasticTransform, Transpose
 from drawing import noise_image
 
 BORDER = cv2.BORDER_REFLECT_101

@@ -42,6 +42,6 @@ def test_what_a_cluster_makes_is_what_one_process_makes(
 
     assert files_of(tmp_path / "there") == files_of(tmp_path / "here")
     # No process of the cluster would know the module, had it not worked
-    module = "augmentation.copies" if name == "offline" else f"preprocessing.{MODULES[name]}"
+    module = "augmentation.offline" if name == "offline" else f"preprocessing.{MODULES[name]}"
     known = cluster.run(lambda: set(sys.modules)).values()
     assert any(f"dermolib.{module}" in found for found in known)

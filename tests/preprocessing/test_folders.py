@@ -126,7 +126,7 @@ def test_a_clean_file_holds_what_removing_hair_from_the_image_gives(
     found = 0
     for path in sorted((tmp_path / "in").iterdir()):
         clean, mask = occlusion_removal(read_image(path), return_mask=True, **options)
-        found += mask.any()
+        found += bool(mask.any())
         write_image(tmp_path / "wanted" / path.name, clean, quality=80)
         wanted = (tmp_path / "wanted" / path.name).read_bytes()
         # Where no hair is found, a file is copied

@@ -1,8 +1,8 @@
-from .color_constancy import RandomShadesOfGray as RandomShadesOfGray
-from .copies import is_blank as is_blank
 from .offline import Augmentable as Augmentable
+from .offline import is_blank as is_blank
 from .presets import IMAGENET_MEAN as IMAGENET_MEAN
 from .presets import IMAGENET_STD as IMAGENET_STD
 from .presets import Preset as Preset
+from .transforms import RandomShadesOfGray as RandomShadesOfGray
 
 __all__: list[str]

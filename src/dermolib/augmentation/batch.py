@@ -1,8 +1,16 @@
-"""Augmentation of whole batches, on the device where they are."""
+"""Augmentation of whole batches, on the device where they are.
+
+The parameters of each image follow from its own seed alone. Seeds are hashed with the integers of
+SplitMix64, which wrap around at 64 bits on every device.
+
+References:
+    Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
+    https://doi.org/10.1145/2660193.2660195.
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +19,79 @@ from torch import nn
 from torch.nn import functional
 
 from dermolib._validation import check_choice, check_masks, check_number, require
-from dermolib.augmentation.batch_parameters import RANGES, Parameters, ParameterSampler
 from dermolib.augmentation.presets import SMALLEST
 from dermolib.augmentation.recipes import HOLE
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
-__all__ = ["BatchAugmentation"]
+__all__ = ["RANGES", "BatchAugmentation"]
 
 _Seeds: TypeAlias = torch.Tensor | npt.NDArray[np.int64] | Sequence[int]
 _Channels: TypeAlias = Sequence[torch.Tensor]  # red, green and blue, each (N, S, S), in 0..255
+_Parameters: TypeAlias = dict[str, torch.Tensor]
+"""Name of a parameter to its values (N,), float32."""
 
-_CHUNK = 2**18  # pixels that a CPU works on at once: with more, its memory takes half of the time
+_GAMMA = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+
+
+class _Range(NamedTuple):
+    """A parameter, uniform in low..high with a probability, else neutral.
+
+    Those of one `gate` are drawn together: one number in 0..1 is compared with all probabilities.
+    """
+
+    low: float
+    high: float
+    neutral: float
+    gate: str
+    probability: float
+
+
+def _affine(p: float, *, rotation: float, shift: float, shear: float) -> dict[str, _Range]:
+    limits = {"rotation": rotation, "shift_x": shift, "shift_y": shift}
+    limits |= {"shear_x": shear, "shear_y": shear}
+    ranges = {name: _Range(-most, most, 0, "affine", p) for name, most in limits.items()}
+    return {"scale": _Range(0.9, 1.1, 1, "affine", p), **ranges}
+
+
+def _holes() -> dict[str, _Range]:
+    """Cut one, two or three holes, equally often, into every other image."""
+    limits = {"height": (0.08, 0.18), "width": (0.08, 0.18), "top": (0, 1), "left": (0, 1)}
+    return {
+        f"hole_{number}_{name}": _Range(low, high, 0, "cutout", probability)
+        for number, probability in enumerate((0.5, 1 / 3, 1 / 6))
+        for name, (low, high) in limits.items()
+    }
+
+
+_SYMMETRIES = {
+    name: _Range(1, 1, 0, name, 0.5) for name in ("transpose", "flip_columns", "flip_rows")
+}
+
+RANGES: dict[str, dict[str, _Range]] = {
+    "paper": {
+        **_SYMMETRIES,
+        "lens": _Range(-0.4, 0.4, 0, "distortion", 1 / 6),
+        "rotation_before": _Range(-45, 45, 0, "rotate", 0.5),
+        **_affine(0.7, rotation=15, shift=0.1, shear=0),
+        "brightness": _Range(-0.2, 0.1, 0, "light", 0.7),
+        "contrast": _Range(0.8, 1.15, 1, "light", 0.7),
+        "hue": _Range(-8, 8, 0, "color", 0.5),
+        "saturation": _Range(-20, 20, 0, "color", 0.5),
+        "value": _Range(-10, 10, 0, "color", 0.5),
+        **_holes(),
+    },
+    "light": {
+        **_SYMMETRIES,
+        **_affine(0.5, rotation=45, shift=0.05, shear=5),
+        "lift": _Range(-0.1, 0.1, 0, "light", 0.5),
+        "contrast": _Range(0.9, 1.1, 1, "light", 0.5),
+        **{name: _Range(0.93, 1.07, 1, "cast", 0.5) for name in ("red", "green", "blue")},
+    },
+    "evaluation": {},
+}
+"""Name of a preset to the ranges of its parameters."""
 
 
 class BatchAugmentation(nn.Module):
@@ -85,7 +155,7 @@ class BatchAugmentation(nn.Module):
         self.normalize = normalize
         self.mean = checked_mean(mean)
         self.std = checked_std(std)
-        self.sampler = ParameterSampler(name)
+        self.sampler = _Sampler(name)
 
     def forward(
         self,
@@ -119,19 +189,9 @@ class BatchAugmentation(nn.Module):
             check_masks(masks, (images.shape[0], *images.shape[2:]))
         seeds = self._seeds(draw_seeds, len(images), images.device) if self.sampler.names else None
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            step = max(1, _CHUNK // images.shape[2:].numel())
-            if images.device.type != "cpu" or torch.compiler.is_compiling() or len(images) <= step:
-                return self._augment(images, masks, seeds)
-            chunks = (
-                [None if one is None else one[at : at + step] for one in (images, masks, seeds)]
-                for at in range(0, len(images), step)
-            )
-            parts = [self._augment(*chunk) for chunk in chunks]
-            if masks is None:
-                return torch.cat(parts)
-            return tuple(map(torch.cat, zip(*parts, strict=True)))
+            return self._augment(images, masks, seeds)
 
-    def draws(self, draw_seeds: _Seeds) -> Parameters:
+    def draws(self, draw_seeds: _Seeds) -> _Parameters:
         """Return the parameters that seeds (N,) draw: name to values (N,), float32.
 
         Values are neutral where a parameter is not applied. Angles are in degrees, lengths are
@@ -145,12 +205,13 @@ class BatchAugmentation(nn.Module):
     ) -> dict[str, Any]:
         what, got = "left out beside a dictionary, which has its own `mask`", type(masks).__name__
         require(masks is None, "masks", what, f"an object of type {got}", error=TypeError)
-        seeds = batch.get("draw_seed") if draw_seeds is None else draw_seeds
-        masks = batch.get("mask")
+        seeds, masks = (
+            batch.get("draw_seed") if draw_seeds is None else draw_seeds,
+            batch.get("mask"),
+        )
         drawn = self(batch.get("image"), masks, draw_seeds=seeds)
-        if masks is None:
-            return {**batch, "image": drawn}
-        return {**batch, "image": drawn[0], "mask": drawn[1]}
+        image, mask = (drawn, {}) if masks is None else (drawn[0], {"mask": drawn[1]})
+        return {**batch, "image": image, **mask}
 
     def _seeds(self, draw_seeds: Any, count: int | None, device: torch.device) -> torch.Tensor:
         """Check seeds, and bring them and the sampler to the device."""
@@ -193,9 +254,9 @@ class BatchAugmentation(nn.Module):
             masks = None if masks is None else _resized(masks[:, None].float(), side)[:, 0] >= 0.5
         elif masks is not None:
             masks = masks.clone()  # what comes out must not be what came in
-        shown = None
+        channels: _Channels
         if seeds is None:
-            channels: _Channels = images.to(torch.float32).unbind(dim=1)
+            channels = images.to(torch.float32).unbind(dim=1)
         else:
             drawn = self.sampler(seeds)
             means = images.mean(dim=(1, 2, 3), dtype=torch.float32)
@@ -204,11 +265,9 @@ class BatchAugmentation(nn.Module):
             if masks is not None:
                 masks = _sampled(masks[:, None], grid, "nearest")[:, 0] > 0.5
             if "hue" in drawn:
-                channels = _hsv_shifted(channels, drawn)
                 shown = _outside_holes(drawn, images.shape[-1])
-        if shown is not None:
-            pairs = zip(channels, HOLE, strict=True)
-            channels = [(channel - fill).mul_(shown).add_(fill) for channel, fill in pairs]
+                pairs = zip(_hsv_shifted(channels, drawn), HOLE, strict=True)
+                channels = [(channel - fill).mul_(shown).add_(fill) for channel, fill in pairs]
         if self.normalize:
             triples = zip(channels, self.mean, self.std, strict=True)
             channels = [(one - 255 * mean).mul_(1 / (255 * std)) for one, mean, std in triples]
@@ -234,7 +293,7 @@ def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
     return images
 
 
-def _grid(drawn: Parameters, side: int) -> torch.Tensor:
+def _grid(drawn: _Parameters, side: int) -> torch.Tensor:
     """Find where each pixel comes from (N, S, S, 2): x and y, -1 to 1 between outermost centers.
 
     One matrix undoes shift, shear, rotations, scaling, flips and transposition, in this order. A
@@ -270,7 +329,7 @@ def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tenso
 
 
 def _sampled_linearly(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
-    """Sample images linearly; for a compiler in steps that it fuses, a fifth of the time there."""
+    """Sample images linearly; for a compiler in steps that it fuses, in half of the time or less."""
     if not torch.compiler.is_compiling():
         return _sampled(images, grid, "bilinear").unbind(dim=1)
     span = images.shape[-1] - 1
@@ -291,7 +350,7 @@ def _sampled_linearly(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
     return channels
 
 
-def _lit(channels: _Channels, drawn: Parameters, means: torch.Tensor) -> _Channels:
+def _lit(channels: _Channels, drawn: _Parameters, means: torch.Tensor) -> _Channels:
     """Apply contrast and brightness, and a color cast if one is drawn."""
     added = drawn["brightness"] * means if "brightness" in drawn else drawn["lift"] * 255
     factor, added = _per_image(drawn["contrast"]), _per_image(added)
@@ -302,7 +361,7 @@ def _lit(channels: _Channels, drawn: Parameters, means: torch.Tensor) -> _Channe
     return lit
 
 
-def _hsv_shifted(channels: _Channels, drawn: Parameters) -> _Channels:
+def _hsv_shifted(channels: _Channels, drawn: _Parameters) -> _Channels:
     """Shift hue, saturation and value as OpenCV defines and scales them for 8 bits.
 
     A color without saturation in 8 bits stays gray. Choices (`torch.where`) would be slower.
@@ -328,7 +387,7 @@ def _hsv_shifted(channels: _Channels, drawn: Parameters) -> _Channels:
     return shifted
 
 
-def _outside_holes(drawn: Parameters, side: int) -> torch.Tensor:
+def _outside_holes(drawn: _Parameters, side: int) -> torch.Tensor:
     """Flag the pixels (N, S, S) whose centers lie in no hole: 1, else 0."""
     center = (torch.arange(side, device=drawn["hue"].device) + 0.5) / side
     shown: Any = 1
@@ -344,3 +403,50 @@ def _outside_holes(drawn: Parameters, side: int) -> torch.Tensor:
 
 def _per_image(values: torch.Tensor) -> torch.Tensor:
     return values.view(-1, 1, 1)
+
+
+class _Sampler(nn.Module):
+    """Map seeds (N,), int64, to the parameters of a preset of `RANGES`."""
+
+    def __init__(self, name: str) -> None:
+        """Register the ranges as tensors."""
+        super().__init__()
+        ranges = list(RANGES[name].values())
+        gates = list(dict.fromkeys(one.gate for one in ranges))
+        rows = [[one.low, one.high, one.neutral, one.probability] for one in ranges]
+        # As integers, which stay as they are in `half()` and its like
+        bits = torch.tensor(rows, dtype=torch.float32).view(-1, 4).T.contiguous().view(torch.int32)
+        places = torch.tensor([gates.index(one.gate) for one in ranges], dtype=torch.int64)
+        # Products in Python: a compiler would fold them into numbers of more than 64 bits
+        counters = [_signed(number * _GAMMA) for number in range(1, len(gates) + len(ranges) + 1)]
+        self.names = tuple(RANGES[name])
+        self.ranges = nn.Buffer(bits, persistent=False)
+        self.gates = nn.Buffer(places, persistent=False)
+        self.counters = nn.Buffer(torch.tensor(counters, dtype=torch.int64), persistent=False)
+
+    def forward(self, seeds: torch.Tensor) -> _Parameters:
+        """Draw for each seed."""
+        bits = _mixed(_mixed(seeds + _signed(_GAMMA))[:, None] + self.counters)
+        numbers = _top(bits, 24).to(torch.float32) * 2.0**-24
+        low, high, neutral, probability = self.ranges.view(torch.float32)
+        drawn = low + (high - low) * numbers[:, numbers.shape[1] - len(self.names) :]
+        is_open = numbers.index_select(1, self.gates) < probability
+        values = torch.where(is_open, drawn, neutral)
+        return dict(zip(self.names, values.unbind(dim=1), strict=True))
+
+
+def _mixed(bits: torch.Tensor) -> torch.Tensor:
+    """Mix 64 bits so that each depends on all."""
+    bits = (bits ^ _top(bits, 34)) * _signed(_FIRST)
+    bits = (bits ^ _top(bits, 37)) * _signed(_SECOND)
+    return bits ^ _top(bits, 33)
+
+
+def _top(bits: torch.Tensor, count: int) -> torch.Tensor:
+    """Shift the top bits down; the mask takes off the sign that comes along."""
+    return (bits >> (64 - count)) & ((1 << count) - 1)
+
+
+def _signed(number: int) -> int:
+    """Wrap a number around to 64 bits with a sign."""
+    return (number + 2**63) % 2**64 - 2**63

@@ -16,8 +16,11 @@ What stays true:
 - What a warp uncovers is filled by reflection, never with black.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
@@ -35,8 +38,12 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.augmentation.recipes import RECIPES, REFERENCE_SIZE, SCALED_SIZES
-from dermolib.augmentation.sequence import Augmented, TransformSequence, make_generators
+from dermolib.augmentation.recipes import (
+    RECIPES,
+    REFERENCE_SIZE,
+    SCALED_SIZES,
+    keeps_every_pixel,
+)
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets", "preset"]
@@ -44,7 +51,15 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets"
 SMALLEST = 16
 """Smallest side of an augmented image in px."""
 
+Generators: TypeAlias = tuple[np.random.Generator, random.Random]
+"""The two generators that all transforms of a recipe share."""
+
 _PASSED_ON = ("label", "id", "metadata")
+_ATTEMPTS = 6  # where the lesion must stay visible; the last one can lose nothing
+_COUNTABLE = 1 << 24  # integers up to it are exact in 32-bit floats
+_GAP = np.ones((3, 3), np.uint8)  # a warp that shrinks skips single pixels of its source
+_Pixels: TypeAlias = npt.NDArray[np.uint8]
+_Records: TypeAlias = list[tuple[str, dict[str, Any]]]  # name and parameters of what was applied
 
 
 def list_presets() -> list[str]:
@@ -57,8 +72,9 @@ def list_presets() -> list[str]:
     return list(RECIPES)
 
 
+@dataclass(repr=False, eq=False)
 class Preset:
-    """Random transforms of one name, with a random stream of their own; see `preset`.
+    """Random transforms of one name, with a random stream of their own, as `preset` builds them.
 
     The draws come from this object alone: no global generator is read or moved, and the image and
     mask that come in are never written to. A draw that is repeated for the lesion's sake leaves the
@@ -74,38 +90,25 @@ class Preset:
         attempts: Number of draws that the last call took, 1..6; above 1 only where there is a mask.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        image_size: int | None,
-        seed: int | None = None,
-        normalize: bool = True,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        min_visibility: float = 0.5,
-    ) -> None:
-        """Check the options and start the stream."""
-        check_choice(name, "name", list_presets())
-        if image_size is not None:
-            check_number(image_size, "image_size", low=SMALLEST, integer=True)
-        if seed is not None:
-            check_number(seed, "seed", low=0, integer=True)
-        check_number(min_visibility, "min_visibility", low=0, high=1)
-        self.name = name
-        self.image_size = image_size
-        self.seed = seed
-        self.normalize = normalize
-        self.mean = checked_mean(mean)
-        self.std = checked_std(std)
-        self.min_visibility = min_visibility
+    name: str
+    image_size: int | None
+    seed: int | None
+    normalize: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    min_visibility: float
+    random: bool = field(init=False)
+    applied: tuple[str, ...] = field(init=False, default=())
+    visibility: float | None = field(init=False, default=None)
+    attempts: int = field(init=False, default=1)
+    _stream: Generators = field(init=False)
+    _sequences: dict[int, "TransformSequence"] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Start the stream."""
         # Loaders ask for each sample, and building the steps would cost more than the draw
         self.random = bool(self._steps(REFERENCE_SIZE))
-        self.applied: tuple[str, ...] = ()
-        self.visibility: float | None = None
-        self.attempts = 1
-        self._stream = make_generators(seed)
-        self._sequences: dict[int, TransformSequence] = {}
+        self._stream = make_generators(self.seed)
 
     @property
     def transforms(self) -> list[Any]:
@@ -158,15 +161,30 @@ class Preset:
         """
         check_image(image)
         _check_call(draw_seed, others)
-        lesion = None if mask is None else _as_lesion(mask, image.shape[:2])
-        sequence = self._sequence(_side(image, self.image_size))
+        if isinstance(mask, np.ndarray) and mask.dtype == np.uint8:
+            mask = mask > 0
+        if mask is not None:
+            mask = np.ascontiguousarray(check_mask(mask, image.shape[:2]))
+        side = _side(image, self.image_size)
+        if side not in self._sequences:
+            self._sequences[side] = TransformSequence(self._steps(side), self.image_size)
         from_stream = draw_seed is None or not self.random
         generators = self._stream if from_stream else make_generators(draw_seed)
-        pixels = np.ascontiguousarray(image)
-        drawn = sequence.draw(pixels, lesion, generators, min_visibility=self.min_visibility)
+        drawn = self._sequences[side].draw(
+            np.ascontiguousarray(image), mask, generators, min_visibility=self.min_visibility
+        )
         self.applied, self.visibility = drawn.applied, drawn.visibility
         self.attempts = drawn.attempts
-        return {**self._finished(drawn, image), **others}
+        pixels: Any = drawn.image
+        if self.normalize:
+            pixels = _normalized(pixels, self.mean, self.std)
+        elif np.may_share_memory(pixels, image):
+            pixels = image.copy()  # where no transform applies, it must not be what came in
+        lesion: Any = drawn.mask
+        if lesion is not None and self.normalize:
+            lesion = torch.from_numpy(lesion)
+        masks = {} if lesion is None else {"mask": lesion}
+        return {"image": pixels, **masks, **others}
 
     def __repr__(self) -> str:
         """Name the options and the transforms with their probabilities."""
@@ -183,23 +201,6 @@ class Preset:
 
     def _steps(self, side: int) -> list[Any]:
         return RECIPES[self.name](side, self.image_size is None)
-
-    def _sequence(self, side: int) -> TransformSequence:
-        if side not in self._sequences:
-            self._sequences[side] = TransformSequence(self._steps(side), self.image_size)
-        return self._sequences[side]
-
-    def _finished(self, drawn: Augmented, image: Image) -> dict[str, Any]:
-        pixels: Any = drawn.image
-        if self.normalize:
-            pixels = _normalized(drawn.image, self.mean, self.std)
-        elif np.may_share_memory(pixels, image):
-            # Where no transform applies, what comes out must not be what came in
-            pixels = image.copy()
-        if drawn.mask is None:
-            return {"image": pixels}
-        mask = torch.from_numpy(drawn.mask) if self.normalize else drawn.mask
-        return {"image": pixels, "mask": mask}
 
 
 def preset(
@@ -251,15 +252,14 @@ def preset(
         >>> half(image=np.full((16, 16, 3), 255, np.uint8))["image"].unique()
         tensor([1.])
     """
-    return Preset(
-        name,
-        image_size=image_size,
-        seed=seed,
-        normalize=normalize,
-        mean=mean,
-        std=std,
-        min_visibility=min_visibility,
-    )
+    check_choice(name, "name", list_presets())
+    if image_size is not None:
+        check_number(image_size, "image_size", low=SMALLEST, integer=True)
+    if seed is not None:
+        check_number(seed, "seed", low=0, integer=True)
+    check_number(min_visibility, "min_visibility", low=0, high=1)
+    means, stds = checked_mean(mean), checked_std(std)
+    return Preset(name, image_size, seed, normalize, means, stds, min_visibility)
 
 
 def _normalized(image: Image, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -284,12 +284,6 @@ def _side(image: Image, image_size: int | None) -> int:
     return min(max(low, round(side / low) * low), high)
 
 
-def _as_lesion(mask: Any, shape: tuple[int, ...]) -> Mask:
-    if isinstance(mask, np.ndarray) and mask.dtype == np.uint8:
-        mask = mask > 0
-    return np.ascontiguousarray(check_mask(mask, (shape[0], shape[1])))
-
-
 def _check_call(draw_seed: int | Sequence[int] | None, others: dict[str, Any]) -> None:
     unknown = [f"`{name}`" for name in others if name not in _PASSED_ON]
     what = "`image` and, if needed, `mask`, `label`, `id`, `metadata` and `draw_seed`"
@@ -303,3 +297,154 @@ def _outline(step: Any) -> str:
     name = f"{type(step).__name__}(p={step.p:g})"
     inner = [_outline(child) for child in getattr(step, "transforms", [])]
     return f"{name} [{', '.join(inner)}]" if inner else name
+
+
+class Augmented(NamedTuple):
+    """One draw: image, mask, the transforms applied, the visible fraction of the lesion."""
+
+    image: Image
+    mask: Mask | None
+    applied: tuple[str, ...]
+    visibility: float | None
+    attempts: int = 1
+
+
+def make_generators(seed: int | Sequence[int] | None) -> Generators:
+    """Make the two generators that all transforms of a recipe share.
+
+    Seeded through `Compose.set_random_seed`, each transform of albumentations 2.0.8 gets a
+    generator of its own from the same seed: transpose and both flips then always coincide, and only
+    two of the eight symmetries ever come out.
+    """
+    array = np.random.default_rng(seed)
+    return array, random.Random(int(array.integers(2**63)))  # noqa: S311 - draws, not secrets
+
+
+class TransformSequence:
+    """Random transforms, crops first, and the size that images are resized to, if any."""
+
+    def __init__(self, steps: list[Any], image_size: int | None) -> None:
+        """Sort the transforms by what they do to the lesion."""
+        self._size = None if image_size is None else (image_size, image_size)
+        self._crops = [step for step in steps if isinstance(step, A.CropAndPad)]
+        self._steps = [step for step in steps if not isinstance(step, A.CropAndPad)]
+        self._careful = [step for step in steps if keeps_every_pixel(step)]
+        self._all = steps
+        self._harmless = {_name(step) for step in _flat(steps) if keeps_every_pixel(step)}
+
+    def draw(
+        self, image: Image, mask: Mask | None, generators: Generators, *, min_visibility: float
+    ) -> Augmented:
+        """Draw until enough of the lesion is visible; the last attempt can lose nothing.
+
+        A repeated draw takes its numbers from generators that branch off after the first one, so
+        that the given ones stand where one draw leaves them.
+        """
+        self._seed(generators)
+        drawn = self._draw(image, mask, careful=False)
+        for attempts in range(2, _ATTEMPTS + 1):
+            if drawn.visibility is None or drawn.visibility >= min_visibility:
+                break
+            if attempts == 2:
+                branch = copy.deepcopy(generators[0])
+                self._seed(make_generators(int(branch.integers(2**63))))
+            drawn = self._draw(image, mask, careful=attempts == _ATTEMPTS)
+            drawn = drawn._replace(attempts=attempts)
+        return drawn
+
+    def _seed(self, generators: Generators) -> None:
+        generators[1].random()  # as `A.Compose` does: from the same generators both draw the same
+        for step in self._all:
+            step.set_random_state(*generators)
+
+    def _draw(self, image: Image, mask: Mask | None, *, careful: bool) -> Augmented:
+        crops, steps = ([], self._careful) if careful else (self._crops, self._steps)
+        records: _Records = []
+        marks = numbers = visibility = None
+        if mask is not None:
+            marks = mask.view(np.uint8) * np.uint8(255)  # shrinking by area is a majority vote
+        image, marks = _run(crops, image, marks, records)
+        image = self._resized(image, cv2.INTER_LINEAR)
+        if mask is not None:
+            lesion = self._resized(marks, cv2.INTER_NEAREST) >= 128
+            numbers = _numbered(lesion)
+        image, numbers = _run(steps, image, numbers, records)
+        applied = tuple(name for name, _ in records)
+        if mask is not None and mask.any():
+            harmless = self._harmless.issuperset(applied)
+            visibility = 1.0 if harmless else _visibility(mask, lesion, numbers, records)
+        return Augmented(image, None if mask is None else numbers > 0, applied, visibility)
+
+    def _resized(self, pixels: _Pixels, enlarged: int) -> _Pixels:
+        """Resize an image or a mask of 0 and 255, bit for bit as `A.Resize` does."""
+        if self._size is None or pixels.shape[:2] == self._size:
+            return pixels
+        shrinks = self._size[0] < pixels.shape[0] or self._size[1] < pixels.shape[1]
+        way = cv2.INTER_AREA if shrinks else enlarged
+        return cv2.resize(pixels, self._size[::-1], interpolation=way).astype(np.uint8, copy=False)
+
+
+def _run(steps: list[Any], image: Image, mask: Any, records: _Records) -> tuple[Image, Any]:
+    """Apply transforms, and note the name and the parameters of each that was applied."""
+    data: dict[str, Any] = {"image": image, "applied_transforms": records}
+    data |= {} if mask is None else {"mask": mask}
+    for step in steps:
+        data = step(**data)
+        # one of several notes itself
+        if getattr(step, "params", None):
+            records.append((_name(step), step.params))
+    return data["image"], data.get("mask")
+
+
+def _name(step: Any) -> str:
+    return type(step).__name__
+
+
+def _flat(steps: list[Any]) -> Iterator[Any]:
+    for step in steps:
+        yield step
+        yield from _flat(getattr(step, "transforms", []))
+
+
+def _numbered(lesion: Mask) -> npt.NDArray[np.float32]:
+    """Number the pixels of the lesion from 1 on, all others 0, as floats: the fastest to warp.
+
+    What a warp makes of the numbers says where each pixel comes from. Where there are more pixels
+    than floats can count, neighbors share a number.
+    """
+    numbers = (np.arange(lesion.size) // _shared(lesion.size) + 1).astype(np.float32)
+    placed: npt.NDArray[np.float32] = numbers.reshape(lesion.shape)
+    placed *= lesion.astype(np.float32)
+    return placed
+
+
+def _shared(size: int) -> int:
+    return 1 + size // _COUNTABLE
+
+
+def _visibility(mask: Mask, lesion: Mask, numbers: Any, records: _Records) -> float:
+    """Compute the fraction of the lesion that a draw shows: in the frame and not under a hole.
+
+    Pixels of the lesion are counted where they come from, so that a reflected copy, or one that is
+    enlarged, counts once.
+    """
+    inside = 1.0
+    crops = [params["crop_params"] for _, params in records if params.get("crop_params")]
+    if crops:
+        left, top, right, bottom = crops[0]
+        inside = np.count_nonzero(mask[top:bottom, left:right]) / np.count_nonzero(mask)
+    marks = lesion.view(np.uint8)
+    whole = cv2.countNonZero(marks)
+    if not whole:
+        return inside
+    shown = numbers > 0
+    for _, params in records:
+        for left, top, right, bottom in params.get("holes", ()):
+            shown[top:bottom, left:right] = False
+    shared = _shared(lesion.size)
+    seen = np.zeros(lesion.size // shared + 2, np.uint8)
+    seen[numbers[shown].astype(np.intp)] = 1
+    seen = seen[1:] if shared == 1 else np.repeat(seen[1:], shared)
+    pixels = seen[: lesion.size].reshape(lesion.shape)
+    closed = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _GAP)
+    return float(inside * (cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole))

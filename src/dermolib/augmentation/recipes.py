@@ -26,12 +26,12 @@ from typing import Any, TypeAlias
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
 
-from dermolib.augmentation.color_constancy import RandomShadesOfGray
-from dermolib.augmentation.warps import (
+from dermolib.augmentation.transforms import (
     Affine,
     ElasticTransform,
     GridDistortion,
     OpticalDistortion,
+    RandomShadesOfGray,
     Rotate,
     Transpose,
 )
