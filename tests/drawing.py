@@ -2,15 +2,35 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
 from dermolib._validation import Image, Mask
+from dermolib.datasets.synthetic import draw_hair
 
 
 def noise_image(height: int, width: int, seed: int) -> Image:
     """Draw an image of random colors."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def skin_image(height: int, width: int, seed: int = 0) -> Image:
+    """Draw blotchy skin with a little noise."""
+    generator = np.random.default_rng(seed)
+    small = generator.normal(0, 12, (height // 16 + 2, width // 16 + 2, 3))
+    blotches = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    skin = blotches + np.array([205, 165, 150]) + generator.normal(0, 2, (height, width, 3))
+    image: Image = np.clip(skin, 0, 255).astype(np.uint8)
+    return image
+
+
+def hairy_image(
+    height: int, width: int, seed: int = 0, *, density: float = 0.06
+) -> tuple[Image, Mask]:
+    """Draw hair over blotchy skin."""
+    skin, generator = skin_image(height, width, seed), np.random.default_rng(seed)
+    return draw_hair(skin, density=density, generator=generator)
 
 
 def lesion_image(height: int, width: int) -> tuple[Image, Mask]:

@@ -44,6 +44,7 @@ from .preprocessing.hair.module import OcclusionRemoval as OcclusionRemoval
 from .preprocessing.hair.registry import list_occlusion_methods as list_occlusion_methods
 from .preprocessing.hair.registry import occlusion_mask as occlusion_mask
 from .preprocessing.hair.registry import occlusion_removal as occlusion_removal
+from .preprocessing.hair.registry import register_hair_method as register_hair_method
 from .preprocessing.prepare import prepare as prepare
 from .preprocessing.segmentation import segment_lesion as segment_lesion
 from .training.trainer import Trainer as Trainer

@@ -8,27 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
-from skimage.morphology import closing, disk
 
+from dermolib import fill_mask
 from dermolib._validation import Image, Mask
 from dermolib.datasets.synthetic import draw_hair
 from dermolib.io import read_image
+
+# Private, since no image shows by how much it was reduced
 from dermolib.preprocessing.hair import inpainting as module
-from dermolib.preprocessing.hair.inpainting import fill_mask, list_fills
-from drawing import noise_image
+from drawing import noise_image, skin_image
 
 FILLS = ["closing", "navier_stokes", "pyramid", "telea"]
 SKIN = (205, 165, 150)
-
-
-def skin_image(height: int, width: int, seed: int) -> Image:
-    """Draw blotchy skin with a little noise."""
-    generator = np.random.default_rng(seed)
-    small = generator.normal(0, 12, (height // 16 + 2, width // 16 + 2, 3))
-    blotches = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    skin = blotches + np.array(SKIN) + generator.normal(0, 2, (height, width, 3))
-    image: Image = np.clip(skin, 0, 255).astype(np.uint8)
-    return image
 
 
 def strands(height: int, width: int, *, thickness: int = 3) -> Mask:
@@ -47,8 +38,8 @@ def hairy(image: Image, mask: Mask) -> Image:
     return changed
 
 
-def soft_hair(image: Image, share: Any, color: tuple[int, int, int]) -> Image:
-    mixed = image * (1 - share[..., None]) + np.array(color) * share[..., None]
+def soft_hair(image: Image, fraction: Any, color: tuple[int, int, int]) -> Image:
+    mixed = image * (1 - fraction[..., None]) + np.array(color) * fraction[..., None]
     changed: Image = np.rint(mixed).astype(np.uint8)
     return changed
 
@@ -57,15 +48,9 @@ def largest_error(filled: Image, truth: Image, mask: Mask) -> int:
     return int(np.abs(filled[mask].astype(int) - truth[mask]).max())
 
 
-def test_list_fills_is_sorted_and_complete() -> None:
-    assert list_fills() == FILLS
-
-
 @pytest.mark.parametrize("fill", ["navier_stokes", "pyramid"])
 @pytest.mark.parametrize("shape", [(64, 64), (150, 200), (97, 131), (900, 920)])
-def test_a_constant_colour_under_hair_is_restored_exactly(
-    fill: str, shape: tuple[int, int]
-) -> None:
+def test_a_constant_color_under_hair_is_restored_exactly(fill: str, shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), SKIN, np.uint8)
     mask = strands(*shape, thickness=max(2, min(shape) // 150))
 
@@ -85,16 +70,7 @@ def test_a_hair_of_one_pixel_is_filled_at_any_place_of_a_reduced_image(column: i
     assert np.array_equal(filled, image)
 
 
-def test_telea_restores_a_constant_colour_within_four_levels() -> None:
-    image = np.full((150, 200, 3), SKIN, np.uint8)
-    mask = strands(150, 200)
-
-    filled = fill_mask(hairy(image, mask), mask, fill="telea")
-
-    assert largest_error(filled, image, mask) <= 4
-
-
-def test_closing_restores_a_constant_colour_under_hair_as_wide_as_its_disc() -> None:
+def test_closing_restores_a_constant_color_under_hair_as_wide_as_its_disk() -> None:
     image = np.full((512, 512, 3), SKIN, np.uint8)
     mask = np.zeros((512, 512), np.bool_)
     mask[200:210] = True
@@ -138,9 +114,9 @@ def test_a_hair_that_shines_into_the_pixels_beside_the_mask_leaves_no_shade(
     color: tuple[int, int, int], plain: float
 ) -> None:
     image = skin_image(128, 128, 0)
-    share = cv2.GaussianBlur(strands(128, 128).astype(np.float32), (0, 0), 0.8)
-    mask = share > 0.3
-    changed = soft_hair(image, share, color)
+    fraction = cv2.GaussianBlur(strands(128, 128).astype(np.float32), (0, 0), 0.8)
+    mask = fraction > 0.3
+    changed = soft_hair(image, fraction, color)
 
     filled = fill_mask(changed, mask)
     shaded = cv2.inpaint(changed, mask.view(np.uint8), 3, cv2.INPAINT_TELEA)
@@ -152,10 +128,10 @@ def test_a_hair_that_shines_into_the_pixels_beside_the_mask_leaves_no_shade(
 
 def test_a_hair_lighter_than_the_skin_leaves_no_shine() -> None:
     image = np.full((128, 128, 3), (120, 80, 60), np.uint8)
-    share = cv2.GaussianBlur(strands(128, 128).astype(np.float32), (0, 0), 0.8)
-    mask = share > 0.3
+    fraction = cv2.GaussianBlur(strands(128, 128).astype(np.float32), (0, 0), 0.8)
+    mask = fraction > 0.3
 
-    filled = fill_mask(soft_hair(image, share, (220, 190, 140)), mask)
+    filled = fill_mask(soft_hair(image, fraction, (220, 190, 140)), mask)
 
     assert largest_error(filled, image, mask) <= 6
 
@@ -173,22 +149,13 @@ def test_hair_that_the_mask_missed_beside_it_is_no_source() -> None:
 
 
 @pytest.mark.parametrize("fill", FILLS)
-def test_an_empty_mask_gives_an_equal_copy(fill: str) -> None:
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_mask_of_nothing_or_everything_gives_an_equal_copy(fill: str, masked: bool) -> None:
     image = noise_image(20, 30, 0)
 
-    filled = fill_mask(image, np.zeros((20, 30), np.bool_), fill=fill)
+    filled = fill_mask(image, np.full((20, 30), masked), fill=fill)
 
-    assert filled is not image
-    assert np.array_equal(filled, image)
-
-
-@pytest.mark.parametrize("fill", FILLS)
-def test_a_mask_of_everything_gives_an_equal_copy(fill: str) -> None:
-    image = noise_image(20, 30, 0)
-
-    filled = fill_mask(image, np.ones((20, 30), np.bool_), fill=fill)
-
-    assert filled is not image
+    assert not np.shares_memory(filled, image)
     assert np.array_equal(filled, image)
 
 
@@ -203,19 +170,19 @@ def test_one_pixel_of_skin_is_enough_to_fill_from(fill: str) -> None:
     assert largest_error(filled, image, mask) <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     fill=st.sampled_from(FILLS),
-    height=st.integers(1, 40),
-    width=st.integers(1, 40),
-    share=st.floats(0, 1),
+    height=st.integers(1, 40) | st.just(900),
+    width=st.integers(1, 40) | st.just(901),
+    fraction=st.floats(0, 1),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_outside_the_mask_nothing_changes_and_the_input_stays(
-    fill: str, height: int, width: int, share: float, seed: int
+    fill: str, height: int, width: int, fraction: float, seed: int
 ) -> None:
     image = noise_image(height, width, seed)
-    mask = np.random.default_rng(seed).random((height, width)) < share
+    mask = np.random.default_rng(seed).random((height, width)) < fraction
     image_before, mask_before = image.copy(), mask.copy()
 
     filled = fill_mask(image, mask, fill=fill)
@@ -225,19 +192,6 @@ def test_outside_the_mask_nothing_changes_and_the_input_stays(
     assert np.array_equal(filled[~mask], image[~mask])
     assert np.array_equal(image, image_before)
     assert np.array_equal(mask, mask_before)
-
-
-@settings(max_examples=5, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), height=st.integers(896, 1000))
-def test_outside_the_mask_nothing_changes_in_an_image_filled_at_a_reduced_size(
-    seed: int, height: int
-) -> None:
-    image = noise_image(height, 901, seed)
-    mask = np.random.default_rng(seed).random((height, 901)) < 0.1
-
-    filled = fill_mask(image, mask)
-
-    assert np.array_equal(filled[~mask], image[~mask])
 
 
 @pytest.mark.parametrize("fill", FILLS)
@@ -255,7 +209,14 @@ def test_memory_layout_does_not_matter(fill: str) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "factor"),
-    [((1, 9000), 1), ((895, 2000), 1), ((2000, 896), 2), ((1024, 1024), 2), ((4000, 6000), 8)],
+    [
+        ((1, 9000), 1),
+        ((895, 2000), 1),
+        ((2000, 896), 2),
+        ((1024, 1024), 2),
+        ((4000, 6000), 8),
+        ((20000, 20000), 16),
+    ],
 )
 def test_the_shorter_side_is_reduced_to_448_pixels_or_more(
     shape: tuple[int, int], factor: int
@@ -263,64 +224,19 @@ def test_the_shorter_side_is_reduced_to_448_pixels_or_more(
     assert module.working_factor(*shape) == factor
 
 
-def test_the_largest_images_are_reduced_by_sixteen() -> None:
-    assert module.working_factor(20000, 20000) == 16
-
-
-@pytest.mark.parametrize("height", [1024, 1023])
-def test_strips_leave_no_trace(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    image, mask = skin_image(height, 950, 0), strands(height, 950, thickness=8)
-    monkeypatch.setattr(module, "_STRIP_PIXELS", 1)
-    in_strips = fill_mask(image, mask)
-
-    monkeypatch.setattr(module, "_STRIP_PIXELS", 1 << 24)
-    at_once = fill_mask(image, mask)
-
-    assert np.array_equal(in_strips, at_once)
-
-
 @pytest.mark.parametrize(
     ("fill", "flags"), [("telea", cv2.INPAINT_TELEA), ("navier_stokes", cv2.INPAINT_NS)]
 )
-def test_inpainting_in_windows_equals_that_of_the_whole_image(fill: str, flags: int) -> None:
-    image = skin_image(200, 260, 0)
-    mask = np.zeros((200, 260), np.bool_)
-    mask[20:24, 10:60] = True
-    mask[30:90, 100:103] = True
-    mask[150:153, 200:] = True
-    mask[190, 5] = True
+def test_inpainting_is_that_of_opencv_without_the_pixels_beside_the_mask(
+    fill: str, flags: int
+) -> None:
+    image, mask = skin_image(200, 260), strands(200, 260)
     guarded = cv2.dilate(mask.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
     expected = cv2.inpaint(image, guarded, 3, flags)
 
     filled = fill_mask(image, mask, fill=fill)
 
     assert np.array_equal(filled[mask], expected[mask])
-
-
-@pytest.mark.parametrize(
-    ("fill", "flags"), [("telea", cv2.INPAINT_TELEA), ("navier_stokes", cv2.INPAINT_NS)]
-)
-def test_inpainting_of_entangled_hair_equals_that_of_the_whole_image(fill: str, flags: int) -> None:
-    image, mask = skin_image(150, 150, 0), np.zeros((150, 150), np.bool_)
-    for step in range(0, 150, 25):
-        mask[np.arange(150 - step), np.arange(step, 150)] = True
-    guarded = cv2.dilate(mask.view(np.uint8), cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-    expected = cv2.inpaint(image, guarded, 3, flags)
-
-    filled = fill_mask(image, mask, fill=fill)
-
-    assert np.array_equal(filled[mask], expected[mask])
-
-
-@pytest.mark.parametrize(("shape", "radius"), [((150, 200), 2), ((300, 310), 3)])
-def test_closing_equals_the_textbook(shape: tuple[int, int], radius: int) -> None:
-    image, mask = skin_image(*shape, 0), strands(*shape)
-    changed = hairy(image, mask)
-    channels = [closing(changed[..., c], disk(radius), mode="ignore") for c in range(3)]
-
-    filled = fill_mask(changed, mask, fill="closing")
-
-    assert np.array_equal(filled[mask], np.stack(channels, axis=2)[mask])
 
 
 def textbook_scales(total: Any, weights: Any) -> Any:
@@ -368,11 +284,11 @@ def test_the_default_is_closer_to_the_skin_than_any_other_fill(density: float) -
     scores: dict[str, float] = {}
     image = skin_image(256, 256, 1)
     changed, mask = draw_hair(image, density=density, generator=np.random.default_rng(5))
-    share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
-    blurred = soft_hair(image, share, (50, 40, 30))
+    fraction = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
+    blurred = soft_hair(image, fraction, (50, 40, 30))
 
     for fill in FILLS:
-        for before, where in ((changed, mask), (blurred, share > 0.3)):
+        for before, where in ((changed, mask), (blurred, fraction > 0.3)):
             filled = fill_mask(before, where, fill=fill)
             score = peak_signal_noise_ratio(image[where], filled[where])
             scores[fill] = scores.get(fill, 0) + float(score) / 2
@@ -394,49 +310,20 @@ def test_on_real_skin_the_default_reaches_33_decibels(data_dir: Path) -> None:
     assert float(np.mean(scores)) > 33
 
 
-def test_an_unknown_fill_is_refused_with_the_known_ones() -> None:
-    sentence = (
-        "Expected `fill` to be one of 'closing', 'navier_stokes', 'pyramid', 'telea', "
-        "but got 'tela'. Did you mean 'telea'?"
-    )
+@pytest.mark.parametrize(
+    ("change", "kind", "fragment"),
+    [
+        ({"fill": "tela"}, ValueError, "'pyramid', 'telea', but got 'tela'. Did you mean 'telea'?"),
+        ({"image": np.zeros((8, 9, 3), np.float32)}, TypeError, "dtype float32. Scale values in"),
+        ({"image": np.zeros((8, 9), np.uint8)}, ValueError, "shape (8, 9). Repeat a grey image"),
+        ({"mask": np.zeros((8, 9), np.uint8)}, TypeError, "bool, but got dtype uint8. Use `mask >"),
+        ({"mask": np.zeros((9, 8), np.bool_)}, ValueError, "a mask (8, 9) of dtype bool, but got"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_a_hint(
+    change: dict[str, Any], kind: type[Exception], fragment: str
+) -> None:
+    fitting = {"image": noise_image(8, 9, 0), "mask": np.zeros((8, 9), np.bool_)}
 
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        fill_mask(noise_image(8, 8, 0), np.zeros((8, 8), np.bool_), fill="tela")
-
-
-def test_an_image_of_floats_is_refused_with_a_remedy() -> None:
-    sentence = (
-        "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got dtype float32. "
-        "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`."
-    )
-    wrong: Any = np.zeros((8, 8, 3), np.float32)
-
-    with pytest.raises(TypeError, match=re.escape(sentence)):
-        fill_mask(wrong, np.zeros((8, 8), np.bool_))
-
-
-def test_a_grey_image_is_refused_with_a_remedy() -> None:
-    sentence = (
-        "Expected `image` to be an RGB image (H, W, 3) of dtype uint8, but got shape (8, 8). "
-        "Repeat a grey image with `numpy.repeat(image[..., None], 3, axis=2)`."
-    )
-
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        fill_mask(np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.bool_))
-
-
-def test_a_mask_of_numbers_is_refused_with_a_remedy() -> None:
-    sentence = (
-        "Expected `mask` to be a mask (8, 9) of dtype bool, but got dtype uint8. Use `mask > 0`."
-    )
-    wrong: Any = np.zeros((8, 9), np.uint8)
-
-    with pytest.raises(TypeError, match=re.escape(sentence)):
-        fill_mask(noise_image(8, 9, 0), wrong)
-
-
-def test_a_mask_of_another_shape_is_refused() -> None:
-    sentence = "Expected `mask` to be a mask (8, 9) of dtype bool, but got shape (9, 8)."
-
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        fill_mask(noise_image(8, 9, 0), np.zeros((9, 8), np.bool_))
+    with pytest.raises(kind, match=re.escape(fragment)):
+        fill_mask(**(fitting | change))

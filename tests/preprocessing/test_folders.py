@@ -487,8 +487,8 @@ def test_the_fill_is_passed_on_where_it_is_given(
     calls = []
 
     @wraps(occlusion_removal)
-    def removal(image: Image, *, method: str, **options: Any) -> Any:
-        calls.append((method, options))
+    def removal(image: Image, *, method: Any, **options: Any) -> Any:
+        calls.append((method.name, options))
         return image, np.zeros(image.shape[:2], np.bool_)
 
     monkeypatch.setattr(folders, "occlusion_removal", removal)

@@ -5,8 +5,6 @@ from .color import correct as correct
 from .color import illuminant as illuminant
 from .folders import FolderReport as FolderReport
 from .hair.lightness import lightness as lightness
-from .hair.registry import DEFAULT_METHOD as DEFAULT_METHOD
-from .hair.registry import REFERENCE_SIZE as REFERENCE_SIZE
 from .hair.registry import method_options as method_options
 from .steps import STEPS as STEPS
 from .steps import Step as Step

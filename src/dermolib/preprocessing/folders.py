@@ -35,7 +35,15 @@ from dermolib.preprocessing.contact_sheet import (
     spread_ranks,
     write_contact_sheet,
 )
-from dermolib.preprocessing.hair.registry import REFERENCE_SIZE, occlusion_removal
+from dermolib.preprocessing.hair.functions import check_sendable
+from dermolib.preprocessing.hair.inpainting import FillChoice
+from dermolib.preprocessing.hair.registry import (
+    DEFAULT_METHOD,
+    MethodChoice,
+    find_method,
+    json_value,
+    occlusion_removal,
+)
 
 __all__ = ["FolderReport", "remove_hair_from_folder"]
 
@@ -110,8 +118,8 @@ def remove_hair_from_folder(
     source: PathLike,
     destination: PathLike,
     *,
-    method: str | None = None,
-    fill: str | None = None,
+    method: MethodChoice | None = None,
+    fill: FillChoice | None = None,
     masks: PathLike | None = None,
     contact_sheet: PathLike | None = None,
     suffix: str | None = None,
@@ -153,7 +161,8 @@ def remove_hair_from_folder(
             case. Other files, and files and folders with names that begin with a dot, are ignored.
         destination: Folder for the clean images: new, of the same run, or without files of the
             same names.
-        method: One of `list_occlusion_methods`; None takes the default of `occlusion_removal`.
+        method: See `occlusion_removal`; None takes its default. The code of a function of yours is
+            part of the settings, so that its source must be readable.
         fill: What replaces masked pixels, see `occlusion_removal`; None takes its default.
         masks: Folder for the masks, PNG files of 0 and 255 with the relative paths of the images;
             None writes none. It may lie in the destination.
@@ -210,19 +219,19 @@ def remove_hair_from_folder(
     if masks_folder is not None:
         mask_path = Path(os.path.relpath(masks_folder, target)).as_posix()
     arguments = _arguments(method, fill, options)
+    if workers > 1:
+        for function in (arguments["method"].mask, arguments["method"].fill, fill):
+            check_sendable(function)
     remove: Any = partial(occlusion_removal, return_mask=True, **arguments)
     cleaning = _Cleaning(root, target, mask_path, suffix, int(quality), remove)
     listing = list_images(root, exclude=exclude)
     files = listing.files
     _check_names(files, cleaning, sheet)
     # Refuses what the method does not take, before anything is written
-    remove(np.full((REFERENCE_SIZE, REFERENCE_SIZE, 3), 128, np.uint8))
+    remove(np.full((512, 512, 3), 128, np.uint8))
     settings = {
         # As JSON values of which equal ones look equal
-        "arguments": {
-            name: value if isinstance(value, (str, bool)) else float(value)
-            for name, value in arguments.items()
-        },
+        "arguments": {name: json_value(value) for name, value in arguments.items()},
         **{"masks": mask_path, "quality": int(quality), "suffix": suffix},
         "versions": library_versions(),
     }
@@ -299,8 +308,10 @@ class _Cleaning:
         return {"file": file, **self.names(file), **unknown, "error": ""}
 
 
-def _arguments(method: str | None, fill: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Gather what `occlusion_removal` gets; the default method by its name, for the journal."""
+def _arguments(
+    method: MethodChoice | None, fill: FillChoice | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Gather what `occlusion_removal` gets; workers know no name that was registered here."""
     known = inspect.signature(occlusion_removal).parameters
     for name, value in options.items():
         own = name not in known or name == "margin"
@@ -309,7 +320,8 @@ def _arguments(method: str | None, fill: str | None, options: dict[str, Any]) ->
         got = f"an object of type {type(value).__name__}"
         require(plain, name, "a number or a text", got, error=TypeError)
     filled = {} if fill is None else {"fill": fill}
-    return {"method": method or known["method"].default} | filled | dict(sorted(options.items()))
+    chosen = find_method(DEFAULT_METHOD if method is None else method)
+    return {"method": chosen} | filled | dict(sorted(options.items()))
 
 
 def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Path | None) -> None:

@@ -3,7 +3,6 @@
 import functools
 import hashlib
 import inspect
-import math
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple, TypeAlias
@@ -21,7 +20,12 @@ from dermolib._validation import (
 )
 from dermolib.preprocessing.border import Box, crop_border, field_of_view
 from dermolib.preprocessing.color import shades_of_gray
-from dermolib.preprocessing.hair.registry import occlusion_removal, removal_options
+from dermolib.preprocessing.hair.registry import (
+    DEFAULT_METHOD,
+    find_method,
+    json_value,
+    occlusion_removal,
+)
 
 __all__ = ["STEPS", "Pipeline", "Prepared", "Step"]
 
@@ -149,6 +153,8 @@ def _named(step: Any, place: str) -> _Named:
     require(named, place, what, function.__qualname__, hint, error=TypeError)
     name = _NAMES.get(function) or f"{function.__module__}:{function.__qualname__}"
     _check_options(function, options, place, name)
+    if function is occlusion_removal:  # workers know no name that was registered here
+        options["method"] = find_method(options.get("method", DEFAULT_METHOD))
     return _Named(name, function, options, "" if function in _NAMES else _digest(function, place))
 
 
@@ -160,9 +166,9 @@ def _check_options(
         own = function is occlusion_removal and option == "return_mask"
         require(not own, where, "left to the preparation", repr(value), error=TypeError)
         got = f"an object of type {type(value).__name__}"
-        require(
-            _is_plain(value), where, "a number, a text, True, False or None", got, error=TypeError
-        )
+        chosen = function is occlusion_removal and option in ("method", "fill")
+        fits = _is_plain(value) or (chosen and callable(value))
+        require(fits, where, "a number, a text, True, False or None", got, error=TypeError)
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
@@ -186,16 +192,9 @@ def _settings(step: _Named) -> dict[str, Any]:
     if step.function is occlusion_removal:
         del options["return_mask"]
         given = {name: value for name, value in step.options.items() if name not in defaults}
-        options |= removal_options(options["method"], given)
-    noted = {name: _json_value(value) for name, value in sorted(options.items())}
+        options |= options["method"].options(given, filled=True)
+    noted = {name: json_value(value) for name, value in sorted(options.items())}
     return {"step": step.name, "options": noted} | ({"source": step.source} if step.source else {})
-
-
-def _json_value(value: Any) -> Any:
-    """Make numbers that are equal look equal, and infinity a text that JSON has."""
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    return float(value) if math.isfinite(value) else str(value)
 
 
 def _digest(function: Callable[..., Any], place: str) -> str:

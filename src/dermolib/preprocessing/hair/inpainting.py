@@ -1,43 +1,42 @@
-"""What replaces masked pixels.
-
-A mask says where hair is; a fill says what the skin beneath it looks like. No fill changes a pixel
-outside the mask. Choice ``"pyramid"`` is the best of those measured, and the fastest but one.
-"""
+"""Fills: what replaces masked pixels."""
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_choice, check_image, check_mask
-from dermolib.preprocessing.hair.lightness import positions
-from dermolib.preprocessing.hair.luv import REFERENCE_SIZE, closing_fill, disc
+from dermolib._validation import Image, Mask, check_choice, check_image, check_mask, require
+from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, closing, disk, scaled_radius
+from dermolib.preprocessing.hair.functions import call_foreign, name_of
 
-__all__ = ["fill_mask", "list_fills"]
+__all__ = ["FILLS", "FillChoice", "check_fill", "fill_mask", "fill_with", "list_fills"]
 
-# What `fill_torch` shares with this module. Lengths are in pixels of the reduced image.
+# What `inpainting_torch` shares with this module. Lengths are in pixels of the reduced image.
 LARGEST_FACTOR = 16  # a cell of more pixels could lose a single masked one to rounding
 SIGMA = 1.0  # of the weights by which neighbours count, five by five pixels
 TRUST = 0.03  # weight of neighbours below which the coarser scale counts for more
 FAR_SIGMA = 1.2  # of the wider neighbourhood, in cells of eight pixels
 FAR_TRUST = 0.003  # weight that the wider neighbourhood has within the near one
-FAR_LEAST = 0.001  # share of pixels of one kind from which their mean colour is used
+FAR_LEAST = 0.001  # fraction of pixels of one kind from which their mean color is used
 SOFT_SIGMA = 0.7  # of the smoothing before a pixel near hair is judged
-HALO_SHARE = 0.1  # share of the hair's contrast which a pixel near hair may show
+HALO_FRACTION = 0.1  # fraction of the hair's contrast which a pixel near hair may show
 HALO_LEVELS = 16.0  # levels along the hair's contrast which it may show in any case
 HALO_SOFT = (0.5, 1.5)  # multiples of these limits between which trust falls from 1 to 0
-HALO_LEAST, HALO_MOST = -0.2, 0.5  # shares of the hair's contrast that are taken out
-HALO_JOINT = 0.02  # weight that all channels have in the share of one
-COARSEST = 8  # longer side of the scale that is a single colour
+HALO_LEAST, HALO_MOST = -0.2, 0.5  # fractions of the hair's contrast that are taken out
+HALO_JOINT = 0.02  # weight that all channels have in the fraction of one
+COARSEST = 8  # longer side of the scale that is a single color
 
-_CLOSING_RADIUS = 5  # at the reference size
 _INPAINT_RADIUS = 3
-_STRIP_PIXELS = 1 << 17
 
 _Plane = npt.NDArray[np.float32]
+
+
+FillChoice: TypeAlias = str | Callable[[Image, Mask], Image]
+"""A name of `list_fills`, or a function from image and mask to image."""
 
 
 def list_fills() -> list[str]:
@@ -50,43 +49,46 @@ def list_fills() -> list[str]:
         >>> list_fills()
         ['closing', 'navier_stokes', 'pyramid', 'telea']
     """
-    return sorted(_FILLS)
+    return sorted(FILLS)
 
 
-def fill_mask(image: Image, mask: Mask, *, fill: str = "pyramid") -> Image:
+def fill_mask(image: Image, mask: Mask, *, fill: FillChoice = "pyramid") -> Image:
     """Replace masked pixels by what their surroundings suggest.
 
     Pixels outside the mask stay bit-identical, and the input is not modified. Where nothing is
     masked the result equals the image; so it does where everything is, since there is nothing to
-    fill from, and one such image shall not stop a folder.
+    fill from, and one such image should not stop a folder.
 
-    - ``"pyramid"``: normalised convolution at several scales. Each scale is the coarser one plus
-      the mean, over the nearest pixels, of how they differ from it, so that shading and borders
-      go on beneath a hair of any width. Hair shines into the pixels beside a mask: within two
-      pixels of it, the share of the hair's contrast that they show on average is taken out of
-      them, and a pixel that shows much more is no source. An image whose shorter side has 896
-      pixels or more is filled at a size reduced by a whole factor, to 448..896 pixels: what it
-      puts into the mask is smooth, without pores or noise of the finest scale. Coloured fringes
-      that a lens draws further than that around a hair tint the fill.
-    - ``"telea"`` and ``"navier_stokes"``: the inpainting of OpenCV with a radius of 3 pixels, the
-      pixels beside the mask left out as sources, one at 512 pixels and more in proportion.
-      Streaks run from the edges of wide masks to their middle, and time grows with the mask.
-    - ``"closing"``: the paper's, a closing of each channel with a disc of radius 5 pixels at 512
-      pixels, in proportion elsewhere and rounded up. It is for dark hair alone, takes colours
-      from the lightest pixels around, and is dark itself where hairs cross or lie close.
+    - ``"pyramid"``, the best of those measured: normalized convolution at several scales. Each
+      scale is the coarser one plus the mean, over the nearest pixels, of how they differ from it,
+      so that shading and borders continue beneath a hair of any width. Hair shines into the pixels
+      beside a mask: within two pixels of it, the fraction of the hair's contrast that they show on
+      average is subtracted, and a pixel that shows much more is not a source. An image whose
+      shorter side has 896 pixels or more is filled at a size reduced by a whole factor, to 448..896
+      pixels: the fill is smooth, without pores or fine noise. Color fringes of a lens that reach
+      further than two pixels from a hair tint the fill.
+    - ``"telea"`` and ``"navier_stokes"``: OpenCV's inpainting with a radius of 3 pixels. Pixels
+      beside the mask, one at 512 pixels and more in proportion, are not sources. Wide masks show
+      streaks from their edges to their middle, and time grows with the mask.
+    - ``"closing"``, that of DullRazor: a closing of each channel with a disk of radius 5 pixels at
+      512 pixels, in proportion elsewhere and rounded up. It suits dark hair only, takes colors
+      from the lightest pixels around, and is dark itself where hairs cross or lie close together.
 
     Args:
         image: Image (H, W, 3), uint8 RGB.
         mask: Mask (H, W), bool, True where the pixel is replaced. A mask that misses the edges of
-            a hair leaves them in the image; one that is a pixel wider loses little.
-        fill: One of `list_fills`.
+            a hair leaves them in the image; one that is a pixel too wide loses little.
+        fill: One of `list_fills`, or a function from image and mask to an image of the same shape,
+            of which the masked pixels are used.
 
     Returns:
         Image of the same shape.
 
     Raises:
-        TypeError: `image` is no uint8 array or `mask` no bool array.
-        ValueError: `image` is not RGB, `mask` has another shape or `fill` is unknown.
+        TypeError: `image` is not a uint8 array, `mask` not a bool array, or a function does not
+            return a uint8 array.
+        ValueError: `image` is not RGB, `mask` has another shape, `fill` is unknown, or a function
+            returns another shape or writes into what it is given.
 
     References:
         Knutsson and Westin, Normalized and differential convolution, CVPR 1993,
@@ -107,73 +109,63 @@ def fill_mask(image: Image, mask: Mask, *, fill: str = "pyramid") -> Image:
         >>> bool((fill_mask(hairy, hairy[..., 0] == 40) == image).all())
         True
     """
-    check_choice(fill, "fill", list_fills())
+    check_fill(fill)
     check_image(image)
     check_mask(mask, image.shape[:2])
+    return fill_with(fill, image, mask)
+
+
+def check_fill(fill: FillChoice) -> None:
+    """Refuse what is neither a name of a fill nor a function."""
+    if not callable(fill):
+        check_choice(fill, "fill", list_fills())
+
+
+def fill_with(fill: FillChoice, image: Image, mask: Mask, **sizes: float) -> Image:
+    """Fill, with sizes that a fill of the library takes."""
     clean = np.ascontiguousarray(image).copy()
     marks = np.ascontiguousarray(mask).view(np.uint8)
-    if 0 < cv2.countNonZero(marks) < mask.size:
-        _FILLS[fill](clean, marks)
+    if not 0 < cv2.countNonZero(marks) < mask.size:
+        return clean
+    if isinstance(fill, str):
+        FILLS[fill].function(clean, marks, **sizes)
+        return clean
+    name = f"{name_of(fill)}(image, mask)"
+    made = check_image(call_foreign(fill, clean, mask), name)
+    require(made.shape == clean.shape, name, f"an image {clean.shape}", f"shape {made.shape}")
+    clean[mask] = made[mask]
     return clean
 
 
 def working_factor(height: int, width: int) -> int:
     """Find the whole factor by which an image is reduced for the fill ``"pyramid"``."""
-    return min(LARGEST_FACTOR, max(1, int(min(height, width) / REFERENCE_SIZE + 0.25)))
+    return min(LARGEST_FACTOR, max(1, int(min(height, width) / REFERENCE_SIDE + 0.25)))
 
 
-def _closing(image: Image, marks: Any) -> None:
-    radius = math.ceil(_CLOSING_RADIUS * min(image.shape[:2]) / REFERENCE_SIZE)
-    image[:] = closing_fill(image, marks.view(np.bool_), radius)
+def _closing(image: Image, marks: Any, *, radius: float = 5) -> None:
+    """Fill with the closing of each channel with a disk, of a radius at the reference side."""
+    pixels = scaled_radius(radius, image.shape)
+    left, top, width, height = cv2.boundingRect(marks)
+    far = 2 * pixels  # as far as a closing looks
+    rows = slice(max(0, top - far), top + height + far)
+    columns = slice(max(0, left - far), left + width + far)
+    window = image[rows, columns]
+    cv2.copyTo(closing(window, pixels), marks[rows, columns], window)
 
 
-def _telea(image: Image, marks: Any) -> None:
-    _inpaint(image, marks, cv2.INPAINT_TELEA)
-
-
-def _navier_stokes(image: Image, marks: Any) -> None:
-    _inpaint(image, marks, cv2.INPAINT_NS)
-
-
-def _inpaint(image: Image, marks: Any, flags: int) -> None:
-    guard = math.ceil(min(image.shape[:2]) / REFERENCE_SIZE)
-    holes: Any = cv2.dilate(marks, disc(guard))
-    if holes.all():
-        holes = marks
-    for window, inside in _groups(holes, _INPAINT_RADIUS + 1):
-        hole = cv2.copyTo(holes[window], inside)
-        filled = cv2.inpaint(np.ascontiguousarray(image[window]), hole, _INPAINT_RADIUS, flags)
-        cv2.copyTo(filled, cv2.copyTo(marks[window], inside), image[window])
-
-
-def _groups(holes: Any, margin: int) -> Iterator[tuple[tuple[slice, slice], Any]]:
-    """Cut out windows, and which of their pixels belong to them, that do not see each other."""
-    height, width = holes.shape
-    reach = cv2.dilate(holes, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(reach, connectivity=8)
-    boxes = stats[1:, : cv2.CC_STAT_AREA].tolist()
-    if sum(across * down for _, _, across, down in boxes) > height * width:
-        yield (slice(0, height), slice(0, width)), np.ones_like(holes)
-        return
-    for label, (left, top, across, down) in zip(range(1, count), boxes, strict=True):
-        window = (slice(top, top + down), slice(left, left + across))
-        yield window, (labels[window] == label).view(np.uint8)
+def _inpaint(image: Image, marks: Any, *, flags: int) -> None:
+    guard = math.ceil(min(image.shape[:2]) / REFERENCE_SIDE)
+    holes: Any = cv2.dilate(marks, disk(guard))
+    filled = cv2.inpaint(image, marks if holes.all() else holes, _INPAINT_RADIUS, flags)
+    cv2.copyTo(filled, marks, image)
 
 
 def _pyramid(image: Image, marks: Any) -> None:
     factor = working_factor(*image.shape[:2])
-    small, holes = _reduced(image, marks, factor)
-    filled = _fill_small(small, holes)
-    rows = max(1, _STRIP_PIXELS // (filled.shape[1] * factor**2))
-    for top in range(0, len(filled), rows):
-        # One row more on each side, which linear interpolation looks at
-        first = max(0, top - 1)
-        strip: Any = filled[first : top + rows + 1]
-        strip = cv2.resize(strip, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-        target = image[top * factor : (top + rows) * factor]
-        start = (top - first) * factor
-        strip = strip[start : start + len(target), : target.shape[1]]
-        cv2.copyTo(strip, marks[top * factor : (top + rows) * factor], target)
+    filled = _fill_small(*_reduced(image, marks, factor))
+    if factor > 1:
+        filled = _enlarged(filled, marks.shape, factor)
+    cv2.copyTo(filled, marks, image)
 
 
 def _reduced(image: Image, marks: Any, factor: int) -> tuple[Any, Any]:
@@ -184,10 +176,10 @@ def _reduced(image: Image, marks: Any, factor: int) -> tuple[Any, Any]:
     below, right = -height % factor, -width % factor
     border = (0, below, 0, right, cv2.BORDER_REPLICATE)
     size = ((width + right) // factor, (height + below) // factor)
-    share = cv2.copyMakeBorder(marks * np.uint8(255), *border)
-    share = cv2.resize(share, size, interpolation=cv2.INTER_AREA)
+    fraction = cv2.copyMakeBorder(marks * np.uint8(255), *border)
+    fraction = cv2.resize(fraction, size, interpolation=cv2.INTER_AREA)
     padded = cv2.copyMakeBorder(image, *border) if below or right else image
-    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.minimum(share, 1)
+    return cv2.resize(padded, size, interpolation=cv2.INTER_AREA), np.minimum(fraction, 1)
 
 
 class _Ring(NamedTuple):
@@ -199,31 +191,31 @@ class _Ring(NamedTuple):
 
 
 def _fill_small(image: Image, holes: Any) -> Image:
-    """Fill holes, and give the pixels within two pixels of them the colours they were taken for."""
+    """Fill holes, and give the pixels within two pixels of them the colors they were taken for."""
     shape = (holes.shape[0], holes.shape[1])
-    near = cv2.dilate(holes, disc(2))
-    at = positions((near - holes).reshape(-1).view(np.bool_))
-    touches: Any = cv2.dilate(holes, disc(1)).reshape(-1).take(at)
+    near = cv2.dilate(holes, disk(2))
+    at = np.flatnonzero(near - holes)
+    touches: Any = cv2.dilate(holes, disk(1)).take(at)
     ring = _Ring(at, touches, shape)
     planes = list(cv2.split(image))
-    colours, trust = _judged(planes, ring, _surroundings(planes, holes, near, ring))
+    colors, trust = _judged(planes, ring, _surroundings(planes, holes, near, ring))
     weights: Any = (1 - holes).astype(np.float32)
     weights.reshape(-1)[at] = trust
     scales = _Scales(_half(weights))
-    where = positions(near.reshape(-1).view(np.bool_))
-    share = 1 - weights.reshape(-1).take(where)
-    scale = 1 / (_smooth(weights, SIGMA).reshape(-1).take(where) + np.float32(TRUST))
+    where = np.flatnonzero(near)
+    fraction = 1 - weights.take(where)
+    scale = 1 / (_smooth(weights, SIGMA).take(where) + np.float32(TRUST))
     work: Any = np.empty(shape, np.float32)
-    for plane, colour in zip(planes, colours, strict=True):
+    for plane, color in zip(planes, colors, strict=True):
         source: Any = plane.astype(np.float32)
-        source.reshape(-1)[at] = colour
+        source.reshape(-1)[at] = color
         cv2.multiply(source, weights, source)
         coarse = _enlarged(scales.fill(_half(source)), shape, 2)
         cv2.multiply(coarse, weights, work)
         cv2.subtract(source, work, work)
-        value = _smooth(work, SIGMA).reshape(-1).take(where) * scale
-        value = (value + coarse.reshape(-1).take(where)) * share
-        value += source.reshape(-1).take(where)
+        value = _smooth(work, SIGMA).take(where) * scale
+        value = (value + coarse.take(where)) * fraction
+        value += source.take(where)
         plane.reshape(-1)[where] = np.clip(value, 0, 255) + np.float32(0.5)
     return cv2.merge(planes)  # type: ignore[return-value] # uint8, as the planes are
 
@@ -231,13 +223,13 @@ def _fill_small(image: Image, holes: Any) -> Image:
 def _surroundings(
     planes: list[Any], holes: Any, near: Any, ring: _Ring
 ) -> Iterator[tuple[_Plane, _Plane]]:
-    """Give, per channel, the colour around each pixel of the ring and the contrast of the hair."""
+    """Give, per channel, the color around each pixel of the ring and the contrast of the hair."""
     clear = 1 - near
-    clear_share, hole_share = (_half_of(255 * mask, mask) / 255 for mask in (clear, holes))
-    far_clear, far_hole = _far(clear_share), _far(hole_share)
+    clear_fraction, hole_fraction = (_half_of(255 * mask, mask) / 255 for mask in (clear, holes))
+    far_clear, far_hole = _far(clear_fraction), _far(hole_fraction)
     both = ((far_clear > FAR_LEAST) & (far_hole > FAR_LEAST)).astype(np.float32)
     far_clear, far_hole = both / (far_clear + 1e-4), both / (far_hole + 1e-4)
-    scale = 1 / (_smooth(clear_share, SIGMA) + np.float32(FAR_TRUST))
+    scale = 1 / (_smooth(clear_fraction, SIGMA) + np.float32(FAR_TRUST))
     row, column = np.divmod(ring.at, ring.shape[1])
     quarter = ((ring.shape[0] + 3) // 4, (ring.shape[1] + 3) // 4)
     cell = row // 4 * quarter[1] + column // 4
@@ -245,40 +237,40 @@ def _surroundings(
         total = _half_of(plane, clear)
         background = _far(total) * far_clear
         contrast = _far(_half_of(plane, holes)) * far_hole - background
-        colour = _smooth(total, SIGMA)
-        cv2.scaleAdd(_enlarged(background, colour.shape, 4), FAR_TRUST, colour, colour)
-        around = _enlarged(cv2.multiply(colour, scale), ring.shape, 2)
+        color = _smooth(total, SIGMA)
+        cv2.scaleAdd(_enlarged(background, color.shape, 4), FAR_TRUST, color, color)
+        around = _enlarged(cv2.multiply(color, scale), ring.shape, 2)
         yield (
-            around.reshape(-1).take(ring.at),
-            _enlarged(contrast, quarter, 2).reshape(-1).take(cell),
+            around.take(ring.at),
+            _enlarged(contrast, quarter, 2).take(cell),
         )
 
 
 def _judged(
     planes: list[Any], ring: _Ring, surroundings: Iterator[tuple[_Plane, _Plane]]
 ) -> tuple[_Plane, _Plane]:
-    """Take the hair's mean share out of the pixels of the ring, and say how far to trust each."""
-    colour, shown, contrasts = (np.empty((3, len(ring.at)), np.float32) for _ in range(3))
+    """Subtract the hair's mean fraction from the pixels of the ring; rate the trust in each."""
+    color, shown, contrasts = (np.empty((3, len(ring.at)), np.float32) for _ in range(3))
     soft = np.zeros(len(ring.at), np.float32)
     for channel, (plane, (around, contrast)) in enumerate(zip(planes, surroundings, strict=True)):
-        colour[channel] = plane.reshape(-1).take(ring.at)
-        shown[channel] = contrast * (colour[channel] - around)
+        color[channel] = plane.take(ring.at)
+        shown[channel] = contrast * (color[channel] - around)
         contrasts[channel] = contrast
         smooth: Any = cv2.GaussianBlur(plane, (3, 3), SOFT_SIGMA, borderType=cv2.BORDER_REPLICATE)
-        soft += contrast * (smooth.reshape(-1).take(ring.at) - around)
+        soft += contrast * (smooth.take(ring.at) - around)
     strength = contrasts * contrasts
     total = strength.sum(axis=0)
-    limit = np.maximum(HALO_SHARE * total, HALO_LEVELS * np.sqrt(total))
+    limit = np.maximum(HALO_FRACTION * total, HALO_LEVELS * np.sqrt(total))
     low, high = HALO_SOFT
     trust = np.clip((high - soft / np.maximum(limit, 1e-6)) / (high - low), 0, 1)
-    # One share for those that touch the mask and one for the others, per channel, since the
-    # colour of a hair spreads further in a JPEG file than its lightness
+    # One fraction for those that touch the mask and one for the others, per channel, since the
+    # color of a hair spreads further in a JPEG file than its lightness
     member = np.stack([trust * (1 - ring.touches), trust * ring.touches], axis=1)
     taken, power = shown @ member, strength @ member
     taken += HALO_JOINT * taken.sum(axis=0)
     power += HALO_JOINT * power.sum(axis=0)
-    share = np.clip(taken / np.maximum(power, 1e-6), HALO_LEAST, HALO_MOST)
-    return np.clip(colour - share[:, ring.touches] * contrasts, 0, 255), trust
+    fraction = np.clip(taken / np.maximum(power, 1e-6), HALO_LEAST, HALO_MOST)
+    return np.clip(color - fraction[:, ring.touches] * contrasts, 0, 255), trust
 
 
 class _Scales:
@@ -334,9 +326,17 @@ def _far(plane: Any) -> Any:
     return _smooth(_half(_half(plane)), FAR_SIGMA)
 
 
-_FILLS: dict[str, Callable[[Image, Any], None]] = {
-    "closing": _closing,
-    "navier_stokes": _navier_stokes,
-    "pyramid": _pyramid,
-    "telea": _telea,
+class Fill(NamedTuple):
+    """A fill of an image, in place, where marks are 1; and the name of the one of a batch."""
+
+    function: Callable[..., None]
+    batch: str | None = None
+
+
+_TORCH = "dermolib.preprocessing.hair"
+FILLS = {
+    "closing": Fill(_closing, f"{_TORCH}.luv_torch:closing_fill_batch"),
+    "navier_stokes": Fill(partial(_inpaint, flags=cv2.INPAINT_NS)),
+    "pyramid": Fill(_pyramid, f"{_TORCH}.inpainting_torch:fill_batch"),
+    "telea": Fill(partial(_inpaint, flags=cv2.INPAINT_TELEA)),
 }

@@ -1,13 +1,19 @@
 """Hair as lines: what is thin across and long along, darker or lighter than what lies beside it.
 
 Nothing is trained. At each place and in each of 16 directions the mean along a short line is
-compared with that of its two neighbours (a matched filter that an edge does not answer, since both
-sides count), and divided by how much of the place's texture is no line. From there a path is
+compared with that of its two neighbors (a matched filter that an edge does not answer, since both
+sides count), and divided by how much of the place's texture is not a line. From there a path is
 followed in both directions, bending a little, and what it meets is added up: a hair is met again
 and again, a blob, a pore or a line of the pigment network once. Where the sum is large the mask
 takes each pixel that has more than a part of its hair's contrast.
+
+Dark and light lines in red and blue are four planes, dark ones first. Two-sided line filters:
+Chaudhuri et al., IEEE Transactions on Medical Imaging 8(3), 1989, https://doi.org/10.1109/42.34715,
+and Koller et al., ICCV 1995, https://doi.org/10.1109/ICCV.1995.466846. Paths through position and
+direction: Sha'ashua and Ullman, ICCV 1988, https://doi.org/10.1109/CCV.1988.590008.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +21,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_image, check_number
-from dermolib.preprocessing.hair.ridges import ANGLES, UNIT, Evidence, gather, offset, ridges
+from dermolib._validation import Image, Mask, check_number
+from dermolib.preprocessing.hair.closing import disk
 
-__all__ = ["check_line_options", "find_lines"]
+__all__ = ["find_lines"]
 
 _Array = npt.NDArray[Any]
 
@@ -28,6 +34,15 @@ _LONGEST = 4  # longer side of a piece over the shorter one
 _RED, _BLUE = 0, 2
 _CHANNELS = (_RED, _BLUE)  # pigment and vessels are faint in red, blond hair is plain in blue
 _TRUST = (0.8, 0.68)
+_ANGLES = 16
+_UNIT = 16  # steps of strength in a byte for a contrast as large as the noise
+_DOUBLINGS = (1, 2, 4)  # eight pixels along a line are summed in three additions
+_SCALES = ((0.4, 1.5), (0.5, 2.5))  # blur, and distance of the two sides, of fine and coarse hair
+_FLOOR = 1.8  # levels of contrast that count as noise in a perfectly smooth place
+_BLOCK = 32
+_TEXTURE = 0.75  # of the noise, of what answers beyond a line's share
+_LINE_SHARE = 3.5  # answers of a line over all directions, in units of its largest
+_QUANTILE = 0.95
 _STRIDE = 4
 _STRIDES = 12
 _PLACES = 2 * _STRIDES + 1
@@ -51,49 +66,16 @@ def find_lines(
     edge: float = 0.35,
     light: float = 1.0,
 ) -> Mask:
-    """Find hair, dark or light, as long thin lines. The image is not modified.
+    """Find hair in an image (H, W, 3), uint8; see `occlusion_removal` for the options.
 
     The image is searched at a shorter side of 512 pixels, whatever its own, and the mask is brought
-    back by interpolation, so that sizes are relative to the image. A path of about 200 pixels of
-    that frame has a score: how far the contrast of the line exceeds the texture around it, on
-    average along the path, where 0 is what texture does by itself. An image whose shorter side has
-    fewer than 32 pixels gives an empty mask.
-
-    What is taken for hair as well: the long line of a ruler, a long straight vessel or scratch, the
-    rim of gel, pen strokes, parallel ridges of palms and soles. What is missed: tightly curled and
-    short cut hair, hair of the colour of what lies below, hair much thinner than a pixel of the
-    frame, and hair wider than 10 of them.
-
-    Args:
-        image: Dermoscopic image (H, W, 3), uint8 RGB.
-        low: Score from which a place belongs to a hair that is certain elsewhere, 0..`high`.
-        high: Score that a hair reaches somewhere, 0..3.
-        min_length: Extent of the shortest hair in pixels at a shorter side of 512, 0 or more.
-        edge: Share of its hair's contrast from which a pixel is hair, 0.05..0.95.
-        light: Weight of lines that are lighter than what lies beside them, 0 (none) to 2.
-
-    Returns:
-        Mask (H, W), bool.
-
-    Raises:
-        TypeError: `image` is no uint8 array, or an option is no number.
-        ValueError: `image` is not RGB, or an option is out of range.
-
-    References:
-        Two-sided line filters: Chaudhuri et al., IEEE Transactions on Medical Imaging 8(3), 1989,
-        https://doi.org/10.1109/42.34715, and Koller et al., ICCV 1995,
-        https://doi.org/10.1109/ICCV.1995.466846. Paths through position and direction: Sha'ashua
-        and Ullman, ICCV 1988, https://doi.org/10.1109/CCV.1988.590008.
-
-    Examples:
-        >>> image = np.full((256, 256, 3), 200, dtype=np.uint8)
-        >>> image[:, 100:103] = 60
-        >>> mask = find_lines(image)
-        >>> bool(mask[:, 100:103].all()), int(mask.sum()) <= 256 * 5
-        (True, True)
+    back by interpolation. One whose shorter side has fewer than 32 pixels gives an empty mask.
     """
-    check_image(image)
-    check_line_options(low=low, high=high, min_length=min_length, edge=edge, light=light)
+    check_number(high, "high", low=0, high=3)
+    check_number(low, "low", low=0, high=float(high))
+    check_number(min_length, "min_length", low=0)
+    check_number(edge, "edge", low=0.05, high=0.95)
+    check_number(light, "light", low=0, high=2)
     mask: Mask = np.zeros(image.shape[:2], np.bool_)
     if min(image.shape[:2]) < _SMALLEST:
         return mask
@@ -102,29 +84,6 @@ def find_lines(
         found = _find(piece, low=low, high=high, min_length=min_length, edge=edge, light=light)
         mask[rows, columns][within] = found[within]
     return mask
-
-
-def check_line_options(
-    *, low: float, high: float, min_length: float, edge: float, light: float
-) -> None:
-    """Refuse options of `find_lines` that are out of range.
-
-    Args:
-        low: A number in 0..`high`.
-        high: A number in 0..3.
-        min_length: A number of 0 or more.
-        edge: A number in 0.05..0.95.
-        light: A number in 0..2.
-
-    Raises:
-        TypeError: An option is no number.
-        ValueError: An option is out of range.
-    """
-    check_number(high, "high", low=0, high=3)
-    check_number(low, "low", low=0, high=float(high))
-    check_number(min_length, "min_length", low=0)
-    check_number(edge, "edge", low=0.05, high=0.95)
-    check_number(light, "light", low=0, high=2)
 
 
 def _pieces(shape: tuple[int, int]) -> Iterator[tuple[slice, slice, tuple[slice, slice]]]:
@@ -154,14 +113,16 @@ def _find(
     channels = [np.ascontiguousarray(frame[..., channel]) for channel in _CHANNELS]
     halved = (frame.shape[1] // 2, frame.shape[0] // 2)
     halves = [cv2.resize(one, halved, interpolation=cv2.INTER_AREA) for one in channels]
-    evidence = gather(
-        [ridges(half, trust, light) for half, trust in zip(halves, _TRUST, strict=True)]
+    pairs = [_ridges(half, trust, light) for half, trust in zip(halves, _TRUST, strict=True)]
+    strength, contrast = (
+        np.stack(planes, axis=1).reshape(-1, *planes[0].shape[1:])
+        for planes in zip(*pairs, strict=True)
     )
-    score = _follow(evidence.strength.max(axis=0))
-    middle = _middles(evidence.strength, score, low=low, high=high, min_length=min_length)
+    score = _follow(strength.max(axis=0))
+    middle = _middles(strength, score, low=low, high=high, min_length=min_length)
     if not middle.any():
         return np.zeros((height, width), np.bool_)
-    margin = _draw(channels, halves, evidence, middle, edge)[: size[1], : size[0]]
+    margin = _draw(channels, halves, strength, contrast, middle, edge)[: size[1], : size[0]]
     if scale != 1:
         way = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
         margin = cv2.resize(margin, (width, height), interpolation=way)
@@ -169,36 +130,124 @@ def _find(
     return mask
 
 
-def _follow(strength: _Array) -> _Array:
-    """Add up what the best path through each place and direction meets.
-
-    Args:
-        strength: Strength (16, h, w) of the strongest plane.
+def _ridges(image: _Array, trust: float, light: float) -> tuple[_Array, _Array]:
+    """Measure dark and light lines in one channel, halved.
 
     Returns:
-        Score (16, h, w): `_PLACES` times the mean along the path, in units of 1 / `_STEPS`.
+        Strength (2, 16, h, w), uint8, in units of 1 / `_UNIT` of the noise, and the contrast
+        (2, h, w) of the strongest direction, int16, in levels times 128.
+    """
+    height, width = image.shape
+    above = _most_of_light(image)
+    strength = np.zeros((2, _ANGLES, height, width), np.uint8)
+    contrast = np.zeros((2, height, width), np.int16)
+    answers = np.empty_like(strength, np.int16)
+    levels = image.astype(np.int16) * np.int16(16)
+    for blur, distance in _SCALES:
+        smooth = cv2.GaussianBlur(levels, (0, 0), blur, borderType=cv2.BORDER_REPLICATE)
+        margin = math.ceil(distance)
+        for angle, sums in enumerate(_along(smooth, margin)):
+            down, left = _offset(angle, distance)
+            here, one, other = (
+                sums[margin + y : margin + y + height, margin + x : margin + x + width]
+                for y, x in ((0, 0), (-down, left), (down, -left))
+            )
+            cv2.subtract(cv2.min(one, other), here, dst=answers[0, angle])
+            lighter = cv2.subtract(here, cv2.max(one, other))
+            cv2.min(lighter, above, dst=answers[1, angle])
+        for polarity, weight in enumerate((trust, trust * light)):
+            of_one = answers[polarity]
+            np.maximum(contrast[polarity], of_one.max(axis=0), out=contrast[polarity])
+            factor = np.float32(weight * _UNIT) / (_noise(of_one) + np.float32(_FLOOR * 128))
+            for target, answer in zip(strength[polarity], of_one, strict=True):
+                cv2.max(target, cv2.multiply(answer, factor, dtype=cv2.CV_8U), dst=target)
+    return strength, contrast
+
+
+def _most_of_light(image: _Array) -> _Array:
+    """Bound the contrast of light lines, in levels times 90: skin between dark hairs is not hair.
+
+    It is what an opening takes away after a closing has filled what is dark.
+    """
+    points = disk(3)
+    filled = cv2.morphologyEx(image, cv2.MORPH_CLOSE, points)
+    above = cv2.subtract(filled, cv2.morphologyEx(filled, cv2.MORPH_OPEN, points))
+    return above.astype(np.int16) * np.int16(90)
+
+
+def _offset(angle: int, distance: float) -> tuple[int, int]:
+    """Give whole steps to the right and down that lead closest to `distance` along an angle."""
+    turn = math.pi * angle / _ANGLES
+    return round(distance * math.cos(turn)), round(distance * math.sin(turn))
+
+
+def _along(levels: _Array, margin: int) -> Iterator[_Array]:
+    """Sum eight pixels along a line in each direction, with a margin around the image."""
+    height, width = levels.shape[0] + 2 * margin, levels.shape[1] + 2 * margin
+    far = sum(_DOUBLINGS) + 1
+    border = (far + margin,) * 4
+    padded = cv2.copyMakeBorder(levels, *border, cv2.BORDER_REPLICATE)
+    stride = padded.shape[1]
+    for angle in range(_ANGLES):
+        # All rows as one long row, where a shift in both directions is a single one
+        sums, first = padded.reshape(-1), far * stride + far
+        steps = [_offset(angle, doubling) for doubling in _DOUBLINGS]
+        for right, down in steps:
+            shift = abs(down * stride + right)
+            sums = sums[:-shift] + sums[shift:]
+            first += min(0, down * stride + right)
+        reach_x, reach_y = np.sum(steps, axis=0) / 2
+        first -= round(reach_y) * stride + round(reach_x)
+        yield sums[first : first + height * stride].reshape(height, stride)[:, :width]
+
+
+def _noise(answers: _Array) -> _Array:
+    """Measure texture around each place: what answers in more directions than a line does.
+
+    A line answers in few directions, so that the sum over all is a small multiple of the largest.
+    That multiple is taken away, and dense hair is not noise to itself.
+    """
+    few = np.maximum(answers[:, ::2, ::2], 0)
+    beyond = few.sum(axis=0, dtype=np.int32) - _LINE_SHARE * few.max(axis=0)
+    height, width = beyond.shape
+    block = _BLOCK // 2
+    down, right = max(1, round(height / block)), max(1, round(width / block))
+    rows, columns = height // down, width // right
+    blocks = beyond[: rows * down, : columns * right].reshape(down, rows, right, columns)
+    blocks = blocks.swapaxes(1, 2).reshape(down, right, -1)
+    rank = int(_QUANTILE * blocks.shape[2])
+    level: Any = np.maximum(np.partition(blocks, rank, axis=2)[..., rank], 0).astype(np.float32)
+    level = cv2.GaussianBlur(level, (0, 0), 0.8, borderType=cv2.BORDER_REPLICATE)
+    noise: _Array = cv2.resize(level * np.float32(_TEXTURE), answers.shape[:0:-1])
+    return noise
+
+
+def _follow(strength: _Array) -> _Array:
+    """Add up the strength (16, h, w) that the best path through each place and direction meets.
+
+    The score (16, h, w) is `_PLACES` times the mean along the path, in units of 1 / `_STEPS`.
     """
     height, width = strength.shape[1:]
-    found = np.rint(_STEPS * (np.arange(256) / UNIT - _FREE)).clip(0, _MOST).astype(np.uint8)
+    found = np.rint(_STEPS * (np.arange(256) / _UNIT - _FREE)).clip(0, _MOST).astype(np.uint8)
     here = cv2.LUT(strength.reshape(-1, width), found).reshape(strength.shape)
     margin = _STRIDE + 1
-    padded = np.zeros((2 * ANGLES, height + 2 * margin, width + 2 * margin), np.uint8)
+    padded = np.zeros((2 * _ANGLES, height + 2 * margin, width + 2 * margin), np.uint8)
     so_far = padded[:, margin:-margin, margin:-margin]
-    so_far[:ANGLES] = so_far[ANGLES:] = here
-    ahead = np.empty((2 * ANGLES, height, width), np.uint8)
+    so_far[:_ANGLES] = so_far[_ANGLES:] = here
+    ahead = np.empty((2 * _ANGLES, height, width), np.uint8)
     for stride in range(_STRIDES):
-        for angle in range(2 * ANGLES):
-            right, down = offset(angle, _STRIDE)
+        for angle in range(2 * _ANGLES):
+            right, down = _offset(angle, _STRIDE)
             window = (
                 slice(margin + down, margin + down + height),
                 slice(margin + right, margin + right + width),
             )
-            bent = cv2.max(padded[angle - 1][window], padded[(angle + 1) % (2 * ANGLES)][window])
+            bent = cv2.max(padded[angle - 1][window], padded[(angle + 1) % (2 * _ANGLES)][window])
             cv2.max(bent, padded[angle][window], dst=ahead[angle])
         if stride < _STRIDES - 1:
-            for angle in range(2 * ANGLES):
-                cv2.add(ahead[angle], here[angle % ANGLES], dst=so_far[angle])
-    both = cv2.add(ahead[:ANGLES].reshape(-1, width), ahead[ANGLES:].reshape(-1, width))
+            for angle in range(2 * _ANGLES):
+                cv2.add(ahead[angle], here[angle % _ANGLES], dst=so_far[angle])
+    both = cv2.add(ahead[:_ANGLES].reshape(-1, width), ahead[_ANGLES:].reshape(-1, width))
     return cv2.add(both, here.reshape(-1, width)).reshape(here.shape)
 
 
@@ -212,7 +261,7 @@ def _middles(
     """
     per_mean = _STEPS * _PLACES
     scores = np.arange(256)
-    need = np.ceil(UNIT * (_FREE + _OWN * scores / per_mean))
+    need = np.ceil(_UNIT * (_FREE + _OWN * scores / per_mean))
     need = np.where(scores > low * per_mean, need.clip(0, 255), 255).astype(np.uint8)
     middle = strength > cv2.LUT(score.reshape(-1, score.shape[2]), need).reshape(score.shape)
     dark, light = np.split(np.arange(len(strength)), 2)
@@ -230,7 +279,12 @@ def _middles(
 
 
 def _draw(
-    channels: list[_Array], halves: list[_Array], evidence: Evidence, middle: _Array, edge: float
+    channels: list[_Array],
+    halves: list[_Array],
+    strength: _Array,
+    contrast: _Array,
+    middle: _Array,
+    edge: float,
 ) -> _Array:
     """Give each pixel of the frame the certainty, 0..255, that it is hair: above 128 it is.
 
@@ -238,7 +292,7 @@ def _draw(
     takes noise away.
     """
     height, width = channels[0].shape
-    nearest = _nearest(evidence.strength, middle)
+    nearest = _nearest(strength, middle)
     spread = cv2.resize(nearest, (width, height), interpolation=cv2.INTER_NEAREST)
     full, half = _Averages(channels), _Averages(halves)
     rows, columns = np.nonzero(spread != _NONE)
@@ -248,10 +302,10 @@ def _draw(
     for plane in np.flatnonzero(middle.any(axis=(1, 2, 3))):
         dark, channel = plane < len(channels), plane % len(channels)
         rows, columns = np.nonzero(middle[plane].any(axis=0))
-        code = nearest[rows, columns] % ANGLES + ANGLES * channel
+        code = nearest[rows, columns] % _ANGLES + _ANGLES * channel
         sign = np.int16(1 if dark else -1)
-        contrast = evidence.contrast[plane][rows, columns] / np.float32(16)
-        beside = sign * half.at(rows, columns, code) + contrast
+        depth = contrast[plane][rows, columns] / np.float32(16)
+        beside = sign * half.at(rows, columns, code) + depth
         core = np.min(
             [
                 sign * full.at(2 * rows + down, 2 * columns + right, code)
@@ -260,10 +314,10 @@ def _draw(
             ],
             axis=0,
         )
-        limit = _limit((rows, columns), contrast, beside, core, edge, nearest.shape)
+        limit = _limit((rows, columns), depth, beside, core, edge, nearest.shape)
         limit = cv2.resize(limit, (width, height))
         excess = limit - average if dark else limit + average
-        here = cv2.inRange(spread, int(plane) * ANGLES, int(plane) * ANGLES + ANGLES - 1)
+        here = cv2.inRange(spread, int(plane) * _ANGLES, int(plane) * _ANGLES + _ANGLES - 1)
         cv2.copyTo((128 + excess / 2).clip(0, 255).astype(np.uint8), here, certainty)
     return certainty
 
@@ -277,10 +331,10 @@ def _nearest(strength: _Array, middle: _Array) -> _Array:
     nearest = np.full_like(best, _NONE)
     around = np.ones((3, 3), np.uint8)
     for plane in np.flatnonzero(middle.any(axis=(1, 2, 3))):
-        for angle in range(ANGLES):
+        for angle in range(_ANGLES):
             alone = cv2.copyTo(strength[plane, angle], middle[plane, angle].view(np.uint8))
             grown = cv2.dilate(alone, around)
-            nearest[grown > best] = plane * ANGLES + angle
+            nearest[grown > best] = plane * _ANGLES + angle
             cv2.max(best, grown, dst=best)
     return nearest
 
@@ -295,8 +349,8 @@ class _Averages:
         ]
         self.pixels = np.concatenate([one.ravel() for one in padded])
         self.width = padded[0].shape[1]
-        self.codes = len(channels) * ANGLES
-        turn = np.pi * np.arange(ANGLES) / ANGLES
+        self.codes = len(channels) * _ANGLES
+        turn = np.pi * np.arange(_ANGLES) / _ANGLES
         distance = (np.arange(8) - 3.5)[:, None]
         steps = np.rint(np.sin(turn) * distance) * self.width + np.rint(np.cos(turn) * distance)
         starts = np.arange(len(channels)) * padded[0].size

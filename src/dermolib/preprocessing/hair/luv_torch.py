@@ -1,4 +1,4 @@
-"""Hair by lightness in a whole batch at once, on any device: masks equal to those of `find_luv`.
+"""Hair by lightness in a whole batch at once, on any device, bit for bit as in `find_luv`.
 
 Images are laid end to end in one long row, with so many zeros between their rows that no shift
 mixes them; each step is then one operation on whole stretches of memory.
@@ -12,117 +12,51 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from dermolib._validation import check_number, expected
+from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk_rows, scaled_radius
 from dermolib.preprocessing.hair.lightness import STEPS_PER_UNIT, lightness
-from dermolib.preprocessing.hair.luv import (
-    REFERENCE_SIZE,
-    check_luv_options,
-    disc_rows,
-    scaled_radius,
-)
+from dermolib.preprocessing.hair.luv import check_luv_options
 
 __all__ = ["closing_fill_batch", "keep_components", "luv_masks"]
 
 _Join = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-_ROUNDS = 3  # of labelling between two looks at whether labels still change, each of which waits
+_ROUNDS = 3  # of labeling between two looks at whether labels still change, each of which waits
 
 
 def luv_masks(
     images: torch.Tensor, *, radius: float, low: float, high: float, min_area: float
 ) -> torch.Tensor:
-    """Find hair in a batch; each mask equals that of `find_luv` bit for bit.
-
-    Args:
-        images: Images (N, 3, H, W), uint8 RGB, on any device and in any memory format.
-        radius: See `find_luv`, as are the others.
-        low: Step of L*, 0..100, not above `high`.
-        high: Step of L*, 0..100.
-        min_area: Pixels at `REFERENCE_SIZE`, 0 or more.
-
-    Returns:
-        Masks (N, H, W), bool, on the same device.
-
-    Raises:
-        TypeError: `images` is no uint8 tensor or an option is no number.
-        ValueError: `images` are not RGB or smaller than the disc, or an option is out of range.
-
-    Examples:
-        >>> images = torch.full((2, 3, 64, 64), 200, dtype=torch.uint8)
-        >>> images[1, :, :, 30] = 40
-        >>> masks = luv_masks(images, radius=5, low=8, high=14, min_area=120)
-        >>> masks.sum(dim=(1, 2)).tolist()
-        [0, 64]
-    """
-    _check_images(images)
-    check_luv_options(radius=radius, low=low, high=high, min_area=min_area)
-    size = (images.shape[2], images.shape[3])
-    pixels = scaled_radius(radius, size)
+    """Find hair in images (N, 3, H, W), uint8; each mask (H, W) is that of `find_luv`."""
+    height, width = images.shape[2:]
+    pixels = check_luv_options(height, width, radius, low, high, min_area)
     light = _lightness(images)
     steps = _closing(light, pixels) - light
-    area = min_area * (min(size) / REFERENCE_SIZE) ** 2
+    area = min_area * (min(height, width) / REFERENCE_SIDE) ** 2
     # Whole numbers, since a comparison with a float would turn all steps into floats
     weak = steps > math.floor(low * STEPS_PER_UNIT)
     strong = steps > math.floor(high * STEPS_PER_UNIT)
     return keep_components(weak, strong, area)
 
 
-def closing_fill_batch(images: torch.Tensor, masks: torch.Tensor, radius: int) -> torch.Tensor:
-    """Give masked pixels the colour of the closing with a disc, as `closing_fill` does.
-
-    Args:
-        images: Images (N, 3, H, W), uint8 RGB; they are not modified.
-        masks: Masks (N, H, W), bool, on the same device.
-        radius: Radius of the disc in pixels of these images, 1 or more.
-
-    Returns:
-        Images of the same shape; pixels outside the mask are bit-identical.
-
-    Raises:
-        TypeError: `images` is no uint8 tensor, `masks` no bool tensor or `radius` no integer.
-        ValueError: `images` are not RGB, `masks` have another shape or `radius` is below 1.
-
-    Examples:
-        >>> images = torch.full((1, 3, 64, 64), 200, dtype=torch.uint8)
-        >>> images[:, :, :, 30] = 40
-        >>> closing_fill_batch(images, images[:, 0] < 100, 1).min().item()
-        200
-    """
-    _check_images(images)
-    _check_masks(masks, (images.shape[0], *images.shape[2:]))
-    check_number(radius, "radius", low=1, integer=True)
+def closing_fill_batch(
+    images: torch.Tensor, masks: torch.Tensor, *, radius: float = 5
+) -> torch.Tensor:
+    """Fill images (N, 3, H, W), uint8, with the closing, as ``"closing"`` of `fill_mask` does."""
     size = images.shape[2:]
-    closed = _closing(images.flatten(0, 1), int(radius)).view(-1, 3, *size)
+    closed = _closing(images.flatten(0, 1), scaled_radius(radius, size)).view(-1, 3, *size)
+    replaced = masks & ~masks.flatten(1).all(dim=1)[:, None, None]
     # A closing is nowhere darker than the image, and this is four times as fast as a choice
-    marks = masks[:, None].to(torch.uint8).neg()
-    return torch.maximum(images, closed & marks)
+    return torch.maximum(images, closed & replaced[:, None].to(torch.uint8).neg())
 
 
 def keep_components(weak: torch.Tensor, strong: torch.Tensor, min_area: float) -> torch.Tensor:
-    """Keep the components of `weak` that hold a pixel of `strong` and are large enough.
+    """Keep components of `weak` (N, H, W) of `min_area` pixels or more that hold one of `strong`.
 
     Pixels are connected by sides and corners. Runs of pixels within a row are the nodes of a graph
-    whose components are found by passing on the lowest label, to neighbours and along the way to
-    it, until nothing changes: the number of rounds grows with the logarithm of a component's size.
-
-    Args:
-        weak: Masks (N, H, W), bool.
-        strong: Masks (N, H, W), bool, within `weak`.
-        min_area: Fewest pixels of a component.
-
-    Returns:
-        Masks (N, H, W), bool.
-
-    References:
-        Zhang, Azad and Buluc, Parallel algorithms for finding connected components using linear
-        algebra, Journal of Parallel and Distributed Computing 144, 2020,
-        https://doi.org/10.1016/j.jpdc.2020.04.009.
-
-    Examples:
-        >>> weak = torch.tensor([[[1, 0, 0, 1], [0, 1, 0, 0]]], dtype=torch.bool)
-        >>> strong = torch.tensor([[[1, 0, 0, 0], [0, 0, 0, 0]]], dtype=torch.bool)
-        >>> keep_components(weak, strong, 2).int().tolist()
-        [[[1, 0, 0, 0], [0, 1, 0, 0]]]
+    whose components are found by passing on the lowest label, to neighbors and along the way to it,
+    until nothing changes: the number of rounds grows with the logarithm of a component's size.
+    Zhang, Azad and Buluc, Parallel algorithms for finding connected components using linear
+    algebra, JPDC 144, 2020, https://doi.org/10.1016/j.jpdc.2020.04.009.
     """
     stride = weak.shape[2] + 1
     flat = _laid_out(weak)
@@ -144,7 +78,7 @@ def keep_components(weak: torch.Tensor, strong: torch.Tensor, min_area: float) -
 
 
 def _laid_out(masks: torch.Tensor) -> torch.Tensor:
-    """Lay masks end to end, with zeros so that each pixel has eight neighbours of its own image."""
+    """Lay masks end to end, with zeros so that each pixel has eight neighbors of its own image."""
     count, height, width = masks.shape
     flat = masks.new_zeros((count * (height + 1) + 2) * (width + 1))
     _pixels_of(flat, masks.shape).copy_(masks)
@@ -166,60 +100,59 @@ def _touching_runs(
 
     Of two runs that touch, one begins where it touches the other.
     """
-    neighbours = []
+    neighbors = []
     for row in (starts - stride, starts + stride):
         straight = torch.where(flat[row], row, starts)
-        neighbours.append(torch.where(flat[row - 1], row - 1, straight))
-        neighbours.append(torch.where(flat[row + 1], row + 1, starts))
-    return number[torch.stack(neighbours)].long() - 1
+        neighbors.append(torch.where(flat[row - 1], row - 1, straight))
+        neighbors.append(torch.where(flat[row + 1], row + 1, starts))
+    return number[torch.stack(neighbors)].long() - 1
 
 
-def _lowest_labels(neighbours: torch.Tensor) -> torch.Tensor:
-    """Give each node the lowest number of a node that it is connected with, however far.
+def _lowest_labels(neighbors: torch.Tensor) -> torch.Tensor:
+    """Give each node the lowest number of all that it is connected with.
 
-    Args:
-        neighbours: Some neighbours of each node (K, nodes); an edge may be listed at one end alone.
+    Neighbors are (K, nodes); an edge may be listed at one of its ends only.
     """
-    parent = torch.arange(neighbours.shape[1], device=neighbours.device)
+    parent = torch.arange(neighbors.shape[1], device=neighbors.device)
     while True:
         last = parent
         for _ in range(_ROUNDS):
             grand = parent[parent]
-            across = torch.minimum(grand[neighbours], grand)
+            across = torch.minimum(grand[neighbors], grand)
             lowest = torch.minimum(across.amin(dim=0), grand)
             hooked = lowest.scatter_reduce(0, parent, lowest, "amin")
             parent = hooked.scatter_reduce_(
-                0, parent[neighbours].flatten(), across.flatten(), "amin"
+                0, parent[neighbors].flatten(), across.flatten(), "amin"
             )
         if torch.equal(parent, last):
             return parent
 
 
 def _closing(planes: torch.Tensor, radius: int) -> torch.Tensor:
-    """Close planes (N, H, W) with a disc, ignoring what lies outside each plane."""
+    """Close planes (N, H, W) with a disk, ignoring what lies outside each plane."""
     count, height, width = planes.shape
     rows, stride = height + radius, width + radius
     reach = radius * stride
     flat = planes.new_zeros(count * rows * stride + 2 * reach)
     laid = flat[reach : flat.numel() - reach].view(count, rows, stride)
     laid[:, :height, :width] = planes
-    dilated = _spread(flat, stride, radius, torch.maximum)
+    dilated = _dilated(flat, stride, radius, torch.maximum)
     laid = dilated.view(count, rows, stride)
     laid[:, height:] = 255
     laid[:, :, width:] = 255
     flat = functional.pad(dilated, (reach, reach), value=255)
-    eroded = _spread(flat, stride, radius, torch.minimum)
+    eroded = _dilated(flat, stride, radius, torch.minimum)
     return eroded.view(count, rows, stride)[:, :height, :width]
 
 
-def _spread(flat: torch.Tensor, stride: int, radius: int, join: _Join) -> torch.Tensor:
-    """Join each value with those around it in a disc; what is too close to an end is left out.
+def _dilated(flat: torch.Tensor, stride: int, radius: int, join: _Join) -> torch.Tensor:
+    """Dilate or erode with a disk; what is too close to an end is left out.
 
-    The disc is built from its ends to its middle: what there is moves outwards, a wider row joins.
+    The disk is built from its ends to its middle: what there is moves outwards, a wider row joins.
     """
     total, row = flat, flat
     width, outwards = 0, 0
-    for distance, half_width in disc_rows(radius):
+    for distance, half_width in disk_rows(radius):
         row = _widened(row, 2 * width + 1, 2 * half_width + 1, 1, join)
         side = _widened(total, 1, distance, stride, join)
         sides = join(side[: -(distance + 1) * stride], side[(distance + 1) * stride :])
@@ -248,32 +181,9 @@ def _lightness(images: torch.Tensor) -> torch.Tensor:
 
 @functools.cache
 def _lightness_table(device: torch.device) -> torch.Tensor:
-    """Make the lightness of all 16,777,216 colours; in a table, it is exact on every device."""
+    """Tabulate the lightness of all 16,777,216 colors: exact on every device."""
     values = np.arange(256, dtype=np.uint8)
     steps = np.empty((256, 256, 256), np.uint8)
-    colours = np.empty((256, 256, 3), np.uint8)
-    colours[..., 1], colours[..., 2] = values[:, None], values
     for red in values:
-        colours[..., 0] = red
-        steps[red] = lightness(colours)
+        steps[red] = lightness(np.stack(np.broadcast_arrays(red, values[:, None], values), axis=2))
     return torch.from_numpy(steps.reshape(-1)).to(device)
-
-
-def _check_images(images: object) -> None:
-    what = "a tensor of images (N, 3, H, W) of dtype uint8"
-    if not isinstance(images, torch.Tensor):
-        raise TypeError(expected("images", what, f"an object of type {type(images).__name__}"))
-    if images.dtype != torch.uint8:
-        raise TypeError(expected("images", what, f"dtype {images.dtype}"))
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(expected("images", what, f"shape {tuple(images.shape)}"))
-
-
-def _check_masks(masks: object, shape: tuple[int, ...]) -> None:
-    what = f"a tensor of masks {shape} of dtype bool"
-    if not isinstance(masks, torch.Tensor):
-        raise TypeError(expected("masks", what, f"an object of type {type(masks).__name__}"))
-    if masks.dtype != torch.bool:
-        raise TypeError(expected("masks", what, f"dtype {masks.dtype}", "Use `masks > 0`."))
-    if tuple(masks.shape) != shape:
-        raise ValueError(expected("masks", what, f"shape {tuple(masks.shape)}"))

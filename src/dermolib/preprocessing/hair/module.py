@@ -1,47 +1,56 @@
 """Occlusion removal as a torch module: whole batches, on any device."""
 
+import pkgutil
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
 
-from dermolib._validation import check_choice, check_number, expected
-from dermolib.preprocessing.hair.inpainting_torch import fill_batch
-from dermolib.preprocessing.hair.luv import REFERENCE_SIZE, disc, scaled_radius
-from dermolib.preprocessing.hair.luv_torch import closing_fill_batch, luv_masks
-from dermolib.preprocessing.hair.registry import DEFAULT_METHOD, margin_pixels, removal_options
-from dermolib.preprocessing.hair.unet_torch import load_network, unet_masks
+from dermolib._validation import check_masks, check_number, expected
+from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
+from dermolib.preprocessing.hair.functions import name_of
+from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
+from dermolib.preprocessing.hair.inpainting_torch import dilated
+from dermolib.preprocessing.hair.registry import (
+    DEFAULT_METHOD,
+    MethodChoice,
+    find_method,
+    margin_pixels,
+    sizes_of,
+)
 
 __all__ = ["OcclusionRemoval"]
-
-_METHODS = ("luv", "unet")
 
 
 class OcclusionRemoval(nn.Module):
     """Remove hair from a batch at once, on the device where the batch is.
 
     Pixels outside the mask stay bit-identical. The masks of ``"luv"`` equal those that
-    `occlusion_removal` returns; those of ``"unet"`` do up to rounding where the network looks at
-    the image in its own size, and nearly where the image is resized for it, since torch and OpenCV
-    resize a little differently. Gradients do not flow through, and autocast changes nothing: masks
-    are decisions, and the same ones everywhere.
+    `occlusion_removal` returns. Those of ``"unet"`` do up to rounding where the network sees the
+    image at its own size, and nearly where the image is resized for it, since torch and OpenCV
+    resize slightly differently. Methods and fills without a version for batches run on the CPU
+    image by image: ``"line"``, ``"telea"``, ``"navier_stokes"``, and functions of yours. Gradients
+    do not flow through, and autocast changes nothing.
 
-    It takes its place in a ``torchvision.transforms.v2.Compose``, in a collate function, or before
-    a network. What comes after the images, such as labels, is handed on; of a dictionary the value
-    of ``"image"`` is cleaned.
+    Use it in a ``torchvision.transforms.v2.Compose``, in a collate function, or in front of a
+    network. What comes after the images, such as labels, is passed on; in a dictionary the value of
+    ``"image"`` is cleaned.
 
     Args:
-        method: ``"luv"`` or ``"unet"``; the default is that of `occlusion_removal`.
-        margin: Width by which masks are widened before they are filled, see `occlusion_removal`.
+        method: See `occlusion_removal`.
+        fill: See `occlusion_removal`.
+        margin: See `occlusion_removal`.
         device: Where to work, such as ``"cuda"``; the result returns to where the images came from.
             By default that is where the images are. Without a GPU, ``"cuda"`` is the CPU.
-        options: Parameters of the method, see `occlusion_removal`.
+        options: Options of the method, see `occlusion_removal`.
 
     Raises:
         TypeError: `method` has no such option, or the images are neither uint8 nor floating point.
-        ValueError: `method` is unknown, an option is out of range, the images have no three
-            channels or no pixels, or floating-point values are not in [0, 1].
+        ValueError: `method` or `fill` is unknown, an option is out of range, the images do not have
+            three channels or have no pixels, or floating-point values are not in [0, 1].
 
     Shapes: (N, 3, H, W) or (3, H, W), uint8, or floating point in [0, 1]; the result has the same
     shape and dtype.
@@ -56,37 +65,30 @@ class OcclusionRemoval(nn.Module):
 
     def __init__(
         self,
-        method: str = DEFAULT_METHOD,
+        method: MethodChoice = DEFAULT_METHOD,
         *,
+        fill: FillChoice | None = None,
         margin: float = 0,
         device: torch.device | str | None = None,
-        **options: float,
+        **options: Any,
     ) -> None:
-        """Choose the method and its parameters."""
+        """Choose the method and its options."""
         super().__init__()
-        check_choice(method, "method", _METHODS)
-        self.method = method
-        self.options = removal_options(method, options)
-        check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
+        self.method = find_method(method)
+        self.fill = self.method.fill if fill is None else fill
+        check_fill(self.fill)
+        self.options = self.method.options(options, filled=True)
+        check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
         self.margin = margin
         self.device = _device(device)
-        self.network = load_network() if method == "unet" else None
-        self.requires_grad_(False)
-        self.train(False)
-
-    def train(self, mode: bool = True) -> "OcclusionRemoval":
-        """Stay in evaluation mode: there is nothing to train here."""
-        del mode
-        super().train(False)
-        return self
 
     def extra_repr(self) -> str:
-        """Name the method and its parameters."""
+        """Name the method and its options."""
         options = "".join(f", {name}={value}" for name, value in self.options.items())
-        return f"method={self.method!r}{options}"
+        return f"method={self.method.name!r}{options}"
 
     def forward(self, images: Any, *others: Any) -> Any:
-        """Clean images; what follows them is handed on."""
+        """Clean images; what follows them is passed on."""
         if isinstance(images, dict):
             cleaned: Any = {**images, "image": self._clean(images["image"])}
         else:
@@ -121,48 +123,59 @@ class OcclusionRemoval(nn.Module):
             return (cleaned if images.ndim == 4 else cleaned[0]).as_subclass(type(images))
 
     def _find(self, batch: torch.Tensor) -> torch.Tensor:
+        function = self.method.batch_function()
+        shape = (batch.shape[0], *batch.shape[2:])
         with torch.autocast(batch.device.type, enabled=False):
-            if self.network is None:
-                masks = luv_masks(batch, **self.options)
+            if function is None:
+                found = np.empty(shape, np.bool_)
+                for number, image in enumerate(_arrays(batch)):
+                    found[number] = self.method(image, **self.options)
+                masks = torch.from_numpy(found).to(batch.device)
             else:
-                masks = unet_masks(self.network.to(batch.device), batch, **self.options)
-            return _widened(masks, margin_pixels(self.margin, tuple(batch.shape[2:])))
+                masks = function(batch, **self.options)
+                check_masks(masks, shape, f"{name_of(function)}(images)")
+            pixels = margin_pixels(self.margin, batch.shape[2:])
+            return dilated(masks[:, None], pixels)[:, 0] > 0 if pixels else masks
 
     def _fill(self, batch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        sizes = sizes_of(self.method, self.fill, self.options)
+        name = FILLS[self.fill].batch if isinstance(self.fill, str) else None
         with torch.autocast(batch.device.type, enabled=False):
-            if self.method == "luv":
-                radius = scaled_radius(self.options["radius"], tuple(batch.shape[2:]))
-                return closing_fill_batch(batch, masks, radius)
-            return fill_batch(batch, masks)
+            if name is None:
+                filled = _arrays(batch).copy()
+                for number, mask in enumerate(masks.cpu().numpy()):
+                    filled[number] = fill_with(self.fill, filled[number], mask, **sizes)
+                return torch.from_numpy(filled).permute(0, 3, 1, 2).to(batch.device)
+            fill: Callable[..., torch.Tensor] = pkgutil.resolve_name(name)
+            return fill(batch, masks, **sizes)
 
 
-def _widened(masks: torch.Tensor, pixels: int) -> torch.Tensor:
-    if not pixels:
-        return masks
-    kernel = torch.from_numpy(disc(pixels))[None, None].to(masks.device, torch.float32)
-    return functional.conv2d(masks[:, None].float(), kernel, padding=pixels)[:, 0] > 0.5
+def _arrays(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """View a batch as images (N, H, W, 3) on the CPU."""
+    images: npt.NDArray[np.uint8] = batch.permute(0, 2, 3, 1).cpu().numpy()
+    return images
 
 
 def _device(device: torch.device | str | None) -> torch.device | None:
     if device is None:
         return None
     wanted = torch.device(device)
-    lacking = wanted.type == "cuda" and not torch.cuda.is_available()
-    return torch.device("cpu") if lacking else wanted
+    missing = wanted.type == "cuda" and not torch.cuda.is_available()
+    return torch.device("cpu") if missing else wanted
 
 
 def _bytes(images: Any) -> torch.Tensor:
     """Check images and bring them to uint8 (N, 3, H, W)."""
     what = "a tensor of images (N, 3, H, W) or (3, H, W), uint8 or floating point in [0, 1]"
     if not isinstance(images, torch.Tensor):
-        remedy = "`occlusion_removal` takes NumPy arrays."
+        hint = "`occlusion_removal` takes NumPy arrays."
         got = f"an object of type {type(images).__name__}"
-        raise TypeError(expected("images", what, got, remedy))
+        raise TypeError(expected("images", what, got, hint))
     if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape[-2:]:
-        remedy = "Move the channels first with `images.movedim(-1, -3)`."
+        hint = "Move the channels first with `images.movedim(-1, -3)`."
         swapped = images.ndim in (3, 4) and images.shape[-1] == 3
         got = f"shape {tuple(images.shape)}"
-        raise ValueError(expected("images", what, got, remedy if swapped else ""))
+        raise ValueError(expected("images", what, got, hint if swapped else ""))
     batch = (images if images.ndim == 4 else images[None]).as_subclass(torch.Tensor)
     if batch.dtype == torch.uint8:
         return batch
@@ -170,6 +183,6 @@ def _bytes(images: Any) -> torch.Tensor:
         raise TypeError(expected("images", what, f"dtype {batch.dtype}"))
     inside = (batch >= 0) & (batch <= 1)
     if not inside.all():
-        remedy = "Divide values in [0, 255] by 255."
-        raise ValueError(expected("images", what, "values outside [0, 1] or NaN", remedy))
+        hint = "Divide values in [0, 255] by 255."
+        raise ValueError(expected("images", what, "values outside [0, 1] or NaN", hint))
     return (batch.float() * 255).round().to(torch.uint8)

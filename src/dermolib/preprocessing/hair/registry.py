@@ -1,69 +1,211 @@
-"""Removal of hair and other thin occlusions: a method finds them, a fill replaces them.
+"""Removal of hair and other thin occlusions: a method finds them, a fill replaces them."""
 
-Sizes are given for an image whose shorter side has `REFERENCE_SIZE` pixels and scale with the
-shorter side of the image at hand: lengths in proportion, areas by its square.
-"""
-
-from collections.abc import Callable
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import cv2
 import numpy as np
 
-from dermolib._validation import Image, Mask, check_choice, check_image, check_number, expected
-from dermolib.preprocessing.hair.inpainting import fill_mask
-from dermolib.preprocessing.hair.line import find_lines
-from dermolib.preprocessing.hair.luv import (
-    REFERENCE_SIZE,
-    closing_fill,
-    disc,
-    find_luv,
-    scaled_radius,
+from dermolib._validation import (
+    Image,
+    Mask,
+    check_choice,
+    check_image,
+    check_mask,
+    check_number,
+    require,
 )
+from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
+from dermolib.preprocessing.hair.functions import call_foreign, fingerprint, name_of
+from dermolib.preprocessing.hair.inpainting import FillChoice, check_fill, fill_with
+from dermolib.preprocessing.hair.line import find_lines
+from dermolib.preprocessing.hair.luv import find_luv
 from dermolib.preprocessing.hair.unet import find_hair
 
 __all__ = [
     "DEFAULT_METHOD",
-    "REFERENCE_SIZE",
+    "HairMethod",
+    "MethodChoice",
+    "find_method",
+    "json_value",
     "list_occlusion_methods",
     "margin_pixels",
     "method_options",
     "occlusion_mask",
     "occlusion_removal",
-    "removal_options",
+    "register_hair_method",
 ]
 
-DEFAULT_METHOD = "unet"
-"""Method that `occlusion_removal` uses when none is named: the best in ``benchmarks/hair.py``."""
+DEFAULT_METHOD = "unet"  # the best in benchmarks/hair.py
 
 
-# See the table of fills in benchmarks/README.md
-_BEST_FILL = "pyramid"
+@dataclass(frozen=True)
+class HairMethod:
+    """A method: what finds hair in an image or a batch, and what fills it unless asked otherwise.
+
+    Attributes:
+        name: Name in messages.
+        mask: Function from image to mask, with options by keyword.
+        fill: Default fill.
+        batch: Function from a batch of images to masks with the same options, or its name.
+        when_filled: Options that are others where the mask is filled.
+        fill_options: Options that the default fill takes as well.
+        own: Whether it belongs to the library.
+    """
+
+    name: str
+    mask: Callable[..., Mask]
+    fill: FillChoice = "pyramid"
+    batch: Callable[..., Any] | str | None = None
+    when_filled: Mapping[str, float] = field(default_factory=dict)
+    fill_options: tuple[str, ...] = ()
+    own: bool = False
+
+    def options(self, given: Mapping[str, Any], *, filled: bool = False) -> dict[str, Any]:
+        """Complete options by the defaults; refuse those that the method does not have."""
+        parameters = list(inspect.signature(self.mask).parameters.values())[1:]
+        known = {one.name: one.default for one in parameters if one.default is not one.empty}
+        unknown = next((name for name in given if name not in known), None)
+        what = f"one of the options of {self.name!r}, {', '.join(known) or 'which has none'}"
+        require(unknown is None, str(unknown), what, "another name", error=TypeError)
+        return {**known, **(self.when_filled if filled else {}), **given}
+
+    def __call__(self, image: Image, **options: Any) -> Mask:
+        """Find hair in an image."""
+        image = np.ascontiguousarray(image)
+        if self.own:
+            return self.mask(image, **options)
+        name = f"{name_of(self.mask)}(image)"
+        return check_mask(call_foreign(self.mask, image, **options), image.shape[:2], name)
+
+    def batch_function(self) -> Callable[..., Any] | None:
+        """Find the function for batches; only here one of the library is imported, with torch."""
+        return pkgutil.resolve_name(self.batch) if isinstance(self.batch, str) else self.batch
+
+    def fingerprint(self) -> str:
+        """Tell methods apart by name, foreign ones by their code too."""
+        if self.own:
+            return self.name
+        return f"{self.name} {fingerprint(self.mask)} {json_value(self.fill)}"
+
+
+def json_value(argument: Any) -> Any:
+    """Write an argument of `occlusion_removal` as a JSON value of which equal ones look equal."""
+    if argument is None or isinstance(argument, (str, bool)):
+        return argument
+    if isinstance(argument, HairMethod):
+        return argument.fingerprint()
+    if callable(argument):
+        return fingerprint(argument)
+    return float(argument) if math.isfinite(argument) else str(argument)
+
+
+MethodChoice: TypeAlias = str | Callable[..., Mask]
+
+_HERE = "dermolib.preprocessing.hair"
+_METHODS = {
+    method.name: method
+    for method in (
+        HairMethod("line", find_lines, own=True),
+        HairMethod(
+            "luv",
+            find_luv,
+            fill="closing",
+            batch=f"{_HERE}.luv_torch:luv_masks",
+            fill_options=("radius",),
+            own=True,
+        ),
+        HairMethod(
+            "unet",
+            find_hair,
+            batch=f"{_HERE}.unet_torch:unet_masks",
+            when_filled={"threshold": 0.2},
+            own=True,
+        ),
+    )
+}
+
+
+def register_hair_method(
+    name: str,
+    mask: Callable[..., Mask],
+    *,
+    batch: Callable[..., Any] | None = None,
+    fill: FillChoice = "pyramid",
+) -> None:
+    """Make a method available by name, everywhere in this process; worker processes get it too.
+
+    Args:
+        name: Its name. One of your own methods may be replaced, none of the library.
+        mask: Function from an image (H, W, 3), uint8 RGB, to the mask (H, W), bool, of what is
+            hair. Its further parameters need defaults; they become options of the method.
+        batch: Function from images (N, 3, H, W), a uint8 tensor on any device, to masks (N, H, W),
+            a bool tensor on the same device, with the same options; `OcclusionRemoval` calls it.
+            Without one, it calls `mask` image by image.
+        fill: What replaces the hair unless asked otherwise, see `fill_mask`.
+
+    Raises:
+        TypeError: `name` is not a text, or `mask` or `batch` not a function.
+        ValueError: `name` belongs to the library, or `fill` is unknown.
+
+    Examples:
+        >>> def dark(image, *, level=60):
+        ...     return image.max(axis=2) < level
+        >>> register_hair_method("dark", dark)
+        >>> image = np.full((64, 64, 3), 200, dtype=np.uint8)
+        >>> image[:, 30] = 40
+        >>> int(occlusion_mask(image, method="dark").sum()), method_options("dark")
+        (64, {'level': 60})
+    """
+    require(isinstance(name, str), "name", "a text", f"{name!r}", error=TypeError)
+    own = name in _METHODS and _METHODS[name].own
+    require(not own, "name", "a name that the library does not use", f"{name!r}")
+    functions = {"mask": mask} if batch is None else {"mask": mask, "batch": batch}
+    for argument, function in functions.items():
+        got = f"an object of type {type(function).__name__}"
+        require(callable(function), argument, "a function", got, error=TypeError)
+    check_fill(fill)
+    _METHODS[name] = HairMethod(name, mask, fill, batch)
+
+
+def find_method(method: MethodChoice) -> HairMethod:
+    """Find a method by its name, or make one of a function."""
+    if isinstance(method, HairMethod):
+        return method
+    if callable(method):
+        return HairMethod(name_of(method), method)
+    check_choice(method, "method", list_occlusion_methods())
+    return _METHODS[method]
 
 
 def list_occlusion_methods() -> list[str]:
     """List the names that `method` takes.
 
     Returns:
-        Names, sorted.
+        Names, sorted; those of `register_hair_method` as well.
 
     Examples:
-        >>> list_occlusion_methods()
-        ['line', 'luv', 'unet']
+        >>> {"line", "luv", "unet"} <= set(list_occlusion_methods())
+        True
     """
     return sorted(_METHODS)
 
 
-def method_options(method: str, options: dict[str, float] | None = None) -> dict[str, float]:
-    """Give all parameters of a method: those in `options`, and the defaults of the others.
+def method_options(
+    method: MethodChoice, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Give all options of a method: those in `options`, and the defaults of the others.
 
     Args:
-        method: One of `list_occlusion_methods`.
-        options: Parameters that differ from the defaults.
+        method: One of `list_occlusion_methods`, or a function.
+        options: Options that differ from the defaults.
 
     Returns:
-        Value of each parameter by its name.
+        Value of each option by its name.
 
     Raises:
         TypeError: `method` has no such option.
@@ -73,68 +215,42 @@ def method_options(method: str, options: dict[str, float] | None = None) -> dict
         >>> method_options("luv", {"radius": 7})
         {'radius': 7, 'low': 8, 'high': 14, 'min_area': 120}
     """
-    check_choice(method, "method", list_occlusion_methods())
-    defaults = _METHODS[method].defaults
-    unknown = [name for name in options or {} if name not in defaults]
-    if unknown:
-        what = f"one of the options of {method!r}, {', '.join(defaults)}"
-        raise TypeError(expected(unknown[0], what, "another name"))
-    return {**defaults, **(options or {})}
+    return find_method(method).options(options or {})
 
 
-def removal_options(method: str, options: dict[str, float] | None = None) -> dict[str, float]:
-    """Give all parameters of a method when its mask is filled: edges of hair are taken along.
-
-    Args:
-        method: One of `list_occlusion_methods`.
-        options: Parameters that differ from the defaults.
-
-    Returns:
-        Value of each parameter by its name.
-
-    Raises:
-        TypeError: `method` has no such option.
-        ValueError: `method` is unknown.
-
-    Examples:
-        >>> method_options("unet")["threshold"], removal_options("unet")["threshold"]
-        (0.3, 0.2)
-    """
-    complete = method_options(method, options)
-    return {**complete, **_METHODS[method].when_filled, **(options or {})}
-
-
-def occlusion_mask(image: Image, *, method: str = DEFAULT_METHOD, **options: float) -> Mask:
+def occlusion_mask(image: Image, *, method: MethodChoice = DEFAULT_METHOD, **options: Any) -> Mask:
     """Find hair: True where a pixel is occluded. The image is not modified.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB. An image in BGR order cannot be told from
             one in RGB order; the mask would be slightly off.
-        method: One of `list_occlusion_methods`.
-        options: Parameters of the method, see `occlusion_removal`.
+        method: See `occlusion_removal`.
+        options: Options of the method, see `occlusion_removal`.
 
     Returns:
         Mask (H, W), bool.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `method` has no such option.
-        ValueError: `image` is not RGB, or an option is out of range; for ``"luv"``, the image is
-            smaller than the disc.
+        TypeError: `image` is not a uint8 array, `method` has no such option, or a function does not
+            return a bool array.
+        ValueError: `image` is not RGB, `method` is unknown, an option is out of range, a function
+            returns another shape or writes into the image, or, for ``"luv"``, the image is smaller
+            than the disk.
     """
-    options = method_options(method, options)
-    check_image(image)
-    return _METHODS[method].find(np.ascontiguousarray(image), **options)
+    chosen = find_method(method)
+    complete = chosen.options(options)
+    return chosen(check_image(image), **complete)
 
 
 @overload
 def occlusion_removal(
     image: Image,
     *,
-    method: str = ...,
-    fill: str | None = ...,
+    method: MethodChoice = ...,
+    fill: FillChoice | None = ...,
     margin: float = ...,
     return_mask: Literal[False] = ...,
-    **options: float,
+    **options: Any,
 ) -> Image: ...
 
 
@@ -142,75 +258,78 @@ def occlusion_removal(
 def occlusion_removal(
     image: Image,
     *,
-    method: str = ...,
-    fill: str | None = ...,
+    method: MethodChoice = ...,
+    fill: FillChoice | None = ...,
     margin: float = ...,
     return_mask: Literal[True],
-    **options: float,
+    **options: Any,
 ) -> tuple[Image, Mask]: ...
 
 
 def occlusion_removal(
     image: Image,
     *,
-    method: str = DEFAULT_METHOD,
-    fill: str | None = None,
+    method: MethodChoice = DEFAULT_METHOD,
+    fill: FillChoice | None = None,
     margin: float = 0,
     return_mask: bool = False,
-    **options: float,
+    **options: Any,
 ) -> Image | tuple[Image, Mask]:
     """Remove hair; pixels outside the mask stay bit-identical, and the input is not modified.
 
-    Method ``"unet"`` (the default): a small network, trained on simulated hair and on hair that it
+    Method ``"unet"``, the default: a small network, trained on simulated hair and on hair that it
     found itself in real images (``scripts/train_hair_unet.py``). It finds dark, light and faint
-    hair and leaves most rulers, bubbles, vessels and pigment networks alone. It looks at the image
-    at about 512 pixels, so that hair much thinner than a pixel there is missed; bright fibres and
-    scratches, and now and then a ruler's fine marks, are taken for hair. It runs in OpenCV and
-    loads no torch.
+    hair and leaves most rulers, bubbles, vessels and pigment networks alone. It sees the image at
+    about 512 pixels, so that it misses hair much thinner than a pixel there. It takes bright fibers
+    and scratches, and sometimes a ruler's fine marks, for hair. It runs in OpenCV, without torch.
 
     Method ``"line"``: what is thin across and long along, darker or lighter than what lies beside
-    it, is hair; nothing is trained. It misses tightly curled and very short hair and hair of the
-    colour beneath it, and takes a ruler's long line, pen strokes, straight vessels and the rim of
-    gel for hair.
+    it, is hair; nothing is trained. It misses tightly curled, very short and very wide hair and
+    hair of the color beneath it, and takes a ruler's long line, pen strokes, straight vessels and
+    scratches, the rim of gel and the ridges of palms and soles for hair.
 
-    Method ``"luv"``, that of the paper: the lightness L* of CIE LUV is closed with a disc, and
-    where the closing is lighter than the image by more than `low`, connected (by sides and corners)
-    to a pixel where it is lighter by more than `high`, there is hair. Components of fewer than
-    `min_area` pixels are dropped. It finds hair that is darker than the skin and narrower than the
-    disc; it misses light and faint hair, and takes dark narrow structures for hair: ruler marks,
-    ink, the lines of a coarse pigment network. With its own fill, masked pixels take the colour of
-    the closing of the RGB image with the same disc; where hairs cross or lie closer than the disc
-    is wide, that is dark itself and leaves blotches.
+    Method ``"luv"``, that of the paper: the lightness L* of CIE LUV, in 256 steps, is closed with a
+    disk. Where the closing is lighter than the image by more than `low`, connected (by sides and
+    corners) to a pixel where it is lighter by more than `high`, there is hair. Components of fewer
+    than `min_area` pixels are dropped. It finds hair that is darker than the skin and narrower than
+    the disk. It misses light and faint hair, and takes ruler marks, ink and the lines of a coarse
+    pigment network for hair. With its own fill, masked pixels take the color of the closing of the
+    RGB image with the same disk, which is dark itself where hairs cross or lie close together.
+
+    Lengths and areas are in pixels of an image whose shorter side has 512, and scale with the
+    shorter side of the image at hand: lengths in proportion, areas by its square.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB.
-        method: One of `list_occlusion_methods`.
-        fill: What replaces masked pixels, one of `list_fills`; by default ``"closing"`` for
-            ``"luv"``, as in the paper, and ``"pyramid"`` for the others.
-        margin: Width in pixels at `REFERENCE_SIZE`, 0 or more, by which the mask is widened before
-            it is filled. 0 replaces what was found and no more; 1 takes the blurred edges of hair
-            along, which otherwise stay as a faint rim in large and sharp images.
+        method: One of `list_occlusion_methods`, or a function from image to mask (H, W), bool; see
+            `register_hair_method`.
+        fill: What replaces masked pixels, see `fill_mask`; by default ``"closing"`` for ``"luv"``,
+            as in the paper, and ``"pyramid"`` for the others.
+        margin: Length by which the mask is dilated before it is filled, 0..512. 0 replaces what was
+            found and no more; 1 includes the blurred edges of hair, which otherwise stay as a
+            faint rim in large and sharp images.
         return_mask: Whether to return the mask as well: all that was replaced. With ``"unet"`` it
-            is wider than that of `occlusion_mask`, since the edges of hair are taken along, from a
-            `threshold` of 0.2 on.
-        options: For ``"unet"``: `threshold`, the chance from which a pixel is hair, 0.001..0.999;
-            `certain`, the chance that one pixel of each piece must reach; `min_area` of a piece.
-            For ``"luv"``: `radius` of the disc in pixels, above 0 and up to `REFERENCE_SIZE`
+            is wider than that of `occlusion_mask`: a `threshold` of 0.2 includes the edges of hair.
+        options: For ``"unet"``: `threshold`, the probability from which a pixel is hair,
+            0.001..0.999; `certain`, the probability that one pixel of each component must reach;
+            `min_area` of a component. For ``"luv"``: `radius` of the disk, above 0 and up to 512
             (rounded up, so that hair of up to twice the radius is bridged in a small image too);
             `low` and `high`, steps of L*, 0..100, `low` not above `high`; `min_area`. For
-            ``"line"``: `low` and `high`, scores of a path, where 0 is what texture does by itself;
-            `min_length` of a hair; `edge`, the share of its hair's contrast from which a pixel is
-            hair, 0.05..0.95; `light`, the weight of lines lighter than their surroundings, 0..2.
-            Lengths and areas are in pixels at `REFERENCE_SIZE`; `method_options` gives the
+            ``"line"``: `low` and `high`, scores of a path of about 200 pixels, where 0 is what
+            texture does by itself, 0..3, `low` not above `high`; `min_length` of a hair; `edge`,
+            the fraction of its hair's contrast from which a pixel is hair, 0.05..0.95; `light`, the
+            weight of lines lighter than their surroundings, 0..2. `method_options` gives the
             defaults.
 
     Returns:
         Image of the same shape, or that image and its mask (H, W), bool.
 
     Raises:
-        TypeError: `image` is no uint8 array, or `method` has no such option.
-        ValueError: `image` is not RGB, `method` or `fill` is unknown, or an option is out of range;
-            for ``"luv"``, the image is smaller than the disc.
+        TypeError: `image` is not a uint8 array, `method` has no such option, or a function does not
+            return an array of the right type.
+        ValueError: `image` is not RGB, `method` or `fill` is unknown, an option is out of range, a
+            function returns another shape or writes into what it is given, or, for ``"luv"``, the
+            image is smaller than the disk.
 
     References:
         For ``"luv"``: Lee et al., DullRazor: a software approach to hair removal from images,
@@ -227,54 +346,24 @@ def occlusion_removal(
         >>> bool(mask[:, 30].all()), int(mask.sum()), int(clean.min())
         (True, 64, 200)
     """
-    check_number(margin, "margin", low=0, high=REFERENCE_SIZE)
-    options = removal_options(method, options)
-    mask = occlusion_mask(image, method=method, **options)
+    check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
+    chosen = find_method(method)
+    fill = chosen.fill if fill is None else fill
+    check_fill(fill)
+    complete = chosen.options(options, filled=True)
+    mask = chosen(check_image(image), **complete)
     wider = margin_pixels(margin, image.shape)
     if wider and mask.any():
-        mask = cv2.dilate(mask.view(np.uint8), disc(wider)).view(np.bool_)
-    fill = fill or _METHODS[method].fill
-    if method == "luv" and fill == "closing":
-        clean = closing_fill(image, mask, scaled_radius(options["radius"], image.shape))
-    else:
-        clean = fill_mask(image, mask, fill=fill)
+        mask = cv2.dilate(mask.view(np.uint8), disk(wider)).view(np.bool_)
+    clean = fill_with(fill, image, mask, **sizes_of(chosen, fill, complete))
     return (clean, mask) if return_mask else clean
 
 
+def sizes_of(method: HairMethod, fill: FillChoice, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the options that a method's own fill takes as well."""
+    return {name: options[name] for name in method.fill_options if fill == method.fill}
+
+
 def margin_pixels(margin: float, shape: tuple[int, ...]) -> int:
-    """Scale a margin to an image of a shape that begins with height and width, rounded.
-
-    Args:
-        margin: Width in pixels at `REFERENCE_SIZE`.
-        shape: Height and width of the image, in pixels.
-
-    Returns:
-        Width in pixels of the image.
-
-    Examples:
-        >>> margin_pixels(1, (1024, 2048)), margin_pixels(1, (150, 200))
-        (2, 0)
-    """
-    return round(margin * min(shape[:2]) / REFERENCE_SIZE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Method:
-    """A method: what finds hair, with which parameters, and what fills it unless told otherwise."""
-
-    find: Callable[..., Mask]
-    defaults: dict[str, float]
-    fill: str
-    when_filled: dict[str, float] = field(default_factory=dict)
-
-
-_METHODS = {
-    "luv": _Method(find_luv, {"radius": 5, "low": 8, "high": 14, "min_area": 120}, "closing"),
-    "line": _Method(find_lines, dict(find_lines.__kwdefaults__ or {}), _BEST_FILL),
-    "unet": _Method(
-        find_hair,
-        {"threshold": 0.3, "certain": 0.85, "min_area": 20},
-        _BEST_FILL,
-        {"threshold": 0.2},
-    ),
-}
+    """Scale a margin to an image (H, W, ...), rounded."""
+    return round(margin * min(shape[:2]) / REFERENCE_SIDE)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dermolib._validation import Image, Mask, check_number
 
-__all__ = ["STEPS_PER_LOGIT", "check_unet_options", "find_hair", "step_of", "working_size"]
+__all__ = ["STEPS_PER_LOGIT", "check_unet_options", "find_hair", "working_size"]
 
 _MULTIPLE = 16
 _WORKING = 512
@@ -22,28 +22,16 @@ _NATIVE_UP_TO = 640
 _STRIP = 1024
 _MARGIN = 128
 STEPS_PER_LOGIT = 16
-"""Logits are kept in 256 steps, from -8 to 8: chances from 0.0003 to 0.9997."""
+"""Logits are kept in 256 steps, from -8 to 8: probabilities from 0.0003 to 0.9997."""
 
 _nets = threading.local()
 
 
-def find_hair(image: Image, *, threshold: float, certain: float, min_area: float) -> Mask:
-    """Find hair with the network.
-
-    Args:
-        image: Image (H, W, 3), uint8 RGB.
-        threshold: Chance, 0..1, from which a pixel is hair.
-        certain: Chance, 0..1, that one pixel of a piece of hair must reach at least.
-        min_area: Size of the smallest piece, in pixels at a shorter side of 512.
-
-    Returns:
-        Mask (H, W), bool.
-
-    Raises:
-        TypeError: An option is no number.
-        ValueError: An option is out of range.
-    """
-    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
+def find_hair(
+    image: Image, *, threshold: float = 0.3, certain: float = 0.85, min_area: float = 20
+) -> Mask:
+    """Find hair in an image (H, W, 3), uint8; see `occlusion_removal` for the options."""
+    low, high, min_area = check_unet_options(threshold, certain, min_area, image.shape[:2])
     height, width = image.shape[:2]
     working = working_size((height, width))
     small = image
@@ -52,19 +40,26 @@ def find_hair(image: Image, *, threshold: float, certain: float, min_area: float
         way = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
         small = np.asarray(cv2.resize(image, working[::-1], interpolation=way), np.uint8)
     steps = _logits(small)
-    scale = min(working) / _WORKING
-    steps = _drop_pieces(steps, step_of(threshold), step_of(certain), min_area * scale**2)
+    steps = _drop_pieces(steps, low, high, min_area)
     if working != (height, width):
         steps = np.asarray(cv2.resize(steps, (width, height), interpolation=cv2.INTER_LINEAR))
-    mask: Mask = steps >= step_of(threshold)
+    mask: Mask = steps >= low
     return mask
 
 
-def check_unet_options(*, threshold: float, certain: float, min_area: float) -> None:
-    """Refuse options of `find_hair` that are no numbers or out of range."""
+def check_unet_options(
+    threshold: float, certain: float, min_area: float, shape: tuple[int, int]
+) -> tuple[int, int, float]:
+    """Refuse options that are out of range; returns steps, and pixels where the network looks."""
     check_number(threshold, "threshold", low=0.001, high=0.999)
     check_number(certain, "certain", low=0.001, high=0.999)
     check_number(min_area, "min_area", low=0)
+    area = min_area * (min(working_size(shape)) / _WORKING) ** 2
+    low, high = (
+        round(STEPS_PER_LOGIT * math.log(probability / (1 - probability)) + 128)
+        for probability in (threshold, certain)
+    )
+    return low, high, area
 
 
 def working_size(shape: tuple[int, int]) -> tuple[int, int]:
@@ -123,11 +118,6 @@ def _net() -> cv2.dnn.Net:
     return net
 
 
-def step_of(chance: float) -> int:
-    """Give the step 0..255 at which a chance is kept."""
-    return round(STEPS_PER_LOGIT * math.log(chance / (1 - chance)) + 128)
-
-
 def _drop_pieces(
     steps: npt.NDArray[np.uint8], low: int, high: int, min_area: float
 ) -> npt.NDArray[np.uint8]:
@@ -138,7 +128,4 @@ def _drop_pieces(
     kept[piece[steps >= high]] = True
     kept &= stats[:, cv2.CC_STAT_AREA] >= min_area
     kept[0] = True
-    dropped = ~kept
-    if not dropped.any():
-        return steps
-    return np.where(dropped[piece], np.uint8(0), steps)
+    return np.where(kept[piece], steps, np.uint8(0))

@@ -1,5 +1,6 @@
 """The hair network as a torch module: what is trained, and what runs on a GPU."""
 
+import functools
 import itertools
 from importlib import resources
 from pathlib import Path
@@ -13,7 +14,6 @@ from dermolib.preprocessing.hair.luv_torch import keep_components
 from dermolib.preprocessing.hair.unet import (
     STEPS_PER_LOGIT,
     check_unet_options,
-    step_of,
     working_size,
 )
 
@@ -23,7 +23,7 @@ _CHANNELS = (16, 24, 32, 48)
 
 
 class HairUNet(nn.Module):
-    """U-Net of 104,348 parameters that says of each pixel whether hair covers it.
+    """U-Net of 104,348 parameters that segments hair.
 
     The first layer halves the resolution and the last one gives four values for each of its
     pixels, so that no layer works at full size. Skip connections are added, as in LinkNet.
@@ -83,14 +83,7 @@ def _block(
 
 
 def load_network(weights: Path | None = None) -> HairUNet:
-    """Build the network in evaluation mode.
-
-    Args:
-        weights: File of safetensors; by default the one that lies beside this module.
-
-    Returns:
-        The network on the CPU.
-    """
+    """Load the network on the CPU, from a file of safetensors or the one beside this module."""
     network = HairUNet()
     file = resources.files("dermolib.preprocessing.hair") / "hair_unet.safetensors"
     with resources.as_file(file) as path:
@@ -101,43 +94,27 @@ def load_network(weights: Path | None = None) -> HairUNet:
     return network.eval()
 
 
+@functools.cache
+def _network_on(device: torch.device) -> HairUNet:
+    with torch.inference_mode(False):  # or other modes could not use it
+        return load_network().requires_grad_(False).to(device)
+
+
 def unet_masks(
-    network: HairUNet,
-    images: torch.Tensor,
-    *,
-    threshold: float,
-    certain: float,
-    min_area: float,
+    images: torch.Tensor, *, threshold: float, certain: float, min_area: float
 ) -> torch.Tensor:
-    """Find hair in a batch at once, as `find_hair` does in one image.
-
-    Args:
-        network: The network, on the device of the images.
-        images: Images (N, 3, H, W), uint8 RGB.
-        threshold: See `find_hair`, as are the others.
-        certain: See `find_hair`.
-        min_area: See `find_hair`.
-
-    Returns:
-        Masks (N, H, W), bool.
-
-    Raises:
-        TypeError: An option is no number.
-        ValueError: An option is out of range.
-    """
-    check_unet_options(threshold=threshold, certain=certain, min_area=min_area)
-    size = tuple(images.shape[2:])
-    working = working_size((size[0], size[1]))
+    """Find hair in images (N, 3, H, W), uint8, as `find_hair` does in one; returns (N, H, W)."""
+    size = (images.shape[2], images.shape[3])
+    low, high, min_area = check_unet_options(threshold, certain, min_area, size)
+    working = working_size(size)
     values = images.float()
     if working[0] < size[0]:
         values = functional.interpolate(values, working, mode="area").round()
     elif working != size:
         values = functional.interpolate(values, working, mode="bicubic").round().clamp(0, 255)
-    steps = _steps(network, values)
-    low, high = step_of(threshold), step_of(certain)
-    scale = min(working) / 512
+    steps = _steps(_network_on(images.device), values)
     found = steps >= low
-    kept = keep_components(found, steps >= high, min_area * scale**2)
+    kept = keep_components(found, steps >= high, min_area)
     steps = torch.where(found & ~kept, 0, steps)
     if working != size:
         steps = functional.interpolate(steps[:, None], size, mode="bilinear")[:, 0].round()

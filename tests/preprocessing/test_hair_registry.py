@@ -1,0 +1,271 @@
+"""A hair method and a fill of your own, by name or as functions, through every door."""
+
+import functools
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dermolib import (
+    OcclusionRemoval,
+    fill_mask,
+    list_occlusion_methods,
+    occlusion_mask,
+    occlusion_removal,
+    prepare,
+    register_hair_method,
+    remove_hair_from_folder,
+)
+from dermolib._validation import Image, Mask
+from dermolib.cli import main
+from dermolib.io import read_image, write_image
+from dermolib.preprocessing import method_options
+
+# Private, since a method that was registered is there for good
+from dermolib.preprocessing.hair import registry
+
+
+def made_here() -> tuple[Callable[..., Mask], Callable[[Image, Mask], Image]]:
+    """Define a method and a fill that no worker process can import."""
+
+    def dark(image: Image, *, level: int = 60) -> Mask:
+        mask: Mask = image.max(axis=2) < level
+        return mask
+
+    def white(image: Image, _: Mask) -> Image:
+        return np.full_like(image, 255)
+
+    return dark, white
+
+
+dark, white = made_here()
+
+
+def dark_batch(images: torch.Tensor, *, level: int) -> torch.Tensor:
+    return images.amax(dim=1) < level
+
+
+@pytest.fixture(autouse=True)
+def method(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(registry, "_METHODS", dict(registry._METHODS))
+
+    register_hair_method("dark", dark)
+    return "dark"
+
+
+@pytest.fixture
+def image() -> Image:
+    drawn = np.full((64, 80, 3), 200, np.uint8)
+    drawn[:, 30] = 40
+    drawn[:, 50] = 80
+    return drawn
+
+
+@pytest.fixture
+def folder(image: Image, tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / "in" / name, image)
+    return tmp_path
+
+
+def test_it_is_listed_with_its_options(method: str) -> None:
+    assert list_occlusion_methods() == ["dark", "line", "luv", "unet"]
+    assert method_options(method) == {"level": 60}
+    assert method_options(dark, {"level": 90}) == {"level": 90}
+
+
+@pytest.mark.parametrize(
+    "choice", ["dark", dark, functools.partial(dark), lambda image: dark(image)], ids=repr
+)
+def test_a_name_or_function_finds_and_removes(choice: Any, image: Image) -> None:
+    mask = occlusion_mask(image, method=choice)
+    clean, found = occlusion_removal(image, method=choice, fill=white, margin=8, return_mask=True)
+
+    assert np.flatnonzero(mask.all(axis=0)).tolist() == [30]
+    assert np.flatnonzero(found.all(axis=0)).tolist() == [29, 30, 31]
+    np.testing.assert_array_equal(clean, np.where(found[..., None], 255, image))
+    assert (occlusion_removal(image, method=choice)[:, 30] == 200).all()
+
+
+def test_options_reach_the_function(method: str, image: Image) -> None:
+    assert np.flatnonzero(occlusion_mask(image, method=method, level=90)[0]).tolist() == [30, 50]
+
+
+@pytest.mark.parametrize("batch", [None, dark_batch])
+def test_it_works_on_batches(batch: Callable[..., torch.Tensor] | None, image: Image) -> None:
+    register_hair_method("mine", dark, batch=batch, fill=white)
+    images = torch.from_numpy(np.stack([image, image[:, ::-1]])).permute(0, 3, 1, 2)
+    remove = OcclusionRemoval("mine", level=90)
+
+    expected = occlusion_removal(image, method="mine", level=90)
+
+    np.testing.assert_array_equal(remove(images)[0].permute(1, 2, 0), expected)
+    np.testing.assert_array_equal(remove(images)[1].permute(1, 2, 0), expected[:, ::-1])
+    assert (expected[:, [30, 50]] == 255).all()
+
+
+@pytest.mark.parametrize("choice", ["dark", dark], ids=repr)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_cleans_folders_and_stores_with_workers(
+    choice: Any, workers: int, folder: Path, image: Image
+) -> None:
+    with_fill = {"method": choice, "fill": white}
+    expected = occlusion_removal(image, **with_fill)
+
+    report = remove_hair_from_folder(
+        folder / "in", folder / "out", workers=workers, progress=False, **with_fill
+    )
+    steps = [functools.partial(occlusion_removal, **with_fill)]
+    store = prepare(
+        folder / "in",
+        folder / "store",
+        steps=steps,
+        image_size=(64, 80),
+        workers=workers,
+        progress=False,
+    )
+
+    assert report.cleaned == 2
+    np.testing.assert_array_equal(read_image(folder / "out" / "b.png"), expected)
+    np.testing.assert_array_equal(store.image(1), expected)
+
+
+def test_the_command_takes_its_name(
+    method: str, folder: Path, image: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(folder / "in"), str(folder / "out"), "--quiet"]
+
+    assert main(["hair", *arguments, "--method", method, "--option", "level=90"]) == 0
+    with pytest.raises(SystemExit, match="0"):
+        main(["hair", "--help"])
+
+    expected = occlusion_removal(image, method=method, level=90)
+    np.testing.assert_array_equal(read_image(folder / "out" / "a.png"), expected)
+    assert "dark, line, luv, unet" in capsys.readouterr().out
+
+
+def test_other_code_of_the_same_name_is_another_setting(folder: Path) -> None:
+    run = functools.partial(remove_hair_from_folder, folder / "in", folder / "out", progress=False)
+    run(method="dark")
+    register_hair_method("dark", lambda image: image[..., 0] < 90)
+
+    with pytest.raises(ValueError, match="a new folder or that of the same run"):
+        run(method="dark")
+
+
+def changing(image: Image, *_: Any) -> Any:
+    image[:] = 0
+    return image[..., 0] > 0
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "fragment"),
+    [
+        (
+            lambda image: image,
+            TypeError,
+            "`{}(image)` to be a mask (64, 80) of dtype bool, but got",
+        ),
+        (
+            lambda image: image[:, 0, 0] > 0,
+            ValueError,
+            "`{}(image)` to be a mask (64, 80) of dtype",
+        ),
+        (lambda _: None, TypeError, "but got an object of type NoneType."),
+        (
+            changing,
+            ValueError,
+            "`changing` to be a function that leaves what it is given unchanged",
+        ),
+    ],
+)
+def test_a_method_that_returns_something_else_is_named(
+    function: Any, kind: type[Exception], fragment: str, image: Image
+) -> None:
+    before = image.copy()
+    sentence = re.escape(fragment.format(function.__qualname__))
+
+    for use in (occlusion_mask, occlusion_removal):
+        with pytest.raises(kind, match=sentence):
+            use(image, method=function)
+    with pytest.raises(kind, match=sentence):
+        OcclusionRemoval(function)(torch.from_numpy(image).permute(2, 0, 1))
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "fragment"),
+    [
+        (lambda image, _: image[..., 0], ValueError, "`{}(image, mask)` to be an RGB image"),
+        (lambda image, _: image / 255, TypeError, "(image, mask)` to be an RGB image (H, W, 3)"),
+        (lambda image, _: image[1:], ValueError, "image (64, 80, 3), but got shape (63, 80, 3)"),
+        (lambda *_: "image", TypeError, "but got an object of type str."),
+        (
+            changing,
+            ValueError,
+            "`changing` to be a function that leaves what it is given unchanged",
+        ),
+    ],
+)
+def test_a_fill_that_returns_something_else_is_named(
+    function: Any, kind: type[Exception], fragment: str, image: Image
+) -> None:
+    with pytest.raises(kind, match=re.escape(fragment.format(function.__qualname__))):
+        fill_mask(image, image[..., 0] == 40, fill=function)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "fragment"),
+    [
+        ({"name": 3}, TypeError, "`name` to be a text, but got 3."),
+        ({"name": "luv"}, ValueError, "`name` to be a name that the library does not use"),
+        ({"mask": "dark"}, TypeError, "`mask` to be a function, but got an object of type str."),
+        ({"batch": 3}, TypeError, "`batch` to be a function, but got an object of type int."),
+        ({"fill": "tela"}, ValueError, "but got 'tela'. Did you mean 'telea'?"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused(
+    arguments: dict[str, Any], kind: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(kind, match=re.escape(fragment)):
+        register_hair_method(**{"name": "mine", "mask": dark, **arguments})
+
+
+def test_a_batch_of_masks_that_does_not_fit_names_its_function(image: Image) -> None:
+    register_hair_method("mine", dark, batch=lambda images, **_: images)
+
+    with pytest.raises(
+        TypeError, match=re.escape("<lambda>(images)` to be a tensor of masks (1, ")
+    ):
+        OcclusionRemoval("mine")(torch.from_numpy(image).permute(2, 0, 1))
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones(image: Image) -> None:
+    for choice, known in (("dark", "level"), (lambda image: dark(image), "which has none")):
+        with pytest.raises(TypeError, match=f"`size` to be one of the options of .*, {known}, but"):
+            occlusion_mask(image, method=choice, size=3)
+
+
+def test_a_function_that_workers_cannot_get_is_refused(folder: Path) -> None:
+    lock = threading.Lock()
+
+    def locked(image: Image) -> Mask:
+        with lock:
+            return dark(image)
+
+    run = functools.partial(remove_hair_from_folder, folder / "in", folder / "out", progress=False)
+    assert run(method=locked).cleaned == 2
+    with pytest.raises(TypeError, match=r"`locked` to be a function that .* Use one worker, or"):
+        run(method=locked, workers=2, overwrite=True)
+
+
+def test_a_function_without_source_is_refused_where_its_code_is_a_setting(folder: Path) -> None:
+    typed_in = eval("lambda image: image[..., 0] < 60")  # noqa: S307 - as at a prompt
+
+    with pytest.raises(TypeError, match="a function whose source can be read, but got one without"):
+        remove_hair_from_folder(folder / "in", folder / "out", method=typed_in)
