@@ -200,9 +200,9 @@ def _search_row(name: str, hashes: _Hashes, lesions: Indices | None = None) -> l
     compared = []
     exact = duplicates._exact
 
-    def counted(turned: Any, codes: Any, maybe: npt.NDArray[np.bool_]) -> Any:
-        compared.append(maybe.size)
-        return exact(turned, codes, maybe)
+    def counted(rotated: Any, codes: Any, candidates: npt.NDArray[np.bool_]) -> Any:
+        compared.append(candidates.size)
+        return exact(rotated, codes, candidates)
 
     duplicates._exact = counted
     try:

@@ -64,7 +64,7 @@ def listed(values: Iterable[object], *, most: int = _LISTED) -> str:
     values = list(values)
     shown = ", ".join(str(value) for value in values[:most])
     more = len(values) - most
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def check_number(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from dermolib import ISICDataset
 from dermolib._validation import Image
-from dermolib.auditing.run import FINDINGS, AuditReport, audit
-from dermolib.auditing.words import USUAL_FINDINGS
+from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
+from dermolib.auditing.run import audit
 from dermolib.datasets import read_challenge_table
 from dermolib.io import read_image, resize_image, write_image
 from dermolib.labels import DIAGNOSES
@@ -102,10 +102,10 @@ def test_a_clean_set_is_ok(train: pd.DataFrame, test: pd.DataFrame) -> None:
 
     assert found(report) == {}
     assert (report.ok, report.exit_code, report.failed) == (True, 0, ())
-    assert report.sides == {"train": 16, "test": 8}
+    assert report.splits == {"train": 16, "test": 8}
     assert report.unchecked == ("Lesion masks: not read.",)
     assert report.checked == ("labels", "images", "duplicates")
-    assert "FIT, as far as it was checked: no leaks, conflicts, dup" in str(report)
+    assert "PASSED, as far as checked: no leaks, conflicts, dup" in str(report)
 
 
 def test_a_lesion_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -140,7 +140,7 @@ def test_a_lesion_of_one_class_and_patient_is_a_leak_and_nothing_else(
 
     assert report.failed == ("leaks",)
     assert report.exit_code == 1
-    assert "1 of 8 images of test (12.5 %) share a lesion with train" in report.verdict
+    assert "1 of 8 images of test (12.5%) share a lesion with train" in report.verdict
 
 
 def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -215,7 +215,7 @@ def test_placeholders_are_no_lesion_and_no_patient(column: str, text: str) -> No
     report = checked(*sides, fail_on=("leaks",))
 
     assert report.ok
-    gaps = report.gaps.query("column == @column")
+    gaps = report.missing_values.query("column == @column")
     assert gaps["missing"].tolist() == [1, 1]
 
 
@@ -392,7 +392,7 @@ def test_a_copy_of_the_same_lesion_is_listed_and_no_fault(train: pd.DataFrame) -
 
     assert report.ok
     assert report.duplicates["relation"].tolist() == ["same lesion"]
-    assert "1 pair of one picture (1 identical, same lesion)" in str(report)
+    assert "duplicate pairs: 1 (1 identical, same lesion)" in str(report)
 
 
 def test_many_identical_files_make_few_pairs_and_all_of_them_count(
@@ -447,7 +447,7 @@ def test_images_of_one_colour_are_no_duplicates_and_this_is_said(train: pd.DataF
     report = checked(train)
 
     assert report.ok
-    assert "Images without features: 2 of one colour" in report.unchecked[1]
+    assert "Featureless images: 2 were compared" in report.unchecked[1]
 
 
 def test_one_lesion_with_two_diagnoses_is_found(train: pd.DataFrame) -> None:
@@ -461,7 +461,7 @@ def test_one_lesion_with_two_diagnoses_is_found(train: pd.DataFrame) -> None:
             "kind": "lesion",
             "lesion": "L2",
             "ids": ("train_02", "train_09"),
-            "sides": ("train", "train"),
+            "splits": ("train", "train"),
             "classes": ("BCC", "NV"),
             "distance": 0.0,
         }
@@ -499,7 +499,7 @@ def test_an_id_with_two_labels_is_found_once(train: pd.DataFrame, test: pd.DataF
 
     report = checked(train, test)
 
-    assert report.conflicts[["kind", "ids", "sides"]].to_numpy().tolist() == [
+    assert report.conflicts[["kind", "ids", "splits"]].to_numpy().tolist() == [
         ["image", ("train_06", "train_06"), ("train", "test")]
     ]
 
@@ -513,7 +513,7 @@ def test_an_unlabelled_copy_is_at_odds_with_nothing(
 
     assert report.conflicts.empty
     assert report.duplicates["second_class"].tolist() == [""]
-    assert "Labels of test: 8 of 8 images have none." in report.unchecked
+    assert "Labels of test: unknown for 8 of 8 images." in report.unchecked
 
 
 def coded(codes: list[Any], **columns: Any) -> pd.DataFrame:
@@ -591,9 +591,9 @@ def test_without_label_and_diagnosis_nothing_is_known_of_labels_at_odds(
 
     unknown, known = checked(*sides), checked(train, sides[1])
 
-    assert "LABELS AT ODDS\n  not known\n" in str(unknown)
-    assert unknown.verdict.endswith("shift; conflicts not looked for, since no label is known.")
-    assert "LABELS AT ODDS\n  none\n" in str(known)
+    assert "CONFLICTING LABELS\n  not checked: no label is known\n" in str(unknown)
+    assert unknown.verdict.endswith("shift; conflicts not checked, since no label is known.")
+    assert "CONFLICTING LABELS\n  none\n" in str(known)
 
 
 def test_labels_at_odds_are_found_through_an_unlabelled_copy(train: pd.DataFrame) -> None:
@@ -616,9 +616,9 @@ def test_missing_and_unreadable_files_are_found_and_told_apart(train: pd.DataFra
 
     assert found(report) == {"files": 3}
     assert report.problems[["id", "kind", "reason"]].to_numpy().tolist() == [
-        ["train_02", "missing", "there is no such file"],
-        ["train_03", "missing", "no file was found"],
-        ["train_04", "unreadable", "it is a web page, such as an error message, and no image"],
+        ["train_02", "missing", "file not found"],
+        ["train_03", "missing", "no file found"],
+        ["train_04", "unreadable", "a web page, such as an error message, not an image"],
     ]
     assert report.files["state"].value_counts().to_dict() == {
         "ok": 13,
@@ -637,18 +637,18 @@ def test_a_repeated_id_and_a_row_without_id_are_found(train: pd.DataFrame) -> No
     assert found(report) == {"rows": 2}
     assert report.problems[["id", "kind", "detail"]].to_numpy().tolist() == [
         ["", "no id", ""],
-        ["train_05", "repeated id", "2 rows"],
+        ["train_05", "duplicate id", "2 rows"],
     ]
 
 
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("age", np.inf, "an age outside 0..120 years"),
-        ("age", -np.inf, "an age outside 0..120 years"),
-        ("age", 500, "an age outside 0..120 years"),
-        ("age", -4, "an age outside 0..120 years"),
-        ("label", 8, "a label outside 0..7"),
+        ("age", np.inf, "age outside 0..120 years"),
+        ("age", -np.inf, "age outside 0..120 years"),
+        ("age", 500, "age outside 0..120 years"),
+        ("age", -4, "age outside 0..120 years"),
+        ("label", 8, "label outside 0..7"),
     ],
 )
 def test_an_impossible_value_is_found(
@@ -656,10 +656,10 @@ def test_an_impossible_value_is_found(
 ) -> None:
     put(test, 3, **{column: value})
 
-    report = checked(train, test, fail_on=USUAL_FINDINGS)
+    report = checked(train, test, fail_on=DEFAULT_FINDINGS)
 
     assert report.failed == ("rows",)
-    assert report.problems[["side", "id", "kind", "reason", "detail"]].to_numpy().tolist() == [
+    assert report.problems[["split", "id", "kind", "reason", "detail"]].to_numpy().tolist() == [
         ["test", "test_03", "impossible value", reason, f"{value}"]
     ]
 
@@ -678,14 +678,14 @@ def test_impossible_ages_are_no_shift(train: pd.DataFrame, test: pd.DataFrame) -
 
 
 def test_an_empty_side_is_found_and_fails(train: pd.DataFrame) -> None:
-    report = checked(train, train.iloc[:0], fail_on=USUAL_FINDINGS)
+    report = checked(train, train.iloc[:0], fail_on=DEFAULT_FINDINGS)
 
     assert report.failed == ("rows",)
-    assert report.verdict.startswith("NOT FIT AS IT IS: test has no image.")
-    assert report.problems[["side", "kind"]].to_numpy().tolist() == [["test", "no image"]]
+    assert report.verdict.startswith("FAILED: empty splits: test.")
+    assert report.problems[["split", "kind"]].to_numpy().tolist() == [["test", "empty split"]]
     page = str(report)
-    assert "FILES AND ROWS\n  test has no image\n" in page
-    assert "- test: it has no image, so that there is nothing to check or to compare." in page
+    assert "FILES AND ROWS\n  test, empty split: 1 (the split has no images)\n" in page
+    assert "  test: no images to check or compare." in page
 
 
 def test_an_empty_side_is_told_apart_from_faulty_rows(train: pd.DataFrame) -> None:
@@ -694,7 +694,7 @@ def test_an_empty_side_is_told_apart_from_faulty_rows(train: pd.DataFrame) -> No
 
     report = checked(train, train.iloc[:0])
 
-    assert "test has no image; 2 rows are faulty" in report.verdict
+    assert "empty splits: test; faulty rows: 2" in report.verdict
 
 
 def test_a_lesion_of_two_patients_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -714,8 +714,8 @@ def test_a_gap_is_counted_and_fails_where_asked(train: pd.DataFrame, column: str
     report = checked(train)
 
     assert found(report) == {"metadata": 1}
-    gaps = report.gaps[report.gaps["missing"] > 0]
-    assert gaps[["side", "column", "missing", "images"]].to_numpy().tolist() == [
+    gaps = report.missing_values[report.missing_values["missing"] > 0]
+    assert gaps[["split", "column", "missing", "images"]].to_numpy().tolist() == [
         ["train", column, 1, 16]
     ]
     assert checked(train, fail_on=("leaks", "files")).ok
@@ -727,7 +727,7 @@ def test_a_shift_is_found_and_fails_where_asked(train: pd.DataFrame, test: pd.Da
     report = checked(train, test)
 
     assert found(report) == {"shift": 1}
-    assert "a large shift; most in" in str(report)
+    assert "large shift; most in" in str(report)
     assert audit(train, test, progress=False).ok
 
 
@@ -736,12 +736,12 @@ def test_sizes_modes_and_formats_are_counted(train: pd.DataFrame) -> None:
 
     report = checked(train)
 
-    columns = ["side", "height", "width", "mode", "format", "images"]
+    columns = ["split", "height", "width", "mode", "format", "images"]
     assert report.sizes[columns].to_numpy().tolist() == [
         ["train", 60, 80, "RGB", "PNG", 15],
         ["train", 30, 20, "RGB", "PNG", 1],
     ]
-    assert "15 images  80 x 60 px, RGB, PNG" in str(report)
+    assert "15 images: 80 x 60 px, RGB, PNG" in str(report)
 
 
 def test_the_most_frequent_sizes_are_shown_and_the_others_counted(train: pd.DataFrame) -> None:
@@ -750,8 +750,7 @@ def test_the_most_frequent_sizes_are_shown_and_the_others_counted(train: pd.Data
 
     page = str(checked(train))
 
-    assert "train: 16 images of 8 kinds" in page
-    assert "3 images of 3 other kinds" in page
+    assert "train: 16 images, 8 kinds, for example" in page
 
 
 def test_what_is_read_all_the_same_is_noted(train: pd.DataFrame) -> None:
@@ -763,9 +762,9 @@ def test_what_is_read_all_the_same_is_noted(train: pd.DataFrame) -> None:
 
     assert report.ok
     assert report.notes[["id", "note"]].to_numpy().tolist() == [
-        ["train_02", "has the ending of another format"]
+        ["train_02", "has the file extension of another format"]
     ]
-    assert "train, read all the same: 1 (has the ending of another format)" in str(report)
+    assert "train, read nevertheless: 1 (has the file extension of another format)" in str(report)
 
 
 def test_classes_are_counted_on_each_side(train: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -797,8 +796,8 @@ def test_any_number_of_sides_is_compared_in_pairs(tmp_path: Path) -> None:
         ["train", "validation", "L3"],
         ["validation", "test", "L102"],
     ]
-    assert list(report.sides) == ["train", "validation", "test"]
-    assert "validation and test:" in str(report)
+    assert list(report.splits) == ["train", "validation", "test"]
+    assert "validation and test\n" in str(report)
 
 
 def test_a_picture_on_three_sides_counts_for_every_pair(tmp_path: Path) -> None:
@@ -821,7 +820,7 @@ def test_a_dataset_is_audited_by_its_table(challenge: Path) -> None:
 
     report = checked(*sides, fail_on=("leaks", "conflicts", "files"))
 
-    assert report.sides == {"train": 6, "test": 2}
+    assert report.splits == {"train": 6, "test": 2}
     assert report.failed == ("leaks", "conflicts")
     assert report.conflicts["classes"].tolist() == [("NV", "SCC")]
     assert set(report.duplicates["kind"]) == {"identical"}  # both sides have the same two images
@@ -833,10 +832,10 @@ def test_tables_alone_are_audited_and_what_lacks_is_said() -> None:
     page = str(report)
     assert report.ok
     assert report.checked == ()
-    assert "Files of train: its table has no column `image_path`." in report.unchecked
-    assert "Patients of test: none is known, so that shared ones cannot be found." in page
-    assert "same lesion        not known" in page
-    assert "near-duplicate     not looked for" in page
+    assert "Image files of train: its table has no column `image_path`." in report.unchecked
+    assert "Patients of test: unknown for 1 of 1 images." in page
+    assert "same lesion            unknown      unknown" in page
+    assert "near-duplicate     not checked  not checked" in page
     assert (
         "Shift of age, sex, site, class, source between train and test: one of the two has no "
         in page
@@ -851,10 +850,10 @@ def test_files_are_not_read_unless_asked_for(train: pd.DataFrame) -> None:
 
     assert without.ok
     assert without.files.empty
-    assert "Files: not read, as asked" in str(without)
+    assert "Image files: not read, as requested" in str(without)
     assert found(apart) == {"files": 1}
     assert apart.checked == ("labels", "images")
-    assert "Images that show the same picture: not looked for, as asked." in apart.unchecked
+    assert "Duplicate images: not searched, as requested." in apart.unchecked
 
 
 @pytest.mark.parametrize("columns", [["id"], ["id", "image_path", "label", "lesion", "age"]])
@@ -864,7 +863,7 @@ def test_tables_of_no_rows_are_audited_and_not_fit(columns: list[str]) -> None:
     report = checked(nothing, nothing)
 
     assert found(report) == {"rows": 2}
-    assert report.sides == {"train": 0, "test": 0}
+    assert report.splits == {"train": 0, "test": 0}
     json.loads(report.to_json())
     assert "train (0 images)" in str(report)
 
@@ -874,14 +873,14 @@ def test_a_single_row_is_audited(train: pd.DataFrame) -> None:
 
     assert report.ok
     assert "Audit of train (1 image)" in str(report)
-    assert report.unchecked[0].startswith("Leaks: there is one side alone.")
+    assert report.unchecked[0].startswith("Data leakage: there is only one split.")
 
 
 @pytest.mark.parametrize(
     ("fail_on", "words"),
     [
-        (("leaks", "files"), "no files; leaks not looked for, since there is one side only."),
-        (("leaks",), "checked: leaks not looked for, since there is one side only."),
+        (("leaks", "files"), "no files; leaks not checked, since there is only one split."),
+        (("leaks",), "checked: leaks not checked, since there is only one split."),
         (("files",), "checked: no files."),
     ],
 )
@@ -890,7 +889,7 @@ def test_of_one_side_the_page_says_that_there_was_nothing_to_compare(
 ) -> None:
     report = checked(train, fail_on=fail_on)
 
-    nothing = "LEAKS BETWEEN SIDES\n  nothing to compare: there is one side only\n"
+    nothing = "DATA LEAKAGE BETWEEN SPLITS\n  not checked: there is only one split\n"
     assert nothing in str(report)
     assert report.verdict.endswith(words)
 
@@ -977,20 +976,20 @@ def test_the_counts_on_the_page_are_those_of_the_tables(
 
     page = str(report)
 
-    assert f"lesions on both sides: {len(report.shared_lesions)}" in page
-    assert f"patients on both sides: {len(report.shared_patients)}" in page
-    assert f"images with augmented copies on both sides: {len(report.shared_origins)}" in page
+    assert f"shared lesions: {len(report.shared_lesions)}" in page
+    assert f"shared patients: {len(report.shared_patients)}" in page
+    assert f"shared images with augmented copies: {len(report.shared_origins)}" in page
     between = report.duplicates["first"] != report.duplicates["second"]
-    assert f"{between.sum()} pairs of one picture" in page
-    assert f"{(~between).sum()} pairs of one picture" in page
+    assert f"duplicate pairs: {between.sum()}" in page
+    assert f"duplicate pairs: {(~between).sum()}" in page
     titles = {
-        "lesion": "lesions with several labels",
+        "lesion": "lesions with different labels",
         "identical": "identical files with different labels",
         "near": "near-duplicates with different labels",
     }
     for kind, count in report.conflicts["kind"].value_counts().items():
         assert f"{titles[str(kind)]}: {count}" in page
-    for _, gap in report.gaps.iterrows():
+    for _, gap in report.missing_values.iterrows():
         assert not gap["missing"] or f"{gap['missing']}" in numbers(page)
 
 
@@ -1017,13 +1016,13 @@ def test_json_loads_back_with_counts_and_rows(faulty: tuple[pd.DataFrame, pd.Dat
 
     assert (content["ok"], content["exit_code"]) == (False, 1)
     assert content["failed"] == list(report.failed)
-    assert content["sides"] == {"train": 16, "test": 8}
+    assert content["splits"] == {"train": 16, "test": 8}
     assert content["counts"] == report.counts
     assert content["shared_lesions"]["count"] == len(content["shared_lesions"]["rows"])
     assert content["shared_lesions"]["rows"][0]["first_ids"] == ["train_01"]
     assert content["class_counts"]["train"]["MEL"] == 2
     assert content["duplicates"]["count"] == len(report.duplicates)
-    assert content["shifts"]["rows"][0]["largest"] is None  # of ages
+    assert content["shifts"]["rows"][0]["category"] is None  # of ages
 
 
 def test_json_holds_as_many_rows_as_asked_for(faulty: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -1036,17 +1035,20 @@ def test_json_holds_as_many_rows_as_asked_for(faulty: tuple[pd.DataFrame, pd.Dat
 
 
 def test_json_takes_the_values_of_numpy_and_pandas(train: pd.DataFrame) -> None:
-    sides: Any = {"train": np.int64(16)}
+    splits: Any = {"train": np.int64(16)}
     report = dataclasses.replace(
         checked(train, images=False),
-        sides=sides,
-        gaps=pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]}),
+        splits=splits,
+        missing_values=pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]}),
     )
 
     content = json.loads(report.to_json())
 
-    assert content["sides"] == {"train": 16}
-    assert content["gaps"]["rows"] == [{"missing": 0.5, "x": None}, {"missing": None, "x": None}]
+    assert content["splits"] == {"train": 16}
+    assert content["missing_values"]["rows"] == [
+        {"missing": 0.5, "x": None},
+        {"missing": None, "x": None},
+    ]
 
 
 def test_a_report_is_saved_as_json_or_as_a_page(train: pd.DataFrame, tmp_path: Path) -> None:
@@ -1057,7 +1059,9 @@ def test_a_report_is_saved_as_json_or_as_a_page(train: pd.DataFrame, tmp_path: P
 
     assert json.loads((tmp_path / "new" / "audit.json").read_text())["ok"] is True
     assert (tmp_path / "audit.TXT").read_text(encoding="utf-8") == f"{report}\n"
-    with pytest.raises(ValueError, match=r"`path` to be a file ending in \.json or \.txt, but got"):
+    with pytest.raises(
+        ValueError, match=r"`path` to be a file ending in \.json, \.html or \.txt, but"
+    ):
         report.save(tmp_path / "audit.csv")
 
 
@@ -1082,11 +1086,11 @@ def test_nothing_fails_where_nothing_is_to_fail(
     report = checked(*faulty, fail_on=())
 
     assert report.ok
-    assert report.verdict.startswith("NOT JUDGED: nothing was asked about (found: 4 of 8 images of")
+    assert report.verdict.startswith("NOT JUDGED: `fail_on` is empty (also found: 4 of 8 images of")
 
 
 def test_nothing_is_judged_where_nothing_is_asked_about(train: pd.DataFrame) -> None:
-    assert checked(train, fail_on=()).verdict == "NOT JUDGED: nothing was asked about."
+    assert checked(train, fail_on=()).verdict == "NOT JUDGED: `fail_on` is empty."
 
 
 def test_the_tolerance_of_near_duplicates_is_chosen(
@@ -1106,12 +1110,12 @@ def one_column(name: str, values: Any) -> pd.DataFrame:
     ("arguments", "kind", "sentence"),
     [
         (("a.csv",), TypeError, "`train` to be an ISICDataset, a table, or a mapping of names to"),
-        (({},), ValueError, "`train` to be a mapping with at least one side, but got an empty one"),
-        ((dict.fromkeys((1, "1"), pd.DataFrame({"id": []})),), ValueError, "of different names"),
+        (({},), ValueError, "`train` to be a mapping of at least one split"),
+        ((dict.fromkeys((1, "1"), pd.DataFrame({"id": []})),), ValueError, "with different names"),
         (({"a": pd.DataFrame({"id": []})}, pd.DataFrame()), TypeError, "`test` to be None beside"),
         ((pd.DataFrame(),), ValueError, "`train` to be a table with a column `id`, but got no col"),
         ((pd.DataFrame({"ID": ["a"]}),), ValueError, "but got the columns ID. Read it with `derm"),
-        ((pd.DataFrame([["a", "b"]], columns=["id", "id"]),), ValueError, "but got 'id' twice"),
+        ((pd.DataFrame([["a", "b"]], columns=["id", "id"]),), ValueError, "but got id twice"),
         (
             (one_column("label", [None, "x"]),),
             TypeError,
@@ -1123,7 +1127,7 @@ def one_column(name: str, values: Any) -> pd.DataFrame:
             "`age` has numbers, but got 'old' in row 1",
         ),
         ((one_column("age", [3, [4]]),), TypeError, "`age` has numbers, but got [4] in row 1"),
-        ((one_column("age", ["1_0"]),), TypeError, "`age` has numbers, but got others."),
+        ((one_column("age", ["1_0"]),), TypeError, "`age` has numbers, but got '1_0' in row 0"),
         ((one_column("label", [0, 0.5]),), ValueError, "or missing, but got 0.5 in row 1"),
         ((one_column("label", [-1]),), ValueError, "0 or more, or missing, but got -1 in row 0"),
         (
@@ -1180,8 +1184,8 @@ def test_more_than_half_of_the_test_images_of_the_challenge_share_a_lesion_with_
 
     report = audit(train, test, images=False)
 
-    assert report.sides == {"train": 18_998, "test": 6_333}
+    assert report.splits == {"train": 18_998, "test": 6_333}
     assert report.shared_lesions["second_count"].sum() == 3_732
     assert leaks_of(report)["lesion"] == (6_519, 3_732)
-    assert "3,732 of 6,333 images of test (58.9 %) share a lesion with train" in str(report)
+    assert "3,732 of 6,333 images of test (58.9%) share a lesion with train" in str(report)
     assert report.exit_code == 1

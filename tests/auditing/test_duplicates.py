@@ -263,8 +263,8 @@ def test_a_long_chain_is_one_group_whatever_the_order_of_its_links() -> None:
     ],
 )
 def test_what_are_no_fingerprints_is_refused(hashes: Any, kind: type[Exception], got: str) -> None:
-    sentence = f"Expected `hashes` to be fingerprints (N, 64) of dtype uint8, but got {got}. "
-    remedy = "Stack what `perceptual_hash` gives for each image."
+    sentence = f"Expected `hashes` to be hashes (N, 64) of dtype uint8, but got {got}. "
+    remedy = "Stack the results of `perceptual_hash`."
 
     with pytest.raises(kind, match=re.escape(sentence + remedy)):
         find_duplicates(hashes)

@@ -42,7 +42,7 @@ def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
     assert run(str(clean)) == 0
 
     shown = capsys.readouterr()
-    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nFIT, as far as it")
+    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nPASSED, as far as")
     assert "8/8" in shown.err
 
 
@@ -54,8 +54,8 @@ def test_findings_make_the_exit_code_1_and_stand_in_a_sentence(
     assert code == 1
     assert capsys.readouterr() == (
         "",
-        "dermolib audit: NOT FIT AS IT IS: 2 of 2 images of test (100 %) share a lesion, patient "
-        "or picture with train; 1 lesion or picture has labels at odds.\n",
+        "dermolib audit: FAILED: 2 of 2 images of test (100%) share a lesion, patient "
+        "or image with train; conflicting labels: 1.\n",
     )
 
 
@@ -83,8 +83,8 @@ def test_tables_are_audited_without_images(
 
     shown = capsys.readouterr().out
     assert code == 1
-    assert "2 of 2 images of test (100 %) share a lesion with train" in shown
-    assert "Files of train: its table has no column `image_path`." in shown
+    assert "2 of 2 images of test (100%) share a lesion with train" in shown
+    assert "Image files of train: its table has no column `image_path`." in shown
 
 
 def test_a_single_table_is_audited(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_images_of_tables_lie_in_one_folder_or_in_two(
     code = run(f"{train} {test} --images {tmp_path / 'a'} {more} --fail-on files")
 
     assert code == 0
-    assert "test: 2 images of 1 kind" in capsys.readouterr().out
+    assert "test: 2 images, 1 kind" in capsys.readouterr().out
 
 
 def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
 
     content = json.loads((tmp_path / "out" / "audit.json").read_text(encoding="utf-8"))
     assert code == content["exit_code"] == 1
-    assert content["sides"] == {"train": 6, "test": 2}
+    assert content["splits"] == {"train": 6, "test": 2}
 
 
 def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(

@@ -1,8 +1,8 @@
-"""A fingerprint of what an image shows, which a flip or a quarter turn only rearranges.
+"""A perceptual hash of an image, whose values a flip or a 90° rotation only rearranges.
 
-The image is squeezed to a small grey square, of which the cosine transform keeps the low
-frequencies. A flip changes the signs of every second coefficient and a turn also swaps rows with
-columns, so that the fingerprints of all eight orientations follow from that of one.
+The image is resized to a small gray square, of which the cosine transform keeps the low
+frequencies. A flip changes the signs of every second coefficient, and a rotation also swaps rows
+and columns, so that the hashes of all eight orientations follow from that of one.
 """
 
 from collections.abc import Iterator
@@ -14,76 +14,75 @@ import numpy.typing as npt
 from dermolib._validation import Image, check_image
 from dermolib.io import resize_image
 
-__all__ = ["HASH_BYTES", "SCALE", "orientations", "perceptual_hash"]
+__all__ = ["HASH_BYTES", "HASH_SIDE", "SCALE", "orientations", "perceptual_hash"]
 
-_SIDE = 8  # frequencies in each direction; JPEG and resizing change higher ones more
-_SQUARE = 32  # pixels of the side of the small image
-_SOFT = (
-    8.0  # grey levels; noise of files is absolute, so faint images are not blown up to full size
-)
-_FLAT = 2.0  # grey levels of contrast under which there is nothing to recognise
+HASH_SIDE = 8
+"""Frequencies in each direction; JPEG and resizing change higher ones more."""
 
-HASH_BYTES = _SIDE * _SIDE
-"""Size of a fingerprint in bytes."""
+HASH_BYTES = HASH_SIDE * HASH_SIDE
+"""Size of a hash in bytes."""
 
 SCALE = 127
-"""Length of the fingerprint of an image of high contrast, read as `HASH_BYTES` signed numbers."""
+"""Length of the hash of an image of high contrast, read as `HASH_BYTES` signed numbers."""
+
+_SQUARE = 32  # px, side of the small image
+_SOFT = 8.0  # gray levels; compression noise is absolute, so faint images are not scaled up fully
+_FLAT = 2.0  # gray levels of contrast below which an image is featureless
 
 
 def _cosines() -> npt.NDArray[np.float64]:
-    """Make the first rows of the cosine transform, scaled so that coefficients are grey levels."""
-    frequencies, pixels = np.arange(_SIDE)[:, None], np.arange(_SQUARE) + 0.5
+    """Compute the first rows of the cosine transform, scaled to gray levels."""
+    frequencies, pixels = np.arange(HASH_SIDE)[:, None], np.arange(_SQUARE) + 0.5
     waves = np.cos(np.pi * frequencies * pixels / _SQUARE) / _SQUARE
     waves[1:] *= np.sqrt(2)
     return np.asarray(waves)
 
 
 _COSINES = _cosines()
-_SIGNS = (-1) ** np.arange(_SIDE)
+_SIGNS = ((-1) ** np.arange(HASH_SIDE)).astype(np.int8)
 
 
 def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
-    """Compute the fingerprint of an image: 64 cosine coefficients of its grey values.
+    """Compute the hash of an image: 64 cosine coefficients of its gray values.
 
-    The distance of two fingerprints is the Euclidean one in the best of eight orientations, over
-    `SCALE`: 0 for the same picture, about 1 for unrelated ones. It changes little when an image is
-    resized, compressed again, or made lighter or stronger in contrast (a faint image suffers more
-    from that), and no more when it is flipped or turned by quarters. It changes much when an image
-    is cropped, by as little as 2 % on each side, or turned by a few degrees. Colour is not looked
-    at. It is no proof against intent: who wants to may change an image so that its fingerprint
-    differs, or draw another with the same.
+    The distance of two hashes is the Euclidean one in the best of eight orientations, over 127: 0
+    for the same image, about 1 for unrelated ones. It changes little when an image is resized,
+    recompressed, flipped, rotated by multiples of 90°, or changed in brightness or contrast (a
+    faint image suffers more from that). It changes much when an image is cropped, by as little as
+    2 % on each side, or rotated by a few degrees. Color is ignored. It is not secure: an image can
+    be altered so that its hash differs, or drawn to have a given one.
 
     Args:
-        image: Image (H, W, 3), uint8 RGB, of any size; it is not modified. The proportions do not
-            matter: every image is squeezed to a square.
+        image: Image (H, W, 3), uint8 RGB, of any size; it is not modified. The aspect ratio does
+            not matter: every image is resized to a square.
 
     Returns:
-        Fingerprint (`HASH_BYTES`,), signed bytes stored as uint8, rows of an 8 x 8 block of which
-        the first is 0 (the mean is left out). All are 0 where the image is featureless: its grey
-        values vary by less than two levels at the scale of an eighth of the image, as in one of
-        a single colour. Such an image resembles every other one of its kind.
+        Hash (`HASH_BYTES`,), signed bytes stored as uint8, rows of an 8 x 8 block of which the
+        first is 0 (the mean is left out). All are 0 where the image is featureless: its gray values
+        vary by less than two levels at the scale of an eighth of the image, as in one of a single
+        color. All such images have the same hash.
 
     Raises:
-        TypeError: `image` is no uint8 array.
+        TypeError: `image` is not a uint8 array.
         ValueError: `image` is not RGB.
 
     References:
         Zauner: Implementation and benchmarking of perceptual image hash functions. Thesis, FH
         Hagenberg, 2010. https://phash.org/docs/pubs/thesis_zauner.pdf (the cosine transform of a
-        small grey image; its signs alone were kept there)
+        small gray image; only its signs were kept there)
 
     Examples:
         >>> image = np.zeros((60, 80, 3), np.uint8)
         >>> perceptual_hash(image).any().item()
         False
         >>> image[:20, :50] = 200
-        >>> turned = perceptual_hash(np.rot90(image))
-        >>> any((turned == one).all() for one in orientations(perceptual_hash(image)))
+        >>> rotated = perceptual_hash(np.rot90(image))
+        >>> any((rotated == one).all() for one in orientations(perceptual_hash(image)))
         True
     """
     check_image(image)
-    grey = cv2.cvtColor(resize_image(image, (_SQUARE, _SQUARE)), cv2.COLOR_RGB2GRAY)
-    block = _COSINES @ grey.astype(np.float64) @ _COSINES.T
+    gray = cv2.cvtColor(resize_image(image, (_SQUARE, _SQUARE)), cv2.COLOR_RGB2GRAY)
+    block = _COSINES @ gray.astype(np.float64) @ _COSINES.T
     block[0, 0] = 0
     contrast = float(np.sqrt((block**2).sum()))
     if contrast < _FLAT:
@@ -93,19 +92,14 @@ def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
 
 
 def orientations(hashes: npt.NDArray[np.uint8]) -> Iterator[npt.NDArray[np.uint8]]:
-    """Compute the fingerprints of the flipped and turned images from those of the images.
+    """Yield the hashes (..., 64) of the images in all eight orientations.
 
-    Args:
-        hashes: Fingerprints (..., `HASH_BYTES`), uint8.
-
-    Yields:
-        Eight arrays of the same shape: as it is, mirrored left to right, upside down, and both;
-        then the same with rows and columns swapped.
+    As they are, mirrored left to right, upside down, and both; then all with rows and columns
+    swapped.
     """
-    blocks = hashes.view(np.int8).reshape(*hashes.shape[:-1], _SIDE, _SIDE)
-    signs = _SIGNS.astype(np.int8)
-    for turned in (blocks, blocks.swapaxes(-1, -2)):
-        for rows in (np.ones_like(signs), signs):
-            for columns in (np.ones_like(signs), signs):
-                flipped = turned * (rows[:, None] * columns)
+    blocks = hashes.view(np.int8).reshape(*hashes.shape[:-1], HASH_SIDE, HASH_SIDE)
+    for swapped in (blocks, blocks.swapaxes(-1, -2)):
+        for rows in (np.ones_like(_SIGNS), _SIGNS):
+            for columns in (np.ones_like(_SIGNS), _SIGNS):
+                flipped = swapped * (rows[:, None] * columns)
                 yield np.ascontiguousarray(flipped).view(np.uint8).reshape(hashes.shape)

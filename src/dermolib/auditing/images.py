@@ -1,303 +1,338 @@
-"""What the images of an audit show: the same picture twice, labels at odds, files that lack."""
+"""Image files read once: whether they can be read, their size and format, digest and hash."""
 
+import hashlib
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+from tqdm import tqdm
 
-from dermolib._validation import Indices
-from dermolib.auditing.duplicates import find_duplicates
-from dermolib.auditing.inspection import STATES, Inspection, note_words
-from dermolib.auditing.leakage import Flags, on_both, pairs_of_sides
-from dermolib.auditing.rows import place, row_problems
-from dermolib.auditing.splits import UNKNOWN, Sides, class_name
+from dermolib._jobs import init_worker, one_thread, run_tasks
+from dermolib._validation import Image, Indices, check_number, require
+from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
+from dermolib.auditing.rows import Splits
+from dermolib.datasets.store import load_image
+from dermolib.io import MAX_PIXELS, decode_image, read_hdf5_bytes, split_path
 
 __all__ = [
-    "Pairs",
-    "conflicts",
-    "file_table",
-    "no_pairs",
-    "notes",
-    "problems",
-    "same_pictures",
+    "NOTES", "STATES", "Inspection", "file_problems", "file_table", "inspect_images", "note_table",
     "size_counts",
-]
+]  # fmt: skip
 
-_PAIR_COLUMNS = (
-    "first", "first_id", "second", "second_id", "kind", "distance", "relation",
-    "first_lesion", "second_lesion", "first_class", "second_class",
-)  # fmt: skip
-_CONFLICT_COLUMNS = ("kind", "lesion", "ids", "sides", "classes", "distance")
-_PROBLEM_COLUMNS = ("side", "id", "image_path", "kind", "reason", "detail")
-_NOTE_COLUMNS = ("side", "id", "image_path", "note")
-_CROWD = 32  # near-duplicates of one image from which on not all of its pairs are listed
+STATES: tuple[str, ...] = ("ok", "missing", "unreadable")
+"""States of an image file; `Inspection.state` holds indices into them."""
 
-Floats = npt.NDArray[np.float64]
+NOTES: tuple[str, ...] = (
+    "contains several frames, of which the first is read",
+    "is a link to a file outside its folder",
+    "has the file extension of another format",
+    "has an EXIF orientation, which is not applied",
+)
+"""Remarks on files that are read nevertheless."""
+
+_MISSING, _UNREADABLE = 1, 2
+_FRAMES, _LINK, _EXTENSION, _ORIENTED = NOTES
+_RECORD = np.dtype(
+    [
+        ("state", np.uint8),
+        ("height", np.int32),
+        ("width", np.int32),
+        ("mode", "U6"),
+        ("format", "U5"),
+        ("size", np.int64),
+        ("digest", np.uint8, (16,)),
+        ("hash", np.uint8, (HASH_BYTES,)),
+    ]
+)
+_BLOCK = 32  # images of one task, so that handing out tasks costs nothing
+_MAX_BYTES = 1 << 30  # of one file; no camera makes as many
+_ORIENTATION = 0x0112  # EXIF tag
+_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # those that `decode_image` takes
+_EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),  # JPEG with further images behind the first
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+}
+_WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
+_LFS_POINTER = b"version https://git-lfs"
+
+_Remarks: TypeAlias = dict[int, Any]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of images that show the same picture.
-
-    Of many identical files each is paired with the first of its side, class and diagnosis, and
-    these with each other: with three files twice as many pairs would say no more. Where an image
-    has more than 32 near-duplicates, as augmented copies are, not all of its pairs are listed.
+class Inspection:
+    """What was found of each of N image files, in compact arrays: about a hundred bytes each.
 
     Attributes:
-        rows: Rows of the two images (P, 2), the smaller number first.
-        distance: Distance of their fingerprints (P,), see `find_duplicates`; 0 for identical files.
-        identical: Whether the files are identical to the byte (P,).
-        alike: For each row the row that stands for it and its identical files (N,); the row itself
-            where there are none.
-        crowd: Number of the group of each row of which not all pairs are listed (N,), -1 elsewhere.
+        state: Index into `STATES` (N,).
+        height: Height in px (N,), 0 where the header cannot be read.
+        width: Width in px, likewise.
+        mode: Mode as Pillow names it, such as ``"RGB"``; empty where the header cannot be read.
+        format: Format as Pillow names it, such as ``"JPEG"``, or ``"store"``; likewise.
+        size: Size in bytes (N,).
+        digest: BLAKE2b of the file, or of the pixels of an image in a store (N, 16).
+        hash: Perceptual hash (N, HASH_BYTES), 0 where there is none.
+        reasons: Why an image is not ok, by its number: a reason that files share, and details.
+        notes: Remarks of `NOTES` on images that are ok, by their number.
     """
 
-    rows: Indices
-    distance: Floats
-    identical: npt.NDArray[np.bool_]
-    alike: Indices
-    crowd: Indices
+    state: npt.NDArray[np.uint8]
+    height: npt.NDArray[np.int32]
+    width: npt.NDArray[np.int32]
+    mode: npt.NDArray[np.str_]
+    format: npt.NDArray[np.str_]
+    size: npt.NDArray[np.int64]
+    digest: npt.NDArray[np.uint8]
+    hash: npt.NDArray[np.uint8]
+    reasons: dict[int, tuple[str, str]]
+    notes: dict[int, list[str]]
 
-    def table(self, sides: Sides) -> pd.DataFrame:
-        """Write the pairs as a table, ids beside rows."""
-        first, second = self.rows.T
-        names = np.array(sides.names, dtype=object)
-        codes = np.array([*_class_names(sides)], dtype=object)
-        columns: dict[str, Any] = {
-            "kind": np.where(self.identical, "identical", "near"),
-            "distance": self.distance,
-            "relation": relations(sides, first, second),
-        }
-        for word, rows in (("first", first), ("second", second)):
-            columns[word] = names[sides.side[rows]]
-            columns[f"{word}_id"] = sides.column("id")[rows]
-            columns[f"{word}_lesion"] = sides.column("lesion")[rows]
-            columns[f"{word}_class"] = codes[rows]
-        return pd.DataFrame(columns)[list(_PAIR_COLUMNS)]
+    @property
+    def ok(self) -> npt.NDArray[np.bool_]:
+        """Whether the image can be read (N,)."""
+        return np.asarray(self.state == 0)
 
-    def between(self, sides: Sides, *, identical: bool) -> dict[tuple[int, int], Flags]:
-        """Flag the rows that have such a picture on the other side of each pair of sides (N,)."""
-        side = sides.side[self.rows]
-        flags = {}
-        for pair in pairs_of_sides(sides):
-            chosen = (side == pair).all(axis=1) & (self.identical == identical)
-            flagged = np.zeros(len(sides), np.bool_)
-            flagged[self.rows[chosen]] = True
-            if not identical:
-                flagged |= on_both(self.crowd, sides, pair)
-            flags[pair] = flagged[self.alike]
-        return flags
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.state)
 
 
-def _class_names(sides: Sides) -> list[str]:
-    labels = sides.column("label")
-    names = {label: class_name(label) for label in np.unique(labels).tolist()}
-    return ["" if label == UNKNOWN else names[label] for label in labels.tolist()]
+def inspect_images(
+    paths: Iterable[str], *, hashes: bool = True, workers: int = 1, progress: bool = True
+) -> Inspection:
+    """Read each image once: its bytes, its header, and all its pixels.
 
-
-def relations(sides: Sides, first: Indices, second: Indices) -> npt.NDArray[np.object_]:
-    """Say of pairs of rows whether they are known to show one lesion."""
-    lesion, origin = sides.column("lesion"), sides.column("origin")
-    known = (lesion[first] != "") & (lesion[second] != "")
-    one = (origin[first] != "") & (origin[first] == origin[second])
-    same = one | (known & (lesion[first] == lesion[second]))
-    words = np.where(same, "same lesion", np.where(known, "different lesions", "lesion unknown"))
-    return words.astype(object)
-
-
-def same_pictures(sides: Sides, rows: Indices, found: Inspection, *, tolerance: float) -> Pairs:
-    """Find identical files by their digest, and near-duplicates by their perceptual hash.
+    A file that cannot be read is a finding, never an error. An image of more than
+    `dermolib.io.MAX_PIXELS` is refused by its header, before anything is decoded. The result
+    is the same for any number of workers.
 
     Args:
-        sides: Rows of all sides.
-        rows: Rows whose images were inspected (M,), ascending.
-        found: What was found of them (M,).
-        tolerance: Largest distance of near-duplicates, see `find_duplicates`.
+        paths: Paths (N,) as `dermolib.datasets.store.load_image` takes them; empty for a missing
+            file. They are taken in their order, whatever the index of a Series.
+        hashes: Whether to compute perceptual hashes.
+        workers: Number of parallel workers, 1 or more.
+        progress: Whether to show a progress bar on the standard error.
 
     Returns:
-        Pairs, sorted by their rows.
+        What was found of each image.
+
+    Raises:
+        TypeError: `paths` is a single path.
+        ValueError: `workers` is below 1.
+
+    Examples:
+        >>> found = inspect_images(["", "no_such_file.jpg"], progress=False)
+        >>> [STATES[state] for state in found.state], found.reasons[1]
+        (['missing', 'missing'], ('file not found', ''))
     """
-    good = found.ok
-    rows, digests = rows[good], found.digest[good]
-    content = np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1)
-    side, label = sides.side[rows], sides.column("label")[rows]
-    code, source = sides.column("diagnosis")[rows], sides.column("source")[rows]
-    said = pd.factorize(pd.MultiIndex.from_arrays([code, np.where(code == "", "", source)]))[0]
-    stand_in = _first_of_each(np.stack([content, side, label, said], axis=1))
-    alike = np.arange(len(sides))
-    alike[rows] = rows[stand_in]
-    chosen = np.unique(stand_in)
-    linked = [(number, first) for first, number in enumerate(stand_in.tolist()) if number != first]
-    identical = rows[np.array([*linked, *_within(content, chosen)], np.intp).reshape(-1, 2)]
-    hashed = chosen[found.hashed[good][chosen]]
-    near, distance, crowded = _near(found.hash[good], content, hashed, tolerance)
-    crowd = np.full(len(sides), -1)
-    crowd[rows[hashed]] = crowded
-    pairs = np.concatenate([identical, rows[near]])
-    pairs.sort(axis=1)
-    distances = np.concatenate([np.zeros(len(identical)), distance])
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    byte_for_byte = np.arange(len(pairs)) < len(identical)
-    return Pairs(pairs[order], distances[order], byte_for_byte[order], alike, crowd)
+    check_number(workers, "workers", low=1, integer=True)
+    single = isinstance(paths, (str, bytes, os.PathLike))
+    hint = "Put it into a list."
+    require(not single, "paths", "several paths", f"{paths!r} alone", hint, error=TypeError)
+    paths = list(paths)
+    records = np.zeros(len(paths), _RECORD)
+    todo = [row for row, path in enumerate(paths) if path]
+    records["state"] = _MISSING
+    reasons: _Remarks = dict.fromkeys(set(range(len(paths))) - set(todo), ("no file found", ""))
+    notes: _Remarks = {}
+    blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
+    tasks = (([str(paths[row]) for row in rows], hashes) for rows in blocks)
+    with one_thread(), tqdm(total=len(todo), unit="image", disable=not progress) as bar:
+        done = run_tasks(_inspect_block, tasks, workers=workers)
+        for rows, (block, failed, noted) in zip(blocks, done, strict=True):
+            records[rows] = block
+            reasons |= {rows[number]: reason for number, reason in failed.items()}
+            notes |= {rows[number]: remarks for number, remarks in noted.items()}
+            bar.update(len(rows))
+    columns = {name: records[name] for name in records.dtype.names or ()}
+    return Inspection(**columns, reasons=dict(sorted(reasons.items())), notes=notes)
 
 
-def _first_of_each(keys: npt.NDArray[Any]) -> Indices:
-    """Name for each row the first one with the same key."""
-    _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.reshape(-1)], np.intp)
+def _inspect_block(paths: list[str], hashes: bool) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
+    init_worker()
+    records = np.zeros(len(paths), _RECORD)
+    reasons, notes = {}, {}
+    with warnings.catch_warnings():
+        # Pillow warns of tags that it does not understand, and of sizes that are checked here
+        warnings.simplefilter("ignore")
+        for number, path in enumerate(paths):
+            record, remarks = records[number : number + 1], list[str]()
+            try:
+                image = _inspect(path, record, remarks)
+            except _UnreadableError as error:
+                records[number]["state"] = error.state
+                reasons[number] = (error.reason, error.detail)
+                continue
+            if remarks:
+                notes[number] = remarks
+            if hashes:
+                record["hash"] = perceptual_hash(image)
+    return records, reasons, notes
 
 
-def _within(content: Indices, chosen: Indices) -> list[tuple[int, int]]:
-    """Pair what has the same content among the few that stand for all."""
-    chosen = chosen[np.argsort(content[chosen], kind="stable")]
-    starts = np.flatnonzero(np.diff(content[chosen])) + 1
-    groups = [group.tolist() for group in np.split(chosen, starts) if len(group) > 1]
-    return [
-        (first, second)
-        for group in groups
-        for place, first in enumerate(group)
-        for second in group[place + 1 :]
+class _UnreadableError(Exception):
+    """An image that cannot be read, with the reason and details of this one."""
+
+    def __init__(self, reason: str, detail: object = "", *, state: int = _UNREADABLE) -> None:
+        super().__init__(reason)
+        self.reason, self.state = reason, state
+        self.detail = " ".join(str(detail).split())[:200]
+
+
+def _inspect(path: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
+    """Fill the record of one image, as far as it can be read."""
+    content: Any = _read(path)
+    if content is None:
+        image = _read_stored(path)
+        record["size"], record["format"], record["mode"] = image.nbytes, "store", "RGB"
+        record["height"], record["width"] = image.shape[:2]
+        content = np.ascontiguousarray(image).data
+    else:
+        record["size"] = len(content)
+        image = _decode(path, content, record, notes)
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    record["digest"] = np.frombuffer(digest, np.uint8)
+    return image
+
+
+def _read(path: str) -> bytes | None:
+    """Read the bytes of an image; None for an image in a store, which has none of its own."""
+    try:
+        if split_path(path) is not None and not os.path.lexists(path):
+            return read_hdf5_bytes(path)
+        if "#" in path and not os.path.lexists(path):
+            return None
+        return _file_bytes(path)
+    except FileNotFoundError:
+        raise _UnreadableError("file not found", state=_MISSING) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no such id in HDF5
+        detail = getattr(error, "strerror", None) or error
+        raise _UnreadableError("cannot be opened", detail) from None
+
+
+def _file_bytes(path: str) -> bytes:
+    state = os.stat(path)  # noqa: PTH116 - a Path for each of 400,000 costs seconds
+    if not stat.S_ISREG(state.st_mode):
+        raise _UnreadableError("a folder or a device, not a file")
+    if state.st_size > _MAX_BYTES:
+        raise _UnreadableError("too large", f"{state.st_size:,} bytes")
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        return file.read(_MAX_BYTES)
+
+
+def _read_stored(path: str) -> Image:
+    try:
+        return load_image(path)
+    except FileNotFoundError:
+        raise _UnreadableError("file not found", state=_MISSING) from None
+    except (OSError, ValueError) as error:
+        raise _UnreadableError("no such image in the store", error) from None
+
+
+def _decode(path: str, data: bytes, record: npt.NDArray[Any], notes: list[str]) -> Image:
+    """Decode an image whose header allows it, and note what the header says."""
+    if not data:
+        raise _UnreadableError("empty file")
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+            form, (width, height) = image.format or "", image.size
+            record["width"], record["height"] = width, height
+            record["mode"], record["format"] = image.mode, form
+            notes += _notes(path, image)
+            wide_values = image.mode in ("I", "F")
+    except PillowImage.DecompressionBombError as error:
+        raise _UnreadableError("too many pixels", error) from None
+    except Exception as error:  # decoders fail in ways of their own on broken files
+        raise _UnreadableError(*_other_kind(data, error)) from None
+    if width * height > MAX_PIXELS:
+        detail = f"{width:,} x {height:,} px, the limit is {MAX_PIXELS:,} px in all"
+        raise _UnreadableError("too many pixels", detail)
+    if wide_values:
+        raise _UnreadableError("32-bit values of unknown range")
+    try:
+        return decode_image(data, path)
+    except Exception as error:  # as above
+        reason = f"damaged or truncated ({form})"
+        raise _UnreadableError(reason, error.__cause__ or type(error).__name__) from None
+
+
+def _notes(path: str, image: PillowImage.Image) -> Iterator[str]:
+    in_file = split_path(path) is None
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        yield _FRAMES
+    if in_file and os.path.islink(path):  # noqa: PTH114 - as above
+        folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120 - as above
+        if not os.path.realpath(path).startswith(os.path.join(folder, "")):  # noqa: PTH118
+            yield _LINK
+    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - as above
+    if in_file and extension not in _EXTENSIONS.get(image.format or "", (extension,)):
+        yield _EXTENSION
+    if image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1:
+        yield _ORIENTED
+
+
+def _other_kind(data: bytes, error: Exception) -> tuple[str, str]:
+    """Say what a file is that is not an image."""
+    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(_WEB_PAGE):
+        return "a web page, such as an error message, not an image", ""
+    if start.startswith(_LFS_POINTER):
+        return "a Git LFS pointer, not an image", ""
+    known = not isinstance(error, UnidentifiedImageError)
+    return "not an image of a known format", type(error).__name__ if known else ""
+
+
+def file_problems(splits: Splits, rows: Indices, found: Inspection) -> Iterator[tuple[str, ...]]:
+    """Yield split, id, image path, state, reason and detail of each file that is not ok."""
+    for number, (reason, detail) in found.reasons.items():
+        yield (*splits.where(rows[number]), STATES[found.state[number]], reason, detail)
+
+
+def note_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame:
+    """List the remarks on files that are read nevertheless."""
+    noted = [
+        (*splits.where(rows[number]), note)
+        for number, notes in found.notes.items()
+        for note in notes
     ]
+    return pd.DataFrame(noted, columns=pd.Index(["split", "id", "image_path", "note"]))
 
 
-def _near(
-    hashes: npt.NDArray[np.uint8], content: Indices, hashed: Indices, tolerance: float
-) -> tuple[Indices, Floats, Indices]:
-    """Find near-duplicates that are not identical, and groups of which not all pairs are listed."""
-    found = find_duplicates(hashes[hashed], tolerance=tolerance, most=_CROWD)
-    groups = found.groups(len(hashed))
-    many = np.bincount(found.pairs.ravel(), minlength=len(hashed)) >= _CROWD
-    crowd = np.where(np.isin(groups, groups[many]), groups, -1)
-    pairs = hashed[found.pairs]
-    other = content[pairs[:, 0]] != content[pairs[:, 1]]
-    return pairs[other], found.distances[other], crowd
-
-
-def no_pairs(sides: Sides) -> Pairs:
-    """Make the pairs of images that were not compared: none."""
-    nothing = np.empty(0, np.intp)
-    alike = np.arange(len(sides))
-    return Pairs(
-        nothing.reshape(0, 2), np.empty(0), np.empty(0, np.bool_), alike, np.full(len(sides), -1)
-    )
-
-
-def conflicts(sides: Sides, pairs: Pairs) -> pd.DataFrame:
-    """Find labels at odds: of one lesion, of one image, and of images that show the same picture.
-
-    Two rows are compared by their labels where both have one, else by their diagnoses as published
-    where both have one and are of the same source: collections word one diagnosis differently.
-
-    Args:
-        sides: Rows of all sides.
-        pairs: Images that show the same picture.
-
-    Returns:
-        A row for each lesion, image, set of identical files, or pair of near-duplicates.
-    """
-    lesion, origin = sides.column("lesion"), sides.column("origin")
-    of_image = np.where(lesion == "", origin, "")
-    found = [*_at_odds(sides, lesion, "lesion"), *_at_odds(sides, of_image, "image")]
-    found += _pairs_at_odds(sides, pairs)
-    return pd.DataFrame(found, columns=pd.Index(_CONFLICT_COLUMNS))
-
-
-def _at_odds(sides: Sides, keys: npt.NDArray[np.object_], kind: str) -> list[tuple[Any, ...]]:
-    """List the groups of rows of one key whose labels or diagnoses differ."""
-    labels, codes = sides.column("label"), sides.column("diagnosis")
-    frame = pd.DataFrame(
-        {
-            "key": keys,
-            "label": labels,
-            "diagnosis": codes,
-            "source": sides.column("source"),
-            "unlabelled": labels == UNKNOWN,
-        }
-    )
-    labelled = frame[(keys != "") & (labels != UNKNOWN)]
-    coded = frame[(keys != "") & (codes != "")]
-    several = labelled.groupby("key")["label"].transform("nunique") > 1
-    groups = coded.groupby(["key", "source"])
-    # Of two rows with labels these alone are compared
-    differ = (groups["diagnosis"].transform("nunique") > 1) & groups["unlabelled"].transform("any")
-    rows = np.union1d(labelled.index[several], coded.index[differ])
-    by_key = pd.Series(rows).groupby(keys[rows], sort=True)
-    return [_conflict(sides, group.to_numpy(), kind, 0.0) for _, group in by_key]
-
-
-def _conflict(sides: Sides, rows: Indices, kind: str, distance: float) -> tuple[Any, ...]:
-    lesions = sorted({text for text in sides.column("lesion")[rows] if text})
-    lesion = lesions[0] if len(lesions) == 1 else ""
-    ids, labels = tuple(sides.column("id")[rows]), sides.column("label")[rows].tolist()
-    names = tuple(sides.names[side] for side in sides.side[rows])
-    codes = zip(labels, sides.column("diagnosis")[rows], strict=True)
-    classes = tuple(code if label == UNKNOWN else class_name(label) for label, code in codes)
-    return (kind, lesion, ids, names, classes, distance)
-
-
-def _pairs_at_odds(sides: Sides, pairs: Pairs) -> list[tuple[Any, ...]]:
-    labels, codes, sources = (
-        sides.column(name)[pairs.rows].T for name in ("label", "diagnosis", "source")
-    )
-    labelled = (labels != UNKNOWN).all(axis=0)
-    comparable = (codes != "").all(axis=0) & (sources[0] == sources[1])
-    differ = np.where(labelled, labels[0] != labels[1], comparable & (codes[0] != codes[1]))
-    # One lesion with two labels is found as such already
-    differ &= relations(sides, *pairs.rows.T) != "same lesion"
-    kinds = np.where(pairs.identical, "identical", "near")
-    return [
-        _conflict(sides, pairs.rows[pair], str(kinds[pair]), float(pairs.distance[pair]))
-        for pair in np.flatnonzero(differ)
-    ]
-
-
-def problems(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
-    """List files that lack or cannot be read, and rows that contradict themselves or others."""
-    listed = [*_file_problems(sides, rows, found), *row_problems(sides)]
-    return pd.DataFrame(listed, columns=pd.Index(_PROBLEM_COLUMNS))
-
-
-def _file_problems(sides: Sides, rows: Indices, found: Inspection) -> list[tuple[str, ...]]:
-    names = np.array(sides.names, dtype=object)[sides.side[rows]]
-    ids, paths = sides.column("id")[rows], sides.column("image_path")[rows]
-    return [
-        (names[row], ids[row], paths[row], STATES[found.state[row]], reason, detail)
-        for row, (reason, detail) in found.reasons.items()
-    ]
-
-
-def notes(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
-    """List what is to be known of files that are read all the same."""
-    listed = []
-    for number in np.flatnonzero(found.notes):
-        where = place(sides, int(rows[number]))
-        listed += [(*where, words) for words in note_words(int(found.notes[number]))]
-    return pd.DataFrame(listed, columns=pd.Index(_NOTE_COLUMNS))
-
-
-def file_table(sides: Sides, rows: Indices, found: Inspection) -> pd.DataFrame:
-    """Write what was found of each file as a table."""
-    columns: dict[str, Any] = {
-        "side": pd.Categorical.from_codes(sides.side[rows], categories=pd.Index(sides.names)),
-        "id": sides.column("id")[rows],
-        "image_path": sides.column("image_path")[rows],
-        "state": pd.Categorical.from_codes(
-            found.state.astype(np.int64), categories=pd.Index(STATES)
-        ),
+def file_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame:
+    """Describe each file by its state, size and format."""
+    states, names = found.state.astype(np.int64), pd.Index(splits.names)
+    table = {
+        "split": pd.Categorical.from_codes(splits["split"][rows], categories=names),
+        "id": splits["id"][rows],
+        "image_path": splits["image_path"][rows],
+        "state": pd.Categorical.from_codes(states, categories=pd.Index(STATES)),
     }
-    columns |= {name: found.column(name) for name in ("height", "width", "size")}
-    columns |= {name: pd.Categorical(found.column(name)) for name in ("mode", "format")}
-    return pd.DataFrame(columns)
+    table |= {name: getattr(found, name) for name in ("height", "width", "size")}
+    for name in ("mode", "format"):
+        table[name] = pd.Categorical(getattr(found, name))
+    return pd.DataFrame(table)
 
 
 def size_counts(files: pd.DataFrame) -> pd.DataFrame:
-    """Count the images of each size, mode and format on each side, the most frequent first."""
-    keys = ["side", "height", "width", "mode", "format"]
+    """Count the images of each size, mode and format in each split, the most frequent first."""
+    keys = ["split", "height", "width", "mode", "format"]
     counts = files[files["state"] == "ok"].groupby(keys, observed=True).size()
     table = counts.rename("images").reset_index()
-    table = table.astype({"side": object, "mode": object, "format": object})
+    table = table.astype({"split": object, "mode": object, "format": object})
+    order = ["split", "images", *keys[1:]]
     return table.sort_values(
-        ["side", "images", *keys[1:]], ascending=[True, False, *[True] * 4], ignore_index=True
+        order, ascending=[name != "images" for name in order], ignore_index=True
     )

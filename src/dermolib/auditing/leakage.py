@@ -1,121 +1,230 @@
-"""What two sides share that they may not: lesions, patients, ids, and images made of images."""
+"""Data leakage: what two splits share, images that occur twice, and conflicting labels."""
 
-from collections.abc import Iterator
 from itertools import combinations
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import Indices
-from dermolib.auditing.splits import Sides
+from dermolib.auditing.duplicates import find_duplicates
+from dermolib.auditing.rows import UNKNOWN, Splits, class_name
 
-__all__ = ["SHARED", "leak_counts", "on_both", "pairs_of_sides", "shared"]
+__all__ = [
+    "SHARED", "ImagePairs", "conflicts", "image_pairs", "leak_counts", "pair_table", "shared",
+    "shared_images",
+]  # fmt: skip
 
 SHARED: tuple[str, ...] = ("lesion", "patient", "id", "origin")
-"""Columns whose values no two sides may share."""
+"""Columns whose values no two splits may share."""
 
-Flags = npt.NDArray[np.bool_]
-"""Flags (N,), one for each row of `Sides`."""
+_MANY = 32  # near-duplicates of one image from which on not all of its pairs are listed
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+Flags: TypeAlias = dict[tuple[int, int], npt.NDArray[np.bool_]]
+"""For each pair of splits, which rows (N,) share something with the other one."""
 
 
-def pairs_of_sides(sides: Sides) -> Iterator[tuple[int, int]]:
-    """Go through all pairs of sides, in their order."""
-    return combinations(range(len(sides.names)), 2)
+def shared(splits: Splits, column: str) -> tuple[pd.DataFrame, Flags]:
+    """List the values of a column that two splits share, and flag their rows.
 
-
-def shared(sides: Sides, column: str) -> tuple[pd.DataFrame, dict[tuple[int, int], Flags]]:
-    """Find values of a column that stand on two sides.
-
-    Of ``origin`` only those count to which an augmented image belongs: others are equal ids.
-
-    Args:
-        sides: Rows of all sides.
-        column: One of `SHARED`.
-
-    Returns:
-        A row for each value and pair of sides, and for each pair which rows of the two have such
-        a value (N,).
+    A value of ``origin`` counts where an augmented image has it: others are equal ids.
     """
-    code, names = _codes(sides, column)
-    found = []
-    flags: dict[tuple[int, int], Flags] = {}
-    for pair in pairs_of_sides(sides):
-        flags[pair] = on_both(code, sides, pair)
+    values, made = pd.Series(splits[column], dtype=object), splits["parent_id"] != ""
+    code, names = pd.factorize(values.mask(values == ""), sort=True)
+    header = ["first", "second", column, "first_count", "second_count", "first_ids", "second_ids"]
+    tables, flags = [pd.DataFrame(columns=pd.Index(header))], {}
+    for pair in splits.pairs:
+        both = _in_both(code, splits, pair)
         if column == "origin":
-            made = flags[pair] & (sides.column("parent_id") != "")
-            flags[pair] &= np.isin(code, code[made])
-        found.append(_listed(sides, column, code, names, pair, flags[pair]))
-    nothing = pd.DataFrame(columns=pd.Index(_names(column)))
-    return pd.concat(found, ignore_index=True) if found else nothing, flags
+            both &= np.isin(code, code[both & made])
+        flags[pair] = both
+        ids = pd.Series(splits["id"][both], dtype=object)
+        lists = ids.groupby([code[both], splits["split"][both]]).agg(tuple).unstack()
+        if both.any():
+            first, second = (lists[split] for split in pair)
+            row = [splits.names[pair[0]], splits.names[pair[1]], np.asarray(names)[lists.index]]
+            row += [first.map(len), second.map(len), first, second]
+            tables.append(pd.DataFrame(dict(zip(header, row, strict=True))))
+    return pd.concat(tables[1:] or tables, ignore_index=True), flags
 
 
-def leak_counts(sides: Sides, by: dict[str, dict[tuple[int, int], Flags]]) -> pd.DataFrame:
-    """Count the images of two sides that share something, by what they share and in all.
+def _in_both(code: Indices, splits: Splits, pair: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Flag the rows (N,) of two splits whose code both have; a negative one is none."""
+    first, second = (np.unique(code[(splits["split"] == split) & (code >= 0)]) for split in pair)
+    return np.isin(code, np.intersect1d(first, second)) & np.isin(splits["split"], pair)
 
-    Args:
-        sides: Rows of all sides.
-        by: For each kind of leak and each pair of sides the rows concerned (N,).
 
-    Returns:
-        Table with the columns ``first``, ``second``, ``by``, ``first_images`` and
-        ``second_images``; ``by`` is a key of the argument or ``"any"``.
-    """
+def leak_counts(splits: Splits, by: dict[str, Flags]) -> pd.DataFrame:
+    """Count the images of each pair of splits that share something, by what and in all."""
     rows = []
-    for pair in pairs_of_sides(sides):
-        kinds = {kind: flags[pair] for kind, flags in by.items() if pair in flags}
-        together = np.logical_or.reduce([*kinds.values(), np.zeros(len(sides), np.bool_)])
-        for kind, flags in [*kinds.items(), ("any", together)]:
-            counts = [int((flags & (sides.side == side)).sum()) for side in pair]
-            rows.append((*(sides.names[side] for side in pair), kind, *counts))
+    for pair in splits.pairs:
+        flags = {kind: flagged[pair] for kind, flagged in by.items()}
+        flags["any"] = np.logical_or.reduce(list(flags.values()))
+        for kind, flagged in flags.items():
+            counts = [int(flagged[splits.rows_of(split)].sum()) for split in pair]
+            rows.append((*(splits.names[split] for split in pair), kind, *counts))
     columns = ["first", "second", "by", "first_images", "second_images"]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def _codes(sides: Sides, column: str) -> tuple[Indices, npt.NDArray[np.object_]]:
-    """Number the values of a column in the order of the alphabet; -1 where there is none."""
-    values = pd.Series(sides.column(column), dtype=object)
-    code, names = pd.factorize(values.mask(values == ""), sort=True)
-    return code, np.asarray(names, dtype=object)
+class ImagePairs(NamedTuple):
+    """Pairs of images that show the same thing.
+
+    Of many identical files each is paired with the first of its split, class and diagnosis, and
+    these with each other: with three files twice as many pairs would say no more. Where an image
+    has 32 near-duplicates or more, as augmented copies have, not all of its pairs are listed.
+
+    Attributes:
+        rows: Rows of the two images (P, 2), the smaller number first.
+        distance: Distance of their hashes (P,), see `find_duplicates`; 0 for identical files.
+        identical: Whether the files are identical to the byte (P,).
+        duplicate_of: Row that represents each row and its identical files (N,).
+        cluster: Cluster of each row of which not all pairs are listed (N,), -1 elsewhere.
+    """
+
+    rows: Indices
+    distance: Floats
+    identical: npt.NDArray[np.bool_]
+    duplicate_of: Indices
+    cluster: Indices
 
 
-def on_both(code: Indices, sides: Sides, pair: tuple[int, int]) -> Flags:
-    """Flag the rows of two sides whose code stands on both of them (N,); below 0 is no code."""
-    first, second = (np.unique(code[(sides.side == side) & (code >= 0)]) for side in pair)
-    both = np.intersect1d(first, second, assume_unique=True)
-    return np.asarray(np.isin(code, both) & np.isin(sides.side, pair))
+def image_pairs(
+    splits: Splits,
+    rows: Indices,
+    digests: npt.NDArray[np.uint8],
+    hashes: npt.NDArray[np.uint8],
+    *,
+    tolerance: float,
+) -> ImagePairs:
+    """Find identical files by digest (M, 16) and near-duplicates by hash (M, 64) among M rows."""
+    content = np.unique(digests, axis=0, return_inverse=True)[1].reshape(-1)
+    diagnosis = splits["diagnosis"][rows]
+    source = np.where(diagnosis == "", "", splits["source"][rows])
+    said = [pd.factorize(values)[0] for values in (diagnosis, source)]
+    place = np.arange(len(rows))
+    keys = [content, splits["split"][rows], splits["label"][rows], *said]
+    first = pd.Series(place).groupby(keys).transform("min").to_numpy(np.intp)
+    kept = np.flatnonzero(first == place)
+    twice = kept[pd.Series(content[kept]).duplicated(keep=False)]
+    pairs = [pair for pair in zip(first.tolist(), place.tolist(), strict=True) if pair[0] < pair[1]]
+    for _, group in pd.Series(twice).groupby(content[twice]):
+        pairs += combinations(group.tolist(), 2)
+    near, distance, cluster = _near(hashes[kept], content[kept], tolerance)
+    same = np.array(pairs, np.intp).reshape(-1, 2)
+    both = np.sort(rows[np.concatenate([same, kept[near]])], axis=1)
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    duplicate_of, clusters = np.arange(len(splits)), np.full(len(splits), -1)
+    duplicate_of[rows], clusters[rows[kept]] = rows[first], cluster
+    distances = np.concatenate([np.zeros(len(same)), distance])[order]
+    return ImagePairs(both[order], distances, order < len(same), duplicate_of, clusters)
 
 
-def _listed(
-    sides: Sides,
-    column: str,
-    code: Indices,
-    names: npt.NDArray[np.object_],
-    pair: tuple[int, int],
-    flags: Flags,
-) -> pd.DataFrame:
-    """List the values of the flagged rows with their ids on both sides."""
-    ids = [_ids_by_code(sides, code, flags & (sides.side == side)) for side in pair]
-    both = sorted(ids[0])
-    columns = {column: pd.Series(names[both], dtype=object)}
-    for word, side, by_code in zip(("first", "second"), pair, ids, strict=True):
-        listed = [by_code[number] for number in both]
-        columns[word] = pd.Series([sides.names[side]] * len(both), dtype=object)
-        columns[f"{word}_count"] = pd.Series(map(len, listed), dtype=np.int64)
-        columns[f"{word}_ids"] = pd.Series(listed, dtype=object)
-    return pd.DataFrame(columns)[_names(column)]
+def _near(
+    hashes: npt.NDArray[np.uint8], content: Indices, tolerance: float
+) -> tuple[Indices, Floats, Indices]:
+    """Find near-duplicates that are not identical, and clusters of which not all are listed."""
+    found = find_duplicates(hashes, tolerance=tolerance, most=_MANY)
+    groups = found.groups(len(hashes))
+    many = np.bincount(found.pairs.ravel(), minlength=len(hashes)) >= _MANY
+    other = content[found.pairs[:, 0]] != content[found.pairs[:, 1]]
+    cluster = np.where(np.isin(groups, groups[many]), groups, -1)
+    return found.pairs[other], found.distances[other], cluster
 
 
-def _names(column: str) -> list[str]:
-    return ["first", "second", column, "first_count", "second_count", "first_ids", "second_ids"]
+def shared_images(splits: Splits, pairs: ImagePairs, *, identical: bool) -> Flags:
+    """Flag the rows with an identical file, or a near-duplicate, in the other split."""
+    flags = {}
+    for pair in splits.pairs:
+        chosen = (splits["split"][pairs.rows] == pair).all(axis=1) & (pairs.identical == identical)
+        flagged = np.isin(np.arange(len(splits)), pairs.rows[chosen])
+        if not identical:
+            flagged |= _in_both(pairs.cluster, splits, pair)
+        flags[pair] = flagged[pairs.duplicate_of]
+    return flags
 
 
-def _ids_by_code(sides: Sides, code: Indices, flags: Flags) -> dict[int, tuple[str, ...]]:
-    rows = np.flatnonzero(flags)
-    rows = rows[np.argsort(code[rows], kind="stable")]
-    codes, starts = np.unique(code[rows], return_index=True)
-    ids = sides.column("id")
-    return {
-        int(number): tuple(ids[part])
-        for number, part in zip(codes, np.split(rows, starts)[1:], strict=True)
-    }
+def pair_table(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
+    """Describe each pair of images by the split, id, lesion and class of both."""
+    labels = splits["label"]
+    classes = {label: class_name(label) for label in np.unique(labels).tolist()} | {UNKNOWN: ""}
+    table: dict[str, Any] = {}
+    for number, word in enumerate(("first", "second")):
+        rows = pairs.rows[:, number]
+        table[word] = np.array(splits.names, dtype=object)[splits["split"][rows]]
+        table[f"{word}_id"] = splits["id"][rows]
+        table[f"{word}_lesion"] = splits["lesion"][rows]
+        table[f"{word}_class"] = pd.Series(labels[rows]).map(classes).astype(object)
+    table["kind"] = np.where(pairs.identical, "identical", "near")
+    table["distance"] = pairs.distance
+    table["relation"] = _relations(splits, pairs)
+    columns = ["first", "first_id", "second", "second_id", "kind", "distance", "relation"]
+    columns += ["first_lesion", "second_lesion", "first_class", "second_class"]
+    return pd.DataFrame(table)[columns]
+
+
+def _relations(splits: Splits, pairs: ImagePairs) -> npt.NDArray[np.object_]:
+    """Say of each pair whether it is known to show one lesion."""
+    lesion, origin = (splits[name][pairs.rows].T for name in ("lesion", "origin"))
+    known = (lesion != "").all(axis=0)
+    same = (origin[0] != "") & (origin[0] == origin[1]) | known & (lesion[0] == lesion[1])
+    words = np.where(same, "same lesion", np.where(known, "different lesions", "lesion unknown"))
+    return words.astype(object)
+
+
+def conflicts(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
+    """Find conflicting labels of one lesion, of one image, and of images that show the same.
+
+    Two rows are compared by their labels where both have one, else by their diagnoses as published
+    where both have one of the same source: collections word one diagnosis differently.
+    """
+    lesion = splits["lesion"]
+    found = _conflicts_of(splits, lesion, "lesion")
+    found += _conflicts_of(splits, np.where(lesion == "", splits["origin"], ""), "image")
+    found += _conflicts_of_pairs(splits, pairs)
+    columns = ["kind", "lesion", "ids", "splits", "classes", "distance"]
+    return pd.DataFrame(found, columns=pd.Index(columns))
+
+
+def _conflicts_of(
+    splits: Splits, keys: npt.NDArray[np.object_], kind: str
+) -> list[tuple[Any, ...]]:
+    """List the groups of rows of one key whose labels or diagnoses differ."""
+    names = ("label", "diagnosis", "source")
+    table = pd.DataFrame({name: splits[name] for name in names} | {"key": keys})
+    table["unlabeled"] = table["label"] == UNKNOWN
+    table = table[keys != ""]
+    labeled, coded = table[~table["unlabeled"]], table[table["diagnosis"] != ""]
+    several = labeled.groupby("key")["label"].transform("nunique") > 1
+    groups = coded.groupby(["key", "source"])
+    # Rows that all have labels are compared by these alone
+    differ = (groups["diagnosis"].transform("nunique") > 1) & groups["unlabeled"].transform("any")
+    rows = np.union1d(labeled.index[several], coded.index[differ])
+    by_key = pd.Series(rows).groupby(keys[rows], sort=True)
+    return [_conflict(splits, group.to_numpy(), kind, 0.0) for _, group in by_key]
+
+
+def _conflicts_of_pairs(splits: Splits, pairs: ImagePairs) -> list[tuple[Any, ...]]:
+    label, code, source = (splits[name][pairs.rows].T for name in ("label", "diagnosis", "source"))
+    comparable = (code != "").all(axis=0) & (source[0] == source[1])
+    by_code = comparable & (code[0] != code[1])
+    differ = np.where((label != UNKNOWN).all(axis=0), label[0] != label[1], by_code)
+    # One lesion with two labels is listed already
+    differ &= _relations(splits, pairs) != "same lesion"
+    kinds = np.where(pairs.identical, "identical", "near").tolist()
+    return [
+        _conflict(splits, pairs.rows[pair], kinds[pair], float(pairs.distance[pair]))
+        for pair in np.flatnonzero(differ)
+    ]
+
+
+def _conflict(splits: Splits, rows: Indices, kind: str, distance: float) -> tuple[Any, ...]:
+    lesions = set(splits["lesion"][rows]) - {""}
+    lesion = lesions.pop() if len(lesions) == 1 else ""
+    names = tuple(splits.names[split] for split in splits["split"][rows])
+    said = zip(splits["label"][rows].tolist(), splits["diagnosis"][rows], strict=True)
+    classes = tuple(code if label == UNKNOWN else class_name(label) for label, code in said)
+    return kind, lesion, tuple(splits["id"][rows]), names, classes, distance

@@ -1,76 +1,110 @@
-"""What an audit found: tables to work with, a page to read, JSON and an exit code for machines."""
+"""What an audit found: tables, a page as text or HTML, JSON, and an exit code."""
 
 import json
 import math
+import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 
-from dermolib._validation import PathLike, check_number, expected
-from dermolib.auditing.page import page, verdict
-from dermolib.auditing.words import FINDINGS
+from dermolib._validation import PathLike, check_number, listed, plain, require
 from dermolib.io import whole_file
+from dermolib.labels import DIAGNOSES
 
-__all__ = ["AuditReport"]
+__all__ = ["DEFAULT_FINDINGS", "FINDINGS", "AuditReport"]
+
+FINDINGS: tuple[str, ...] = (
+    "leaks", "conflicts", "duplicates", "files", "rows", "metadata", "shift",
+)  # fmt: skip
+"""Findings that can make an audit fail."""
+
+DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
+"""Findings that make it fail by default: all that are faults, none that may be intended."""
 
 _FORMAT = "dermolib-audit-1"
 _TABLES = (
     "leaks", "shared_lesions", "shared_patients", "shared_ids", "shared_origins", "duplicates",
-    "conflicts", "problems", "notes", "gaps", "sizes", "shifts",
+    "conflicts", "problems", "notes", "missing_values", "sizes", "shifts",
 )  # fmt: skip
+_WIDTH = 100  # columns of the page
+_ACROSS = 4  # splits beside each other in text
+_MOST = 5  # examples of each finding
+_NAME = 14  # characters of the name of a split in the head of a table
+_BY = {
+    "lesion": "same lesion",
+    "patient": "same patient",
+    "id": "same id",
+    "origin": "augmented copies",
+    "identical": "identical file",
+    "near": "near-duplicate",
+    "any": "any of these",
+}
+_CLAUSES = {
+    "conflicts": "conflicting labels",
+    "duplicates": "duplicate pairs within a split",
+    "files": "missing or unreadable files",
+    "rows": "faulty rows",
+    "metadata": "metadata columns with missing values",
+    "shift": "shifted distributions",
+}
+
+_Rows: TypeAlias = list[list[str]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class AuditReport:
-    """What `audit` found; as text, a page that a person reads.
+    """What `audit` found; as text, a page for a person to read.
 
-    Tables name sides in the columns ``first`` and ``second``, ``side`` or ``sides``.
+    Tables name splits in the columns ``first`` and ``second``, ``split`` or ``splits``.
 
     Attributes:
-        sides: Number of images of each side.
-        leaks: How many images of two sides share something: ``first``, ``second``, ``by``
+        splits: Number of images of each split.
+        leaks: How many images of two splits share something: ``first``, ``second``, ``by``
             (``"lesion"``, ``"patient"``, ``"id"``, ``"origin"``, ``"identical"``, ``"near"`` or
             ``"any"``), ``first_images``, ``second_images``.
-        shared_lesions: Lesions on two sides: ``lesion``, ``first_ids``, ``second_ids`` and how
-            many these are, ``first_count``, ``second_count``.
-        shared_patients: Patients on two sides, likewise.
-        shared_ids: Ids on two sides, likewise.
-        shared_origins: Images on two sides of which at least one was made from the other, or both
-            from a third, likewise.
-        duplicates: Pairs that show the same picture, within a side and between sides: ids, lesions
-            and classes of both; ``kind`` is ``"identical"`` (to the byte) or ``"near"``,
-            ``distance`` that of their fingerprints, ``relation`` ``"same lesion"``,
-            ``"different lesions"`` or ``"lesion unknown"``. Of many identical files each is paired
-            with the first of its side, class and diagnosis.
-        conflicts: Labels at odds: ``kind`` (``"lesion"``, ``"image"``, ``"identical"`` or
-            ``"near"``), ``lesion``, ``ids``, ``sides``, ``classes`` (the diagnosis as published
+        shared_lesions: Lesions in two splits: ``lesion``, ``first_ids``, ``second_ids`` and their
+            numbers, ``first_count``, ``second_count``.
+        shared_patients: Patients in two splits, likewise.
+        shared_ids: Ids in two splits, likewise.
+        shared_origins: Images in two splits of which one is an augmented copy of the other, or both
+            of a third, likewise.
+        duplicates: Pairs of images that show the same, within a split and between splits: ids,
+            lesions and classes of both; ``kind`` is ``"identical"`` (to the byte) or ``"near"``,
+            ``distance`` that of their hashes, ``relation`` ``"same lesion"``, ``"different
+            lesions"`` or ``"lesion unknown"``. Of many identical files each is paired with the
+            first of its split, class and diagnosis.
+        conflicts: Conflicting labels: ``kind`` (``"lesion"``, ``"image"``, ``"identical"`` or
+            ``"near"``), ``lesion``, ``ids``, ``splits``, ``classes`` (the diagnosis as published
             of an image without a label), ``distance``.
-        problems: Files that lack or cannot be read, and faulty rows: ``side``, ``id``,
-            ``image_path``, ``kind`` (``"missing"``, ``"unreadable"``, ``"no image"`` of an empty
-            side, ``"no id"``, ``"repeated id"``, ``"impossible value"`` or ``"several
-            patients"``), ``reason``, ``detail``.
-        notes: What is to be known of files that are read all the same: ``side``, ``id``,
-            ``image_path``, ``note``.
-        class_counts: Images of each class (row) on each side (column); ``unknown`` last.
-        gaps: Rows without a value: ``side``, ``column``, ``missing``, ``images``.
-        sizes: Images of each ``height``, ``width``, ``mode`` and ``format`` on each side.
-        shifts: How far two sides are apart in each ``column``: ``distance`` in 0..1 by ``measure``,
-            ``chance`` (what 95 of 100 random splits by patient, lesion or image stay within),
-            ``p_value``, ``reading`` (``"none"``, ``"small"``, ``"moderate"`` or ``"large"``), how
-            many values each side knows, medians of ages, and the value whose shares differ most.
-        files: What was found of each file: ``side``, ``id``, ``image_path``, ``state``,
-            ``height``, ``width``, ``size`` in bytes, ``mode``, ``format``.
+        problems: Missing and unreadable files, and faulty rows: ``split``, ``id``, ``image_path``,
+            ``kind`` (``"missing"``, ``"unreadable"``, ``"empty split"``, ``"no id"``,
+            ``"duplicate id"``, ``"impossible value"`` or ``"multiple patients"``), ``reason``,
+            ``detail``.
+        notes: Remarks on files that are read nevertheless: ``split``, ``id``, ``image_path``,
+            ``note``.
+        class_counts: Images of each class (row) in each split (column); ``unknown`` last.
+        missing_values: Rows without a value: ``split``, ``column``, ``missing``, ``images``.
+        sizes: Images of each ``height``, ``width``, ``mode`` and ``format`` in each split.
+        shifts: How far two splits differ in each ``column``: ``distance`` in 0..1 by ``measure``,
+            ``null_quantile`` (the 95 % quantile of the distance between random splits by patient,
+            lesion or image), ``p_value``, ``severity`` (``"none"``, ``"small"``, ``"moderate"`` or
+            ``"large"``), number of values in each split, medians of ages, and the category whose
+            fractions differ most.
+        files: State of each file: ``split``, ``id``, ``image_path``, ``state``, ``height``,
+            ``width``, ``size`` in bytes, ``mode``, ``format``.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
-            read, ``"duplicates"`` where pictures were compared.
+            read, ``"duplicates"`` where images were compared.
         unchecked: What was not checked, in sentences.
         fail_on: Findings that make the exit code 1.
     """
 
-    sides: dict[str, int]
+    splits: dict[str, int]
     leaks: pd.DataFrame
     shared_lesions: pd.DataFrame
     shared_patients: pd.DataFrame
@@ -81,7 +115,7 @@ class AuditReport:
     problems: pd.DataFrame
     notes: pd.DataFrame
     class_counts: pd.DataFrame
-    gaps: pd.DataFrame
+    missing_values: pd.DataFrame
     sizes: pd.DataFrame
     shifts: pd.DataFrame
     files: pd.DataFrame
@@ -93,32 +127,32 @@ class AuditReport:
     def counts(self) -> dict[str, int]:
         """Number of findings of each kind in `FINDINGS`.
 
-        Duplicates are those within a side that are not known to show one lesion; a shift counts
+        Duplicates are those within a split that are not known to show one lesion; a shift counts
         where it is moderate or large.
         """
         shared = (self.shared_lesions, self.shared_patients, self.shared_ids, self.shared_origins)
         between = self.duplicates["first"] != self.duplicates["second"]
-        torn = ~between & (self.duplicates["relation"] != "same lesion")
+        separable = ~between & (self.duplicates["relation"] != "same lesion")
         of_file = self.problems["kind"].isin(["missing", "unreadable"])
         return {
             "leaks": sum(map(len, shared)) + int(between.sum()),
             "conflicts": len(self.conflicts),
-            "duplicates": int(torn.sum()),
+            "duplicates": int(separable.sum()),
             "files": int(of_file.sum()),
             "rows": int((~of_file).sum()),
-            "metadata": int((self.gaps["missing"] > 0).sum()),
-            "shift": int(self.shifts["reading"].isin(["moderate", "large"]).sum()),
+            "metadata": int((self.missing_values["missing"] > 0).sum()),
+            "shift": int(self.shifts["severity"].isin(["moderate", "large"]).sum()),
         }
 
     @property
     def failed(self) -> tuple[str, ...]:
         """Findings of `fail_on` that there are."""
         counts = self.counts
-        return tuple(name for name in FINDINGS if name in self.fail_on and counts[name])
+        return tuple(name for name in self.fail_on if counts[name])
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found of what `fail_on` names."""
+        """Whether there is no finding of `fail_on`."""
         return not self.failed
 
     @property
@@ -128,24 +162,37 @@ class AuditReport:
 
     @property
     def verdict(self) -> str:
-        """The audit in one sentence, as it stands at the top of the page."""
-        return verdict(self)
+        """The result in one sentence, as at the top of the page."""
+        clauses, failed = _clauses(self), self.failed
+        others = [
+            clauses[name] for name in DEFAULT_FINDINGS if name in clauses and name not in failed
+        ]
+        beside = f" (also found: {'; '.join(others)})" if others else ""
+        if failed:
+            return f"FAILED: {'; '.join(clauses[name] for name in failed)}{beside}."
+        if self.fail_on:
+            return f"PASSED, as far as checked: {_absent(self)}{beside}."
+        return f"NOT JUDGED: `fail_on` is empty{beside}."
 
     def __str__(self) -> str:
-        """Write the page, of up to 100 columns."""
-        return page(self)
+        """Return the page as text of up to 100 columns."""
+        return _page(self, html=False)
 
     def __repr__(self) -> str:
         """Say what was audited and what of it failed."""
-        sides = ", ".join(f"{name} {count:,}" for name, count in self.sides.items())
-        return f"AuditReport({sides}; {', '.join(self.failed) or 'ok'})"
+        splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
+        return f"AuditReport({splits}; {', '.join(self.failed) or 'ok'})"
+
+    def to_html(self) -> str:
+        """Return the page as an HTML document, complete in itself."""
+        return _page(self, html=True)
 
     def to_json(self, *, most: int | None = None) -> str:
-        """Write everything but `files` as JSON.
+        """Return everything but `files` as JSON.
 
         Args:
-            most: How many rows of each table to write, 0 or more; all where None. The number of
-                rows stands beside them in any case.
+            most: How many rows of each table to write, 0 or more; all where None. Their full number
+                is given in any case.
 
         Returns:
             Text of a JSON object; what is not known is null.
@@ -155,57 +202,248 @@ class AuditReport:
         """
         if most is not None:
             check_number(most, "most", low=0, integer=True)
-        content: dict[str, Any] = {
-            "format": _FORMAT,
-            "ok": self.ok,
-            "verdict": self.verdict,
-            "exit_code": self.exit_code,
-            "fail_on": list(self.fail_on),
-            "failed": list(self.failed),
-            "counts": self.counts,
-            "sides": self.sides,
-            "class_counts": self.class_counts.to_dict(),
-            "checked": list(self.checked),
-            "unchecked": list(self.unchecked),
-        }
+        content: dict[str, Any] = {"format": _FORMAT}
+        for name in ("ok", "verdict", "exit_code", "fail_on", "failed", "counts", "splits"):
+            content[name] = getattr(self, name)
+        content["class_counts"] = self.class_counts.to_dict()
+        content |= {"checked": self.checked, "unchecked": self.unchecked}
         for name in _TABLES:
             table: pd.DataFrame = getattr(self, name)
-            content[name] = {"count": len(table), "rows": list(_rows(table[:most]))}
-        return json.dumps(_known(content), indent=1, allow_nan=False)
+            rows = table[:most].astype(object).to_dict("records")
+            content[name] = {"count": len(table), "rows": rows}
+        return json.dumps(_with_nulls(content), indent=1, allow_nan=False)
 
     def save(self, path: PathLike) -> None:
         """Write the page or the JSON to a file, whole or not at all.
 
         Args:
-            path: File that ends in ``.json``, or in ``.txt`` for the page.
+            path: File that ends in ``.json``, or in ``.html`` or ``.txt`` for the page.
 
         Raises:
-            ValueError: The file has another ending.
+            ValueError: The file has another extension.
         """
         path = Path(path)
-        writers = {".json": self.to_json, ".txt": self.__str__}
-        if path.suffix.lower() not in writers:
-            raise ValueError(expected("path", "a file ending in .json or .txt", str(path)))
-        text = writers[path.suffix.lower()]()
+        writers = {".json": self.to_json, ".html": self.to_html, ".txt": self.__str__}
+        extension, what = path.suffix.lower(), "a file ending in .json, .html or .txt"
+        require(extension in writers, "path", what, str(path))
         with whole_file(path) as temporary:
             # An id may hold what no encoding knows, as names of files may
+            text = writers[extension]()
             temporary.write_text(f"{text}\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _rows(table: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    names = [str(name) for name in table.columns]
-    columns = [table[name].astype(object).tolist() for name in names]
-    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-
-
-def _known(value: Any) -> Any:
-    """Bring values of NumPy and pandas to those of JSON; what is not known becomes None."""
+def _with_nulls(value: Any) -> Any:
+    """Convert values of NumPy and pandas to those of JSON; unknown ones become None."""
     if isinstance(value, dict):
-        return {str(key): _known(one) for key, one in value.items()}
+        return {str(key): _with_nulls(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_known(one) for one in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA:
-        return None
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_with_nulls(one) for one in value]
+    value = plain(value)
+    unknown = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
+    return None if unknown else value
+
+
+def _clauses(report: AuditReport) -> dict[str, str]:
+    """Word the findings that there are."""
+    counts = report.counts
+    clauses = {name: f"{words}: {counts[name]:,}" for name, words in _CLAUSES.items()}
+    empty = [_short(name) for name, count in report.splits.items() if not count]
+    if empty:
+        faulty = counts["rows"] - len(empty)
+        others = f"; {_CLAUSES['rows']}: {faulty:,}" if faulty else ""
+        clauses["rows"] = f"empty splits: {listed(empty)}{others}"
+    if counts["leaks"]:
+        clauses["leaks"] = _worst_leak(report)
+    return {name: clauses[name] for name in FINDINGS if counts[name]}
+
+
+def _worst_leak(report: AuditReport) -> str:
+    """Name the pair of splits of which the second shares the largest fraction with the first."""
+    leaks = report.leaks.assign(total=report.leaks["second"].map(report.splits))
+    rows = leaks[leaks["by"] == "any"].to_dict("records")
+    worst = max(rows, key=lambda row: row["second_images"] / max(row["total"], 1))
+    first, second, count, total = (worst[k] for k in ("first", "second", "second_images", "total"))
+    by_lesion = _select(leaks, first=first, second=second, by="lesion")["second_images"].sum()
+    what = "a lesion" if by_lesion == count else "a lesion, patient or image"
+    images = f"{count:,} of {total:,} images of {_short(second)} ({_percent(count, total)})"
+    return f"{images} share {what} with {_short(first)}"
+
+
+def _absent(report: AuditReport) -> str:
+    """Say what was looked for and not found, and what could not be looked for."""
+    reasons = {}
+    if len(report.splits) == 1:
+        reasons["leaks"] = "leaks not checked, since there is only one split"
+    if "labels" not in report.checked:
+        reasons["conflicts"] = "conflicts not checked, since no label is known"
+    checked = [name for name in report.fail_on if name not in reasons]
+    words = [f"no {', '.join(checked)}"] if checked else []
+    return "; ".join([*words, *(reasons[name] for name in report.fail_on if name in reasons)])
+
+
+def _page(report: AuditReport, *, html: bool) -> str:
+    """Render the template as text or HTML."""
+    from jinja2 import Environment, StrictUndefined, select_autoescape  # only a page needs it
+
+    page = Environment(
+        autoescape=select_autoescape(default_for_string=html),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters |= {
+        "align": _align,
+        "count": lambda rows: f"{len(rows):,}",
+        "examples": lambda rows: rows.head(_MOST).to_dict("records"),
+        "fill": _fill,
+        "ids": _ids,
+        "images": _images,
+        "kinds": _kinds,
+        "labeled": _labeled,
+        "ranked": _ranked,
+        "shifts": _shifts,
+        "short": _short,
+    }
+    page.globals |= {
+        "classes": _classes,
+        "combinations": combinations,
+        "leaks": _leaks,
+        "missing": _missing,
+        "most": _MOST,
+        "select": _select,
+    }
+    splits = (f"{_short(name)} ({_images(count)})" for name, count in report.splits.items())
+    template = files("dermolib.auditing").joinpath("report.jinja").read_text(encoding="utf-8")
+    title = listed(splits, most=20)
+    return page.from_string(template).render(report=report, html=html, title=title).rstrip()
+
+
+def _fill(words: str, indent: int = 0) -> str:
+    """Wrap a paragraph of the text page."""
+    hang = " " * (indent + 2 if indent else 0)
+    return textwrap.fill(words, _WIDTH, initial_indent=" " * indent, subsequent_indent=hang)
+
+
+def _align(rows: _Rows, indent: int, left: int) -> str:
+    """Align a text table: `left` columns to the left, then up to four others beside each other."""
+    lines = []
+    for start in range(left, len(rows[0]), _ACROSS):
+        part = [[*row[:left], *row[start : start + _ACROSS]] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*part, strict=True)]
+        for row in part:
+            cells = [
+                cell.ljust(width) if place < left else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(f"{' ' * indent}{'  '.join(cells)}".rstrip())
+    return "\n".join(lines)
+
+
+def _short(text: object, most: int = 40) -> str:
+    """Shorten a text and replace control characters, which may move a cursor."""
+    shown = "".join(one if one.isprintable() else "?" for one in str(text))
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def _ids(ids: Iterable[str], most: int = _MOST) -> str:
+    return listed(map(_short, ids), most=most)
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' if count != 1 else ''}"
+
+
+def _percent(count: int, total: int) -> str:
+    """Format a fraction so that neither a trace becomes 0% nor a gap disappears in 100%."""
+    if not total or count in (0, total):
+        return f"{100 if total and count else 0}%"
+    return f"{min(max(100 * count / total, 0.1), 99.9):.1f}%"
+
+
+def _cell(count: int, total: int) -> str:
+    return f"{count:,} {f'({_percent(count, total)})':>7}" if count else "0"
+
+
+def _select(table: pd.DataFrame, /, **values: Any) -> pd.DataFrame:
+    """Choose the rows with these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _head(names: Iterable[str]) -> list[str]:
+    return [_short(name, _NAME) for name in names]
+
+
+def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
+    """Tabulate how many images two splits share, by what."""
+    leaks = _select(report.leaks, first=first, second=second).to_dict("records")
+    counts = {row["by"]: (row["first_images"], row["second_images"]) for row in leaks}
+    gaps = report.missing_values
+    gaps = gaps[gaps["split"].isin([first, second]) & (gaps["missing"] == gaps["images"])]
+    totals = report.splits[first], report.splits[second]
+    rows = [["images shared, by", *_head([first, second])]]
+    for by, words in _BY.items():
+        if by not in counts:
+            rows.append([words, *["not checked"] * 2])
+        elif by in set(gaps["column"]):
+            rows.append([words, *["unknown"] * 2])
+        else:
+            rows.append([words, *(_cell(*one) for one in zip(counts[by], totals, strict=True))])
+    return rows
+
+
+def _ranked(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Sort pairs of images: those of different lesions first, the nearest first."""
+    rank = pairs["relation"].map({"different lesions": 0, "lesion unknown": 1, "same lesion": 2})
+    order = ["rank", "distance", "first_id", "second_id"]
+    return pairs.assign(rank=rank).sort_values(order, kind="stable")
+
+
+def _kinds(pairs: pd.DataFrame) -> str:
+    kinds = Counter(zip(pairs["kind"], pairs["relation"], strict=True))
+    return "; ".join(f"{count:,} {kind}, {relation}" for (kind, relation), count in kinds.items())
+
+
+def _labeled(row: dict[str, Any]) -> str:
+    labels = zip(row["ids"], row["splits"], row["classes"], strict=True)
+    return listed(f"{_short(one)} ({_short(split)}, {_short(name)})" for one, split, name in labels)
+
+
+def _classes(counts: pd.DataFrame) -> _Rows:
+    """Tabulate how many images of each class each split has."""
+    names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
+    rows = [["", "", *_head(map(str, counts))]]
+    labeled = counts.drop(index="unknown").sum()
+    for code, row in counts.drop(index="unknown").iterrows():
+        cells = [_cell(*one) if one[1] else "-" for one in zip(row, labeled, strict=True)]
+        rows.append([str(code), names.get(str(code), ""), *cells])
+    unknown = list(counts.loc["unknown"])
+    return rows + [["", "no label", *(f"{count:,}{' ' * 8}" for count in unknown)]] * any(unknown)
+
+
+def _missing(gaps: pd.DataFrame) -> _Rows:
+    """Tabulate how many rows of each split miss each piece of metadata."""
+    rows = [["", *_head(gaps["split"].unique())]]
+    for column, part in gaps.groupby("column", sort=False):
+        counts = zip(part["missing"], part["images"], strict=True)
+        rows.append(
+            [str(column), *("all missing" if 0 < n == m else _cell(n, m) for n, m in counts)]
+        )
+    return rows
+
+
+def _shifts(shifts: pd.DataFrame) -> _Rows:
+    """Tabulate the shifts of a pair of splits."""
+    rows = [["", "", "distance", "null 95%", "p"]]
+    for row in shifts.to_dict("records"):
+        words = f"{row['severity']} shift" if row["severity"] != "none" else "not significant"
+        if row["column"] == "age":
+            words += f"; medians {row['first_median']:g} and {row['second_median']:g} years"
+        elif row["severity"] != "none":
+            fractions = f"{row['first_fraction']:.1%} and {row['second_fraction']:.1%}"
+            words += f"; most in {_short(row['category'], 24)}: {fractions}"
+        numbers = (row["distance"], row["null_quantile"], row["p_value"])
+        cells = ["-" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+        rows.append([row["column"], words, *cells])
+    return rows

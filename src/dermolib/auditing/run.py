@@ -1,100 +1,97 @@
-"""The audit of a data set: what leaks from one side to another, and what is wrong with each."""
+"""The audit of a data set: data leakage between splits, and what is wrong in each."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from dermolib._validation import Indices, check_choice, check_number, expected
+from dermolib._validation import Indices, check_choice, check_number, require
 from dermolib.auditing.images import (
-    conflicts,
+    Inspection,
+    file_problems,
     file_table,
-    no_pairs,
-    notes,
-    problems,
-    same_pictures,
+    inspect_images,
+    note_table,
     size_counts,
 )
-from dermolib.auditing.inspection import Inspection, inspect_images
-from dermolib.auditing.leakage import SHARED, leak_counts, pairs_of_sides, shared
-from dermolib.auditing.report import AuditReport
+from dermolib.auditing.leakage import (
+    SHARED,
+    conflicts,
+    image_pairs,
+    leak_counts,
+    pair_table,
+    shared,
+    shared_images,
+)
+from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
+from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, class_name, gather, row_problems
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
-from dermolib.auditing.splits import METADATA, UNKNOWN, Sides, class_name, gather
-from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
 from dermolib.datasets.tables import HasTable
 from dermolib.labels import DIAGNOSES
 
-__all__ = ["FINDINGS", "AuditReport", "audit"]
+__all__ = ["audit"]
 
-
-class _Asked(NamedTuple):
-    """Which checks were asked for."""
-
-    images: bool
-    duplicates: bool
-
-
-Side: TypeAlias = HasTable | pd.DataFrame
+_Split: TypeAlias = HasTable | pd.DataFrame
 
 
 def audit(
-    train: Side | Mapping[str, Side],
-    test: Side | None = None,
+    train: _Split | Mapping[str, _Split],
+    test: _Split | None = None,
     *,
     images: bool = True,
     duplicates: bool = True,
     tolerance: float = 0.08,
-    fail_on: Iterable[str] = USUAL_FINDINGS,
+    fail_on: Iterable[str] = DEFAULT_FINDINGS,
     workers: int = 1,
     progress: bool = True,
     seed: int = 0,
 ) -> AuditReport:
-    """Check the sides of a data set against each other, and each by itself.
+    """Check the splits of a data set for data leakage, and each for faults.
 
-    Between any two sides: lesions, patients and ids that both have, images made from images of the
-    other side, identical files, near-duplicates, and how far ages, sexes, sites, classes and
-    collections differ. On each side: duplicates that a split by lesion would tear apart, labels at
-    odds, files that lack or cannot be read, repeated ids, impossible values, sizes and modes, class
-    counts, and gaps. An age outside 0..120 years, a label above 7, and a side without any image are
-    findings of ``"rows"``; a label that is below 0 or not whole is refused.
+    Between any two splits: lesions, patients and ids that both have, augmented copies of images of
+    the other split, identical files, near-duplicates, and distribution shift of age, sex, site,
+    class and collection. In each split: duplicates that a split by lesion would separate,
+    conflicting labels, missing and unreadable files, duplicate ids, impossible values, image sizes
+    and modes, class counts, and missing metadata. An age outside 0..120 years, a label above 7 and
+    a split without images are findings of ``"rows"``; a negative or fractional label is an error.
 
-    Labels are at odds where two images of one lesion or picture have different ones, or, where one
-    of the two has none, different diagnoses as published by the same source.
+    Labels conflict where two images of one lesion, or that show the same, have different ones, or,
+    where one of the two has none, different diagnoses as published by the same source.
 
-    The result does not depend on the order of the rows, nor on the number of workers. Nothing is
-    written, and no file makes the audit stop. What could not be checked is said.
+    The result depends neither on the order of the rows nor on the number of workers. Nothing is
+    written, and no file stops the audit. What could not be checked is reported.
 
     Args:
         train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``diagnosis``,
             ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``parent_id``
             and ``image_path`` (empty for a missing file); or a mapping of names to such, for any
-            number of sides. A lesion or patient ``"1.0"`` is 1, and one such as ``"nan"``,
-            ``"N/A"``, ``"none"`` or ``"unknown"`` is not known.
-        test: The second side.
-        images: Whether to read the files.
-        duplicates: Whether to look for images that show the same picture.
-        tolerance: How far the fingerprints of near-duplicates may be apart, 0..0.5, see
+            number of splits. A lesion or patient ``"1.0"`` is 1, and one such as ``"nan"``,
+            ``"N/A"``, ``"none"`` or ``"unknown"`` is missing.
+        test: The second split.
+        images: Whether to read the image files.
+        duplicates: Whether to look for identical files and near-duplicates.
+        tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
-            ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``, and further
-            ``"metadata"`` and ``"shift"``.
+            ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``; also ``"metadata"`` and
+            ``"shift"``.
         workers: Number of parallel workers that read files, 1 or more.
-        progress: Whether to draw a progress bar on the standard error.
-        seed: Seed of the random splits that shifts are measured against, 0 or more.
+        progress: Whether to show a progress bar on the standard error.
+        seed: Seed of the permutations that shifts are compared with, 0 or more.
 
     Returns:
         What was found.
 
     Raises:
-        TypeError: A side is no dataset and no table, or a column has values of another kind.
-        ValueError: A table has no column ``id``, a label is no whole number of 0 or more, or an
-            argument is out of range.
+        TypeError: A split is neither a dataset nor a table, or a column has values of another kind.
+        ValueError: A table has no column ``id``, a label is negative or fractional, or an argument
+            is out of range.
 
     References:
-        Why a lesion on both sides makes a score too good: Kaufman et al., Leakage in data mining,
-        ACM TKDD 6(4), 2012, https://doi.org/10.1145/2382577.2382579. Shifts against random splits
-        of whole groups: Gail et al., Statistics in Medicine 15(11), 1996,
+        Why a lesion in both splits makes a score too good: Kaufman et al., Leakage in data mining,
+        ACM TKDD 6(4), 2012, https://doi.org/10.1145/2382577.2382579. Permutation of whole groups:
+        Gail et al., Statistics in Medicine 15(11), 1996,
         https://doi.org/10.1002/(SICI)1097-0258(19960615)15:11%3C1069::AID-SIM220%3E3.0.CO;2-Q.
 
     Examples:
@@ -106,143 +103,124 @@ def audit(
         >>> report.exit_code
         1
     """
-    fail_on = _findings(fail_on)
+    hint = f"Write `[{fail_on!r}]`."
+    single = isinstance(fail_on, str)
+    require(not single, "fail_on", "several findings", "one text", hint, error=TypeError)
+    fail_on = set(fail_on)
+    for finding in fail_on:
+        check_choice(finding, "fail_on", FINDINGS)
     check_number(workers, "workers", low=1, integer=True)
     check_number(tolerance, "tolerance", low=0, high=0.5)
     check_number(seed, "seed", low=0, integer=True)
-    sides = gather(train, test)
-    rows = _rows_with_files(sides) if images else np.empty(0, np.intp)
-    paths = sides.column("image_path")[rows].tolist()
-    shown = progress and bool(paths)
-    found = inspect_images(paths, hashes=duplicates, workers=workers, progress=shown)
-    lists = {column: shared(sides, column) for column in SHARED}
+    splits = gather(train, test)
+    with_files = [number for number, given in enumerate(splits.given) if "image_path" in given]
+    rows = np.flatnonzero(np.isin(splits["split"], with_files) & images)
+    paths = splits["image_path"][rows].tolist()
+    show = progress and bool(paths)
+    found = inspect_images(paths, hashes=duplicates, workers=workers, progress=show)
+    lists = {column: shared(splits, column) for column in SHARED}
     by = {column: flags for column, (_, flags) in lists.items()}
-    checked = [name for name, asked in (("images", images), ("duplicates", duplicates)) if asked]
-    checked = checked if len(rows) else []
-    if any(sides.known(column).any() for column in ("label", "diagnosis")):
-        checked.insert(0, "labels")
-    pairs = no_pairs(sides)
-    if "duplicates" in checked:
-        pairs = same_pictures(sides, rows, found, tolerance=tolerance)
-        by["identical"] = pairs.between(sides, identical=True)
-        by["near"] = pairs.between(sides, identical=False)
-    files = file_table(sides, rows, found)
-    shifts = find_shifts(sides, seed=seed)
+    good = np.flatnonzero(found.ok & duplicates)
+    pairs = image_pairs(
+        splits, rows[good], found.digest[good], found.hash[good], tolerance=tolerance
+    )
+    if duplicates and len(rows):
+        by["identical"] = shared_images(splits, pairs, identical=True)
+        by["near"] = shared_images(splits, pairs, identical=False)
+    checks = {
+        "labels": splits.known("label").any() or splits.known("diagnosis").any(),
+        "images": len(rows),
+        "duplicates": len(rows) and duplicates,
+    }
+    problems = [*file_problems(splits, rows, found), *row_problems(splits)]
+    header = ["split", "id", "image_path", "kind", "reason", "detail"]
+    files = file_table(splits, rows, found)
+    shifts = find_shifts(splits, seed=seed)
+    unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
     return AuditReport(
-        sides=dict(zip(sides.names, sides.sizes(), strict=True)),
-        leaks=leak_counts(sides, by),
+        splits={name: len(splits.rows_of(number)) for number, name in enumerate(splits.names)},
+        leaks=leak_counts(splits, by),
         shared_lesions=lists["lesion"][0],
         shared_patients=lists["patient"][0],
         shared_ids=lists["id"][0],
         shared_origins=lists["origin"][0],
-        duplicates=pairs.table(sides),
-        conflicts=conflicts(sides, pairs),
-        problems=problems(sides, rows, found),
-        notes=notes(sides, rows, found),
-        class_counts=_class_counts(sides),
-        gaps=_gaps(sides),
+        duplicates=pair_table(splits, pairs),
+        conflicts=conflicts(splits, pairs),
+        problems=pd.DataFrame(problems, columns=pd.Index(header)),
+        notes=note_table(splits, rows, found),
+        class_counts=_class_counts(splits),
+        missing_values=_missing_values(splits),
         sizes=size_counts(files),
         shifts=shifts,
         files=files,
-        checked=tuple(checked),
-        unchecked=tuple(_unchecked(sides, rows, found, shifts, _Asked(images, duplicates))),
-        fail_on=fail_on,
+        checked=tuple(name for name, done in checks.items() if done),
+        unchecked=(*unchecked, *_not_compared(splits, shifts), "Lesion masks: not read."),
+        fail_on=tuple(name for name in FINDINGS if name in fail_on),
     )
 
 
-def _findings(fail_on: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(fail_on, str):
-        remedy = f"Write `[{fail_on!r}]`."
-        raise TypeError(expected("fail_on", "several findings", "one text", remedy))
-    fail_on = tuple(fail_on)
-    for name in fail_on:
-        check_choice(name, "fail_on", FINDINGS)
-    return tuple(name for name in FINDINGS if name in fail_on)
-
-
-def _rows_with_files(sides: Sides) -> Indices:
-    """Choose the rows of the sides whose tables name files."""
-    having = [number for number, given in enumerate(sides.given) if "image_path" in given]
-    return np.flatnonzero(np.isin(sides.side, having))
-
-
-def _class_counts(sides: Sides) -> pd.DataFrame:
-    labels = sides.column("label")
+def _class_counts(splits: Splits) -> pd.DataFrame:
+    labels = splits["label"]
     known = sorted({*range(len(DIAGNOSES)), *labels.tolist()} - {UNKNOWN})
     counts = {
-        name: [int((labels[sides.rows_of(number)] == label).sum()) for label in (*known, UNKNOWN)]
-        for number, name in enumerate(sides.names)
+        name: [int((labels[splits.rows_of(number)] == label).sum()) for label in (*known, UNKNOWN)]
+        for number, name in enumerate(splits.names)
     }
     index = pd.Index([*map(class_name, known), "unknown"], name="class")
     return pd.DataFrame(counts, index=index)
 
 
-def _gaps(sides: Sides) -> pd.DataFrame:
-    rows = []
-    for number, name in enumerate(sides.names):
-        part = sides.rows_of(number)
-        for column in METADATA:
-            missing = int((~sides.known(column)[part]).sum())
-            rows.append((name, column, missing, len(part)))
-    return pd.DataFrame(rows, columns=pd.Index(["side", "column", "missing", "images"]))
+def _missing_values(splits: Splits) -> pd.DataFrame:
+    rows = [
+        (name, column, int((~splits.known(column)[part]).sum()), len(part))
+        for number, name in enumerate(splits.names)
+        for part in [splits.rows_of(number)]
+        for column in METADATA
+    ]
+    return pd.DataFrame(rows, columns=pd.Index(["split", "column", "missing", "images"]))
 
 
-def _unchecked(
-    sides: Sides, rows: Indices, found: Inspection, shifts: pd.DataFrame, asked: _Asked
+def _unknown(splits: Splits) -> Iterator[str]:
+    """Say where lesions, patients, labels or a second split are not known."""
+    if len(splits.names) == 1:
+        yield "Data leakage: there is only one split."
+    for number, name in enumerate(splits.names):
+        part = splits.rows_of(number)
+        if not len(part):
+            yield f"{name}: no images to check or compare."
+        for column, word in (("patient", "Patients"), ("lesion", "Lesions"), ("label", "Labels")):
+            unknown = int((~splits.known(column)[part]).sum())
+            if unknown:
+                yield f"{word} of {name}: unknown for {unknown:,} of {len(part):,} images."
+
+
+def _unread(
+    splits: Splits, rows: Indices, found: Inspection, images: bool, duplicates: bool
 ) -> Iterator[str]:
-    """Say what was not checked."""
-    if len(sides.names) == 1:
-        yield "Leaks: there is one side alone. Audit it with the others to find what they share."
-    for number, name in enumerate(sides.names):
-        if not len(sides.rows_of(number)):
-            yield f"{name}: it has no image, so that there is nothing to check or to compare."
-        yield from _unknown(sides, number, name)
-    yield from _unread(sides, asked)
-    yield from _uncompared(sides, rows, found, asked)
-    known = set(zip(shifts["first"], shifts["second"], shifts["column"], strict=True))
-    for pair in pairs_of_sides(sides):
-        first, second = (sides.names[side] for side in pair)
-        lacking = [name for name in SHIFT_COLUMNS if (first, second, name) not in known]
-        if lacking:
-            words = f"Shift of {', '.join(lacking)} between {first} and {second}"
-            yield f"{words}: one of the two has no values."
-    yield "Lesion masks: not read."
-
-
-def _unknown(sides: Sides, number: int, name: str) -> Iterator[str]:
-    part = sides.rows_of(number)
-    total = len(part)
-    for column, word in (("patient", "Patients"), ("lesion", "Lesions")):
-        unknown = int((~sides.known(column)[part]).sum())
-        if total and unknown == total:
-            yield f"{word} of {name}: none is known, so that shared ones cannot be found."
-        elif unknown:
-            yield f"{word} of {name}: not known for {unknown:,} of {total:,} images."
-    unlabelled = int((~sides.known("label")[part]).sum())
-    if unlabelled:
-        yield f"Labels of {name}: {unlabelled:,} of {total:,} images have none."
-
-
-def _unread(sides: Sides, asked: _Asked) -> Iterator[str]:
-    if not asked.images:
-        yield "Files: not read, as asked, so that the same picture may stand on both sides."
+    """Say which files were not read, and which images not compared."""
+    if not images:
+        yield "Image files: not read, as requested, so duplicates cannot be found."
         return
-    for number, name in enumerate(sides.names):
-        if "image_path" not in sides.given[number]:
-            yield f"Files of {name}: its table has no column `image_path`."
-    if not asked.duplicates:
-        yield "Images that show the same picture: not looked for, as asked."
-
-
-def _uncompared(sides: Sides, rows: Indices, found: Inspection, asked: _Asked) -> Iterator[str]:
-    if not asked.duplicates:
+    for name, given in zip(splits.names, splits.given, strict=True):
+        if "image_path" not in given:
+            yield f"Image files of {name}: its table has no column `image_path`."
+    if not duplicates:
+        yield "Duplicate images: not searched, as requested."
         return
-    unread = np.bincount(sides.side[rows[~found.ok]], minlength=len(sides.names))
-    for name, count in zip(sides.names, unread.tolist(), strict=True):
+    unread = np.bincount(splits["split"][rows[~found.ok]], minlength=len(splits.names))
+    for name, count in zip(splits.names, unread.tolist(), strict=True):
         if count:
-            words = "missing or unreadable, so that nothing is known of what they show"
-            yield f"Images of {name}: {count:,} are {words}."
+            yield f"Images of {name}: {count:,} are missing or unreadable and were not compared."
     flat = int((found.ok & ~found.hash.any(axis=1)).sum())
     if flat:
-        words = "of one colour or nearly so, compared byte for byte alone"
-        yield f"Images without features: {flat:,} {words}."
+        yield f"Featureless images: {flat:,} were compared byte for byte only."
+
+
+def _not_compared(splits: Splits, shifts: pd.DataFrame) -> Iterator[str]:
+    compared = set(zip(shifts["first"], shifts["second"], shifts["column"], strict=True))
+    for pair in splits.pairs:
+        first, second = (splits.names[split] for split in pair)
+        missing = [name for name in SHIFT_COLUMNS if (first, second, name) not in compared]
+        if missing:
+            columns = ", ".join(missing)
+            yield f"Shift of {columns} between {first} and {second}: one of the two has no values."

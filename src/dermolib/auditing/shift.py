@@ -1,14 +1,14 @@
-"""How far two sides are apart in what they hold, against what chance alone would do."""
+"""Distribution shift: how far two splits differ, against random splits of the same images."""
 
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
 
 from dermolib._validation import Indices, check_number
-from dermolib.auditing.leakage import pairs_of_sides
-from dermolib.auditing.splits import AGES, UNKNOWN, Sides, class_name
+from dermolib.auditing.rows import AGES, UNKNOWN, Splits, class_name
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
 
@@ -16,44 +16,42 @@ SHIFT_COLUMNS: tuple[str, ...] = ("age", "sex", "site", "class", "source")
 """What is compared."""
 
 SMALL, LARGE = 0.05, 0.15
-"""Below the first a distance is small, from the second on large: conventions of this library."""
+"""A distance below the first is small, from the second on large: conventions of this library."""
 
 _TABLE = (
-    "first", "second", "column", "measure", "distance", "chance", "p_value", "reading",
-    "first_known", "second_known", "first_median", "second_median", "largest", "first_share",
-    "second_share",
+    "first", "second", "column", "measure", "distance", "null_quantile", "p_value", "severity",
+    "first_known", "second_known", "first_median", "second_median", "category", "first_fraction",
+    "second_fraction",
 )  # fmt: skip
 _LEVEL = 0.95
-_ENOUGH = 2  # groups on each side, below which there is nothing to deal out
+_ROUNDING = 1e-12
+_FEWEST = 2  # groups in each split, with fewer of which there is nothing to permute
+
+_Floats = npt.NDArray[np.float64]
 
 
-def find_shifts(sides: Sides, *, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
-    """Compare the distributions of each pair of sides.
+def find_shifts(splits: Splits, *, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
+    """Compare the distributions of each pair of splits by a permutation test.
 
-    Ages are compared by the statistic of Kolmogorov and Smirnov, the largest difference between
-    the shares of images up to an age. Sex, site, class and source (the collection) are compared by
-    the distance in total variation, the share of images of one side that would have to change their
-    value to match the other. Both lie in 0..1, whatever the number of images; rows without a value,
-    or of an impossible age, are left out.
-
-    Even a random split has a distance above 0. So the sides are dealt out anew many times, by
-    whole groups as they stand on a side: patients where known, else lesions, else images. That is
-    what keeps ten images of one patient from counting as ten. ``chance`` is the distance that 95
-    of 100 such splits stay below or at. A distance within it is read as none. One beyond it is
-    read by its size, not by its p-value, which a large set makes small for any difference.
+    Ages are compared by the Kolmogorov-Smirnov statistic; sex, site, class and source (the
+    collection) by the total variation distance. Both lie in 0..1; rows without a value, or of an
+    impossible age, are left out. Whole groups are permuted between the two splits: patients where
+    known, else lesions, else images, so that ten images of one patient do not count as ten.
+    ``null_quantile`` is the 95 % quantile of the distances under permutation. A distance within it
+    has the severity ``"none"``; one beyond it is judged by its size, not by its p-value, which a
+    large set makes small for any difference.
 
     Args:
-        sides: Rows of all sides.
-        permutations: How many times to deal out, 0 or more; without, chance is not known.
-        seed: Seed of the dealing, 0 or more.
+        splits: Rows of all splits.
+        permutations: Number of permutations, 0 or more; with 0 there is no null quantile.
+        seed: Seed of the permutations, 0 or more.
 
     Returns:
-        A row for each pair of sides and each column that both know, with ``distance``, ``chance``
-        and ``p_value`` (nan where not known), ``reading`` (``"none"``, ``"small"``, ``"moderate"``
-        or ``"large"``), medians of the ages, and the value whose shares differ most.
+        A row for each pair of splits and each column with values in both; ``null_quantile`` and
+        ``p_value`` are nan where they are not known.
 
     References:
-        Groups dealt out as a whole: Gail et al., Statistics in Medicine 15(11), 1996,
+        Permutation of whole groups: Gail et al., Statistics in Medicine 15(11), 1996,
         https://doi.org/10.1002/(SICI)1097-0258(19960615)15:11%3C1069::AID-SIM220%3E3.0.CO;2-Q.
         The p-value, (1 + b) / (1 + m): Phipson and Smyth, Statistical Applications in Genetics
         and Molecular Biology 9(1), 2010, https://doi.org/10.2202/1544-6115.1585.
@@ -61,135 +59,115 @@ def find_shifts(sides: Sides, *, permutations: int = 199, seed: int = 0) -> pd.D
     check_number(permutations, "permutations", low=0, integer=True)
     check_number(seed, "seed", low=0, integer=True)
     found = []
-    for pair in pairs_of_sides(sides):
-        rows = np.flatnonzero(np.isin(sides.side, pair))
-        values = {name: _values(sides, rows, name) for name in SHIFT_COLUMNS}
-        in_first = sides.side[rows] == pair[0]
-        known = {
-            name: column
-            for name, column in values.items()
-            if all((column.code[flags] >= 0).any() for flags in (in_first, ~in_first))
-        }
-        dealt = _dealt(sides, rows, in_first, known, permutations, seed)
-        names = tuple(sides.names[side] for side in pair)
-        found += [
-            {"first": names[0], "second": names[1], "column": name}
-            | _compared(column, in_first, dealt[name])
-            for name, column in known.items()
-        ]
+    for pair in splits.pairs:
+        names = {"first": splits.names[pair[0]], "second": splits.names[pair[1]]}
+        found += [names | row for row in _compared(splits, pair, permutations, seed)]
     return pd.DataFrame(found, columns=pd.Index(_TABLE))
 
 
-class _Column:
-    """Values of one column as numbers of its levels, -1 where unknown."""
-
-    def __init__(self, values: pd.Series, *, ordered: bool) -> None:
-        self.code, levels = pd.factorize(values, sort=True)
-        self.levels = np.asarray(levels)
-        self.ordered = ordered
-        self._known = self.code >= 0
-        self._total = self.counts(np.ones(len(self.code), np.bool_))
-
-    def counts(self, flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        """Count the rows of each level among the flagged ones."""
-        chosen = self.code[flags & self._known]
-        return np.bincount(chosen, minlength=len(self.levels)).astype(np.float64)
-
-    def distance(self, in_first: npt.NDArray[np.bool_]) -> float:
-        """Measure how far the flagged rows are from the others; nan where a side has none."""
-        first = self.counts(in_first)
-        second = self._total - first
-        if not first.any() or not second.any():
-            return float("nan")
-        difference = first / first.sum() - second / second.sum()
-        if self.ordered:
-            return float(np.abs(np.cumsum(difference)).max())
-        return float(np.abs(difference).sum() / 2)
-
-
-def _values(sides: Sides, rows: Indices, name: str) -> _Column:
-    if name == "age":
-        ages = pd.Series(sides.column("age")[rows])
-        return _Column(ages.where(ages.between(*AGES)), ordered=True)
-    if name == "class":
-        labels = pd.Series(sides.column("label")[rows])
-        return _Column(labels.where(labels != UNKNOWN).astype("Int64"), ordered=False)
-    values = pd.Series(sides.column(name)[rows], dtype=object)
-    return _Column(values.mask(values == ""), ordered=False)
-
-
-def _dealt(
-    sides: Sides,
-    rows: Indices,
-    in_first: npt.NDArray[np.bool_],
-    columns: dict[str, _Column],
-    permutations: int,
-    seed: int,
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Measure the distances of sides that are dealt out anew by whole groups."""
-    group, of_first = _groups(sides, rows, in_first)
-    distances: dict[str, list[float]] = {name: [] for name in columns}
+def _compared(
+    splits: Splits, pair: tuple[int, int], permutations: int, seed: int
+) -> list[dict[str, Any]]:
+    rows = np.flatnonzero(np.isin(splits["split"], pair))
+    in_first = splits["split"][rows] == pair[0]
+    group, group_in_first = _groups(splits, rows, in_first)
+    columns = []  # name, levels, and images of each level in each group (L, G)
+    for name in SHIFT_COLUMNS:
+        code, levels = pd.factorize(_values(splits, rows, name), sort=True)
+        known = code >= 0
+        if (known & in_first).any() and (known & ~in_first).any():
+            images = (np.ones(known.sum()), (code[known], group[known]))
+            counts = coo_array(images, shape=(len(levels), len(group_in_first))).tocsr()
+            columns.append((name, np.asarray(levels), counts))
     generator = np.random.default_rng(seed)
-    if min(of_first.sum(), (~of_first).sum()) < _ENOUGH:
+    if min(group_in_first.sum(), (~group_in_first).sum()) < _FEWEST:
         permutations = 0
+    drawn: list[list[_Floats]] = [[] for _ in columns]
     for _ in range(permutations):
-        drawn = generator.permutation(of_first)[group]
-        for name, column in columns.items():
-            distances[name].append(column.distance(drawn))
-    return {name: np.array(of, np.float64) for name, of in distances.items()}
+        permuted = generator.permutation(group_in_first)
+        for (_, _, counts), images_in_first in zip(columns, drawn, strict=True):
+            images_in_first.append(counts @ permuted)
+    return [
+        _described(
+            name, levels, counts @ group_in_first, np.asarray(counts.sum(axis=1)), np.array(firsts)
+        )
+        for (name, levels, counts), firsts in zip(columns, drawn, strict=True)
+    ]
 
 
 def _groups(
-    sides: Sides, rows: Indices, in_first: npt.NDArray[np.bool_]
+    splits: Splits, rows: Indices, in_first: npt.NDArray[np.bool_]
 ) -> tuple[Indices, npt.NDArray[np.bool_]]:
-    """Number the groups as they stand on a side, and say of which side each is."""
-    lesion, patient = sides.column("lesion")[rows], sides.column("patient")[rows]
+    """Number the groups (N,), each within its split, and flag those of the first split (G,)."""
+    patient, lesion, origin = (splits[name][rows] for name in ("patient", "lesion", "origin"))
     kind = np.where(patient != "", 0, np.where(lesion != "", 1, 2))
-    name = np.where(kind == 0, patient, np.where(kind == 1, lesion, sides.column("origin")[rows]))
-    keys = pd.MultiIndex.from_arrays([in_first, kind, name])
-    group, unique = pd.factorize(keys)
-    return group, unique.get_level_values(0).to_numpy(np.bool_)
+    name = np.where(kind == 0, patient, np.where(kind == 1, lesion, origin))
+    group, keys = pd.factorize(pd.MultiIndex.from_arrays([in_first, kind, name]))
+    return group, keys.get_level_values(0).to_numpy(np.bool_)
 
 
-def _compared(
-    column: _Column, in_first: npt.NDArray[np.bool_], dealt: npt.NDArray[np.float64]
+def _values(splits: Splits, rows: Indices, name: str) -> pd.Series:
+    """Read a column of `SHIFT_COLUMNS`, missing where not known."""
+    if name == "age":
+        ages = pd.Series(splits["age"][rows])
+        return ages.where(ages.between(*AGES))
+    if name == "class":
+        labels = pd.Series(splits["label"][rows])
+        return labels.where(labels != UNKNOWN).astype("Int64")
+    values = pd.Series(splits[name][rows], dtype=object)
+    return values.mask(values == "")
+
+
+def _distance(name: str, first: _Floats, total: _Floats) -> Any:
+    """Measure how far counts of levels (..., L) are from the rest of the total; nan without any."""
+    second = total - first
+    with np.errstate(invalid="ignore"):
+        first = first / first.sum(axis=-1, keepdims=True)
+        difference = first - second / second.sum(axis=-1, keepdims=True)
+    if name == "age":
+        return np.abs(np.cumsum(difference, axis=-1)).max(axis=-1)
+    return np.abs(difference).sum(axis=-1) / 2
+
+
+def _described(
+    name: str, levels: npt.NDArray[Any], first: _Floats, total: _Floats, permuted: _Floats
 ) -> dict[str, Any]:
-    distance = column.distance(in_first)
-    dealt = dealt[~np.isnan(dealt)]
-    chance = float(np.quantile(dealt, _LEVEL, method="higher")) if dealt.size else float("nan")
-    beyond = (dealt >= distance - 1e-12).sum()  # equal but for rounding counts as reached
-    first, second = column.counts(in_first), column.counts(~in_first)
+    second, distance = total - first, float(_distance(name, first, total))
+    null = _distance(name, permuted, total) if len(permuted) else np.empty(0)
+    null = null[~np.isnan(null)]
+    reached = (null >= distance - _ROUNDING).sum()
+    quantile = float(np.quantile(null, _LEVEL, method="higher")) if null.size else float("nan")
     found: dict[str, Any] = {
-        "measure": "Kolmogorov-Smirnov" if column.ordered else "total variation",
+        "column": name,
+        "measure": "Kolmogorov-Smirnov" if name == "age" else "total variation",
         "distance": distance,
-        "chance": chance,
-        "p_value": float((1 + beyond) / (1 + dealt.size)) if dealt.size else float("nan"),
-        "reading": _reading(distance, chance),
+        "null_quantile": quantile,
+        "p_value": float((1 + reached) / (1 + null.size)) if null.size else float("nan"),
+        "severity": _severity(distance, quantile),
         "first_known": int(first.sum()),
         "second_known": int(second.sum()),
     }
-    if column.ordered:
-        medians = (_median(column.levels, counts) for counts in (first, second))
-        return found | dict(zip(("first_median", "second_median"), medians, strict=True))
-    shares = first / first.sum(), second / second.sum()
-    most = int(np.argmax(np.abs(shares[0] - shares[1])))
-    level = column.levels[most]
-    name = level if isinstance(level, str) else class_name(int(level))
+    if name == "age":
+        medians = {"first_median": _median(levels, first), "second_median": _median(levels, second)}
+        return found | medians
+    fractions = first / first.sum(), second / second.sum()
+    most = int(np.argmax(np.abs(fractions[0] - fractions[1])))
+    category = class_name(int(levels[most])) if name == "class" else levels[most]
     return found | {
-        "largest": name,
-        "first_share": float(shares[0][most]),
-        "second_share": float(shares[1][most]),
+        "category": category,
+        "first_fraction": float(fractions[0][most]),
+        "second_fraction": float(fractions[1][most]),
     }
 
 
-def _median(levels: npt.NDArray[Any], counts: npt.NDArray[np.float64]) -> float:
+def _median(levels: npt.NDArray[Any], counts: _Floats) -> float:
     cumulated = np.cumsum(counts)
     middle = np.searchsorted(cumulated, [(cumulated[-1] - 1) // 2, cumulated[-1] // 2], "right")
     return float(np.mean(levels[middle]))
 
 
-def _reading(distance: float, chance: float) -> str:
-    if distance <= chance + 1e-12:
+def _severity(distance: float, quantile: float) -> str:
+    if distance <= quantile + _ROUNDING:
         return "none"
     if distance < SMALL:
         return "small"

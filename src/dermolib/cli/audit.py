@@ -24,7 +24,7 @@ _OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose splits say nothing of t
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    from dermolib.auditing.words import FINDINGS, USUAL_FINDINGS
+    from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS
 
     add = parser.add_argument
     add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
@@ -42,10 +42,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--json", metavar="FILE", type=_json, help="write all findings to this file (.json)")
     text = (
         f"findings that make the exit code 1: {', '.join(FINDINGS)}, or {_NEVER} (default: "
-        f"{' '.join(USUAL_FINDINGS)})"
+        f"{' '.join(DEFAULT_FINDINGS)})"
     )
     names = (*FINDINGS, _NEVER)
-    add("--fail-on", metavar="WHAT", nargs="+", choices=names, default=USUAL_FINDINGS, help=text)
+    add("--fail-on", metavar="WHAT", nargs="+", choices=names, default=DEFAULT_FINDINGS, help=text)
     add_common(parser)
 
 

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from dermolib._validation import Indices
 from dermolib.datasets.identifiers import clean_name
 
-__all__ = ["group_names", "joined_groups"]
+__all__ = ["connected_groups", "group_names", "joined_groups"]
 
 _READ = ("id", "lesion", "patient", "parent_id")
 
@@ -63,11 +63,14 @@ def joined_groups(table: pd.DataFrame, pairs: Indices | None = None) -> Indices:
         nodes += len(names)
     if pairs is not None and len(pairs):
         edges.append(np.asarray(pairs).T)
-    first, second = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(len(first), np.bool_), (first, second)), shape=(nodes, nodes))
-    found = connected_components(graph, directed=False)[1][:number]
-    groups: Indices = np.unique(found, return_inverse=True)[1].astype(np.intp)
-    return groups
+    return connected_groups(nodes, np.concatenate(edges, axis=1).T)[:number]
+
+
+def connected_groups(count: int, pairs: Indices) -> Indices:
+    """Number the groups of `count` rows that pairs (P, 2) connect, in the order of first rows."""
+    links = (np.ones(len(pairs), np.bool_), (pairs[:, 0], pairs[:, 1]))
+    found = connected_components(coo_array(links, shape=(count, count)), directed=False)[1]
+    return pd.factorize(found)[0]
 
 
 def _texts(table: pd.DataFrame) -> Mapping[str, npt.NDArray[np.object_]]:

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from dermolib import prepare
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
-from dermolib.auditing.inspection import NOTES, STATES, Inspection, inspect_images, note_words
+from dermolib.auditing.images import NOTES, STATES, Inspection, inspect_images
 from dermolib.io import MAX_PIXELS, read_image, write_image
 from drawing import noise_image
 
@@ -30,7 +30,7 @@ def state_of(path: Path) -> tuple[str, str]:
 
 
 def notes_of(path: Path) -> list[str]:
-    return list(note_words(int(inspect(path).notes[0])))
+    return inspect(path).notes.get(0, [])
 
 
 def jpeg(path: Path) -> bytes:
@@ -55,13 +55,13 @@ def test_an_image_is_described_by_size_mode_format_bytes_digest_and_hash(tmp_pat
     found = inspect(tmp_path / "a.jpg")
 
     assert found.ok.tolist() == [True]
-    assert [found.column(name).tolist() for name in ("height", "width")] == [[40], [60]]
-    assert [found.column(name).tolist() for name in ("mode", "format")] == [["RGB"], ["JPEG"]]
-    assert found.column("size").tolist() == [len(data)]
+    assert [getattr(found, name).tolist() for name in ("height", "width")] == [[40], [60]]
+    assert [getattr(found, name).tolist() for name in ("mode", "format")] == [["RGB"], ["JPEG"]]
+    assert found.size.tolist() == [len(data)]
     assert found.digest.any()
     expected = perceptual_hash(read_image(tmp_path / "a.jpg"))
     np.testing.assert_array_equal(found.hash[0], expected)
-    assert (found.hashed[0], found.notes[0], found.reasons) == (True, 0, {})
+    assert (found.notes, found.reasons) == ({}, {})
 
 
 @pytest.mark.parametrize("index", [[2, 1, 0], ["a", "b", "c"], [7, 7, 7]])
@@ -74,8 +74,8 @@ def test_paths_are_taken_in_their_order_whatever_the_index(
 
     found = inspect_images(pd.Series(paths, index=index), progress=False)
 
-    assert found.column("height").tolist() == [20, 21, 22]
-    np.testing.assert_array_equal(found.records, inspect(*paths).records)
+    assert found.height.tolist() == [20, 21, 22]
+    np.testing.assert_array_equal(found.digest, inspect(*paths).digest)
 
 
 def test_paths_that_come_one_by_one_are_inspected(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_without_hashes_files_are_read_all_the_same(tmp_path: Path) -> None:
 
     assert found.ok.tolist() == [True, False]
     assert found.digest[0].any()
-    assert not found.hashed.any()
+    assert not found.hash.any()
     assert found.hash.shape == (2, HASH_BYTES)
 
 
@@ -123,25 +123,25 @@ def test_a_missing_file_is_a_finding(tmp_path: Path) -> None:
 
     assert found.state.tolist() == [STATES.index("missing")] * 3
     assert [reason for reason, _ in found.reasons.values()] == [
-        "no file was found",
-        "there is no such file",
-        "there is no such file",
+        "no file found",
+        "file not found",
+        "file not found",
     ]
 
 
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.jpg", b"", "it is empty"),
-        ("a.jpg", b"<!DOCTYPE html><p>404", "it is a web page, such as an error message, and no"),
-        ("a.jpg", b"\xef\xbb\xbf\n <HTML><body>Sign in", "it is a web page"),
-        ("a.png", b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
-        ("a.jpg", b"\0" * 900, "it is no image of a known format"),
-        ("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0", "it is no image of a known format"),
-        ("a.png", png_of_size(30_000, 30_000), "it has too many pixels"),
-        ("a.png", png_of_size(10_000, 9_000), "it has too many pixels"),
-        ("a.png", png_of_size(40, 60), "it is damaged or cut off (PNG)"),
-        ("a.png", b"\x89PNG\r\n\x1a\n", "it is no image of a known format"),
+        ("a.jpg", b"", "empty file"),
+        ("a.jpg", b"<!DOCTYPE html><p>404", "a web page, such as an error message, not"),
+        ("a.jpg", b"\xef\xbb\xbf\n <HTML><body>Sign in", "a web page"),
+        ("a.png", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        ("a.jpg", b"\0" * 900, "not an image of a known format"),
+        ("a.jpg", b"%!PS-Adobe-3.0 EPSF-3.0", "not an image of a known format"),
+        ("a.png", png_of_size(30_000, 30_000), "too many pixels"),
+        ("a.png", png_of_size(10_000, 9_000), "too many pixels"),
+        ("a.png", png_of_size(40, 60), "damaged or truncated (PNG)"),
+        ("a.png", b"\x89PNG\r\n\x1a\n", "not an image of a known format"),
     ],
 )
 def test_what_is_no_image_is_told_by_what_it_is(
@@ -169,8 +169,8 @@ def test_a_bomb_is_refused_by_its_header_and_its_size_is_told(tmp_path: Path) ->
     found = inspect(tmp_path / "a.png")
 
     assert found.reasons[0] == (
-        "it has too many pixels",
-        f"10,000 x 9,000 px, at most {MAX_PIXELS:,} in all are decoded",
+        "too many pixels",
+        f"10,000 x 9,000 px, the limit is {MAX_PIXELS:,} px in all",
     )
 
 
@@ -181,15 +181,15 @@ def test_a_folder_a_pipe_and_an_impossible_name_are_unreadable(tmp_path: Path) -
     found = inspect(tmp_path / "a.jpg", tmp_path / "b.jpg", "nul\0.jpg", "x" * 5000)
 
     assert found.state.tolist() == [STATES.index("unreadable")] * 4
-    assert found.reasons[0][0] == found.reasons[1][0] == "it is no file, but a folder or a device"
-    assert found.reasons[2][0] == found.reasons[3][0] == "the system could not read it"
+    assert found.reasons[0][0] == found.reasons[1][0] == "a folder or a device, not a file"
+    assert found.reasons[2][0] == found.reasons[3][0] == "cannot be opened"
 
 
 def test_a_file_larger_than_any_camera_makes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "a.jpg").open("wb") as file:
         file.truncate((1 << 30) + 1)  # a hole, which takes no room on the disk
 
-    assert inspect(tmp_path / "a.jpg").reasons[0] == ("it is too large", "1,073,741,825 bytes")
+    assert inspect(tmp_path / "a.jpg").reasons[0] == ("too large", "1,073,741,825 bytes")
 
 
 def test_values_of_32_bits_are_refused(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_values_of_32_bits_are_refused(tmp_path: Path) -> None:
 
     assert state_of(tmp_path / "a.tif") == (
         "unreadable",
-        "its values have 32 bits, whose range is unknown",
+        "32-bit values of unknown range",
     )
 
 
@@ -208,7 +208,7 @@ def test_every_format_that_datasets_read_is_known(tmp_path: Path, ending: str) -
     found = inspect(tmp_path / f"a.{ending}")
 
     assert found.reasons == {}
-    assert not found.notes.any()
+    assert not found.notes
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
@@ -218,7 +218,7 @@ def test_the_mode_of_the_file_is_told(tmp_path: Path, mode: str) -> None:
     made = PillowImage.fromarray(values) if mode == "I;16" else PillowImage.new(mode, (30, 20))
     made.save(path)
 
-    assert inspect(path).column("mode").tolist() == [mode]
+    assert inspect(path).mode.tolist() == [mode]
 
 
 def test_an_animation_is_read_as_its_first_frame_and_told(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_an_orientation_tag_is_told(tmp_path: Path) -> None:
     PillowImage.fromarray(noise_image(20, 30, 0)).save(tmp_path / "a.jpg", exif=exif)
 
     assert notes_of(tmp_path / "a.jpg") == [NOTES[3]]
-    assert inspect(tmp_path / "a.jpg").column("height").tolist() == [20]
+    assert inspect(tmp_path / "a.jpg").height.tolist() == [20]
 
 
 def test_a_row_of_a_store_is_known_by_its_pixels(tmp_path: Path) -> None:
@@ -271,8 +271,8 @@ def test_a_row_of_a_store_is_known_by_its_pixels(tmp_path: Path) -> None:
     found = inspect(*(store.image_path(number) for number in range(3)))
 
     assert found.ok.all()
-    assert found.column("format").tolist() == ["store"] * 3
-    assert found.column("size").tolist() == [32 * 32 * 3] * 3
+    assert found.format.tolist() == ["store"] * 3
+    assert found.size.tolist() == [32 * 32 * 3] * 3
     assert (found.digest[0] == found.digest[2]).all()
     assert (found.digest[0] != found.digest[1]).any()
 
@@ -285,7 +285,7 @@ def test_a_row_that_a_store_lacks_is_a_finding(tmp_path: Path) -> None:
     found = inspect(beyond, tmp_path / "gone" / "images.npy#0")
 
     assert [STATES[state] for state in found.state] == ["unreadable", "missing"]
-    assert found.reasons[0][0] == "the store has no such image"
+    assert found.reasons[0][0] == "no such image in the store"
 
 
 def test_a_file_with_a_number_sign_is_a_file(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_an_image_of_an_hdf5_file_is_read_by_its_id(tmp_path: Path) -> None:
 
     assert found.ok.all()
     assert (found.digest[0] == found.digest[1]).all()
-    assert not found.notes.any()
+    assert not found.notes
     assert not lacking.ok.any()
 
 
@@ -318,8 +318,8 @@ def test_the_same_is_found_with_any_number_of_workers(tmp_path: Path) -> None:
 
     one, two = (inspect_images(paths, workers=workers, progress=False) for workers in (1, 2))
 
-    np.testing.assert_array_equal(one.records, two.records)
-    assert one.reasons == two.reasons
+    for name, values in vars(one).items():
+        np.testing.assert_equal(values, vars(two)[name])
     assert len(one) == 70
     assert one.ok.sum() == 35
 
@@ -333,9 +333,9 @@ def test_a_decoder_that_fails_in_its_own_way_is_a_finding(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("dermolib.auditing.inspection.decode_image", fail)
+    monkeypatch.setattr("dermolib.auditing.images.decode_image", fail)
 
-    assert state_of(tmp_path / "a.jpg") == ("unreadable", "it is damaged or cut off (JPEG)")
+    assert state_of(tmp_path / "a.jpg") == ("unreadable", "damaged or truncated (JPEG)")
 
 
 def flip(data: bytes, place: int) -> bytes:

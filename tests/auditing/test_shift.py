@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from dermolib.auditing.rows import gather
 from dermolib.auditing.shift import LARGE, SMALL, find_shifts
-from dermolib.auditing.splits import gather
 
 
 def frame(**columns: Any) -> pd.DataFrame:
@@ -52,8 +52,8 @@ def test_sexes_are_compared_by_the_share_that_would_have_to_change() -> None:
     row = shift_of(first, second, "sex")
 
     assert row["distance"] == pytest.approx(0.3)
-    assert (row["reading"], row["measure"]) == ("large", "total variation")
-    assert {row["first_share"], row["second_share"]} in ({0.3, 0.6}, {0.7, 0.4})
+    assert (row["severity"], row["measure"]) == ("large", "total variation")
+    assert {row["first_fraction"], row["second_fraction"]} in ({0.3, 0.6}, {0.7, 0.4})
 
 
 def test_what_is_unknown_is_left_out() -> None:
@@ -66,14 +66,14 @@ def test_what_is_unknown_is_left_out() -> None:
     assert table["distance"].tolist() == [0, 0]
     assert table["first_known"].tolist() == [2, 2]
     assert table["second_known"].tolist() == [2, 3]
-    assert table.loc["class", "largest"] == "NV"
+    assert table.loc["class", "category"] == "NV"
 
 
 def test_classes_are_named_by_their_codes() -> None:
     row = shift_of(frame(label=[0] * 9), frame(label=[0] * 6 + [7] * 3), "class")
 
     assert row["distance"] == pytest.approx(1 / 3)
-    assert row["largest"] in ("MEL", "SCC")
+    assert row["category"] in ("MEL", "SCC")
 
 
 def test_sides_without_anything_in_common_are_one_apart() -> None:
@@ -92,16 +92,18 @@ def test_a_small_difference_of_many_images_stays_small() -> None:
     assert row["p_value"] == 0.01
     assert row["distance"] == pytest.approx(0.02)
     assert row["distance"] < SMALL
-    assert row["reading"] == "small"
+    assert row["severity"] == "small"
 
 
-@pytest.mark.parametrize(("share", "reading"), [(0.54, "small"), (0.6, "moderate"), (0.7, "large")])
-def test_beyond_chance_a_distance_is_read_by_its_size(share: float, reading: str) -> None:
+@pytest.mark.parametrize(
+    ("share", "severity"), [(0.54, "small"), (0.6, "moderate"), (0.7, "large")]
+)
+def test_beyond_chance_a_distance_is_read_by_its_size(share: float, severity: str) -> None:
     many = int(share * 20_000)
     first = frame(sex=["female"] * 10_000 + ["male"] * 10_000)
     second = frame(sex=["female"] * many + ["male"] * (20_000 - many))
 
-    assert shift_of(first, second, "sex", permutations=19)["reading"] == reading
+    assert shift_of(first, second, "sex", permutations=19)["severity"] == severity
     assert SMALL < LARGE
 
 
@@ -116,16 +118,16 @@ def test_images_of_one_lesion_or_patient_are_no_independent_evidence(column: str
     images = shift_of(alone[0], alone[1], "sex")
     clusters = shift_of(grouped[0], grouped[1], "sex")
 
-    assert images["distance"] == clusters["distance"] > images["chance"]
-    assert clusters["distance"] <= clusters["chance"]
-    assert (images["reading"] != "none", clusters["reading"]) == (True, "none")
+    assert images["distance"] == clusters["distance"] > images["null_quantile"]
+    assert clusters["distance"] <= clusters["null_quantile"]
+    assert (images["severity"] != "none", clusters["severity"]) == (True, "none")
 
 
 def test_without_random_splits_a_distance_is_read_by_its_size_alone() -> None:
     row = shift_of(frame(sex=["male"] * 3), frame(sex=["female"] * 3), "sex", permutations=0)
 
-    assert np.isnan([row["chance"], row["p_value"]]).all()
-    assert row["reading"] == "large"
+    assert np.isnan([row["null_quantile"], row["p_value"]]).all()
+    assert row["severity"] == "large"
 
 
 def test_a_single_group_cannot_be_dealt_out() -> None:
@@ -133,7 +135,7 @@ def test_a_single_group_cannot_be_dealt_out() -> None:
 
     row = shift_of(first, frame(age=[40.0, 50.0, 60.0]), "age")
 
-    assert np.isnan(row["chance"])
+    assert np.isnan(row["null_quantile"])
 
 
 def test_every_pair_of_sides_is_compared() -> None:
@@ -153,7 +155,7 @@ def test_chance_is_kept_within_about_as_often_as_promised() -> None:
         row = shift_of(
             frame(site=sites[:80]), frame(site=sites[80:]), "site", permutations=99, seed=number
         )
-        within += row["reading"] == "none"
+        within += row["severity"] == "none"
 
     # 57 of 60 are to be expected; fewer than 50 would be one such test in thousands
     assert within >= 50
