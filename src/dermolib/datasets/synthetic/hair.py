@@ -1,14 +1,12 @@
 """Simulated hair whose mask is exact: what no annotator can give for a real image."""
 
 import math
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_image, check_number, expected
-from dermolib.datasets.synthetic._drawing import Points, check_generator, paint, ribbon
+from dermolib._validation import Image, Mask, check_image, check_number, require
+from dermolib.datasets.synthetic.drawing import Points, check_generator, paint, ribbon
 
 __all__ = ["VISIBLE_CHANGE", "draw_hair", "keep_visible"]
 
@@ -18,21 +16,8 @@ VISIBLE_CHANGE = 4
 _COLORS = np.array(
     [[28, 22, 22], [50, 34, 28], [92, 62, 42], [186, 150, 104], [176, 172, 168]], np.float64
 )
-_COLOR_SHARES = (0.32, 0.32, 0.18, 0.10, 0.08)
+_COLOR_FRACTIONS = (0.32, 0.32, 0.18, 0.10, 0.08)
 _STEPS = 28
-
-
-@dataclass(frozen=True, slots=True)
-class _Fur:
-    """What the strands of one image have in common."""
-
-    angle: float
-    spread: float
-    length: float
-    bend: float
-    width: float
-    color: npt.NDArray[np.float64]
-    opacity: float
 
 
 def draw_hair(
@@ -40,16 +25,16 @@ def draw_hair(
 ) -> tuple[Image, Mask]:
     """Draw curved, tapering strands of hair over an image and say exactly where they lie.
 
-    Strands of one image share a colour (black, brown, blond or grey), a direction of growth, a
+    Strands of one image share a color (black, brown, blond or grey), a direction of growth, a
     length and a width of about 1 % of the shorter side, and each strand varies around them.
 
     What stays true: the mask holds exactly the pixels that differ between the two images, each by
     at least `VISIBLE_CHANGE` levels in one channel; all others are bit-identical. A strand that
-    has the colour of what lies beneath is therefore in no mask.
+    has the color of what lies beneath is therefore in no mask.
 
     Args:
         image: Image (H, W, 3), uint8 RGB; it is not modified.
-        density: Share of the pixels to aim at, 0 (no hair) to 0.5 (hardly any skin in sight). It
+        density: Fraction of the pixels to aim at, 0 (no hair) to 0.5 (hardly any skin in sight). It
             is met by whole strands, so that a small value on a small image is exceeded.
         generator: Source of all randomness.
 
@@ -57,7 +42,7 @@ def draw_hair(
         Image (H, W, 3), uint8 RGB, and mask (H, W), bool, True where hair changed the image.
 
     Raises:
-        TypeError: `image` is not uint8, `density` is no number or `generator` no generator.
+        TypeError: `image` is not uint8, `density` is not a number or `generator` not a generator.
         ValueError: `image` is not RGB or `density` is not in 0..0.5.
 
     Examples:
@@ -103,8 +88,8 @@ def keep_visible(clean: Image, changed: Image) -> tuple[Image, Mask]:
     """
     check_image(clean, "clean")
     check_image(changed, "changed")
-    if clean.shape != changed.shape:
-        raise ValueError(expected("changed", f"an image of shape {clean.shape}", changed.shape))
+    what = f"an image of shape {clean.shape}"
+    require(clean.shape == changed.shape, "changed", what, changed.shape)
     mask: Mask = cv2.absdiff(clean, changed).max(axis=2) >= VISIBLE_CHANGE
     return np.where(mask[..., None], changed, clean), mask
 
@@ -113,53 +98,36 @@ def _grow(
     shape: tuple[int, int], density: float, generator: np.random.Generator
 ) -> tuple[list[Points], list[tuple[float, ...]]]:
     """Grow strands until their area within the image reaches the density."""
-    fur = _draw_fur(min(shape), generator)
+    side, stubble = min(shape), generator.random() < 0.15
+    angle = generator.uniform(0, 2 * math.pi)
+    spread = generator.choice([0.25, 0.6, 2.0])
+    length = side * (generator.uniform(0.1, 0.2) if stubble else generator.uniform(0.5, 1.2))
+    bend = 0.1 if stubble else generator.uniform(0.2, 1.4)
+    width = max(side * generator.uniform(0.006, 0.013), 0.9)
+    color = _COLORS[generator.choice(len(_COLORS), p=_COLOR_FRACTIONS)]
+    opacity = generator.uniform(0.7, 1.0)
+    along = np.linspace(0, 1, _STEPS)
     left = density * shape[0] * shape[1]
     outlines: list[Points] = []
     colors: list[tuple[float, ...]] = []
     while left > 0:
-        points, widths = _draw_strand(shape, fur, generator)
-        tint = np.clip(fur.color * generator.normal(1, 0.12) + generator.normal(0, 3, 3), 4, 250)
+        # A strand turns steadily and sways a little
+        sway = 0.25 * generator.normal() * np.sin(2 * math.pi * (along + generator.random()))
+        turn = angle + spread * generator.normal() + bend * generator.normal() * along + sway
+        stride = length * generator.uniform(0.6, 1.3) / _STEPS
+        points = np.cumsum(stride * np.column_stack([np.cos(turn), np.sin(turn)]), axis=0)
+        points += generator.uniform((0, 0), (shape[1], shape[0])) - points[_STEPS // 2]
+        taper = np.minimum(1, 0.55 + 3 * along) * np.minimum(1, 3 * (1 - along)) ** 0.6
+        widths = width * generator.uniform(0.75, 1.2) * taper
+        tint = np.clip(color * generator.normal(1, 0.12) + generator.normal(0, 3, 3), 4, 250)
         outlines.append(ribbon(points, widths))
-        colors.append((*tint * fur.opacity, 255 * fur.opacity))
-        if fur.width > 2.5:
+        colors.append((*tint * opacity, 255 * opacity))
+        if width > 2.5:
             outlines.append(ribbon(points, widths * 0.3))
             shine = np.clip(tint * 1.25 + 12, 4, 250)
-            colors.append((*shine * fur.opacity, 255 * fur.opacity))
-        left -= _visible_area(points, widths, shape)
+            colors.append((*shine * opacity, 255 * opacity))
+        # Its edges cover one pixel more than its width
+        within = ((points >= 0) & (points < (shape[1], shape[0]))).all(axis=1)
+        stride = float(np.linalg.norm(points[1] - points[0]))
+        left -= max(stride * float((widths[within] + 1).sum()), 1.0)
     return outlines, colors
-
-
-def _draw_fur(side: int, generator: np.random.Generator) -> _Fur:
-    stubble = generator.random() < 0.15
-    return _Fur(
-        angle=generator.uniform(0, 2 * math.pi),
-        spread=generator.choice([0.25, 0.6, 2.0]),
-        length=side * (generator.uniform(0.1, 0.2) if stubble else generator.uniform(0.5, 1.2)),
-        bend=0.1 if stubble else generator.uniform(0.2, 1.4),
-        width=max(side * generator.uniform(0.006, 0.013), 0.9),
-        color=_COLORS[generator.choice(len(_COLORS), p=_COLOR_SHARES)],
-        opacity=generator.uniform(0.7, 1.0),
-    )
-
-
-def _draw_strand(
-    shape: tuple[int, int], fur: _Fur, generator: np.random.Generator
-) -> tuple[Points, npt.NDArray[np.float64]]:
-    """Walk along a strand whose direction turns steadily and sways a little."""
-    along = np.linspace(0, 1, _STEPS)
-    sway = 0.25 * generator.normal() * np.sin(2 * math.pi * (along + generator.random()))
-    turn = fur.angle + fur.spread * generator.normal() + fur.bend * generator.normal() * along
-    stride = fur.length * generator.uniform(0.6, 1.3) / _STEPS
-    points = np.cumsum(stride * np.column_stack([np.cos(turn + sway), np.sin(turn + sway)]), axis=0)
-    middle = generator.uniform((0, 0), (shape[1], shape[0]))
-    points += middle - points[_STEPS // 2]
-    taper = np.minimum(1, 0.55 + 3 * along) * np.minimum(1, 3 * (1 - along)) ** 0.6
-    return points, fur.width * generator.uniform(0.75, 1.2) * taper
-
-
-def _visible_area(points: Points, widths: npt.NDArray[np.float64], shape: tuple[int, int]) -> float:
-    """Estimate the pixels that a strand touches: its edges cover one pixel more than its width."""
-    within = ((points >= 0) & (points < (shape[1], shape[0]))).all(axis=1)
-    stride = float(np.linalg.norm(points[1] - points[0]))
-    return max(stride * float((widths[within] + 1).sum()), 1.0)

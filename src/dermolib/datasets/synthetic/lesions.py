@@ -1,49 +1,31 @@
 """Lesions of the eight diagnoses, drawn from the criteria by which dermoscopy tells them apart."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from dermolib._validation import Image, Mask, check_number, expected
-from dermolib.datasets.synthetic._canvas import Canvas, Form, develop, prepare
-from dermolib.datasets.synthetic._drawing import (
+from dermolib._validation import Image, Mask, check_number, require
+from dermolib.datasets.synthetic.drawing import (
+    Canvas,
     Points,
-    branching_vessel,
     check_generator,
-    looped_vessel,
+    develop,
+    new_canvas,
+    ribbon,
     step,
 )
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["check_image_size", "draw_lesion"]
 
-_SMALLEST, _LARGEST = 32, 2048
-
 
 def check_image_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Refuse a size that is not a side, or height and width, of 32 to 2048 px; give both.
-
-    Args:
-        image_size: Side of a square, or height and width, in pixels.
-
-    Returns:
-        Height and width.
-
-    Raises:
-        TypeError: A side is no integer.
-        ValueError: There are not one or two sides, or one is not in 32..2048.
-
-    Examples:
-        >>> check_image_size(64)
-        (64, 64)
-    """
+    """Refuse a size that is not a side, or height and width, of 32 to 2048 px; return both."""
     sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size,) * 2
-    if len(sides) != 2:
-        what = "one side or (height, width) in pixels"
-        raise ValueError(expected("image_size", what, repr(image_size)))
+    what = "one side or (height, width) in pixels"
+    require(len(sides) == 2, "image_size", what, repr(image_size))
     for side in sides:
-        check_number(side, "image_size", low=_SMALLEST, high=_LARGEST, integer=True)
+        check_number(side, "image_size", low=32, high=2048, integer=True)
     return int(sides[0]), int(sides[1])
 
 
@@ -85,20 +67,15 @@ def draw_lesion(
     shape = check_image_size(image_size)
     check_generator(generator)
     view = generator if view is None else check_generator(view, "view")
-    kind = _KINDS[label]
-    form = Form(
-        size=generator.uniform(*kind.size),
-        aspect=generator.uniform(1.0, 1.35),
-        ragged=generator.uniform(*kind.ragged),
-        soft=generator.uniform(*kind.soft),
-    )
-    canvas = prepare(form, shape, generator, view)
-    kind.paint(canvas)
+    paint, size, ragged, soft = _KINDS[label]
+    form = [generator.uniform(*bounds) for bounds in (size, (1.0, 1.35), ragged, soft)]
+    canvas = new_canvas(shape, form, generator, view)
+    paint(canvas)
     return develop(canvas, view), canvas.reach < 1
 
 
 def _paint_melanoma(canvas: Canvas) -> None:
-    """Several colours, an eccentric dark blotch, blue-white veil, streaks at the border."""
+    """Several colors, an eccentric dark blotch, blue-white veil, streaks at the border."""
     generator, inside = canvas.generator, canvas.inside
     blotches = step(canvas.waves(0.7) + 0.3 * canvas.waves(2.5), -0.8, 1.2)
     canvas.melanin += inside * generator.uniform(0.45, 0.85) * (0.4 + 1.5 * blotches)
@@ -143,7 +120,7 @@ def _paint_basal_cell(canvas: Canvas) -> None:
     canvas.cover(generator.uniform(0.4, 0.75) * canvas.soft(nests, 0.04), (0.38, 0.37, 0.42))
     if generator.random() < 0.3:
         canvas.cover(0.7 * canvas.patch(0.3, 0.3), (0.58, 0.24, 0.17))
-    trees = [branching_vessel(generator) for _ in range(int(generator.integers(2, 6)))]
+    trees = [_branching_vessel(generator) for _ in range(int(generator.integers(2, 6)))]
     vessels = canvas.fill([branch for tree in trees for branch in tree], soft=0.02)
     canvas.cover(generator.uniform(0.45, 0.8) * vessels, (0.70, 0.16, 0.19))
 
@@ -182,17 +159,17 @@ def _paint_keratosis(canvas: Canvas) -> None:
 
 
 def _paint_dermatofibroma(canvas: Canvas) -> None:
-    """A white patch in the centre, a delicate network around it, both fading outwards."""
+    """A white patch in the center, a delicate network around it, both fading outwards."""
     generator, inside = canvas.generator, canvas.inside
     rim = step(canvas.reach + 0.08 * canvas.waves(1.5), 0.25, 0.6)
     canvas.melanin += inside * generator.uniform(0.15, 0.45) * (1 + 0.3 * canvas.waves(1.3))
     canvas.melanin += inside * generator.uniform(0.25, 0.6) * rim * canvas.network()
     canvas.blood += inside * generator.uniform(0.1, 0.7)
     ragged = canvas.reach + 0.12 * canvas.waves(1.3) + 0.06 * canvas.waves(4.0)
-    centre = step(ragged, generator.uniform(0.5, 0.8), 0.1)
-    canvas.cover(centre * generator.uniform(0.5, 0.8), (0.92, 0.82, 0.82))
+    center = step(ragged, generator.uniform(0.5, 0.8), 0.1)
+    canvas.cover(center * generator.uniform(0.5, 0.8), (0.92, 0.82, 0.82))
     lines = np.exp(-np.square(canvas.waves(2.5) / np.float32(0.25)))
-    canvas.cover(0.3 * centre * lines, (0.97, 0.94, 0.94))
+    canvas.cover(0.3 * center * lines, (0.97, 0.94, 0.94))
 
 
 def _paint_vascular(canvas: Canvas) -> None:
@@ -228,7 +205,7 @@ def _paint_squamous(canvas: Canvas) -> None:
     around = canvas.scatter((14, 32), 0.5, 1.0)
     halos = canvas.soft(canvas.dots(around, 0.08, 0.13), 0.05)
     canvas.cover(generator.uniform(0.2, 0.45) * halos, (0.94, 0.84, 0.80))
-    loops = canvas.fill([looped_vessel(centre, generator) for centre in around], soft=0.018)
+    loops = canvas.fill([_looped_vessel(center, generator) for center in around], soft=0.018)
     canvas.cover(generator.uniform(0.5, 0.85) * loops, (0.66, 0.14, 0.17))
     mass = canvas.patch(generator.uniform(0.0, 0.3), generator.uniform(0.4, 0.65))
     mass *= step(canvas.waves(2.0) + 0.5 * canvas.waves(6.0), -2.2, 0.3)
@@ -247,23 +224,46 @@ def _jittered_grid(spacing: float, generator: np.random.Generator) -> Points:
     return points + generator.normal(0, 0.18 * spacing, points.shape)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """How a diagnosis is painted, and the range of each part of its form."""
+def _branching_vessel(generator: np.random.Generator) -> list[Points]:
+    """Outline a vessel that enters a lesion of radius 1 and splits into ever thinner ones."""
+    angle = generator.uniform(0, 2 * math.pi)
+    start = 1.05 * np.array([math.cos(angle), math.sin(angle)])
+    waiting = [(start, angle + math.pi + generator.normal(0, 0.3), 0.055, 0)]
+    outlines: list[Points] = []
+    while waiting:
+        origin, direction, width, depth = waiting.pop()
+        turns = direction + np.cumsum(generator.normal(0, 0.25, 10))
+        stride = generator.uniform(0.55, 0.9) * 0.7**depth / 10
+        walk = np.cumsum(stride * np.column_stack([np.cos(turns), np.sin(turns)]), axis=0)
+        points = np.concatenate([origin[None], origin + walk])
+        outlines.append(ribbon(points, np.linspace(width, width * 0.6, len(points))))
+        for side in (-1, 1) if depth < 3 else ():
+            joint = points[int(generator.integers(4, len(points)))]
+            bend = direction + side * generator.uniform(0.3, 0.9)
+            waiting.append((joint, bend, width * 0.62, depth + 1))
+    return outlines
 
-    paint: Callable[[Canvas], None]
-    size: tuple[float, float]
-    ragged: tuple[float, float]
-    soft: tuple[float, float]
+
+def _looped_vessel(center: Points, generator: np.random.Generator) -> Points:
+    """Outline a hairpin at a point (2,) of a lesion of radius 1: out, around and back."""
+    outward = math.atan2(center[1], center[0]) + generator.normal(0, 0.5)
+    cos, sin = math.cos(outward), math.sin(outward)
+    turn = np.linspace(-0.5 * math.pi, 0.5 * math.pi, 7)
+    bow = np.column_stack([0.08 + 0.05 * np.cos(turn), 0.045 * np.sin(turn)])
+    bow = np.concatenate([[[-0.07, -0.05]], bow, [[-0.07, 0.05]]])
+    bow *= generator.uniform(0.6, 1.2, 2)
+    points = bow @ np.array([[cos, sin], [-sin, cos]]) + center
+    return ribbon(points, np.full(len(points), 0.034))
 
 
+# How a diagnosis is painted, and the bounds of its size, ragged and soft border (see `new_canvas`)
 _KINDS = (
-    _Kind(_paint_melanoma, (0.18, 0.36), (0.09, 0.18), (0.15, 0.40)),
-    _Kind(_paint_nevus, (0.13, 0.30), (0.02, 0.07), (0.20, 0.50)),
-    _Kind(_paint_basal_cell, (0.18, 0.32), (0.06, 0.14), (0.30, 0.60)),
-    _Kind(_paint_actinic, (0.22, 0.42), (0.08, 0.18), (0.50, 0.90)),
-    _Kind(_paint_keratosis, (0.16, 0.34), (0.05, 0.11), (0.06, 0.14)),
-    _Kind(_paint_dermatofibroma, (0.16, 0.32), (0.02, 0.08), (0.45, 0.80)),
-    _Kind(_paint_vascular, (0.09, 0.24), (0.04, 0.10), (0.08, 0.20)),
-    _Kind(_paint_squamous, (0.18, 0.34), (0.08, 0.16), (0.25, 0.60)),
+    (_paint_melanoma, (0.18, 0.36), (0.09, 0.18), (0.15, 0.40)),
+    (_paint_nevus, (0.13, 0.30), (0.02, 0.07), (0.20, 0.50)),
+    (_paint_basal_cell, (0.18, 0.32), (0.06, 0.14), (0.30, 0.60)),
+    (_paint_actinic, (0.22, 0.42), (0.08, 0.18), (0.50, 0.90)),
+    (_paint_keratosis, (0.16, 0.34), (0.05, 0.11), (0.06, 0.14)),
+    (_paint_dermatofibroma, (0.16, 0.32), (0.02, 0.08), (0.45, 0.80)),
+    (_paint_vascular, (0.09, 0.24), (0.04, 0.10), (0.08, 0.20)),
+    (_paint_squamous, (0.18, 0.34), (0.08, 0.16), (0.25, 0.60)),
 )
