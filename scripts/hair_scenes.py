@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib.datasets.synthetic._drawing import Points, ribbon
+from dermolib.datasets.synthetic.drawing import Points, ribbon
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Plane: TypeAlias = npt.NDArray[np.float32]

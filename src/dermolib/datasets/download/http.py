@@ -150,33 +150,16 @@ def transfer(
     origin: str = "its publisher",
     hint: str = "",
 ) -> str:
-    """Complete a part file, whatever of it is there already.
+    """Complete a part file, whatever of it is there already; returns its SHA-256.
 
     A part is resumed only where the server says that it belongs to the same version (an `ETag` or a
     date), or where a digest decides in the end; else the file starts over. A digest that differs
     after a resumed transfer is tried once more from the first byte. The part and its note stay when
     the file is complete: the caller moves it to its place, and calls `discard_part`.
 
-    Args:
-        file: What is known of it. What ends in .zip must begin as a zip does, what ends in .csv is
-            neither JSON nor XML, and neither is empty.
-        path: Part file, in a folder that exists.
-        retry: How often and how long to try.
-        wait: Waits so many seconds, 0 while bytes come; what it returns ends the transfer if true,
-            as that of `threading.Event.wait` does.
-        report: Called with the bytes that are there, and the size of the file where it is known.
-        origin: Whose digest and size they are, for errors.
-        hint: What else can be done where the digest differs, for errors.
-
-    Returns:
-        SHA-256 of the file in hexadecimal.
-
-    Raises:
-        ConnectionError: The server cannot be reached, refuses, or does not send the whole file.
-        OSError: The part cannot be written.
-        Stopped: `wait` returned what is true.
-        ValueError: What comes is another file: of another size or digest, or a page in its place;
-            or the part is a file of someone else.
+    `wait` waits so many seconds, 0 while bytes come, and ends the transfer if it returns True, as
+    `threading.Event.wait` does; `report` is called with the bytes that are there and the size of
+    the file where it is known; `origin` and `hint` are words of errors.
     """
     run = _Transfer(file, Part(path), retry, wait, report, origin)
     algorithm, _, digest = (file.digest or "sha256:").partition(":")

@@ -206,25 +206,21 @@ class _Run:
 
     def obtain(self, file: Archive) -> DownloadedFile:
         """Bring a file to its place."""
-        archive, part = self.job.folder / file.name, self._part(file)
+        archive, part, downloaded = self.job.folder / file.name, self._part(file), False
         if self._is_there(file):
             record = self._check_target(file)
             discard_part(part)  # of a run that was killed at the very end
         elif archive.exists():
             record = self._place(file, self._check_file(file), archive)
         else:
-            record = self._transfer(file)
+            record, downloaded = self._transfer(file), True
             try:
                 record = self._place(file, record, part)
             except ValueError as error:
                 discard_part(part)
                 raise ValueError(f"{error} It was deleted: call again to download it.") from error
-            return self._describe(file, record, downloaded=True)
-        return self._describe(file, record, downloaded=False)
-
-    def _describe(self, file: Archive, record: Record, *, downloaded: bool) -> DownloadedFile:
-        size, sha256, check = (record[key] for key in ("size", "sha256", "check"))
-        return DownloadedFile(file.name, self._target(file), size, sha256, check, downloaded)
+        known = (record[key] for key in ("size", "sha256", "check"))
+        return DownloadedFile(file.name, self._target(file), *known, downloaded)
 
     def _unpacks(self, file: Archive) -> bool:
         return self.unpack and file.target != file.name
@@ -257,8 +253,8 @@ class _Run:
         """Check a file that is there: against what is published, or the first download."""
         path, record = self.job.folder / file.name, self.job.get(file.name)
         size, modified = path.stat().st_size, path.stat().st_mtime_ns
-        same = record is not None and (record["size"], record["modified"]) == (size, modified)
-        if record is not None and same and size > _SMALL:
+        state = {"size": size, "modified": modified}
+        if record is not None and size > _SMALL and state.items() <= record.items():
             return record
         known, origin, check = self._known(file)
         algorithm, _, digest = (known.digest or "sha256:").partition(":")
@@ -268,10 +264,10 @@ class _Run:
         require(matches, str(path), f"the file of {origin}", got, hint)
         if record is None:
             check = check if digest or file.size else "not checked: it was there before"
-            record = _record(file, size, found["sha256"], check, downloaded=False)
-        if record["modified"] != modified:
-            record = {**record, "modified": modified}
+            record = _record(file, path, found["sha256"], check, downloaded=False)
             self.job.add([record])
+        elif record["modified"] != modified:
+            self.job.add([record | state])
         return record
 
     def _known(self, file: Archive) -> tuple[Archive, str, str]:
@@ -302,9 +298,7 @@ class _Run:
             origin=origin,
             hint="" if known is file else way_out,
         )
-        state = self._part(file).stat()
-        record = _record(file, state.st_size, sha256, check, downloaded=True)
-        return {**record, "modified": state.st_mtime_ns}
+        return _record(file, self._part(file), sha256, check, downloaded=True)
 
     def _report(self, name: str, size: int, total: int | None) -> None:
         with self.lock:
@@ -336,9 +330,10 @@ class _Run:
         return record
 
 
-def _record(file: Archive, size: int, sha256: str, check: str, *, downloaded: bool) -> Record:
-    values = (size, sha256, check, downloaded, 0, 0, 0)
-    return {"name": file.name, **dict(zip(_FIELDS, values, strict=True))}
+def _record(file: Archive, path: Path, sha256: str, check: str, *, downloaded: bool) -> Record:
+    state = path.stat()
+    values = (file.name, state.st_size, sha256, check, downloaded, state.st_mtime_ns, 0, 0)
+    return dict(zip(("name", *_FIELDS), values, strict=True))
 
 
 def _check_kind(path: Path, *, folder: bool) -> None:

@@ -46,18 +46,10 @@ def unpacked(
 
     A folder inside that has the name of `folder` and holds all the rest is left out, and so is
     ``__MACOSX``. Nothing is written before all names, kinds and sizes have been checked, and what
-    an earlier run left unfinished is deleted.
-
-    Args:
-        archive: Zip file.
-        folder: Target, which is missing or empty.
-        check_cancelled: Called after each block; what it raises ends the work, and nothing is left.
-
-    Yields:
-        Number and size of the files.
+    an earlier run left unfinished is deleted. `check_cancelled` is called after each block; what it
+    raises ends the work, and nothing is left of it.
 
     Raises:
-        OSError: The files cannot be written.
         ValueError: The archive is damaged, or holds what may not be unpacked: a name that leads out
             of the folder or that two files share, a link or a device, a file with a password, or
             far more bytes than an archive of its size has.
