@@ -219,8 +219,8 @@ class _Run:
             except ValueError as error:
                 discard_part(part)
                 raise ValueError(f"{error} It was deleted: call again to download it.") from error
-        known = (record[key] for key in ("size", "sha256", "check"))
-        return DownloadedFile(file.name, self._target(file), *known, downloaded)
+        known = {key: record[key] for key in ("size", "sha256", "check")}
+        return DownloadedFile(file.name, self._target(file), **known, downloaded=downloaded)
 
     def _unpacks(self, file: Archive) -> bool:
         return self.unpack and file.target != file.name
