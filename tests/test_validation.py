@@ -87,7 +87,7 @@ def test_an_unknown_name_lists_the_known_and_guesses() -> None:
         (np.zeros((4, 4, 3)), TypeError, "dtype float64. Scale values in [0, 1] with"),
         (np.zeros((4, 4, 3), np.uint16), TypeError, "dtype uint16. Scale 16-bit values"),
         (np.zeros((4, 4, 3), np.int8), TypeError, "but got dtype int8."),
-        (np.zeros((4, 4), np.uint8), ValueError, "shape (4, 4). Repeat a grey image"),
+        (np.zeros((4, 4), np.uint8), ValueError, "shape (4, 4). Repeat a gray image"),
         (np.zeros((4, 4, 4), np.uint8), ValueError, "shape (4, 4, 4). Drop the alpha channel"),
         (np.zeros((3, 4, 5), np.uint8), ValueError, "shape (3, 4, 5). Move the channels last"),
         (np.zeros((0, 4, 3), np.uint8), ValueError, "but got shape (0, 4, 3)."),

@@ -24,25 +24,6 @@ from tqdm import tqdm
 
 from dermolib._validation import PathLike, expected, listed, require
 
-__all__ = [
-    "TEMPORARY",
-    "Job",
-    "Record",
-    "check_folder",
-    "describe_differences",
-    "describe_failure",
-    "exclusive_lock",
-    "explain_disk_full",
-    "fingerprint",
-    "init_worker",
-    "library_versions",
-    "one_thread",
-    "remove_halves",
-    "run_tasks",
-    "whole_file",
-    "write_table",
-]
-
 TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
 """Names of the files that `whole_file` writes before it renames them."""
 
@@ -208,20 +189,15 @@ class Job:
         """Keep the records of these keys alone, in this order, those that are current last."""
         current = [key for key in keys if self.is_current(key)]
         earlier = [key for key in keys if key in self._places and not self.is_current(key)]
+        groups = [({**self._header, "settings": None}, earlier)] if earlier else []
         places: dict[str, int] = {}
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
-
-            def write(header: Record, group: list[str]) -> int:
+            for header, group in (*groups, (self._header, current)):
                 start = file.tell()
                 file.write(_line(header))
                 for key, record in zip(group, self.records(group), strict=True):
                     places[key] = file.tell()
                     file.write(_line(record))
-                return start
-
-            if earlier:
-                write({**self._header, "settings": None}, earlier)
-            start = write(self._header, current)
             end = file.tell()
         self._places, self._start, self._end, self.fresh = places, start, end, False
 
@@ -251,11 +227,13 @@ class Job:
             self._refuse_files([self.path.name])
         differences = describe_differences(header["settings"] or {}, self._header["settings"])
         self.fresh = bool(differences)
-        hint = "Choose another folder, or pass `overwrite` to make everything in it again."
-        if overwrite is None:
-            hint = "Choose another folder, or call with its settings to continue it."
+        ways = (
+            "pass `overwrite` to make everything in it again",
+            "call with its settings to continue it",
+        )
+        way = ways[overwrite is None]
         got = f"{self.folder} of another run ({listed(differences, most=8)})"
-        what = "a new folder or that of the same run"
+        what, hint = "a new folder or that of the same run", f"Choose another folder, or {way}."
         require(not differences or overwrite, "destination", what, got, hint)
 
     def _take(self, line: bytes, number: int) -> Record | None:

@@ -90,21 +90,17 @@ def check_number(
 def _number_words(
     low: float, high: float, above: float | None, below: float | None, *, integer: bool
 ) -> str:
-    kind = "an integer" if integer else "a number"
-    if below is not None and np.isfinite(below):
-        words = _number_words(low, high, above, None, integer=integer)
-        return f"{words}{' and' if words != kind else ''} below {below:g}"
-    if below is not None:
-        kind = "a finite number"
-    if above is not None:
-        return f"{kind} above {above:g}" + (f" and up to {high:g}" if np.isfinite(high) else "")
+    kind = "an integer" if integer else "a finite number" if below == np.inf else "a number"
+    words = [] if above is None else [f"above {above:g}"]
     if np.isfinite(low) and np.isfinite(high):
-        return f"{kind} in {low:g}..{high:g}"
-    if np.isfinite(low):
-        return f"{kind} of {low:g} or more"
-    if np.isfinite(high):
-        return f"{kind} of up to {high:g}"
-    return kind
+        words.append(f"in {low:g}..{high:g}")
+    elif np.isfinite(low):
+        words.append(f"of {low:g} or more")
+    elif np.isfinite(high):
+        words.append(f"{'' if words else 'of '}up to {high:g}")
+    if below is not None and np.isfinite(below):
+        words.append(f"below {below:g}")
+    return " ".join(filter(None, [kind, " and ".join(words)]))
 
 
 def check_type(
@@ -117,9 +113,8 @@ def check_type(
 
 def check_flag(value: Any, name: str) -> None:
     """Refuse what is neither True nor False."""
-    if not isinstance(value, (bool, np.bool_)):
-        got = f"{value!r} of type {type(value).__name__}"
-        raise TypeError(expected(name, "True or False", got))
+    got = f"{value!r} of type {type(value).__name__}"
+    require(isinstance(value, (bool, np.bool_)), name, "True or False", got, error=TypeError)
 
 
 def plain(value: Any) -> Any:
@@ -149,44 +144,37 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> None:
 def check_image(image: Any, name: str = "image") -> Image:
     """Refuse what is not an RGB image (H, W, 3) uint8 with at least one pixel."""
     what = "an RGB image (H, W, 3) of dtype uint8"
-    if not isinstance(image, np.ndarray):
-        hint = "Convert it with `numpy.asarray`, channels last." if hasattr(image, "shape") else ""
-        raise TypeError(expected(name, what, f"an object of type {type(image).__name__}", hint))
+    hint = "Convert it with `numpy.asarray`, channels last." if hasattr(image, "shape") else ""
+    check_type(image, name, np.ndarray, what, hint)
     if image.dtype != np.uint8:
-        raise TypeError(expected(name, what, f"dtype {image.dtype}", _dtype_hint(image.dtype)))
+        kind = "f" if image.dtype.kind == "f" else image.dtype
+        raise TypeError(expected(name, what, f"dtype {image.dtype}", _DTYPE_HINTS.get(kind, "")))
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(expected(name, what, f"shape {image.shape}", _shape_hint(image.shape)))
-    return image
+    checked: Image = image
+    return checked
 
 
-def _dtype_hint(dtype: np.dtype[Any]) -> str:
-    if np.issubdtype(dtype, np.floating):
-        return "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`."
-    if dtype == np.uint16:
-        return "Scale 16-bit values with `(image // 257).astype('uint8')`."
-    return ""
+_DTYPE_HINTS: dict[Any, str] = {
+    "f": "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`.",
+    np.dtype(np.uint16): "Scale 16-bit values with `(image // 257).astype('uint8')`.",
+}
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
-        return "Repeat a grey image with `numpy.repeat(image[..., None], 3, axis=2)`."
+        return "Repeat a gray image with `numpy.repeat(image[..., None], 3, axis=2)`."
     if len(shape) == 3 and shape[2] == 4:
         return "Drop the alpha channel with `image[..., :3]`."
-    if len(shape) == 3 and shape[0] == 3:
-        return "Move the channels last with `numpy.moveaxis(image, 0, 2)`."
-    return ""
+    channels_first = len(shape) == 3 and shape[0] == 3
+    return "Move the channels last with `numpy.moveaxis(image, 0, 2)`." if channels_first else ""
 
 
-def check_mask(mask: Any, shape: tuple[int, int], name: str = "mask") -> Mask:
+def check_mask(mask: Any, shape: tuple[int, ...], name: str = "mask") -> Mask:
     """Refuse what is not a boolean mask (H, W) of the given shape."""
-    what = f"a mask {shape} of dtype bool"
-    if not isinstance(mask, np.ndarray):
-        raise TypeError(expected(name, what, f"an object of type {type(mask).__name__}"))
-    if mask.dtype != np.bool_:
-        raise TypeError(expected(name, what, f"dtype {mask.dtype}", "Use `mask > 0`."))
-    if mask.shape != shape:
-        raise ValueError(expected(name, what, f"shape {mask.shape}"))
-    return mask
+    _check_mask(mask, np.ndarray, np.bool_, name, f"a mask {shape} of dtype bool")
+    require(mask.shape == shape, name, f"a mask {shape} of dtype bool", f"shape {mask.shape}")
+    return np.asarray(mask, np.bool_)
 
 
 def check_masks(masks: Any, shape: tuple[int, ...], name: str = "masks") -> None:
@@ -194,12 +182,14 @@ def check_masks(masks: Any, shape: tuple[int, ...], name: str = "masks") -> None
     import torch  # its callers have it; whoever checks an array need not load it
 
     what = f"a tensor of masks {shape} of dtype bool"
-    if not isinstance(masks, torch.Tensor):
-        raise TypeError(expected(name, what, f"an object of type {type(masks).__name__}"))
-    if masks.dtype != torch.bool:
-        raise TypeError(expected(name, what, f"dtype {masks.dtype}", "Use `masks > 0`."))
-    if masks.shape != shape:
-        raise ValueError(expected(name, what, f"shape {tuple(masks.shape)}"))
+    _check_mask(masks, torch.Tensor, torch.bool, name, what)
+    require(masks.shape == shape, name, what, f"shape {tuple(masks.shape)}")
+
+
+def _check_mask(mask: Any, kind: type, dtype: Any, name: str, what: str) -> None:
+    check_type(mask, name, kind, what)
+    hint = f"Use `{name} > 0`."
+    require(mask.dtype == dtype, name, what, f"dtype {mask.dtype}", hint, error=TypeError)
 
 
 def outside() -> int:

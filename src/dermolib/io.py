@@ -5,10 +5,9 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -56,19 +55,18 @@ __all__ = [
 ]
 
 MAX_PIXELS = 89_478_485
-"""Largest image that is decoded, in pixels (Pillow's bound); a larger one may be a bomb."""
+"""Largest image that is decoded, in pixels: Pillow's bound against decompression bombs."""
 
 # Others hand a file to programs outside (PostScript) or have decoders that few people check
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 _AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # OpenCV 4.10 gives BGR alone
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
-_JPEG_BEGIN, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def read_image(path: PathLike) -> Image:
     """Read an image file as RGB; every other mode is converted as follows, nothing is guessed.
 
-    Grey is repeated over the three channels, a palette is looked up, CMYK is converted, an alpha
+    Gray is repeated over the three channels, a palette is looked up, CMYK is converted, an alpha
     channel is dropped, 16-bit values keep their upper eight bits, and an animation gives its first
     frame. The orientation tag of a camera is not applied, so that an image stays aligned with its
     mask.
@@ -127,13 +125,14 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
     """
     values = np.array(_to_rgb(_decode(Path(path), str(path))).convert("L"))
     mask: Mask = values >= 128
-    if values.any() and not mask.any():
-        got = f"values up to {values.max()} alone"
-        remedy = "Multiply the values of a mask of 0 and 1 by 255."
-        raise ValueError(expected(str(path), "a mask of 0 and 255", got, remedy))
-    if shape is not None and mask.shape != tuple(shape):
-        remedy = "A mask must have the size of its image."
-        raise ValueError(expected(str(path), f"a mask of size {shape}", mask.shape, remedy))
+    got, hint = (
+        f"values up to {values.max()} alone",
+        "Multiply the values of a mask of 0 and 1 by 255.",
+    )
+    require(mask.any() or not values.any(), str(path), "a mask of 0 and 255", got, hint)
+    fits = shape is None or mask.shape == tuple(shape)
+    hint = "A mask must have the size of its image."
+    require(fits, str(path), f"a mask of size {shape}", mask.shape, hint)
     return mask
 
 
@@ -222,22 +221,21 @@ def write_mask(path: PathLike, mask: Mask) -> None:
         TypeError: `mask` is not bool.
         ValueError: `mask` is not two-dimensional, or the ending is not ``.png``.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(expected("path", "a file ending in .png", str(path)))
+    is_png = Path(path).suffix.lower() == ".png"
+    require(is_png, "path", "a file ending in .png", path)
     height, width = (*getattr(mask, "shape", ()), 0, 0)[:2]
     check_mask(mask, (height, width))
     _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
 
 
-def _write(path: Path, pixels: np.ndarray[Any, np.dtype[np.uint8]], quality: int) -> None:
+def _write(path: Path, pixels: npt.NDArray[np.uint8], quality: int) -> None:
     suffix = path.suffix.lower()
-    if suffix not in {".jpg", ".jpeg", ".png"}:
-        raise ValueError(expected("path", "a file ending in .jpg, .jpeg or .png", str(path)))
+    known = suffix in (*_JPEG_SUFFIXES, ".png")
+    require(known, "path", "a file ending in .jpg, .jpeg or .png", path)
     options = [] if suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, quality]
     done, data = cv2.imencode(suffix, pixels, options)
-    if not done:
-        what = "an image that the format can hold"
-        raise ValueError(expected("image", what, f"{pixels.shape[0]} x {pixels.shape[1]} px"))
+    got = f"{pixels.shape[0]} x {pixels.shape[1]} px"
+    require(done, "image", "an image that the format can hold", got)
     with whole_file(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
@@ -247,21 +245,18 @@ def _decode_jpeg(data: bytes) -> Image | None:
 
     Only Pillow tells a truncated file from a whole one, so that what lacks its end goes there.
     """
-    if not (data.startswith(_JPEG_BEGIN) and data.endswith(_JPEG_END)):
+    if not (data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")):
         return None
     try:
         with PillowImage.open(io.BytesIO(data), formats=["JPEG"]) as header:
             known = header.mode == "RGB" and header.width * header.height <= MAX_PIXELS
     except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError):
         return None
-    if not known:
-        return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        return None
-    if _AS_RGB == cv2.IMREAD_COLOR:
+    flags = _AS_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if known else None
+    if pixels is not None and _AS_RGB == cv2.IMREAD_COLOR:
         cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels)
-    return np.asarray(pixels, np.uint8)
+    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def _decode(source: Path | io.BytesIO, name: str) -> PillowImage.Image:
@@ -277,27 +272,26 @@ def _decode(source: Path | io.BytesIO, name: str) -> PillowImage.Image:
         size = source.stat().st_size if isinstance(source, Path) else len(source.getvalue())
         got = f"{size} bytes that no image decoder knows"
         raise ValueError(expected(name, "an image file", got)) from None
-    except ValueError as error:
+    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
+        raise ValueError(expected(name, *_too_large("a larger one"))) from error
+    except (OSError, SyntaxError, ValueError) as error:
         if name in str(error):
             raise
-        raise ValueError(expected(name, "a readable image file", error)) from error
-    except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
-        what = f"an image of at most {MAX_PIXELS:,} pixels"
-        remedy = "Resize it with a tool that you trust with the file."
-        raise ValueError(expected(name, what, "a larger one", remedy)) from error
-    except (OSError, SyntaxError) as error:
-        remedy = "Fetch the file again, or leave its row out of the table."
-        raise ValueError(expected(name, "a readable image file", error, remedy)) from error
+        hint = "Fetch the file again, or leave its row out of the table."
+        raise ValueError(expected(name, "a readable image file", error, hint)) from error
+
+
+def _too_large(got: str) -> tuple[str, str, str]:
+    what = f"an image of at most {MAX_PIXELS:,} pixels"
+    return what, got, "Resize it with a tool that you trust with the file."
 
 
 def _check_kind(name: str, image: PillowImage.Image) -> None:
-    if image.mode in ("F", "I"):
-        remedy = "The range of its values is unknown: write it as 8-bit RGB."
-        raise ValueError(expected(name, "an image of 8 or 16 bits", "one of 32", remedy))
-    if image.width * image.height > MAX_PIXELS:
-        what = f"an image of at most {MAX_PIXELS:,} pixels"
-        remedy = "Resize it with a tool that you trust with the file."
-        raise ValueError(expected(name, what, f"{image.width} x {image.height}", remedy))
+    hint = "The range of its values is unknown: write it as 8-bit RGB."
+    known = image.mode not in ("F", "I")
+    require(known, name, "an image of 8 or 16 bits", "one of 32", hint)
+    fits = image.width * image.height <= MAX_PIXELS
+    require(fits, name, *_too_large(f"{image.width} x {image.height}"))
 
 
 def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
@@ -339,46 +333,22 @@ def split_path(path: PathLike) -> tuple[str, str] | None:
 
 
 def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """Tell which images an HDF5 file has.
-
-    Args:
-        file: HDF5 file.
-        keys: Ids.
-
-    Returns:
-        Flags (N,).
-
-    Raises:
-        DatasetNotFoundError: There is no such file.
-        ImportError: h5py is not installed.
-        ValueError: The file is no HDF5 file.
-    """
+    """Flag the ids (N,) that an HDF5 file has; raises what `read_hdf5_bytes` raises."""
     opened = _opened(file)
     import h5py
 
     names: list[bytes] = []
     # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
     opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
-    wanted = [key.encode() for key in keys]
-    lacking = set(wanted).difference(names)
-    if not lacking:
-        return np.ones(len(wanted), np.bool_)
-    return np.array([key not in lacking for key in wanted], np.bool_)
+    known = set(names)
+    return np.array([key.encode() in known for key in keys], np.bool_)
 
 
 def read_hdf5(path: PathLike) -> Image:
-    """Read an image of an HDF5 file.
-
-    Args:
-        path: Path of `hdf5_path`.
-
-    Returns:
-        Image (H, W, 3), uint8 RGB, as `dermolib.io.read_image` would give it.
+    """Read an image of an HDF5 file, by its `hdf5_path`, as `read_image` reads one of its own.
 
     Raises:
-        DatasetNotFoundError: There is no such file.
-        ImportError: h5py is not installed.
-        ValueError: The file has no such image, or its bytes are none.
+        ValueError: As `read_hdf5_bytes`, or the bytes are no image.
     """
     return decode_image(read_hdf5_bytes(path), str(path))
 
@@ -395,7 +365,7 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
     Raises:
         DatasetNotFoundError: There is no such file.
         ImportError: h5py is not installed.
-        ValueError: The file has no such image.
+        ValueError: The file is not an HDF5 file, or has no such image.
     """
     file, key = split_path(path) or (str(path), "")
     opened = _opened(file)
@@ -403,18 +373,14 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
     # Only what lies in this file is read: a link may lead to any other
     import h5py
 
-    if not isinstance(opened.get(key, getlink=True), h5py.HardLink):
-        raise ValueError(expected(file, what, "one without"))
+    own = isinstance(opened.get(key, getlink=True), h5py.HardLink)
+    require(own, file, what, "one without")
     item = opened[key]
-    if not isinstance(item, h5py.Dataset) or _elsewhere(item):
-        raise ValueError(expected(file, what, "something else"))
+    # Neither in other files, nor more than an image can have
+    own = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
+    require(own and item.nbytes <= _MOST_BYTES, file, what, "something else")
     value: Any = item[()]
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
-
-
-def _elsewhere(item: "h5py.Dataset") -> bool:
-    """Tell whether the bytes lie in other files, or are more than an image can have."""
-    return bool(item.external or item.is_virtual or item.nbytes > _MOST_BYTES)
 
 
 def _opened(file: PathLike) -> "h5py.File":
@@ -440,10 +406,7 @@ def _opened_once(file: str, _inode: int, _modified: int, _process: int) -> "h5py
 
 
 EXCLUDED = (
-    "*_seg.png",
-    "*_segmentation.png",
-    "*_superpixels.png",
-    "*_attribute_*.png",
+    *("*_seg.png", "*_segmentation.png", "*_superpixels.png", "*_attribute_*.png"),
     "*_hair.png",
 )
 """Names under which the challenges, the synthetic one too, keep masks beside their images."""
@@ -452,14 +415,11 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of images, in any case."""
 
 
-@dataclass(frozen=True)
-class Listing:
-    """Images of a folder, and how many files are none.
+class Listing(NamedTuple):
+    """Images of a folder: sorted paths with slashes, relative to it; and how many files are none.
 
-    Attributes:
-        files: Paths relative to the folder, with slashes, sorted.
-        excluded: How many images a pattern left out.
-        ignored: How many files are no images, or hidden.
+    `excluded` counts the images that a pattern left out, `ignored` files that are not images, or
+    hidden.
     """
 
     files: list[str]
@@ -468,13 +428,12 @@ class Listing:
 
 
 def check_source(source: PathLike) -> Path:
-    """Refuse what is no folder, and resolve it."""
+    """Refuse what is not a folder, and resolve it."""
     root = Path(source)
     if not root.exists():
         raise DatasetNotFoundError(root, "a folder of images, in subfolders or not")
-    if not root.is_dir():
-        remedy = "Read a single image with `dermolib.io.read_image`."
-        raise ValueError(expected("source", "a folder of images", f"the file {root}", remedy))
+    hint = "Read a single image with `dermolib.io.read_image`."
+    require(root.is_dir(), "source", "a folder of images", f"the file {root}", hint)
     return root.resolve()
 
 
@@ -497,11 +456,11 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
         ValueError: There are no images.
         OSError: A subfolder cannot be read.
     """
-    if isinstance(exclude, str) or not isinstance(exclude, Sequence):
-        one = isinstance(exclude, str)
-        remedy = f"Write `[{exclude!r}]`." if one else "Write `()` to leave out none."
-        got = "one text" if one else repr(exclude)
-        raise TypeError(expected("exclude", "a list of patterns", got, remedy))
+    one = isinstance(exclude, str)
+    hint = f"Write `[{exclude!r}]`." if one else "Write `()` to leave out none."
+    several = not one and isinstance(exclude, Sequence)
+    got = "one text" if one else repr(exclude)
+    require(several, "exclude", "a list of patterns", got, hint, error=TypeError)
     left_out = [re.compile(translate(pattern.lower())) for pattern in exclude]
     files, excluded, ignored = [], 0, 0
     for file in _walk(root):
@@ -519,21 +478,16 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    for folder, folders, names in os.walk(root, onerror=_pass_on, followlinks=True):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and not _leads_back(Path(folder), name)
-        ]
-        start = Path(folder).relative_to(root)
-        yield from ((start / name).as_posix() for name in names)
+    def pass_on(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(root, onerror=pass_on, followlinks=True):
+        folder = Path(place)
+        visible = (name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in visible if not _leads_back(folder / name)]
+        yield from ((folder.relative_to(root) / name).as_posix() for name in names)
 
 
-def _leads_back(folder: Path, name: str) -> bool:
+def _leads_back(path: Path) -> bool:
     """Tell whether a folder is a link to one that it lies in: such a walk would not end."""
-    path = folder / name
-    return path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
-
-
-def _pass_on(error: OSError) -> None:
-    raise error
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from dermolib._validation import check_choice, expected, listed
+from dermolib._validation import check_choice, listed, require
 
 __all__ = [
     "DIAGNOSES",
@@ -160,16 +160,13 @@ def find_diagnosis(code: str, vocabulary: str | Vocabulary) -> Diagnosis | None:
         >>> find_diagnosis("Benign::Cysts", "isic2024") is None
         True
     """
-    if not isinstance(code, str):
-        raise TypeError(expected("diagnosis", "a code, a text", repr(code)))
+    require(isinstance(code, str), "diagnosis", "a code, a text", repr(code), error=TypeError)
     known = as_vocabulary(vocabulary)
     levels = [level.strip().lower() for level in code.split("::")]
-    for level in reversed(levels):
-        if level in known:
-            return known[level]
-    what = "a code of the vocabulary"
-    remedy = f"Known are {listed(known, most=len(known))}."
-    raise ValueError(expected("diagnosis", what, repr(code), remedy))
+    level = next((level for level in reversed(levels) if level in known), None)
+    hint = f"Known are {listed(known, most=len(known))}."
+    require(level is not None, "diagnosis", "a code of the vocabulary", repr(code), hint)
+    return known[level or ""]
 
 
 def as_vocabulary(vocabulary: Any) -> Vocabulary:
@@ -189,11 +186,11 @@ def as_vocabulary(vocabulary: Any) -> Vocabulary:
         check_choice(vocabulary, "vocabulary", VOCABULARIES)
         return VOCABULARIES[vocabulary]
     what = "the name of a vocabulary, or codes to diagnoses or None"
-    if not isinstance(vocabulary, Mapping):
-        raise TypeError(expected("vocabulary", what, f"a {type(vocabulary).__name__}"))
+    got = f"a {type(vocabulary).__name__}"
+    require(isinstance(vocabulary, Mapping), "vocabulary", what, got, error=TypeError)
     for code, diagnosis in vocabulary.items():
-        if not isinstance(code, str) or not isinstance(diagnosis, (Diagnosis, type(None))):
-            raise TypeError(expected("vocabulary", what, f"{code!r}: {diagnosis!r}"))
+        fits = isinstance(code, str) and isinstance(diagnosis, (Diagnosis, type(None)))
+        require(fits, "vocabulary", what, f"{code!r}: {diagnosis!r}", error=TypeError)
     return {code.strip().lower(): diagnosis for code, diagnosis in vocabulary.items()}
 
 

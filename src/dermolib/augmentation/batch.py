@@ -18,7 +18,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dermolib._validation import check_choice, check_masks, check_number, require
+from dermolib._validation import (
+    check_choice,
+    check_masks,
+    check_number,
+    check_type,
+    require,
+)
 from dermolib.augmentation.presets import SMALLEST
 from dermolib.augmentation.recipes import HOLE
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
@@ -203,8 +209,8 @@ class BatchAugmentation(nn.Module):
     def _forward_dictionary(
         self, batch: dict[str, Any], masks: Any, draw_seeds: _Seeds | None
     ) -> dict[str, Any]:
-        what, got = "left out beside a dictionary, which has its own `mask`", type(masks).__name__
-        require(masks is None, "masks", what, f"an object of type {got}", error=TypeError)
+        what = "left out beside a dictionary, which has its own `mask`"
+        check_type(masks, "masks", type(None), what)
         seeds, masks = (
             batch.get("draw_seed") if draw_seeds is None else draw_seeds,
             batch.get("mask"),
@@ -232,9 +238,7 @@ class BatchAugmentation(nn.Module):
 
     def _check_images(self, images: Any) -> None:
         what = "a tensor of images (N, 3, H, W) of dtype uint8"
-        got = f"an object of type {type(images).__name__}"
-        hint = "`preset` takes NumPy arrays."
-        require(isinstance(images, torch.Tensor), "images", what, got, hint, error=TypeError)
+        check_type(images, "images", torch.Tensor, what, "`preset` takes NumPy arrays.")
         got, hint = f"dtype {images.dtype}", "Images in [0, 1] are scaled by 255, then rounded."
         require(images.dtype == torch.uint8, "images", what, got, hint, error=TypeError)
         fits = images.ndim == 4 and images.shape[1] == 3 and 0 not in images.shape[2:]
@@ -329,7 +333,7 @@ def _sampled(values: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tenso
 
 
 def _sampled_linearly(images: torch.Tensor, grid: torch.Tensor) -> _Channels:
-    """Sample images linearly; for a compiler in steps that it fuses, in half of the time or less."""
+    """Sample images linearly; for a compiler in steps that it fuses, in half of the time."""
     if not torch.compiler.is_compiling():
         return _sampled(images, grid, "bilinear").unbind(dim=1)
     span = images.shape[-1] - 1

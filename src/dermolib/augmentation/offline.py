@@ -30,6 +30,7 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
+    check_type,
     expected,
     listed,
     require,
@@ -364,8 +365,7 @@ def _codes(dataset: Augmentable) -> list[str]:
 
 def _factors(factors: Mapping[Any, int], labels: list[Any], codes: Sequence[str]) -> dict[Any, int]:
     """Look up the label of each class that has a factor."""
-    what, got = "a mapping from classes to factors", f"an object of type {type(factors).__name__}"
-    require(isinstance(factors, Mapping), "factors", what, got, error=TypeError)
+    check_type(factors, "factors", Mapping, "a mapping from classes to factors")
     times: dict[Any, int] = {}
     for key, factor in factors.items():
         code = key.code if isinstance(key, Diagnosis) else key

@@ -21,9 +21,7 @@ _CELLS = 128  # per side; a border thinner than half a cell is not seen
 _SAMPLES = 2 * _CELLS  # pixels per side that are looked at
 _BRIGHT = 0.9  # fraction of cells that are darker than what stands for the light of the image
 _DIMMEST = 20  # brightness under which an image is black as a whole
-_PIECE = (
-    0.02  # fraction of the grid that a light piece needs, so that writing on the border is not one
-)
+_PIECE = 0.02  # fraction of the grid that a light piece needs; writing on the border has less
 _FEWEST = 4  # cells in a piece of border
 _BLACK = 0.8  # of the threshold: what the mean of a piece of border stays under
 _LIT_EDGE = 0.6  # fraction of the cells along a piece of border that are light
@@ -68,14 +66,9 @@ class Box(NamedTuple):
 
 
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
-    """Crop an image to the field of view of the dermoscope, see `field_of_view` for arguments.
+    """Crop an image to the field of view of the dermoscope; arguments as for `field_of_view`.
 
     An image in which no border is found comes back equal. The input is not modified.
-
-    Args:
-        image: Dermoscopic image (H, W, 3), uint8 RGB.
-        kind: ``"bounding"`` or ``"inscribed"``.
-        threshold: Fraction of the light of the image below which a pixel is dark.
 
     Returns:
         Image (h, w, 3), uint8, a new array.
@@ -133,7 +126,8 @@ def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.
     if found is None:
         return Box.full(image.shape)
     inside, level = found
-    bounding = _bounding(inside)
+    left, top, width, height = cv2.boundingRect(inside)
+    bounding = Box(top, top + height, left, left + width)
     if kind == "inscribed":
         inscribed = _inscribed(inside)
         if np.prod(inscribed.shape) >= _LEAST * np.prod(bounding.shape):
@@ -143,10 +137,6 @@ def field_of_view(image: Image, *, kind: str = "bounding", threshold: float = 0.
 
 def border_mask(image: Image, *, threshold: float = 0.3) -> Mask:
     """Find the dark border itself: True outside the field of view, see `field_of_view`.
-
-    Args:
-        image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
-        threshold: Fraction of the light of the image below which a pixel is dark.
 
     Returns:
         Mask (H, W), bool; False everywhere where no border is found. Its edge is as exact as the
@@ -159,10 +149,10 @@ def border_mask(image: Image, *, threshold: float = 0.3) -> Mask:
         800
     """
     found = _find(image, threshold)
-    if found is None:
-        return np.zeros(image.shape[:2], np.bool_)
-    inside, _ = found
     height, width = image.shape[:2]
+    if found is None:
+        return np.zeros((height, width), np.bool_)
+    inside, _ = found
     smooth = cv2.resize(inside * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR)
     outside: Mask = smooth < 128
     return outside
@@ -192,15 +182,10 @@ def _brightness(image: Image) -> npt.NDArray[np.uint8]:
     The mean of 2 x 2 pixels of each cell is many times faster than that of all of them.
     """
     height, width = image.shape[:2]
-    rows = np.arange(min(height, _SAMPLES)) * height // min(height, _SAMPLES)
-    samples = cv2.resize(
-        np.ascontiguousarray(image[rows]),
-        (min(width, _SAMPLES), len(rows)),
-        interpolation=cv2.INTER_NEAREST,
-    )
-    cells = cv2.resize(
-        samples, (min(width, _CELLS), min(height, _CELLS)), interpolation=cv2.INTER_AREA
-    )
+    lines, size = min(height, _SAMPLES), (min(width, _CELLS), min(height, _CELLS))
+    rows = np.ascontiguousarray(image[np.arange(lines) * height // lines])
+    samples = cv2.resize(rows, (min(width, _SAMPLES), lines), interpolation=cv2.INTER_NEAREST)
+    cells = cv2.resize(samples, size, interpolation=cv2.INTER_AREA)
     red, green, blue = cv2.split(cells)
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
@@ -245,11 +230,6 @@ def _border(
     return border
 
 
-def _bounding(inside: npt.NDArray[np.uint8]) -> Box:
-    left, top, width, height = cv2.boundingRect(inside)
-    return Box(top, top + height, left, left + width)
-
-
 def _inscribed(inside: npt.NDArray[np.uint8]) -> Box:
     """Find the largest rectangle of cells inside, where each row of these is one run."""
     rows, columns = inside.shape
@@ -266,30 +246,26 @@ def _inscribed(inside: npt.NDArray[np.uint8]) -> Box:
 
 def _in_pixels(box: Box, shape: tuple[int, ...], grid: tuple[int, ...]) -> Box:
     """Turn cells into pixels, without the cells at a cut side, which may hold some border."""
-
-    def shrunk(first: int, last: int, size: int, cells: int) -> tuple[int, int]:
+    sides: list[int] = []
+    for axis, (first, last) in enumerate((box[:2], box[2:])):
+        size, cells = shape[axis], grid[axis]
         if size > cells and last - first > 2:
-            first += first > 0
-            last -= last < cells
-        return -(-first * size // cells), last * size // cells
-
-    rows = shrunk(box.top, box.bottom, shape[0], grid[0])
-    return Box(*rows, *shrunk(box.left, box.right, shape[1], grid[1]))
+            first, last = first + (first > 0), last - (last < cells)
+        sides += [-(-first * size // cells), last * size // cells]
+    return Box(*sides)
 
 
 def _refined(image: Image, box: Box, grid: tuple[int, ...], level: float) -> Box:
     """Turn cells into pixels: each cut side moves to where light begins, by a cell at most."""
-    height, width = image.shape[:2]
-    rows = slice(box.top * height // grid[0], -(-box.bottom * height // grid[0]))
-    columns = slice(box.left * width // grid[1], -(-box.right * width // grid[1]))
-    lines, turned = image[:, columns], image.swapaxes(0, 1)[:, rows]
-    tall, wide = -(-height // grid[0]), -(-width // grid[1])
-    return Box(
-        _light_line(lines, rows.start, tall, level),
-        height - _light_line(lines[::-1], height - rows.stop, tall, level),
-        _light_line(turned, columns.start, wide, level),
-        width - _light_line(turned[::-1], width - columns.stop, wide, level),
-    )
+    starts = [box[2 * axis] * image.shape[axis] // grid[axis] for axis in (0, 1)]
+    stops = [-(-box[2 * axis + 1] * image.shape[axis] // grid[axis]) for axis in (0, 1)]
+    sides: list[int] = []
+    for axis in (0, 1):
+        lines = image.swapaxes(0, axis)[:, starts[1 - axis] : stops[1 - axis]]
+        size, cell = len(lines), -(-image.shape[axis] // grid[axis])
+        end = _light_line(lines[::-1], size - stops[axis], cell, level)
+        sides += [_light_line(lines, starts[axis], cell, level), size - end]
+    return Box(*sides)
 
 
 def _light_line(lines: Image, start: int, cell: int, level: float) -> int:

@@ -101,7 +101,14 @@ def correct(image: Image, illuminant: npt.ArrayLike, *, strength: float = 1.0) -
         [100, 100, 100]
     """
     check_image(image)
-    light = _check_illuminant(illuminant)
+    what = "three finite numbers of 0 or more"
+    try:
+        light = np.asarray(illuminant, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(expected("illuminant", what, repr(illuminant))) from None
+    require(light.shape == (3,), "illuminant", what, f"shape {light.shape}")
+    fit = np.isfinite(light).all() and (light >= 0).all()
+    require(fit, "illuminant", what, light.tolist())
     check_number(strength, "strength", low=0, high=1)
     divisor = np.where(light > 0, light, 1.0) ** strength
     with np.errstate(over="ignore"):  # light near 0 makes what is clipped in any case
@@ -138,17 +145,4 @@ def _strips(image: Image) -> Iterator[slice]:
     """Give runs of rows, so that what a strided image needs copied stays small."""
     height, width = image.shape[:2]
     step = max(1, _STRIP // width)
-    for first in range(0, height, step):
-        yield slice(first, first + step)
-
-
-def _check_illuminant(light: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    what = "three finite numbers of 0 or more"
-    try:
-        numbers = np.asarray(light, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(expected("illuminant", what, repr(light))) from None
-    require(numbers.shape == (3,), "illuminant", what, f"shape {numbers.shape}")
-    fit = np.isfinite(numbers).all() and (numbers >= 0).all()
-    require(fit, "illuminant", what, numbers.tolist())
-    return numbers
+    return (slice(first, first + step) for first in range(0, height, step))

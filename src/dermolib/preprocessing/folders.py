@@ -27,7 +27,16 @@ from dermolib._jobs import (
     whole_file,
     write_table,
 )
-from dermolib._validation import Image, Mask, PathLike, check_choice, check_number, listed, require
+from dermolib._validation import (
+    Image,
+    Mask,
+    PathLike,
+    check_choice,
+    check_number,
+    check_type,
+    listed,
+    require,
+)
 from dermolib.io import EXCLUDED, check_source, list_images, read_image, write_image, write_mask
 from dermolib.preprocessing.contact_sheet import (
     is_contact_sheet,
@@ -316,9 +325,7 @@ def _arguments(
     for name, value in options.items():
         own = name not in known or name == "margin"
         require(own, name, "left to the run over the folder", repr(value), error=TypeError)
-        plain = isinstance(value, (int, float, str, np.number))
-        got = f"an object of type {type(value).__name__}"
-        require(plain, name, "a number or a text", got, error=TypeError)
+        check_type(value, name, (int, float, str, np.number), "a number or a text")
     filled = {} if fill is None else {"fill": fill}
     chosen = find_method(DEFAULT_METHOD if method is None else method)
     return {"method": chosen} | filled | dict(sorted(options.items()))

@@ -116,9 +116,9 @@ def _votes(image: Image, agreement: float) -> _Real:
 
 
 def _scene(image: Image) -> _Scene:
-    height, width = image.shape[:2]
-    scale = _SIDE / max(height, width)
-    small = resize_image(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    scale = _SIDE / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    small = resize_image(image, (height, width))
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, _disk(_HAIR))
     clean = np.asarray(cv2.GaussianBlur(closed, (0, 0), _BLUR), np.uint8)
     lab = np.asarray(cv2.cvtColor(clean.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
@@ -186,11 +186,9 @@ def _descriptors(mask: _Gray, rest: _Gray, scene: _Scene) -> list[float]:
     moments = cv2.moments(mask, binaryImage=True)
     area, (height, width) = moments["m00"], mask.shape
     hull = cv2.convexHull(_outline(mask))
+    center = np.array([moments["m10"], moments["m01"]]) / area + 0.5
     return [
-        np.hypot(
-            (moments["m10"] / area + 0.5) / width - 0.5,
-            (moments["m01"] / area + 0.5) / height - 0.5,
-        ),
+        float(np.hypot(*(center / (width, height) - 0.5))),
         area / (cv2.contourArea(hull) + len(hull)),
         cut / max(1, cut + free),
         float(np.linalg.norm(edge)),

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from types import FunctionType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from dermolib._validation import (
     Mask,
     check_choice,
     check_image,
+    check_type,
     expected,
     listed,
     require,
@@ -40,6 +42,7 @@ STEPS: dict[str, Callable[..., Image]] = {
 """Functions that a step can be named by."""
 
 _NAMES = {function: name for name, function in STEPS.items()}
+_PLAIN = (str, bool, int, float, type(None))
 _TRIED = 256  # px a side of the image that steps are tried out on
 
 
@@ -120,9 +123,8 @@ class Pipeline:
                 part = field_of_view(image, **step.options)
                 image = part.crop(image)
                 mask = None if mask is None else part.crop(mask)
-                rows, columns = box.top + part.top, box.left + part.left
-                height, width = part.shape
-                box = Box(rows, rows + height, columns, columns + width)
+                starts = (box.top, box.top, box.left, box.left)
+                box = Box(*map(sum, zip(part, starts, strict=True)))
             elif step.function is occlusion_removal:
                 image, hair = occlusion_removal(image, return_mask=True, **step.options)
                 fraction = int(np.count_nonzero(hair)) / hair.size
@@ -146,8 +148,7 @@ def _named(step: Any, place: str) -> _Named:
         check_choice(function, place, STEPS)
         function = STEPS[function]
     what = "a name, a function with a name of its own, or a `functools.partial` of one"
-    got = f"an object of type {type(function).__name__}"
-    require(inspect.isfunction(function), place, what, got, error=TypeError)
+    check_type(function, place, FunctionType, what)
     hint = "Define it with `def` at the top of a module: its name tells stores apart."
     named = "<" not in function.__qualname__
     require(named, place, what, function.__qualname__, hint, error=TypeError)
@@ -165,19 +166,19 @@ def _check_options(
         where = f"{place}.{option}"
         own = function is occlusion_removal and option == "return_mask"
         require(not own, where, "left to the preparation", repr(value), error=TypeError)
+<<<<<<< Updated upstream
         got = f"an object of type {type(value).__name__}"
         chosen = function is occlusion_removal and option in ("method", "fill")
         fits = _is_plain(value) or (chosen and callable(value))
         require(fits, where, "a number, a text, True, False or None", got, error=TypeError)
+=======
+        check_type(value, where, _PLAIN, "a number, a text, True, False or None")
+>>>>>>> Stashed changes
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
         what = "a function of an image, with options that it has"
         raise TypeError(expected(place, what, f"{name}: {error}")) from None
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, (str, bool, int, float))
 
 
 def _settings(step: _Named) -> dict[str, Any]:
@@ -186,26 +187,37 @@ def _settings(step: _Named) -> dict[str, Any]:
         parameter.name: parameter.default
         for parameter in inspect.signature(step.function).parameters.values()
         # What is not a plain value stands in the source
-        if parameter.default is not inspect.Parameter.empty and _is_plain(parameter.default)
+        if parameter.default is not inspect.Parameter.empty
+        and isinstance(parameter.default, _PLAIN)
     }
     options = {**defaults, **step.options}
     if step.function is occlusion_removal:
         del options["return_mask"]
         given = {name: value for name, value in step.options.items() if name not in defaults}
+<<<<<<< Updated upstream
         options |= options["method"].options(given, filled=True)
     noted = {name: json_value(value) for name, value in sorted(options.items())}
+=======
+        options |= removal_options(options["method"], given)
+    # Numbers that are equal look equal, and infinity is a text that JSON has
+    noted = {
+        name: (float(value) if math.isfinite(value) else str(value))
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else value
+        for name, value in sorted(options.items())
+    }
+>>>>>>> Stashed changes
     return {"step": step.name, "options": noted} | ({"source": step.source} if step.source else {})
 
 
 def _digest(function: Callable[..., Any], place: str) -> str:
     """Digest the code of a foreign function."""
     try:
-        source = inspect.getsource(function)
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
     except OSError:
         what = "a function whose source can be read"
         hint = "Define it in a file: its code tells stores apart."
         raise TypeError(expected(place, what, function.__qualname__, hint)) from None
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def _run_foreign(step: _Named, image: Image, mask: Mask | None) -> Image:
