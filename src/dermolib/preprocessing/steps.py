@@ -166,14 +166,9 @@ def _check_options(
         where = f"{place}.{option}"
         own = function is occlusion_removal and option == "return_mask"
         require(not own, where, "left to the preparation", repr(value), error=TypeError)
-<<<<<<< Updated upstream
-        got = f"an object of type {type(value).__name__}"
         chosen = function is occlusion_removal and option in ("method", "fill")
-        fits = _is_plain(value) or (chosen and callable(value))
-        require(fits, where, "a number, a text, True, False or None", got, error=TypeError)
-=======
-        check_type(value, where, _PLAIN, "a number, a text, True, False or None")
->>>>>>> Stashed changes
+        if not (chosen and callable(value)):
+            check_type(value, where, _PLAIN, "a number, a text, True, False or None")
     try:
         inspect.signature(function).bind(None, **options)
     except TypeError as error:
@@ -194,19 +189,8 @@ def _settings(step: _Named) -> dict[str, Any]:
     if step.function is occlusion_removal:
         del options["return_mask"]
         given = {name: value for name, value in step.options.items() if name not in defaults}
-<<<<<<< Updated upstream
         options |= options["method"].options(given, filled=True)
     noted = {name: json_value(value) for name, value in sorted(options.items())}
-=======
-        options |= removal_options(options["method"], given)
-    # Numbers that are equal look equal, and infinity is a text that JSON has
-    noted = {
-        name: (float(value) if math.isfinite(value) else str(value))
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-        else value
-        for name, value in sorted(options.items())
-    }
->>>>>>> Stashed changes
     return {"step": step.name, "options": noted} | ({"source": step.source} if step.source else {})
 
 
