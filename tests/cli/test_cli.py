@@ -1,7 +1,6 @@
 """The command dermolib: its words, its exit codes, and that it answers at once."""
 
 import inspect
-import re
 import runpy
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 import dermolib
-from command import run
+from command import check_mistake, run
 from dermolib.auditing import FINDINGS
 from dermolib.datasets.download import list_collections
 from dermolib.io import read_mask, write_image
@@ -87,9 +86,9 @@ def test_images_that_fail_are_counted_and_make_the_exit_code_1(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("", "dermolib: the following arguments are required: COMMAND"),
-        ("wash", "dermolib: argument COMMAND: invalid choice: 'wash'"),
-        ("hair gone out", "dermolib hair: Expected `gone` to exist, but it does not."),
+        ("", "the following arguments are required: COMMAND"),
+        ("wash", "argument COMMAND: invalid choice: 'wash'"),
+        ("hair gone out", "Expected `gone` to exist, but it does not."),
         ("hair in in/out", "Expected `destination` to be a folder neither inside the"),
         ("hair in file", "Expected `destination` to be a folder, but got the file"),
         ("hair in", "the following arguments are required: OUT"),
@@ -119,12 +118,8 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
 
-    assert run(words) == 2
+    check_mistake(words, sentence, capsys)
 
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert re.fullmatch(f"[^\n]*{re.escape(sentence)}[^\n]*\n", shown.err)
-    assert shown.err.startswith("dermolib")
     assert not (tmp_path / "out").exists()
 
 

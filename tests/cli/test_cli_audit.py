@@ -191,11 +191,7 @@ def test_a_mistake_is_one_sentence_and_the_exit_code_2(
     (tmp_path / "empty").mkdir()
     (tmp_path / "old.json").mkdir()
 
-    assert run(words) == 2
-
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert re.fullmatch(f"dermolib audit: [^\n]*{re.escape(sentence)}[^\n]*\n", shown.err)
+    command.check_mistake(f"audit {words}", sentence, capsys)
 
 
 @pytest.mark.parametrize("name", ["ham10000", "isic2018", "isic2019", "isic2020", "isic2024"])

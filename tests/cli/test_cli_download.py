@@ -1,12 +1,11 @@
 """The command dermolib download, from a server on this machine."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from command import run
+from command import check_mistake, run
 from dermolib.datasets.download import Archive, Collection, collections, list_files
 from fetch_server import serving
 
@@ -70,7 +69,4 @@ def test_collections_and_their_files_are_listed(
 def test_a_mistake_gets_one_sentence(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(f"download {words}") == 2
-
-    pattern = f"dermolib download: {re.escape(message)}[^\n]*\n"
-    assert re.fullmatch(pattern, capsys.readouterr().err)
+    check_mistake(f"download {words}", message, capsys)

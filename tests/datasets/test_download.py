@@ -4,7 +4,6 @@ import ast
 import errno
 import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -33,8 +32,7 @@ from dermolib.datasets.download import (
     list_files,
 )
 from dermolib.datasets.download import run as download_run
-from dermolib.datasets.download.http import Part
-from fetch_server import Answer, Server, serving
+from fetch_server import Answer, Server
 
 CSV = b"image,MEL\nISIC_0000001,1\n" * 20
 LONG = CSV * 10
@@ -80,19 +78,10 @@ def sha256(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def server(shared: Server) -> Server:
-    shared.places.clear()
-    shared.asked.clear()
+@pytest.fixture(autouse=True)
+def files(server: Server) -> None:
     for name, content in PACKED.items():
-        shared.put(name, content)
-    return shared
+        server.put(name, content)
 
 
 @pytest.fixture
@@ -264,17 +253,6 @@ def test_what_is_not_an_archive_of_images_is_deleted_and_downloaded_by_the_next_
     assert contents(folder) == LAYOUT
 
 
-def test_a_wrong_digest_leaves_nothing_in_the_place_of_the_file(
-    server: Server, folder: Path
-) -> None:
-    own = collection(server, Input={"digest": sha256(TRUTH)})
-
-    with pytest.raises(ValueError, match=r"^Expected `Input.zip` to be the file of its publisher"):
-        get(own, folder, "images")
-
-    assert contents(folder) == {}
-
-
 def test_archives_can_be_kept_or_left_and_unpacked_later(server: Server, folder: Path) -> None:
     get(collection(server), folder / "kept", keep=True)
     first = get(collection(server), folder / "left", unpack=False)
@@ -440,16 +418,6 @@ def test_a_large_file_is_known_again_by_its_size_and_time(
     assert server.asked[3:] == []
 
 
-def test_what_was_recorded_can_be_read_by_others(server: Server, folder: Path) -> None:
-    get(collection(server), folder)
-
-    header, *lines = map(json.loads, (folder / "downloads.jsonl").read_text().splitlines())
-
-    assert header == {"kind": "download", "settings": {}}
-    (record,) = (line for line in lines if line["name"] == "Input.zip")
-    assert (record["sha256"], record["files"]) == (sha256(INPUT)[7:], 5)
-
-
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", HEADER.replace("download", "other"), HEADER + '{"name": "a", "s": 1}\n'],
@@ -461,23 +429,6 @@ def test_a_damaged_journal_is_refused(server: Server, folder: Path, text: str) -
         get(collection(server), folder)
 
     assert server.asked == []
-
-
-def test_a_full_disk_is_explained_and_what_came_stays(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Part.append
-
-    def append(self: Part, block: bytes) -> None:
-        whole(self, block[:100])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Part, "append", append)
-
-    with pytest.raises(OSError, match=r"on a disk with room .* what is finished is kept\."):
-        get(collection(server), folder, "images")
-
-    assert (folder / "Input.zip.part").read_bytes() == INPUT[:100]
 
 
 def test_a_disk_without_room_is_refused_before_anything_comes(server: Server, folder: Path) -> None:
