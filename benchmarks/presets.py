@@ -30,7 +30,7 @@ from dermolib.augmentation import is_blank
 from dermolib.augmentation.presets import make_generators
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.io import read_image, read_mask, whole_file
-from dermolib.reporting.plots import plot_samples, save_figure
+from dermolib.reporting.figures import plot_samples, save_figure
 from tables import markdown
 
 SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))

@@ -1,41 +1,250 @@
-"""A data set at a glance, in one figure: ages, sexes, sites, classes, lesions, and images."""
+"""Exploration of metadata: ages, sexes, sites, classes, and images per lesion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
 
-from dermolib._validation import check_number, expected
-from dermolib.reporting._bars import Bars, draw_bars, folded
-from dermolib.reporting._sets import OneSet, Part, Sets, has_column, lacking, parts_of
-from dermolib.reporting._style import dress, new_airy_figure, say_no_data
+from dermolib._validation import check_number, expected, listed, require
+from dermolib.labels import DIAGNOSES
+from dermolib.reporting._style import (
+    COLORS,
+    SMALL,
+    add_legend,
+    annotate_empty,
+    axes_or_new,
+    new_figure,
+    plural,
+    shorten,
+    style_axes,
+)
+from dermolib.reporting._tables import (
+    UNKNOWN,
+    Data,
+    NamedData,
+    Source,
+    as_counts,
+    class_names,
+    classes_of,
+    column_of,
+    count_by_diagnosis,
+    has_column,
+    require_column,
+    sources_of,
+    words_of,
+)
 from dermolib.reporting.class_sheet import draw_sheet, sheet_rows, sheet_size
-from dermolib.reporting.classes import count_classes
-from dermolib.reporting.demographics import count_sexes, count_sites, draw_ages
-from dermolib.reporting.per_lesion import count_lesions
 
-__all__ = ["plot_exploration"]
+__all__ = [
+    "exploration_table",
+    "plot_ages",
+    "plot_class_counts",
+    "plot_exploration",
+    "plot_images_per_lesion",
+    "plot_sexes",
+    "plot_sites",
+]
 
-_COLUMNS = ("age", "sex", "site", "lesion", "label", "diagnosis")
-_WIDTH = 13.0  # inches
-_AROUND = 1.15  # inches above and below axes: title, ticks and label
+_OLDEST = 130  # years
+_AGE_BIN = 5  # years
+_AGES = f"ages (N,) in years, 0..{_OLDEST} or nan"
+_WORDS = 'text (N,), "" where unknown'
+_LESIONS = 'lesion ids (N,), "" where unknown'
+_SEXES = ("female", "male")
+_LARGEST_LESION = 9  # images; larger ones share a bar
+_MOST_BARS = 24
+_FEWEST_BARS = 5  # that fill the axes
+_LONGEST_WORD, _LONGEST_NAME = 40, 24  # letters of a bar and of a legend entry
+_WIDTH = 13.0  # inches of the figure of all
+_MARGIN = 1.15  # inches above and below axes: title, ticks and label
 _LOWEST = 2.4  # inches of axes
 
 
+def plot_ages(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+    """Draw the distribution of ages in bins of five years.
+
+    Bars are percentages of the images of known age, so that data sets of any size compare. The
+    legend counts known and unknown ages; for one data set the labels of the axes do. The first data
+    set is filled, the others are outlines.
+
+    Args:
+        data: A data set, a table with the column ``age`` (years, nan where unknown), or ages
+            (N,); or a mapping from names to up to eight of these.
+        other: A second one to compare with. The names are then the splits of the data sets
+            (``split``) where these differ, else "first" and "second".
+        axes: Where to draw; a new figure if None.
+
+    Returns:
+        The axes drawn on. They say "no data" where nothing is known.
+
+    Raises:
+        TypeError: Values or `axes` are of another type.
+        ValueError: Values are not one-dimensional or are out of range (ages: 0..130), or no table
+            has the column.
+
+    Examples:
+        >>> axes = plot_ages({"train": [30, 45, np.nan], "test": [50]})
+        >>> [text.get_text() for text in axes.get_legend().get_texts()]
+        ['train (n = 2, 1 unknown)', 'test (n = 1, 0 unknown)']
+        >>> plot_ages([30, 45, np.nan]).get_xlabel()
+        'age (years); 1 unknown'
+    """
+    return _age_chart(sources_of(data, other)).draw(axes)
+
+
+def plot_sexes(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+    """Draw the percentage of each sex, "unknown" last.
+
+    Args:
+        data: Like that of `plot_ages`, with the column ``sex`` or text (N,): ``"female"``,
+            ``"male"`` or ``""`` where unknown; another word gets a bar of its own.
+        other: See `plot_ages`, as for `axes`, the return value and errors.
+        axes: Where to draw.
+
+    Examples:
+        >>> axes = plot_sexes(["female", "male", "male", ""])
+        >>> [label.get_text() for label in axes.get_yticklabels()]
+        ['female', 'male', 'unknown']
+        >>> [text.get_text() for text in axes.texts]
+        ['1 (25.0 %)', '2 (50.0 %)', '1 (25.0 %)']
+    """
+    return _sex_chart(sources_of(data, other)).draw(axes)
+
+
+def plot_sites(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+    """Draw the percentage of each body site, the most frequent first, "unknown" last.
+
+    Of more than 24 sites, the 23 most frequent have a bar and the others share one.
+
+    Args:
+        data: Like that of `plot_ages`, with the column ``site`` or text (N,), ``""`` where unknown.
+        other: See `plot_ages`, as for `axes`, the return value and errors.
+        axes: Where to draw.
+
+    Examples:
+        >>> axes = plot_sites(["head/neck", "back", "back"], ["back", ""])
+        >>> [label.get_text() for label in axes.get_yticklabels()]
+        ['back', 'head/neck', 'unknown']
+    """
+    return _site_chart(sources_of(data, other)).draw(axes)
+
+
+def plot_images_per_lesion(
+    data: NamedData, other: Data | None = None, *, axes: Axes | None = None
+) -> Axes:
+    r"""Draw how many lesions have one image, how many two, and so on.
+
+    Lesions of ten or more images share one bar, named by the highest number. An image of unknown
+    lesion counts for none; how many these are is noted below. Every row of a table counts,
+    augmented ones too.
+
+    Args:
+        data: Like that of `plot_ages`, with the column ``lesion`` (``""`` where unknown), or names
+            or numbers of lesions (N,).
+        other: See `plot_ages`, as for `axes`, the return value and errors.
+        axes: Where to draw.
+
+    Examples:
+        >>> axes = plot_images_per_lesion(["L1", "L2", "L2", "L3", ""])
+        >>> [text.get_text() for text in axes.texts]
+        ['2 (66.7 %)', '1 (33.3 %)']
+        >>> axes.get_xlabel()
+        '% of 3 lesions\n1 image of unknown lesion'
+    """
+    return _lesion_chart(sources_of(data, other)).draw(axes)
+
+
+def plot_class_counts(
+    data: NamedData,
+    other: Data | None = None,
+    *,
+    by: str | None = None,
+    names: Sequence[str] | None = None,
+    axes: Axes | None = None,
+) -> Axes:
+    """Draw the percentage of each class, with the number of its images beside the bar.
+
+    A table is counted by its labels, rows without one under "unknown". Where no row has one, it is
+    counted by its diagnoses as published, frequent ones first; of more than 24, the 23 most
+    frequent have a bar and the others share one. A data set in which no class is known has no bars,
+    and the legend says so.
+
+    Args:
+        data: Like that of `plot_ages`, with the column ``label`` (0..7, missing or nan where
+            unknown) or ``diagnosis`` (codes, ``""`` where unknown), or the counts of K classes
+            (K,), integers.
+        other: See `plot_ages`, as for `axes` and the return value.
+        by: ``"label"`` or ``"diagnosis"``; labels where a row of some data set has one, if None.
+        names: Names of the K classes, or of the eight labels; if None, the codes of the diagnoses
+            for eight classes, else their indices.
+        axes: Where to draw.
+
+    Raises:
+        TypeError: Counts or labels are not integers, a diagnosis is not text, or `axes` is of
+            another type.
+        ValueError: Counts are empty or negative, data sets have different numbers of classes, a
+            label is not in 0..7, there are not K unique names, `by` is another word, or no table
+            has the column.
+
+    Examples:
+        >>> axes = plot_class_counts([30, 10], names=["nevus", "melanoma"])
+        >>> [text.get_text() for text in axes.texts]
+        ['30 (75.0 %)', '10 (25.0 %)']
+        >>> table = pd.DataFrame({"diagnosis": ["nv", "akiec", "nv", ""]})
+        >>> [label.get_text() for label in plot_class_counts(table).get_yticklabels()]
+        ['nv', 'akiec', 'unknown']
+    """
+    return _class_chart(sources_of(data, other), by=by, names=names).draw(axes)
+
+
+def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
+    """Tabulate the images of each diagnosis.
+
+    Args:
+        counts: Images of each diagnosis (8,), integers, in the order of `DIAGNOSES`.
+
+    Returns:
+        Table of eight rows with the columns ``number`` (1..8), ``code``, ``name``, ``count`` and
+        ``fraction`` (of all images, 0..1; nan where there is none).
+
+    Raises:
+        TypeError: Counts are not integers.
+        ValueError: There are not eight counts, or one is negative.
+
+    Examples:
+        >>> table = exploration_table([3391, 9657, 2492, 650, 1968, 179, 190, 471])
+        >>> print(table.head(2).to_string(index=False, float_format="{:.3f}".format))
+         number code              name  count  fraction
+              1  MEL          Melanoma   3391     0.178
+              2   NV Melanocytic nevus   9657     0.508
+    """
+    counts = as_counts(counts, "counts", ndim=1)
+    require(len(counts) == len(DIAGNOSES), "counts", f"{len(DIAGNOSES)} counts", len(counts))
+    rows = [(diagnosis.number, diagnosis.code, diagnosis.name) for diagnosis in DIAGNOSES]
+    table = pd.DataFrame(rows, columns=["number", "code", "name"])
+    return table.assign(count=counts, fraction=counts / (counts.sum() or np.nan))
+
+
 def plot_exploration(
-    data: Sets, other: OneSet | None = None, *, images: int = 0, seed: int = 0
+    data: NamedData, other: Data | None = None, *, images: int = 0, seed: int = 0
 ) -> dict[str, Axes]:
-    """Draw all that a table tells of its images in one figure.
+    """Draw all that a table says about its images in one figure.
 
     It shows what `plot_ages`, `plot_sexes`, `plot_images_per_lesion`, `plot_sites` and
     `plot_class_counts` show, and on request the sheet of `plot_class_sheet` below. Axes for which
-    no set has the column say so.
+    no data set has the column say so.
 
     Args:
         data: A data set or a table with some of the columns ``age``, ``sex``, ``site``,
             ``lesion``, ``label`` and ``diagnosis``; or a mapping from names to up to eight of
             these.
         other: A second one to compare with, see `plot_ages`.
-        images: Images of each class of the first set to show, 0..24; with 0, no file is read.
+        images: Images of each class of the first data set to show, 0..24; with 0, no file is read.
         seed: Seed of the draw of these images.
 
     Returns:
@@ -43,90 +252,265 @@ def plot_exploration(
         with images ``"sheet"``, all of one figure. `save_figure` takes them as they are.
 
     Raises:
-        TypeError: A set has no table, labels are no whole numbers, or a column holds values of
-            another type.
-        ValueError: No set has any of the columns, or a value is out of range.
+        TypeError: A data set has no table, or a column holds values of another type.
+        ValueError: No data set has any of the columns, or a value is out of range.
 
     Examples:
-        >>> import pandas as pd
         >>> rows = pd.DataFrame({"age": [50.0], "sex": ["male"], "site": [""], "label": [1]})
         >>> axes = plot_exploration(rows)
         >>> [part.get_title() for part in axes.values()]
-        ['Age', 'Sex', 'Images of a lesion', 'Site', 'Classes']
+        ['Age', 'Sex', 'Images per lesion', 'Site', 'Class']
         >>> axes["lesion"].texts[0].get_text()
         'no data: no column `lesion`'
     """
     check_number(images, "images", low=0, high=24, integer=True)
     check_number(seed, "seed", low=0, integer=True)
-    parts = parts_of(data, other)
-    _check_tables(parts)
-    counted = {
-        "sex": _counted(parts, count_sexes, "Sex", "sex"),
-        "lesion": _counted(parts, count_lesions, "Images of a lesion", "lesion"),
-        "site": _counted(parts, count_sites, "Site", "site"),
-        "class": _counted(parts, count_classes, "Classes", "label", "diagnosis"),
+    sources = sources_of(data, other)
+    for source in sources:
+        what, got = "a data set or a table", f"an object of type {type(source.values).__name__}"
+        require(source.table is not None, source.argument, what, got, error=TypeError)
+    require_column(sources, "age", "sex", "site", "lesion", "label", "diagnosis")
+    charts = {
+        "age": _chart(sources, _age_chart, "Age", "age"),
+        "sex": _chart(sources, _sex_chart, "Sex", "sex"),
+        "lesion": _chart(sources, _lesion_chart, "Images per lesion", "lesion"),
+        "site": _chart(sources, _site_chart, "Site", "site"),
+        "class": _chart(sources, _class_chart, "Class", "label", "diagnosis"),
     }
-    rows = sheet_rows(parts[0], images=images, seed=seed) if images else []
-    axes = _arrange(counted, parts, sheet_size(rows) if images else None)
-    if has_column(parts, "age"):
-        draw_ages(parts, axes["age"])
-    else:
-        _say_absent(axes["age"], "Age", "age")
-    for name, bars in counted.items():
-        if isinstance(bars, Bars):
-            draw_bars(bars, axes[name])
-        else:
-            _say_absent(axes[name], *bars)
+    rows = sheet_rows(sources[0], images=images, seed=seed) if images else []
+    heights = {name: chart.height for name, chart in charts.items()}
+    axes = _arrange(heights, len(sources), sheet_size(rows) if images else None)
+    for name, chart in charts.items():
+        chart.draw(axes[name])
     if images:
-        draw_sheet(rows, axes["sheet"], images=images, name=parts[0].name)
+        draw_sheet(rows, axes["sheet"], images=images, name=sources[0].name)
     return axes
 
 
-def _counted(
-    parts: Sequence[Part], count: Callable[[Sequence[Part]], Bars], title: str, *columns: str
-) -> Bars | tuple[str, ...]:
-    """Count what some set has a column for; else the title and the columns that lack."""
-    return folded(count(parts)) if has_column(parts, *columns) else (title, *columns)
+class _BarChart(NamedTuple):
+    """Bars of words; a data set of which nothing is known has counts of 0."""
+
+    title: str
+    unit: str  # what is counted, singular
+    counts: pd.DataFrame  # a row for each word, a column for each data set
+    notes: Sequence[str]  # what the legend says of each data set beside its size
+    ylabel: str = ""
+
+    @property
+    def height(self) -> float:
+        """Height of axes in which no bar touches the number of the next, in inches."""
+        bars, sets = _join_rare(self.counts).shape
+        return max(_FEWEST_BARS, bars) * max(0.27, 0.17 * sets + 0.06)
+
+    def draw(self, axes: Axes | None) -> Axes:
+        """Draw a bar for each word and data set; all images of a data set are 100 %."""
+        counts = _join_rare(self.counts)
+        names, totals = list(counts), counts.sum().tolist()
+        alone = names == [""]
+        axes = axes_or_new(axes, height=self.height + 1 + (0 if alone else 0.2 * len(names)))
+        xlabel = f"% of {self.unit}s" if self.unit else ""
+        if alone and totals[0]:
+            # a note in a line of its own: the layout does not see how long a label is
+            xlabel = "\n".join([f"% of {plural(totals[0], self.unit)}", *filter(None, self.notes)])
+        style_axes(axes, title=self.title, xlabel=xlabel, ylabel=self.ylabel, grid="x")
+        if not any(totals):
+            annotate_empty(axes, ", ".join(dict.fromkeys(filter(None, self.notes))))
+            return axes
+        # a data set of which nothing is known is in the legend alone
+        drawn = [number for number, total in enumerate(totals) if total]
+        positions, thickness = np.arange(len(counts)), 0.8 / len(drawn)
+        for slot, number in enumerate(drawn):
+            column = counts[names[number]]
+            percent = 100 * column / totals[number]
+            offset = (slot - (len(drawn) - 1) / 2) * thickness
+            bars = axes.barh(positions + offset, percent, 0.95 * thickness, color=COLORS[number])
+            texts = [f"{count:,} ({x:.1f} %)" for count, x in zip(column, percent, strict=True)]
+            axes.bar_label(bars, texts, fontsize=SMALL, padding=3)
+        words = [shorten(word, _LONGEST_WORD) for word in counts.index]
+        axes.set_yticks(positions, words, parse_math=False)
+        # few bars are no thicker than those of other figures
+        margin = 0.5 + max(0, _FEWEST_BARS - len(words)) / 2
+        axes.set_ylim(len(words) - 1 + margin, -margin)
+        axes.set_xlim(0, 1.3 * axes.dataLim.xmax)  # room for the numbers beside the bars
+        if not alone:
+            add_legend(axes, [self._entry(number, total) for number, total in enumerate(totals)])
+        return axes
+
+    def _entry(self, number: int, total: int) -> Patch:
+        """Name a data set in the legend, with its size and its note."""
+        note = self.notes[number]
+        size = plural(total, self.unit) if total or not note else ""
+        name = shorten(self.counts.columns[number], _LONGEST_NAME)
+        text = "; ".join(filter(None, [size, note]))
+        return Patch(color=COLORS[number], label=f"{name} ({text})")
+
+
+class _AgeChart(NamedTuple):
+    """Ages of each data set by its name, nan where unknown."""
+
+    ages: dict[str, npt.NDArray[np.float64]]
+    height: float = 0.0
+
+    def draw(self, axes: Axes | None) -> Axes:
+        """Draw histograms: one filled, as two fills would mix to a third color."""
+        axes = axes_or_new(axes)
+        known = {name: ages[~np.isnan(ages)] for name, ages in self.ages.items()}
+        unknown = {name: np.isnan(ages).sum() for name, ages in self.ages.items()}
+        alone = [*known] == [""]
+        xlabel = f"age (years); {unknown['']:,} unknown" if alone and unknown[""] else "age (years)"
+        images = plural(known[""].size, "image") if alone and known[""].size else "images"
+        style_axes(axes, title="Age", xlabel=xlabel, ylabel=f"% of {images} of known age", grid="y")
+        oldest = max((ages.max() for ages in known.values() if ages.size), default=None)
+        if oldest is None:
+            total = sum(unknown.values())
+            annotate_empty(axes, f"{plural(total, 'image')} of unknown age" if total else "")
+            return axes
+        edges = np.arange(0, oldest + 2 * _AGE_BIN, _AGE_BIN) - _AGE_BIN / 2
+        entries: list[Patch] = []
+        for (name, ages), color in zip(known.items(), COLORS, strict=False):
+            percent = 100 * np.histogram(ages, edges)[0] / max(ages.size, 1)
+            style: dict[str, Any] = {"fill": not entries, "color": color, "linewidth": 2}
+            axes.stairs(percent, edges, **style)
+            text = f"{shorten(name, _LONGEST_NAME)} (n = {ages.size:,}, {unknown[name]:,} unknown)"
+            entries.append(Patch(**style, label=text))
+        axes.set_xlim(edges[0], edges[-1])
+        axes.set_ylim(0, 1.08 * axes.dataLim.ymax)
+        if not alone:
+            add_legend(axes, entries)
+        return axes
+
+
+def _chart(
+    sources: Sequence[Source],
+    read: Callable[[Sequence[Source]], _BarChart | _AgeChart],
+    title: str,
+    *columns: str,
+) -> _BarChart | _AgeChart:
+    """Read a chart; without a column to read, one that says so."""
+    if has_column(sources, *columns):
+        return read(sources)
+    note = f"no column {' or '.join(f'`{name}`' for name in columns)}"
+    return _BarChart(title, "", pd.DataFrame({"": []}, dtype=int), [note])
+
+
+def _age_chart(sources: Sequence[Source]) -> _AgeChart:
+    require_column(sources, "age")
+    return _AgeChart({source.name: _read_ages(source) for source in sources})
+
+
+def _read_ages(source: Source) -> npt.NDArray[np.float64]:
+    values = column_of(source, "age", _AGES)
+    try:
+        ages = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        hint = "Read the text `nan` as a missing value with `pandas.to_numeric`."
+        got = f"other values: {error}"
+        raise TypeError(expected(source.argument, _AGES, got, hint)) from error
+    odd = ages[(ages < 0) | (ages > _OLDEST)].tolist()
+    require(not odd, source.argument, _AGES, listed(odd))
+    return ages
+
+
+def _sex_chart(sources: Sequence[Source]) -> _BarChart:
+    counts = _count_words(sources, "sex")
+    others = sorted({*counts.index} - {*_SEXES, UNKNOWN})
+    counts = counts.reindex([*_SEXES, *others, UNKNOWN], fill_value=0)
+    return _BarChart("Sex", "image", counts, [""] * len(sources))
+
+
+def _site_chart(sources: Sequence[Source]) -> _BarChart:
+    counts = _by_frequency(_count_words(sources, "site"))
+    return _BarChart("Site", "image", counts, [""] * len(sources))
+
+
+def _count_words(sources: Sequence[Source], name: str) -> pd.DataFrame:
+    require_column(sources, name)
+    return _count({source.name: words_of(source, name, _WORDS) for source in sources})
+
+
+def _count(columns: Mapping[str, "pd.Series[Any]"]) -> pd.DataFrame:
+    return _join({name: column.value_counts() for name, column in columns.items()})
+
+
+def _join(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
+    """Put counts side by side, a row for each value, 0 where a data set does not have it."""
+    return pd.DataFrame(counts).fillna(0).astype(int)
+
+
+def _by_frequency(counts: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows from frequent to rare, equal ones by name, and "unknown" last."""
+    total = counts.sum(axis=1)
+    return counts.loc[sorted(total.index, key=lambda x: (x == UNKNOWN, -total[x], x))]
+
+
+def _join_rare(counts: pd.DataFrame) -> pd.DataFrame:
+    """Join the rows beyond the first 23 in one, except "unknown"."""
+    known = counts.drop(index=UNKNOWN, errors="ignore")
+    if len(known) <= _MOST_BARS:
+        return counts
+    rest = known[_MOST_BARS - 1 :]
+    joined = rest.sum().to_frame(f"{len(rest)} others").T
+    return pd.concat([known[: _MOST_BARS - 1], joined, counts[len(known) :]])
+
+
+def _lesion_chart(sources: Sequence[Source]) -> _BarChart:
+    require_column(sources, "lesion")
+    lesions = {source.name: words_of(source, "lesion", _LESIONS, (str, Real)) for source in sources}
+    sizes = {name: column[column != UNKNOWN].value_counts() for name, column in lesions.items()}
+    most = max((int(size.max()) for size in sizes.values() if size.size), default=0)
+    last = _LARGEST_LESION + 1
+    counts = _count({name: size.clip(upper=last) for name, size in sizes.items()})
+    counts = counts.reindex(range(1, min(most, last) + 1), fill_value=0)
+    counts.index = counts.index.map(str)
+    counts = counts.rename({f"{last}": f"{last} to {most}"} if most > last else {})
+    unknown = [int((column == UNKNOWN).sum()) for column in lesions.values()]
+    notes = [f"{plural(number, 'image')} of unknown lesion" if number else "" for number in unknown]
+    return _BarChart("Images per lesion", "lesion", counts, notes, "images per lesion")
+
+
+def _class_chart(
+    sources: Sequence[Source], *, by: str | None = None, names: Sequence[str] | None = None
+) -> _BarChart:
+    by_diagnosis = count_by_diagnosis(sources, by)
+    what = "left out where classes are counted by their published codes"
+    require(names is None or not by_diagnosis, "names", what, listed(names or []))
+    bare = {x.name: as_counts(x.values, x.argument, ndim=1) for x in sources if x.table is None}
+    numbers = {len(counts) for counts in bare.values()} | {
+        8 for x in sources if x.table is not None
+    }
+    what = "counts of as many classes in each data set, 8 beside tables"
+    require(len(numbers) == 1, "data", what, listed(sorted(numbers)))
+    classes = class_names(names, *numbers)
+    unique = len({*classes}) == len(classes)
+    require(unique, "names", "unique", listed(classes, most=len(classes)))
+    columns = {
+        x.name: pd.Series(bare[x.name], classes)
+        if x.table is None
+        else classes_of(x, by_diagnosis, classes).value_counts()
+        for x in sources
+    }
+    counts = _join(columns)
+    unknown: pd.Series[int] = counts.reindex([UNKNOWN], fill_value=0).sum()
+    hidden = counts.sum() == unknown  # no class is known
+    of = "of unknown diagnosis" if by_diagnosis else "of unknown label"
+    notes = [f"{plural(n, 'image')} {of}" if n else "" for n in unknown.where(hidden, 0)]
+    counts.loc[:, hidden] = 0
+    counts = _by_frequency(counts[counts.any(axis=1)])
+    if not by_diagnosis:
+        order = dict.fromkeys([*classes, *counts.index])
+        counts = counts.reindex(list(order), fill_value=0)
+    return _BarChart("Class", "image", counts, notes)
 
 
 def _arrange(
-    counted: dict[str, Bars | tuple[str, ...]],
-    parts: Sequence[Part],
-    sheet: tuple[float, float] | None,
+    heights: dict[str, float], sets: int, sheet: tuple[float, float] | None
 ) -> dict[str, Axes]:
     """Make axes as high as their bars need: three above, two below, the sheet at the bottom."""
-    legend = 0.2 * len(parts) + _AROUND
-    high = {name: bars.height for name, bars in counted.items() if isinstance(bars, Bars)}
-    heights = [
-        legend + max(_LOWEST, *(high.get(name, 0) for name in names))
-        for names in (("sex", "lesion"), ("site", "class"))
-    ]
+    rows = [["age", "sex", "lesion"], ["site", "class"]]
+    tall = [0.2 * sets + _MARGIN + max(_LOWEST, *(heights[x] for x in row)) for row in rows]
     if sheet is not None:
-        heights.append(sheet[1] * min(1, (_WIDTH - 0.5) / sheet[0]))
-    figure = new_airy_figure(_WIDTH, sum(heights))
+        rows.append(["sheet"])
+        tall.append(sheet[1] * min(1, (_WIDTH - 0.5) / sheet[0]))
     # rows of their own: long names of sites take no room from the axes above
-    rows = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    names = [("age", "sex", "lesion"), ("site", "class"), ("sheet",)]
-    return {
-        name: axes
-        for place, inside in enumerate(names[: len(heights)])
-        for name, axes in zip(
-            inside,
-            rows[place, 0].subgridspec(1, len(inside)).subplots(squeeze=False)[0],
-            strict=True,
-        )
-    }
-
-
-def _say_absent(axes: Axes, title: str, *columns: str) -> None:
-    dress(axes, title=title, x="", y="", grid="none")
-    say_no_data(axes, f"no column {' or '.join(f'`{name}`' for name in columns)}")
-
-
-def _check_tables(parts: Sequence[Part]) -> None:
-    for part in parts:
-        if part.table is None:
-            got = f"an object of type {type(part.values).__name__}"
-            raise TypeError(expected(part.argument, "a data set or a table", got))
-    if not has_column(parts, *_COLUMNS):
-        raise ValueError(lacking(parts, f"some of the columns {', '.join(_COLUMNS)}"))
+    nested: Any = [[[row]] for row in rows]
+    return new_figure(_WIDTH, sum(tall)).subplot_mosaic(nested, height_ratios=tall)

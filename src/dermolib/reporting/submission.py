@@ -1,6 +1,5 @@
 """Predictions as the file that the challenge scores."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from dermolib._validation import PathLike, expected, listed
+from dermolib._validation import PathLike, listed, require
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
 
@@ -23,21 +23,21 @@ def write_submission(
     *,
     expected_ids: Iterable[str] | None = None,
 ) -> Path:
-    r"""Write predictions in the challenge's form ``ID,CLASS``, whole or not at all.
+    r"""Write predictions in the challenge's format ``ID,CLASS``; an error leaves no partial file.
 
     Args:
-        path: Target file; its folder is made where missing.
-        ids: Id of each image, in the order in which rows are written.
-        labels: Predicted index of each image (N,), whole numbers 0..7; the file holds the
-            challenge's numbers 1..8.
-        expected_ids: Ids that the file must hold, in any order, such as those of the sample
-            submission. Not checked where None.
+        path: File to write; its folder is created if needed.
+        ids: Id of each image, in the order of the rows to write.
+        labels: Predicted label of each image (N,), integers in 0..7; the file holds the
+            challenge's class numbers 1..8.
+        expected_ids: Ids that the file must contain, in any order, such as those of the sample
+            submission; not checked if None.
 
     Returns:
         `path` as a path.
 
     Raises:
-        TypeError: An id is no text, or labels are no whole numbers.
+        TypeError: An id is not text, or labels are not integers.
         ValueError: There is no id, an id is empty or repeated, the lengths differ, a label is not
             in 0..7, or the ids are not the expected ones.
 
@@ -48,61 +48,36 @@ def write_submission(
         ...     path.read_text()
         'ID,CLASS\nISIC_2,1\nISIC_1,8\n'
     """
-    ids = _check_ids(ids)
-    indices = _check_labels(labels, len(ids))
-    if expected_ids is not None:
-        _check_expected(ids, set(expected_ids))
-    path = Path(path)
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("ID", "CLASS"))
-        rows = zip(ids, indices, strict=True)
-        writer.writerows((name, DIAGNOSES[index].number) for name, index in rows)
+    ids, labels, path = list(ids), np.asarray(labels), Path(path)
+    _check_ids(ids, expected_ids)
+    _check_labels(labels, len(ids))
+    with whole_file(path) as temporary:
+        table = pd.DataFrame({"ID": ids, "CLASS": labels + 1})
+        table.to_csv(temporary, index=False, lineterminator="\n")
     return path
 
 
-def _check_ids(ids: Sequence[Any]) -> list[str]:
-    ids = list(ids)
-    odd = [name for name in ids if not isinstance(name, str)]
-    if odd:
-        raise TypeError(expected("ids", "text", f"{odd[0]!r} of type {type(odd[0]).__name__}"))
-    if not ids or not all(name.strip() for name in ids):
-        got = "an empty one" if ids else "none"
-        raise ValueError(expected("ids", "at least one id, none of them empty", got))
-    repeated = [name for name, count in Counter(ids).items() if count > 1]
-    if repeated:
-        remedy = "Give one prediction for each image."
-        raise ValueError(expected("ids", "different ids", f"repeated {listed(repeated)}", remedy))
-    return ids
+def _check_ids(ids: list[Any], expected_ids: Iterable[str] | None) -> None:
+    odd = [repr(name) for name in ids if not isinstance(name, str)]
+    require(not odd, "ids", "text", listed(odd), error=TypeError)
+    filled = bool(ids) and all(map(str.strip, ids))
+    require(filled, "ids", "at least one id, none empty", "an empty one" if ids else "none")
+    repeated = listed(name for name, count in Counter(ids).items() if count > 1)
+    hint = "Give one prediction per image."
+    require(not repeated, "ids", "unique", f"repeated {repeated}", hint)
+    wanted = set(ids if expected_ids is None else expected_ids)
+    differences = {"missing": sorted(wanted - {*ids}), "unexpected": sorted({*ids} - wanted)}
+    got = [f"{len(names):,} {how} ({listed(names)})" for how, names in differences.items() if names]
+    require(not got, "ids", f"the {len(wanted):,} expected ids", " and ".join(got))
 
 
-def _check_labels(labels: npt.ArrayLike, number: int) -> list[int]:
-    indices = np.asarray(labels)
-    highest = len(DIAGNOSES) - 1
-    what = f"whole numbers (N,) in 0..{highest}"
-    if indices.ndim != 1:
-        remedy = "Turn scores (N, 8) into labels with `scores.argmax(axis=1)`."
-        raise ValueError(expected("labels", what, f"shape {indices.shape}", remedy))
-    if len(indices) != number:
-        what = f"{number} labels, one for each id"
-        raise ValueError(expected("labels", what, f"{len(indices)}"))
-    if not np.issubdtype(indices.dtype, np.integer):
-        raise TypeError(expected("labels", what, f"dtype {indices.dtype}"))
-    odd = indices[(indices < 0) | (indices > highest)]
-    if odd.size:
-        remedy = "Labels are indices; the challenge's numbers 1..8 are one higher."
-        raise ValueError(expected("labels", what, listed(odd.tolist()), remedy))
-    return [int(index) for index in indices]
-
-
-def _check_expected(ids: Sequence[str], wanted: set[str]) -> None:
-    lacking = sorted(wanted.difference(ids))
-    extra = [name for name in ids if name not in wanted]
-    parts = [
-        f"{len(names):,} {word} ({listed(names)})"
-        for word, names in (("lacking", lacking), ("too many", extra))
-        if names
-    ]
-    if parts:
-        what = f"the {len(wanted):,} expected ids"
-        raise ValueError(expected("ids", what, " and ".join(parts)))
+def _check_labels(labels: npt.NDArray[np.int64], number: int) -> None:
+    what = f"integers (N,) in 0..{len(DIAGNOSES) - 1}"
+    hint = "Turn scores (N, 8) into labels with `scores.argmax(axis=1)`."
+    require(labels.ndim == 1, "labels", what, f"shape {labels.shape}", hint)
+    require(len(labels) == number, "labels", f"{number} labels, one per id", len(labels))
+    integer = np.issubdtype(labels.dtype, np.integer)
+    require(integer, "labels", what, f"dtype {labels.dtype}", error=TypeError)
+    odd = labels[(labels < 0) | (labels >= len(DIAGNOSES))].tolist()
+    hint = "Labels are indices; the challenge's class numbers 1..8 are one higher."
+    require(not odd, "labels", what, listed(odd), hint)
