@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from dermolib import ISICDataset, build_model, make_synthetic_challenge, preset
-from dermolib.evaluation import Features, fit_svm, svm_classifier, svm_fitting
-from dermolib.evaluation.svm_fitting import lesion_splits
+from dermolib.evaluation import Features, fit_svm, svm, svm_classifier
+from dermolib.evaluation.svm import lesion_splits
 
 ONE = {"C": (1.0,)}
 
@@ -55,33 +55,17 @@ def test_the_pipeline_is_that_of_scikit_learn() -> None:
     )
 
 
-def test_landmarks_come_near_to_the_exact_kernel() -> None:
+def test_landmarks_come_near_to_the_exact_kernel_and_more_than_rows_are_all_rows() -> None:
     data, other = clouds(), clouds(seed=1)
 
-    exact, near = (
+    exact, near, every = (
         svm_classifier(landmarks=count, seed=1).fit(data.values, data.labels)
-        for count in (None, 100)
+        for count in (None, 100, 10_000)
     )
 
-    agreeing = exact.predict(other.values) == near.predict(other.values)
-    assert agreeing.mean() > 0.9
-
-
-def test_more_landmarks_than_rows_are_all_rows() -> None:
-    data = clouds()
-
-    fitted = svm_classifier(landmarks=10_000, gamma=0.1).fit(data.values, data.labels)
-
-    assert fitted.score(data.values, data.labels) > 0.8
-
-
-def test_without_calibration_there_are_no_probabilities() -> None:
-    data = clouds()
-
-    fitted = svm_classifier(calibrated=False).fit(data.values, data.labels)
-
-    assert not hasattr(fitted, "predict_proba")
-    assert fitted.decision_function(data.values).shape == (120, 3)
+    for svm_of_some in (near, every):
+        agreeing = exact.predict(other.values) == svm_of_some.predict(other.values)
+        assert agreeing.mean() > 0.9
 
 
 def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
@@ -99,16 +83,15 @@ def test_balanced_classes_raise_the_recall_of_a_rare_one() -> None:
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.integers(1, 6), min_size=2, max_size=5),
-    st.integers(2, 5),
-    st.integers(0, 9),
-    st.data(),
+    lesions_of_class=st.lists(st.integers(1, 6), min_size=2, max_size=5),
+    folds=st.integers(2, 5),
+    seed=st.integers(0, 9),
 )
 def test_no_lesion_is_on_both_sides_and_every_training_fold_has_every_class(
-    lesions_of_class: list[int], folds: int, seed: int, data: st.DataObject
+    lesions_of_class: list[int], folds: int, seed: int
 ) -> None:
     kinds = np.repeat(np.arange(len(lesions_of_class)), lesions_of_class)
-    sizes = data.draw(st.lists(st.integers(1, 4), min_size=len(kinds), max_size=len(kinds)))
+    sizes = np.random.default_rng(seed).integers(1, 5, len(kinds))
     labels, lesions = np.repeat(kinds, sizes), np.repeat(np.arange(len(kinds)) * 3, sizes)
 
     splits = lesion_splits(labels, lesions, folds, seed)
@@ -122,22 +105,15 @@ def test_no_lesion_is_on_both_sides_and_every_training_fold_has_every_class(
         assert len(train) + len(test) == len(labels)
 
 
-def test_folds_have_as_many_rows_of_each_class() -> None:
+def test_folds_have_as_many_rows_of_each_class_and_of_two_labels_the_rarer_counts() -> None:
     labels = np.repeat([0, 1, 2], [300, 60, 9])
-    lesions = np.arange(369)
+    several = np.array([0, 0, 0, 0, 0, 0, 1, 1])
 
-    splits = lesion_splits(labels, lesions, 3, 0)
+    splits = lesion_splits(labels, np.arange(369), 3, 0)
+    halves = lesion_splits(several, np.array([0, 1, 2, 3, 4, 5, 4, 5]), 2, 0)
 
     assert [np.bincount(labels[test]).tolist() for _, test in splits] == [[100, 20, 3]] * 3
-
-
-def test_a_lesion_of_two_labels_counts_with_the_rarer() -> None:
-    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    lesions = np.array([0, 1, 2, 3, 4, 5, 4, 5])
-
-    splits = lesion_splits(labels, lesions, 2, 0)
-
-    assert all((labels[test] == 1).sum() == 1 for _, test in splits)
+    assert all((several[test] == 1).sum() == 1 for _, test in halves)
 
 
 def test_lesions_stay_in_one_fold_in_tuning_calibration_and_estimate(
@@ -157,7 +133,7 @@ def test_lesions_stay_in_one_fold_in_tuning_calibration_and_estimate(
         assert all(not set(lesions[train]) & set(lesions[test]) for train, test in splits)
         return splits
 
-    monkeypatch.setattr(svm_fitting, "lesion_splits", noted)
+    monkeypatch.setattr(svm, "lesion_splits", noted)
 
     fit_svm(data, grid={"C": (1, 10)}, folds=2)
 
@@ -277,6 +253,7 @@ def test_without_calibration_the_svm_predicts_by_its_margins() -> None:
     assert fitted.estimate is not None
     assert fitted.estimate.score > 0.9
     np.testing.assert_array_equal(fitted.predict(data), fitted.pipeline.predict(data.values))
+    assert fitted.pipeline.decision_function(data.values).shape == (120, 3)
     with pytest.raises(RuntimeError, match="Fit it with `calibrated=True`"):
         fitted.predict_proba(data)
 
@@ -285,27 +262,18 @@ def test_many_rows_take_landmarks_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO, "dermolib")
-    monkeypatch.setattr(svm_fitting, "_MOST_EXACT", 100)
-    monkeypatch.setattr(svm_fitting, "_LANDMARKS", 50)
+    few = fit_svm(clouds(), grid=ONE, folds=None)
+    monkeypatch.setattr(svm, "_MOST_EXACT", 100)
+    monkeypatch.setattr(svm, "_LANDMARKS", 50)
+    exact = fit_svm(clouds(), grid=ONE, folds=None, landmarks=None)
+    assert caplog.text == ""
 
     fitted = fit_svm(clouds(), grid=ONE, folds=None)
 
     assert "120 rows are too many for an exact kernel" in caplog.text
     assert "approximated from 50 of them" in caplog.text
     assert (fitted.predict(clouds(seed=1)) == clouds(seed=1).labels).mean() > 0.9
-
-
-def test_few_rows_and_a_wish_for_it_take_the_exact_kernel(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    caplog.set_level(logging.INFO, "dermolib")
-    auto = fit_svm(clouds(), grid=ONE, folds=None)
-    monkeypatch.setattr(svm_fitting, "_MOST_EXACT", 100)
-
-    exact = fit_svm(clouds(), grid=ONE, folds=None, landmarks=None)
-
-    np.testing.assert_array_equal(auto.predict_proba(clouds()), exact.predict_proba(clouds()))
-    assert caplog.text == ""
+    np.testing.assert_array_equal(few.predict_proba(clouds()), exact.predict_proba(clouds()))
 
 
 def test_the_same_seed_gives_the_same_svm_with_any_number_of_workers() -> None:
@@ -344,13 +312,17 @@ def of_features(**changes: Any) -> Features:
 @pytest.mark.parametrize(
     ("changes", "error", "fragment"),
     [
-        ({"labels": None}, ValueError, "`data` to be features with labels in 0..7, but got"),
+        ({"labels": None}, ValueError, "with labels in 0..7, but got features without labels"),
         ({"labels": np.repeat([0, -1], 60)}, ValueError, "got 60 of 120 rows without one. Take"),
         ({"labels": np.where(np.arange(120) < 40, np.nan, 1)}, ValueError, "got 40 of 120 rows"),
-        ({"labels": np.repeat([0, 8], 60)}, ValueError, "in 0..7, but got the label 8."),
-        ({"labels": np.zeros(120, int)}, ValueError, "two classes or more, but got those of one"),
+        ({"labels": np.repeat([0, 8], 60)}, ValueError, "in 0..7, but got the labels 0, 8."),
+        (
+            {"labels": np.zeros(120, int)},
+            ValueError,
+            "of two classes or more with labels in 0..7, but got the labels 0.",
+        ),
         ({"labels": np.arange(50) % 3}, ValueError, "`labels` to be an integer for each of 120"),
-        ({"labels": np.arange(120) % 3 + 0.5}, ValueError, "for each of 120 rows, but got 0.5."),
+        ({"labels": np.arange(120) % 3 + 0.5}, ValueError, "for each of 120 rows, but got 0.5"),
         ({"labels": np.array(list("abc") * 40)}, TypeError, "Number the classes from 0."),
         ({"groups": None}, ValueError, "Pass `dataset.groups`, or `numpy.arange(N)` where each"),
         ({"values": np.zeros(120)}, ValueError, "`features` to be an array (N, D) of one row or"),
@@ -370,7 +342,7 @@ def test_unfit_features_are_refused(
     [
         ({"groups": [1, 2]}, ValueError, "`groups` to be the lesion of each row (120,), but got"),
         ({"groups": np.arange(120) // 20}, ValueError, "8 lesions or more, for 4 folds, but got 6"),
-        ({"groups": [1, "a"] * 60}, TypeError, "None or NaN for an unknown lesion, but got int, s"),
+        ({"groups": [1, "a"] * 60}, TypeError, "for an unknown lesion, but got several types"),
         ({"folds": 1}, ValueError, "`folds` to be an integer of 2 or more"),
         ({"num_classes": 1}, ValueError, "`num_classes` to be an integer of 2 or more"),
         ({"seed": -1}, ValueError, "`seed` to be an integer of 0 or more"),
@@ -381,13 +353,21 @@ def test_unfit_features_are_refused(
         ({"components": 9}, ValueError, "`components` to be an integer in 1..8, but got 9."),
         ({"calibrated": "no"}, TypeError, "`calibrated` to be True or False"),
         ({"grid": {"c": (1,)}}, ValueError, "`grid` to be one of 'C', 'gamma', but got 'c'."),
-        ({"grid": {"C": ()}}, ValueError, "`grid['C']` to be one value or more"),
+        (
+            {"grid": {"C": ()}},
+            ValueError,
+            "`grid['C']` to be one value to try or more, but got none",
+        ),
         ({"grid": {"C": (0,)}}, ValueError, "`C` to be a number above 0"),
         ({"grid": {"gamma": ("auto",)}}, ValueError, "`gamma` to be one of 'scale'"),
         ({"grid": {"gamma": (-1,)}}, ValueError, "`gamma` to be a number above 0"),
-        ({"grid": {"C": 5}}, TypeError, "`grid['C']` to be several values to try, but got 5. Pass"),
+        (
+            {"grid": {"C": 5}},
+            TypeError,
+            "to try or more, but got an object of type int. Pass `(5,)`",
+        ),
         ({"grid": {"gamma": "scale"}}, TypeError, "Pass `('scale',)` for a single one."),
-        ({"grid": [1]}, TypeError, "`grid` to be values by name, but got [1]. Pass one such as"),
+        ({"grid": [1]}, TypeError, "`grid` to be values by name, but got an object of type list"),
         ({"cache": "f.npz", "flips": True}, TypeError, "but got `Features` and `cache`, `flips`."),
     ],
 )
@@ -398,62 +378,43 @@ def test_unfit_options_are_refused(
         fit_svm(clouds(), **options)
 
 
-@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_features_that_are_no_numbers_name_their_row(broken: float) -> None:
-    data = clouds()
-    data.values[[3, 7], 1] = broken
-    named = Features(data.values, np.array([f"IMG_{n}" for n in range(120)]), data.labels)
-
-    with pytest.raises(ValueError, match=r"`features of row 3` to be finite, but got NaN or inf"):
-        fit_svm(data)
-    with pytest.raises(ValueError, match="`features of IMG_3` to be finite"):
-        fit_svm(named)
-
-
-def test_a_fitted_svm_refuses_features_of_another_shape() -> None:
+def test_features_of_another_shape_and_those_that_are_not_finite_are_refused() -> None:
     data = clouds()
     fitted = fit_svm(data, grid=ONE, folds=None)
     broken = data.values.copy()
-    broken[5] = np.nan
-    sentences = [
-        (data.values[:, :2], r"`features` to be an array (N, 8) of one row or more, but got shape"),
+    broken[[5, 7], 1] = np.nan, -np.inf
+    named = Features(broken, np.array([f"IMG_{n}" for n in range(120)]), data.labels)
+    sentences: list[tuple[Any, str]] = [
+        (data.values[:, :2], "`features` to be an array (N, 8) of one row or more, but got shape"),
         (data.values[0], "but got shape (8,)."),
         (data.values[:0], "but got shape (0, 8)."),
-        (broken, "`features of row 5` to be finite"),
+        (broken, "`features of row 5` to be finite, but got NaN or infinity in 2 of 120 rows."),
+        (named, "`features of IMG_5` to be finite"),
     ]
 
     for values, sentence in sentences:
-        with pytest.raises(ValueError, match=re.escape(sentence)):
-            fitted.predict(values)
-        with pytest.raises(ValueError, match=re.escape(sentence)):
-            fitted.predict_proba(values)
+        for method in (fitted.predict, fitted.predict_proba):
+            with pytest.raises(ValueError, match=re.escape(sentence)):
+                method(values)
+    with pytest.raises(ValueError, match="`features of IMG_5` to be finite"):
+        fit_svm(named)
 
 
-@pytest.mark.parametrize("unknown", [np.nan, None])
-def test_rows_of_unknown_lesions_are_lesions_of_their_own(unknown: Any) -> None:
-    data = clouds()
+def test_rows_of_unknown_lesions_are_lesions_of_their_own() -> None:
+    data, rows = clouds(), np.arange(120)
     assert data.groups is not None
-    names = [unknown if number < 20 else name for number, name in enumerate(data.groups)]
-    by_hand = [f"unknown {number}" if number < 20 else name for number, name in enumerate(names)]
+    names: Any = [f"unknown {row}" if row < 20 else data.groups[row] for row in rows]
+    nan, none = ([value if row < 20 else names[row] for row in rows] for value in (np.nan, None))
+    numbers = np.where(rows < 20, np.nan, rows // 2)
 
-    listed, array, named = (
-        fit_svm(data, groups=groups, grid=ONE, num_classes=3).estimate
-        for groups in (names, np.array(names, object), by_hand)
+    groupings: Any = (names, nan, none, np.array(none, object), numbers)
+    *alike, other = (
+        fit_svm(data, groups=groups, grid=ONE, num_classes=3).estimate for groups in groupings
     )
 
-    assert listed is not None
-    assert array is not None
-    assert named is not None
-    assert listed.groups == array.groups == named.groups
-
-
-def test_lesions_by_number_may_be_unknown() -> None:
-    numbers = np.where(np.arange(120) < 20, np.nan, np.arange(120) // 2)
-
-    fitted = fit_svm(clouds(), groups=numbers, grid=ONE, num_classes=3)
-
-    assert fitted.estimate is not None
-    assert fitted.estimate.groups == 20 + 50
+    assert other is not None
+    assert other.groups == 20 + 50
+    assert len({estimate and estimate.groups for estimate in alike}) == 1
 
 
 def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
@@ -473,7 +434,7 @@ def test_seeds_beyond_32_bits_differ_and_repeat() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "fragment"),
     [
-        ({"splits": 5}, TypeError, "`splits` to be pairs of row numbers, to train on and to calib"),
+        ({"splits": 5}, TypeError, "`splits` to be pairs of row numbers to train and to calib"),
         ({"splits": []}, ValueError, "but got none. Pass None for three folds."),
         ({"splits": [([], [])]}, ValueError, "`splits[0]` to be pairs of row numbers"),
         ({"splits": [([0, 1], [2]), 5]}, ValueError, "`splits[1]` to be pairs of row numbers"),
@@ -504,14 +465,11 @@ def test_weights_by_class_and_splits_of_lists_reach_the_svm() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
-def test_a_plain_array_is_refused_with_what_to_pass(kind: Any) -> None:
+def test_a_plain_array_and_images_without_a_network_are_refused(kind: Any) -> None:
     data = clouds()
     labels: Any = data.labels
 
     with pytest.raises(TypeError, match=re.escape("Pass `Features(values, labels=labels)`")):
         fit_svm(kind(data.values), labels)
-
-
-def test_images_without_a_network_are_refused() -> None:
     with pytest.raises(TypeError, match="`model` to be a network to extract features"):
         fit_svm([{"image": torch.zeros(3, 8, 8)}])

@@ -1,37 +1,56 @@
-"""Kernel SVM on the features of a network: scaled, class-balanced, calibrated."""
+"""Kernel SVM on the features of a network: scaled, class-balanced, calibrated, fitted by lesion."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.decomposition import PCA
 from sklearn.kernel_approximation import Nystroem
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from torch import Tensor, nn
 
 from dermolib._validation import (
     Indices,
+    PathLike,
     check_choice,
     check_flag,
     check_number,
+    check_type,
     expected,
+    listed,
     require,
 )
-from dermolib.evaluation.intervals import Interval
+from dermolib.evaluation.intervals import Interval, bootstrap_interval
 from dermolib.features.embeddings import Features as Features
 from dermolib.features.embeddings import extract_features as extract_features
+from dermolib.features.embeddings import whole_labels
+from dermolib.labels import DIAGNOSES
+from dermolib.metrics.weighted_accuracy import weighted_accuracy
 
-__all__ = ["FittedSVM", "svm_classifier"]
+__all__ = ["FittedSVM", "fit_svm", "lesion_splits", "svm_classifier"]
 
-Splits: TypeAlias = Sequence[tuple[Indices, Indices]]
-"""Pairs of row numbers: to train on, and to calibrate or test on."""
+_log = logging.getLogger(__name__)
 
-_FOLDS = 3
+_Values: TypeAlias = npt.NDArray[Any]
+_Labels: TypeAlias = npt.NDArray[np.int64]
+_Splits: TypeAlias = Sequence[tuple[Indices, Indices]]  # to train on, and to calibrate or test on
+
+_FOLDS = 3  # that tune and calibrate
+_MOST_EXACT = 20_000  # rows; the time of an exact kernel grows with their square or faster
+_LANDMARKS = 1_000
+_NOT_TESTED = -1
+_GRID = {"C": (1.0, 3.0), "gamma": (0.1, 0.3)}  # gamma times the number of features
 
 
 def svm_classifier(
@@ -41,7 +60,7 @@ def svm_classifier(
     components: int | None = None,
     landmarks: int | None = None,
     calibrated: bool = True,
-    splits: Splits | None = None,
+    splits: _Splits | None = None,
     class_weight: Mapping[int, float] | str | None = "balanced",
     seed: int = 0,
 ) -> Pipeline:
@@ -49,9 +68,8 @@ def svm_classifier(
 
     Features are scaled to mean 0 and variance 1, optionally projected to their principal
     components, and classified by an SVM with the kernel exp(-gamma d^2). Its training time grows
-    with the square of the rows or faster: minutes for 7,500 rows, hopeless for 400,000. With
-    `landmarks` the kernel is approximated (Nystroem) and the SVM is linear, in time and memory that
-    grow with the rows.
+    with the square of the rows or faster: minutes for 7,500 rows. With `landmarks` the kernel is
+    approximated (Nystroem) and the SVM is linear, in time and memory that grow with the rows.
 
     Calibration fits a logistic curve for each class to rows that the SVM was not trained on, and
     averages the SVMs of all splits. Images of one lesion on both sides of a split make it
@@ -65,10 +83,9 @@ def svm_classifier(
         landmarks: Number of rows that approximate the kernel, 1 or more; None computes it exactly.
         calibrated: Whether ``predict_proba`` gives calibrated probabilities; without, there is
             only ``decision_function``.
-        splits: Pairs of row numbers to train on and to calibrate on; None takes three stratified
+        splits: Pairs of row numbers to train and to calibrate on; None takes three stratified
             folds, which is right where each lesion has one row.
-        class_weight: Weights of the classes, above 0; ``"balanced"`` for equal total weights; or
-            None.
+        class_weight: Weight by class, above 0; ``"balanced"`` for equal total weights; or None.
         seed: Seed of the landmarks and components, 0 or more.
 
     Returns:
@@ -116,35 +133,32 @@ def svm_classifier(
     return Pipeline([*steps, ("svm", svm)])
 
 
-def _checked_weights(weights: Any) -> dict[Any, float] | str | None:
-    if weights is None:
-        return None
+def _checked_weights(weights: Any) -> Any:
     if isinstance(weights, str):
         check_choice(weights, "class_weight", ("balanced",))
-        return weights
-    what, hint = "'balanced', None or a weight by class", "Pass one such as `{0: 1.0, 1: 5.0}`."
-    is_mapping = isinstance(weights, Mapping)
-    require(is_mapping, "class_weight", what, repr(weights), hint, error=TypeError)
-    for name, weight in weights.items():
-        check_number(weight, f"class_weight[{name!r}]", above=0)
-    return dict(weights)
+    elif weights is not None:
+        what, hint = "'balanced', None or a weight by class", "Pass such as `{0: 1.0, 1: 5.0}`."
+        check_type(weights, "class_weight", Mapping, what, hint)
+        for name, weight in weights.items():
+            check_number(weight, f"class_weight[{name!r}]", above=0)
+    return weights
 
 
 def _checked_splits(splits: Any) -> list[tuple[Indices, Indices]]:
-    what, hint = (
-        "pairs of row numbers, to train on and to calibrate on",
-        "Pass None for three folds.",
-    )
-    several = isinstance(splits, Iterable)
-    require(several, "splits", what, repr(splits), hint, error=TypeError)
-    pairs: list[Any] = list(splits)
+    what, hint = "pairs of row numbers to train and to calibrate on", "Pass None for three folds."
+    check_type(splits, "splits", Iterable, what, hint)
+    pairs: list[Any] = [
+        tuple(map(np.asarray, pair)) if isinstance(pair, Iterable) else pair for pair in splits
+    ]
     require(pairs, "splits", what, "none", hint)
     for number, pair in enumerate(pairs):
-        is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
-        pairs[number] = tuple(np.asarray(rows) for rows in pair) if is_pair else ()
-        fits = [rows.ndim == 1 and rows.size and rows.dtype.kind in "iu" for rows in pairs[number]]
-        require(is_pair and all(fits), f"splits[{number}]", what, repr(pair))
+        fits = isinstance(pair, tuple) and len(pair) == 2 and all(map(_are_rows, pair))
+        require(fits, f"splits[{number}]", what, repr(pair))
     return [(train.astype(np.intp), test.astype(np.intp)) for train, test in pairs]
+
+
+def _are_rows(rows: _Values) -> bool:
+    return rows.ndim == 1 and rows.size > 0 and rows.dtype.kind in "iu"
 
 
 def _state(seed: int) -> int:
@@ -152,7 +166,7 @@ def _state(seed: int) -> int:
     return seed if seed < 1 << 32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
-class _Landmarks(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class _Landmarks(TransformerMixin, BaseEstimator):  # type: ignore[misc] # untyped
     """Nystroem's map with `SVC`'s gamma "scale", and never more landmarks than rows."""
 
     def __init__(self, landmarks: int, gamma: float | str, seed: int) -> None:
@@ -190,9 +204,7 @@ class FittedSVM:
     chosen: dict[str, Any]
     estimate: Interval | None = None
 
-    def predict_proba(
-        self, features: Features | npt.NDArray[np.floating[Any]]
-    ) -> npt.NDArray[np.float64]:
+    def predict_proba(self, features: Features | _Values) -> npt.NDArray[np.float64]:
         """Compute probabilities of the classes.
 
         Args:
@@ -206,20 +218,19 @@ class FittedSVM:
             TypeError: The features are not numbers.
             ValueError: They have another shape, or one is not finite.
         """
-        what, hint = "called on a calibrated SVM", "Fit it with `calibrated=True`."
-        able = hasattr(self.pipeline, "predict_proba")
+        what, able = "called on a calibrated SVM", hasattr(self.pipeline, "predict_proba")
+        hint = "Fit it with `calibrated=True`."
         require(able, "predict_proba", what, "one that is not", hint, error=RuntimeError)
-        values = checked_values(features, self.pipeline.n_features_in_)
+        values = _finite_values(features, self.pipeline.n_features_in_)
         found = np.zeros((len(values), self.num_classes))
         found[:, self.pipeline.classes_] = self.pipeline.predict_proba(values)
         return found
 
-    def predict(self, features: Features | npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.int64]:
+    def predict(self, features: Features | _Values) -> _Labels:
         """Predict classes by the margins, averaged over the SVMs of all splits.
 
         With balanced class weights this aims at weighted accuracy, where each class counts the same
-        however rare it is; the class with the largest probability is mostly the most frequent one.
-        Errors are those of `predict_proba`.
+        however rare it is. Errors are those of `predict_proba`.
 
         Args:
             features: Features of images, or their values (N, D).
@@ -227,17 +238,17 @@ class FittedSVM:
         Returns:
             Classes (N,), 0..K-1.
         """
-        given = checked_values(features, self.pipeline.n_features_in_)
+        given = _finite_values(features, self.pipeline.n_features_in_)
         values = self.pipeline[:-1].transform(given)
         last = self.pipeline[-1]
         calibrated = getattr(last, "calibrated_classifiers_", None)
         svms = [last] if calibrated is None else [part.estimator for part in calibrated]
         margins = np.sum([self._margins(svm, values) for svm in svms], axis=0)
-        known: npt.NDArray[np.int64] = self.pipeline.classes_
-        decided: npt.NDArray[np.int64] = known[margins[:, known].argmax(axis=1)]
+        known: _Labels = self.pipeline.classes_
+        decided: _Labels = known[margins[:, known].argmax(axis=1)]
         return decided
 
-    def _margins(self, svm: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def _margins(self, svm: Any, values: _Values) -> _Values:
         found = svm.decision_function(values)
         if found.ndim == 1:  # of two classes scikit-learn gives the second alone
             found = np.stack([-found, found], axis=1)
@@ -247,10 +258,179 @@ class FittedSVM:
         return margins
 
 
-def checked_values(features: Any, width: int | None = None) -> npt.NDArray[Any]:
+def fit_svm(
+    data: Any,
+    model: nn.Module | None = None,
+    *,
+    groups: npt.ArrayLike | None = None,
+    num_classes: int = len(DIAGNOSES),
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    components: int | None = None,
+    landmarks: int | str | None = "auto",
+    calibrated: bool = True,
+    folds: int | None = 4,
+    workers: int = 1,
+    seed: int = 0,
+    cache: PathLike | None = None,
+    **extraction: Any,
+) -> FittedSVM:
+    """Fit a kernel SVM to features, tune its parameters, and estimate its weighted accuracy.
+
+    All images of a lesion stay in one fold, in each of three nested steps: parameters are tuned by
+    weighted accuracy in three folds of the training rows, calibration uses the same folds, and the
+    estimate repeats both in each of `folds` folds of all rows. A class with a single lesion stays
+    among the training rows and is left out of the estimate, which the log reports.
+
+    Args:
+        data: `Features` with labels, or images as `extract_features` takes them.
+        model: Network, where `data` are images.
+        groups: Lesion or patient of each row (N,); by default those of `data`. A row without one
+            (None or NaN) is a lesion of its own. Pass ``numpy.arange(N)`` where each lesion has one
+            row.
+        num_classes: Number of classes K, 2 or more.
+        grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; by default 1 and 3 for C,
+            and 0.1 / D and 0.3 / D for gamma.
+        components: Number of principal components, see `svm_classifier`.
+        landmarks: Rows that approximate the kernel, see `svm_classifier`; ``"auto"`` takes 1,000
+            for more than 20,000 rows, which the log reports, and else the exact kernel.
+        calibrated: Whether there are to be probabilities.
+        folds: Folds of the estimate, 2 or more; None skips it, which takes a fifth of the time.
+        workers: Threads that try parameters, 1 or more.
+        seed: Seed of folds and landmarks, 0 or more.
+        cache: File to keep features in, see `extract_features`.
+        **extraction: Further options of `extract_features`, such as ``device`` and ``batch_size``;
+            ``workers`` here are not those that load images.
+
+    Returns:
+        Fitted SVM with the chosen parameters and the estimate.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: Labels or groups are missing, labels are not integers, out of range or of one
+            class, features are not (N, D) or not finite, there are fewer lesions than folds, or a
+            number is out of range.
+
+    Examples:
+        >>> generator = np.random.default_rng(0)
+        >>> labels = np.arange(120) % 3
+        >>> values = generator.normal(size=(120, 4)) + 3 * np.eye(3, 4)[labels]
+        >>> features = Features(values.astype(np.float32), labels=labels)
+        >>> fitted = fit_svm(features, groups=np.arange(120) // 2, grid={"C": (1, 10)})
+        >>> fitted.predict_proba(features).shape, fitted.estimate.score > 0.9
+        ((120, 8), True)
+    """
+    check_number(num_classes, "num_classes", low=2, integer=True)
+    check_number(seed, "seed", low=0, integer=True)
+    check_number(workers, "workers", low=1, integer=True)
+    check_flag(calibrated, "calibrated")
+    if folds is not None:
+        check_number(folds, "folds", low=2, integer=True)
+    features = _features_of(data, model, cache, extraction)
+    values = _finite_values(features)
+    labels = _known_labels(features, num_classes)
+    lesions = _numbered_lesions(features, groups, max(_FOLDS, folds or 0))
+    if components is not None:
+        most = min(values.shape[1], len(values) // 3)  # an inner fold has a third of the rows
+        check_number(components, "components", low=1, high=most, integer=True)
+    options = {"components": components, "calibrated": calibrated, "seed": seed}
+    options["landmarks"] = _pick_landmarks(landmarks, len(values))
+    candidates = _candidates(grid, values.shape[1])
+    _warn_of_single_lesions(labels, lesions)
+
+    def fit(rows: Indices) -> FittedSVM:
+        return _tuned(
+            values[rows], labels[rows], lesions[rows], num_classes, candidates, options, workers
+        )
+
+    estimate = None
+    if folds is not None:
+        predicted = np.full_like(labels, _NOT_TESTED)
+        for train, test in lesion_splits(labels, lesions, folds, seed):
+            predicted[test] = fit(train).predict(values[test])
+        tested = np.flatnonzero(predicted != _NOT_TESTED)
+        preds, target = predicted[tested], labels[tested]
+        estimate = bootstrap_interval(
+            lambda rows: _weighted_accuracy(preds[rows], target[rows], num_classes),
+            lesions[tested],
+        )
+    return replace(fit(np.arange(len(labels))), estimate=estimate)
+
+
+def _tuned(
+    values: _Values,
+    labels: _Labels,
+    lesions: Indices,
+    num_classes: int,
+    candidates: list[dict[str, Any]],
+    options: dict[str, Any],
+    workers: int,
+) -> FittedSVM:
+    """Choose the best candidate in inner folds, then fit and calibrate it on all rows."""
+    splits = lesion_splits(labels, lesions, _FOLDS, options["seed"])
+
+    def score(candidate: dict[str, Any], train: Indices, test: Indices) -> float:
+        svm = svm_classifier(**{**options, "calibrated": False}, **candidate)
+        predicted = svm.fit(values[train], labels[train]).predict(values[test])
+        return _weighted_accuracy(predicted, labels[test], num_classes)
+
+    best = 0
+    if len(candidates) > 1:
+        # Threads, since an SVM computes without Python's lock, and needs no copy of the rows
+        scores = Parallel(n_jobs=workers, prefer="threads")(
+            delayed(score)(candidate, *split) for candidate in candidates for split in splits
+        )
+        best = int(np.reshape(scores, (len(candidates), -1)).mean(axis=1).argmax())
+    pipeline = svm_classifier(**options, **candidates[best], splits=splits).fit(values, labels)
+    return FittedSVM(pipeline, num_classes, candidates[best])
+
+
+def lesion_splits(labels: _Labels, lesions: Indices, folds: int, seed: int) -> _Splits:
+    """Split rows into folds by lesion, so that every training fold contains every class.
+
+    Rows of a class with a single lesion are in no test fold; every other row is in one.
+    """
+    # Not StratifiedGroupKFold, which takes a minute for 379,000 lesions, and like `grouped_split`
+    # may put both lesions of a rare class into one fold, so that its SVM does not know the class
+    lesions, size = np.unique(lesions, return_inverse=True, return_counts=True)[1:]
+    counts = np.bincount(labels)
+    common_first = np.argsort(-counts[labels], kind="stable")
+    kind = np.zeros(len(size), np.intp)
+    kind[lesions[common_first]] = labels[common_first]  # of several classes the rarest
+    shuffled = np.random.default_rng(seed).permutation(len(size))
+    order = shuffled[np.lexsort((-size[shuffled], kind[shuffled]))]
+    fold = np.empty(len(size), np.intp)
+    fold[order] = np.arange(len(size)) % folds
+    fold[np.bincount(kind)[kind] == 1] = -1
+    fold = fold[lesions]
+    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(folds)]
+
+
+def _weighted_accuracy(predicted: _Values, labels: _Labels, num_classes: int) -> float:
+    preds, target = torch.as_tensor(predicted, dtype=torch.int64), torch.as_tensor(labels)
+    return float(weighted_accuracy(preds, target, num_classes=num_classes))
+
+
+def _features_of(
+    data: Any, model: Any, cache: PathLike | None, extraction: dict[str, Any]
+) -> Features:
+    given = {"model": model, "cache": cache, **extraction}
+    spare = [f"`{name}`" for name, value in given.items() if value is not None]
+    if isinstance(data, Features):
+        what = "images, where options to extract features are given"
+        require(not spare, "data", what, f"`Features` and {listed(spare)}", error=TypeError)
+        return data
+    plain, got = isinstance(data, (np.ndarray, Tensor, pd.DataFrame)), type(data).__name__
+    what, hint = "`Features`, or images and a network", "Pass `Features(values, labels=labels)`."
+    require(not plain, "data", what, f"an object of type {got}", hint, error=TypeError)
+    what, hint = "a network to extract features of the images", "Or pass `Features` as `data`."
+    check_type(model, "model", nn.Module, what, hint)
+    return extract_features(model, data, cache=cache, **extraction)
+
+
+def _finite_values(features: Features | _Values, width: int | None = None) -> _Values:
     """Return the finite values (N, D) of `Features` or an array; `width` None takes any D."""
-    whole = isinstance(features, Features)
-    values = np.asarray(features.values if whole else features)
+    ids = features.ids if isinstance(features, Features) else None
+    values = np.asarray(features.values if isinstance(features, Features) else features)
     what = f"an array (N, {width or 'D'}) of one row or more"
     numeric = values.dtype.kind in "fiu"
     require(numeric, "features", f"{what} of numbers", f"dtype {values.dtype}", error=TypeError)
@@ -258,10 +438,83 @@ def checked_values(features: Any, width: int | None = None) -> npt.NDArray[Any]:
     require(fits, "features", what, f"shape {values.shape}")
     broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(broken):
-        known = whole and features.ids is not None
-        name = features.ids[broken[0]] if known else f"row {broken[0]}"
-        others = f", as in {len(broken)} of {len(values)} rows" if len(broken) > 1 else ""
+        name = f"row {broken[0]}" if ids is None else ids[broken[0]]
+        got = f"NaN or infinity in {len(broken)} of {len(values)} rows"
         hint = "Leave such rows out, and check where their features come from."
-        what, got = "finite", f"NaN or infinity{others}"
-        raise ValueError(expected(f"features of {name}", what, got, hint))
+        raise ValueError(expected(f"features of {name}", "finite", got, hint))
     return values
+
+
+def _known_labels(features: Features, num_classes: int) -> _Labels:
+    what = f"features of two classes or more with labels in 0..{num_classes - 1}"
+    require(features.labels is not None, "data", what, "features without labels")
+    labels = whole_labels(features.labels, len(features), "labels")
+    missing = int((labels < 0).sum())
+    hint = "Take the others: `features.subset(numpy.flatnonzero(features.labels >= 0))`."
+    require(not missing, "data", what, f"{missing} of {len(labels)} rows without one", hint)
+    known = np.unique(labels)
+    fits = len(known) > 1 and known[-1] < num_classes
+    require(fits, "data", what, f"the labels {listed(known, most=num_classes + 1)}")
+    return labels
+
+
+def _numbered_lesions(features: Features, groups: npt.ArrayLike | None, folds: int) -> Indices:
+    """Number the lesions in the order of their names, and each unknown one for itself."""
+    names: Any = features.groups if groups is None else groups
+    what = f"the lesion of each row ({len(features)},)"
+    hint = "Pass `dataset.groups`, or `numpy.arange(N)` where each lesion has one row."
+    # A list as objects, since NumPy would make the text "nan" of NaN beside texts
+    names = np.asarray(names, None if hasattr(names, "dtype") else object)
+    got = "None" if names.ndim == 0 else f"shape {names.shape}"
+    require(names.shape == (len(features),), "groups", what, got, hint)
+    kind = pd.api.types.infer_dtype(names, skipna=True)
+    what = "names of one type, or None or NaN for an unknown lesion"
+    one_type = kind not in ("mixed", "mixed-integer")
+    require(one_type, "groups", what, f"several types ({kind})", error=TypeError)
+    numbers: Indices
+    numbers, known = pd.factorize(names, sort=True)
+    unknown = numbers < 0
+    numbers[unknown] = len(known) + np.arange(unknown.sum())
+    count, what = len(known) + int(unknown.sum()), f"{2 * folds} lesions or more, for {folds} folds"
+    require(count >= 2 * folds, "groups", what, count)
+    return numbers
+
+
+def _pick_landmarks(landmarks: int | str | None, rows: int) -> int | None:
+    if not isinstance(landmarks, str):
+        return landmarks
+    check_choice(landmarks, "landmarks", ("auto",))
+    if rows <= _MOST_EXACT:
+        return None
+    text = "%d rows are too many for an exact kernel, which is approximated from %d of them"
+    _log.info(text, rows, _LANDMARKS)
+    return _LANDMARKS
+
+
+def _candidates(grid: Mapping[str, Sequence[Any]] | None, width: int) -> list[dict[str, Any]]:
+    """List the combinations of a grid."""
+    if grid is None:
+        grid = {**_GRID, "gamma": [value / width for value in _GRID["gamma"]]}
+    check_type(grid, "grid", Mapping, "values by name", "Pass one such as `{'C': (1, 10)}`.")
+    tried: dict[str, list[Any]] = {}
+    for name, values in grid.items():
+        check_choice(name, "grid", _GRID)
+        what, hint = "one value to try or more", f"Pass `({values!r},)` for a single one."
+        kinds = () if isinstance(values, str) else Iterable
+        check_type(values, f"grid[{name!r}]", kinds, what, hint)
+        tried[name] = list(values)
+        require(tried[name], f"grid[{name!r}]", what, "none")
+        for value in tried[name]:
+            svm_classifier(**{name: value})
+    return [dict(candidate) for candidate in ParameterGrid(tried)]
+
+
+def _warn_of_single_lesions(labels: _Labels, lesions: Indices) -> None:
+    pairs = np.unique(np.stack([labels, lesions]), axis=1)
+    single = np.flatnonzero(np.bincount(pairs[0]) == 1)
+    if len(single):
+        _log.warning(
+            "Classes with a single lesion cannot be calibrated or tested: %s. "
+            "They are in all training rows, and are hardly ever predicted.",
+            listed(single),
+        )

@@ -83,9 +83,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 
     The numbers do not depend on the position of the lesion, and hardly on 90° rotations and flips;
     those of A, B and C hardly on the size of the image either. Of a lesion that the frame cuts, the
-    visible part is described: see ``border_cut``. The dark border of a dermoscope, black and at the
-    edge of the visible field, is not skin. All components of a mask count, but ``border_*``
-    describes the outline of the largest one.
+    visible part is described: see ``border_cut``. The dark border of a dermoscope is not skin. All
+    components of a mask count, but ``border_*`` describes the outline of the largest one.
 
     - ``asymmetry_least``, ``asymmetry_most`` (0..1): fraction of the area without a counterpart
       when the mask is folded along its two principal axes; of the better and of the worse axis.
@@ -170,9 +169,7 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
 def check_pixel_size(value: float | None) -> None:
     """Refuse a size of a pixel that is neither None nor a finite number above 0."""
     if value is not None:
-        check_number(value, "pixel_size", above=0)
-        finite = math.isfinite(value)
-        require(finite, "pixel_size", "a finite number above 0", repr(value))
+        check_number(value, "pixel_size", above=0, below=math.inf)
 
 
 def _one_size(image: Image, mask: Mask) -> _Lesion:
@@ -235,17 +232,9 @@ def _asymmetry(lesion: _Lesion) -> dict[str, float]:
     radius = float(np.hypot(*(places - center)).max()) + 1
     turn = axes * radius / _FOLDED
     back = np.column_stack([turn, center - turn @ np.full((2, 1), _FOLDED)])
+    size, flags = (2 * _FOLDED + 1, 2 * _FOLDED + 1), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     mask, lab = (
-        np.asarray(
-            cv2.warpAffine(
-                values,
-                back,
-                (2 * _FOLDED + 1, 2 * _FOLDED + 1),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=border,
-            ),
-            np.float32,
-        )
+        np.asarray(cv2.warpAffine(values, back, size, flags=flags, borderMode=border), np.float32)
         for values, border in (
             (lesion.mask.astype(np.float32), cv2.BORDER_CONSTANT),
             (_smooth(lesion.lab, lesion.mask), cv2.BORDER_REPLICATE),

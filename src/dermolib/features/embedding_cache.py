@@ -58,11 +58,7 @@ def cache_key(model: nn.Module, dataset: Any, *, flips: bool, precision: str) ->
 
 
 def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] | None:
-    """Read features (N, D) that were computed from the same; None where there are none.
-
-    Raises:
-        ValueError: The file holds something else, or is damaged.
-    """
+    """Read features (N, D) that were computed from the same; None where there are none."""
     path = Path(path)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)  # fails now rather than after hours

@@ -43,8 +43,7 @@ def abcd_table(
 
     The values do not depend on the number of workers, and images are in memory only while they are
     processed. A sample with an empty mask, its own or the one found, gets a row of nan; a warning
-    reports how many. Drop such rows with ``dropna``, or begin a pipeline with
-    `sklearn.impute.SimpleImputer`.
+    reports how many.
 
     Args:
         samples: Dataset, list, series, or any other iterable, of dictionaries with ``image``
@@ -76,8 +75,14 @@ def abcd_table(
     """
     check_number(workers, "workers", low=1, integer=True)
     check_pixel_size(pixel_size)
-    _check_given(samples, segment)
-    tasks = ((samples_of, place, segment, pixel_size) for samples_of, place in _parts(samples))
+    usable = hasattr(samples, "__getitem__") or isinstance(samples, Iterable)
+    usable &= not isinstance(samples, Mapping | pd.DataFrame)
+    got, hint = f"an object of type {type(samples).__name__}", "Put a single sample into a list."
+    require(usable, "samples", _SAMPLES, got, hint, error=TypeError)
+    what, hint = "a function from an image to its mask", "Pass the function itself."
+    callable_or_none = segment is None or callable(segment)
+    require(callable_or_none, "segment", what, repr(segment), hint, error=TypeError)
+    tasks = ((single, segment, pixel_size) for single in _one_by_one(samples))
     total = len(samples) if isinstance(samples, Sized) else None
     ids, rows = [], []
     with one_thread(), tqdm(total=total, unit="image", disable=not progress) as bar:
@@ -95,38 +100,23 @@ def abcd_table(
     return table
 
 
-def _check_given(samples: Any, segment: Any) -> None:
-    single = isinstance(samples, Mapping) and {"image", "id"} <= samples.keys()
-    known = hasattr(samples, "__getitem__") or isinstance(samples, Iterable)
-    known &= not isinstance(samples, Mapping | pd.DataFrame)
-    got = "a single sample" if single else f"an object of type {type(samples).__name__}"
-    hint = "Put it into a list." if single else ""
-    require(known, "samples", _SAMPLES, got, hint, error=TypeError)
-    what = "a function from an image to its mask"
-    hint = "Pass the function itself, such as `dermolib.preprocessing.segment_lesion`."
-    usable = segment is None or callable(segment)
-    require(usable, "segment", what, repr(segment), hint, error=TypeError)
-
-
-def _parts(samples: Any) -> Iterator[tuple[Any, int]]:
-    """Yield sequences and places of samples: of a dataset one row, which its worker reads."""
-    if hasattr(samples, "subset") and hasattr(samples, "__len__"):
-        yield from ((samples.subset([row]), 0) for row in range(len(samples)))
-    elif isinstance(samples, pd.Series):
-        # Its square brackets look up labels of its index
-        yield from (([sample], 0) for sample in samples)
-    elif hasattr(samples, "__getitem__") and hasattr(samples, "__len__"):
-        # Datasets of torch end where their length says so, but may be iterated for ever
-        yield from (([samples[row]], 0) for row in range(len(samples)))
-    else:
-        yield from (([sample], 0) for sample in samples)
+def _one_by_one(samples: Any) -> Iterator[Any]:
+    """Yield sequences of one sample each: of a dataset one row, which its worker reads."""
+    if isinstance(samples, pd.Series):
+        samples = samples.tolist()  # its square brackets look up labels of its index
+    if not (hasattr(samples, "__getitem__") and hasattr(samples, "__len__")):
+        yield from ([sample] for sample in samples)
+        return
+    subset = getattr(samples, "subset", lambda rows: [samples[rows[0]]])
+    # Datasets of torch end where their length says so, but may be iterated for ever
+    yield from (subset([row]) for row in range(len(samples)))
 
 
 def _describe(
-    samples: Any, place: int, segment: _Segment | None, pixel_size: float | None
+    single: Any, segment: _Segment | None, pixel_size: float | None
 ) -> tuple[str, list[float]]:
     init_worker()
-    sample = samples[place]
+    sample = single[0]
     is_dict = isinstance(sample, dict)
     got = f"the keys {listed(sample)}" if is_dict else type(sample).__name__
     require(is_dict and {"image", "id"} <= sample.keys(), "samples", _SAMPLES, got, error=TypeError)
