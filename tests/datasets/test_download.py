@@ -216,7 +216,7 @@ def test_dropped_connections_do_not_show(
 
 def test_what_was_broken_off_is_resumed_by_the_next_call(server: Server, folder: Path) -> None:
     server.put("Input.zip", INPUT, Answer(drop=1000), *[Answer(drop=0)] * 3)
-    words = r"the 1,000 bytes that have come are kept in Input\.zip\.part, and it resumes from"
+    words = r"the 1,000 bytes received so far are kept in Input\.zip\.part, and the next call"
 
     with pytest.raises(ConnectionError, match=words):
         get(collection(server), folder, workers=1)
@@ -286,11 +286,11 @@ def test_files_that_were_there_are_checked_and_used(server: Server, folder: Path
 @pytest.mark.parametrize(
     ("known", "name", "words"),
     [
-        ({"digest": sha256(CSV)}, "Metadata.csv", "be the file of its publisher, but got another"),
+        ({"digest": sha256(CSV)}, "Metadata.csv", "be the published file, but got another"),
         ({"size": len(CSV)}, "Metadata.csv", "another one of 4 bytes. Move it away, and it is"),
         ({}, "Input.zip", "be a whole zip file, but got one that is damaged"),
-        ({}, "Metadata.csv.part", "to be what an earlier call has left, with its note Metadata"),
-        ({}, "Input", "to be a folder, or not there, but got something else. Move it away, and"),
+        ({}, "Metadata.csv.part", "to be left by an earlier call, with its note Metadata"),
+        ({}, "Input", "to be a folder, or missing, but got something else. Move it away, and"),
     ],
 )
 def test_another_file_that_was_there_is_refused_and_left_alone(
@@ -310,9 +310,9 @@ def test_another_file_that_was_there_is_refused_and_left_alone(
     [
         ("Metadata.csv.part", "but got something other than files."),
         ("Metadata.csv.part.json", "but got something other than files."),
-        ("Metadata.csv", "to be a file, or not there, but got something else."),
-        ("Input.zip", "to be a file, or not there, but got something else."),
-        ("Metadata.csv/filled", "to be a file, or not there, but got something else."),
+        ("Metadata.csv", "to be a file, or missing, but got something else."),
+        ("Input.zip", "to be a file, or missing, but got something else."),
+        ("Metadata.csv/filled", "to be a file, or missing, but got something else."),
     ],
 )
 def test_a_folder_in_the_place_of_a_file_is_refused_before_anything_comes(
@@ -330,7 +330,7 @@ def test_a_link_to_nowhere_is_not_written_through(server: Server, folder: Path) 
     folder.mkdir()
     (folder / "Input").symlink_to("nowhere")
 
-    with pytest.raises(ValueError, match="to be a folder, or not there"):
+    with pytest.raises(ValueError, match="to be a folder, or missing"):
         get(collection(server), folder)
 
     assert server.asked == []
@@ -378,7 +378,7 @@ def test_another_file_than_the_first_time_is_refused_and_the_way_out_leads_out(
     server.put("Metadata.csv", LONG)
     journal = folder / "downloads.jsonl"
     words = (
-        "Expected `Metadata.csv` to be the file of the first download, as downloads.jsonl has it, "
+        "Expected `Metadata.csv` to be the file of the first download (see downloads.jsonl), "
         f"with the SHA-256 {sha256(CSV)[7:]}, but got "
     )
     way = f"delete the line of 'Metadata.csv' in {journal}, or that file, and call again."
@@ -401,7 +401,7 @@ def test_a_table_that_was_changed_after_the_download_is_refused(
     path.write_bytes(b"X" + CSV[1:])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
-    with pytest.raises(ValueError, match=r"to be the file of the first download, as downloads"):
+    with pytest.raises(ValueError, match=r"to be the file of the first download \(see down"):
         get(collection(server), folder)
 
 
@@ -510,7 +510,7 @@ def test_a_destination_that_is_or_lies_in_a_file_is_refused(
     server: Server, tmp_path: Path, destination: str
 ) -> None:
     put(tmp_path, data=b"")
-    words = f"to be a folder, or not there, but got the file {tmp_path}/data. Name another folder."
+    words = f"to be a folder, or missing, but got the file {tmp_path}/data. Name another folder."
 
     with pytest.raises(FileExistsError, match=f"^Expected `destination` {re.escape(words)}$"):
         get(collection(server), tmp_path / destination)
@@ -624,9 +624,9 @@ def test_what_cannot_be_true_of_a_file_is_refused(known: dict[str, Any], words: 
     ],
 )
 def test_two_files_of_a_collection_do_not_share_a_place(names: tuple[str, str]) -> None:
-    words = f"however it is spelled, but got {names[0]!r} and {names[1]!r}."
+    words = f"in any spelling, but got {names[0]!r} and {names[1]!r}."
 
-    with pytest.raises(ValueError, match=f"^Expected `files` to be without two .*{words}$"):
+    with pytest.raises(ValueError, match=f"^Expected `files` to be without two that .*{words}$"):
         described(tuple(Archive(name, "all", ("http://a",)) for name in names))
 
 

@@ -125,7 +125,7 @@ class Collection:
         for file in got:
             places = {fold_case(file.name), fold_case(file.target)}
             owner = next((owners[place] for place in places if place in owners), None)
-            what = "without two of one name or unpacked folder, however it is spelled"
+            what = "without two that share a name or an unpacked folder in any spelling"
             require(owner is None, "files", what, f"{owner!r} and {file.name!r}")
             owners.update(dict.fromkeys(places, file.name))
 

@@ -1,8 +1,8 @@
 """One file over HTTP: resumed where it broke off, tried again, and checked when it is complete.
 
 Own code for what pooch lacks and files of many gigabytes need: ranges, and servers that lie. What
-has come lies in a part file, with a note beside it of the version that it belongs to, so that a
-process may be killed at any time and the next call resumes.
+was received is kept in a part file, with a note beside it of the version that it belongs to: a
+process may be killed at any time, and the next call resumes.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _HTML = (b"<!doctype html", b"<html")
 _JSON = re.compile(rb"\{|\[\s*[\[\]{\"\d-]")  # a table may begin with the column [id]
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_REPLACED = "The file was replaced there, or something in between answers in its place."
-_PAGE = "A login or an error page stands in between: open the address by hand."
+_REPLACED = "The file was replaced on the server, or a proxy answers in its place."
+_PAGE = "A login or error page was sent instead: open the address by hand."
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RetryPolicy:
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it
-    """The caller wants the transfer to end; what has come is kept."""
+    """The caller wants the transfer to end; what was received is kept."""
 
 
 class _RetryError(Exception):
@@ -73,14 +73,14 @@ class _RetryError(Exception):
 
 
 class Part:
-    """What has come of a file, and a note of its version in ``NAME.part.json``."""
+    """What was received of a file, and a note of its version in ``NAME.part.json``."""
 
     def __init__(self, path: Path) -> None:
         """Look at what is there, and refuse files that no earlier call has left."""
         self.path, self.note_path = path, path.with_name(f"{path.name}.json")
         odd = any(os.path.lexists(p) and not p.is_file() for p in (path, self.note_path))
         got = "a file without one" if not odd else "something other than files"
-        what = f"what an earlier call has left, with its note {self.note_path.name} beside it"
+        what = f"left by an earlier call, with its note {self.note_path.name} beside it"
         ours = not odd and (self.note_path.exists() or not path.exists())
         require(ours, str(path), what, got, "Move it away, and call again.")
         self.size = path.stat().st_size if path.exists() else 0
@@ -109,7 +109,7 @@ class Part:
         self.size += len(block)
 
     def discard(self) -> None:
-        """Delete what has come."""
+        """Delete what was received."""
         discard_part(self.path)
         self.size, self.note = 0, {}
 
@@ -147,7 +147,7 @@ def transfer(
     retry: RetryPolicy,
     wait: Callable[[float], object],
     report: Callable[[int, int | None], object],
-    origin: str = "its publisher",
+    origin: str = "the published file",
     hint: str = "",
 ) -> str:
     """Complete a part file, whatever of it is there already; returns its SHA-256.
@@ -171,9 +171,9 @@ def transfer(
             return found["sha256"]
         run.part.discard()
         if not resumed:
-            what = f"the file of {origin}, with the {digest_title(file)} {digest.lower()}"
-            again = "It was deleted. Call again; if this lasts, the file was replaced there."
-            hint = f"{again} {hint}".rstrip()
+            what = f"{origin}, with the {digest_title(file)} {digest.lower()}"
+            again = "if that does not help, the file was replaced on the server."
+            hint = f"It was deleted. Call again; {again} {hint}".rstrip()
             raise ValueError(expected(file.name, what, found[algorithm], hint))
 
 
@@ -208,7 +208,7 @@ class _Transfer:
             idle = 0 if self.part.size > most else idle + 1
             most = max(most, self.part.size)
             if idle >= self.retry.attempts:
-                what = f"a file that {urls[0]} sends whole"
+                what = f"sent completely by {urls[0]}"
                 raise ConnectionError(expected(self.file.name, what, trouble, self._kept()))
             pause = self.retry.pause * 2 ** max(idle - 1, 0)
             self._wait(min(max(pause, self.least), _LONGEST))
@@ -224,8 +224,8 @@ class _Transfer:
         if not self.part.size:
             return "Call again later, or get it by other means and put it there."
         return (
-            f"Call again later: the {self.part.size:,} bytes that have come are kept in "
-            f"{self.part.path.name}, and it resumes from there."
+            f"Call again later: the {self.part.size:,} bytes received so far are kept in "
+            f"{self.part.path.name}, and the next call resumes from there."
         )
 
     def _attempt(self, urls: list[str]) -> str:
@@ -271,7 +271,7 @@ class _Transfer:
                 words = str(reason) or type(reason).__name__
                 if not isinstance(reason, SSLCertVerificationError):
                     raise _RetryError(words) from error
-                what = f"on a server that proves to be the one of {urls[0]}"
+                what = f"on a server with a valid certificate ({urls[0]})"
                 message = expected(self.file.name, what, words, self._kept())
                 raise ConnectionError(message) from error
             else:
@@ -324,7 +324,7 @@ class _Transfer:
         same = etag is None or headers.get("ETag", etag) == etag
         if start != str(self.part.size) or not (same and sized):
             self.part.discard()
-            raise _RetryError("a file that changed in between")
+            raise _RetryError("a file that changed meanwhile")
         if "total" not in self.part.note:
             self.part.describe(headers, total)
 
@@ -332,7 +332,7 @@ class _Transfer:
         name, size = self.file.name, self.file.size
         what = "a file whose size the server states"
         require(total is not None or size is not None, name, what, "one without")
-        what = f"the file of {self.origin}, of {size or 0:,} bytes"
+        what = f"{self.origin}, of {size or 0:,} bytes"
         got = f"one of {total or 0:,}, as the server states"
         require(None in (total, size) or total == size, name, what, got, _REPLACED)
 

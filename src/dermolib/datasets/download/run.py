@@ -174,7 +174,7 @@ def _check_destination(destination: PathLike) -> Path:
     folder = Path(destination)
     for place in (folder, *folder.parents):
         free, hint = place.is_dir() or not os.path.lexists(place), "Name another folder."
-        what, got = "a folder, or not there", f"the file {place}"
+        what, got = "a folder, or missing", f"the file {place}"
         require(free, "destination", what, got, hint, error=FileExistsError)
     return folder
 
@@ -185,7 +185,7 @@ class _Run:
     def __init__(self, job: Job, *, unpack: bool, keep: bool, retry: RetryPolicy) -> None:
         self.job, self.unpack, self.keep, self.retry = job, unpack, keep, retry
         self.stop, self.lock = threading.Event(), threading.Lock()
-        self.sizes: dict[str, tuple[int, int]] = {}  # of each file, what has come and the whole
+        self.sizes: dict[str, tuple[int, int]] = {}  # of each file, in bytes: received, total
         self.bar = tqdm(disable=True)
 
     def check_places(self, files: Sequence[Archive]) -> None:
@@ -261,7 +261,7 @@ class _Run:
         found = file_digests(path, "sha256", algorithm)
         matches = digest.lower() in ("", found[algorithm]) and file.size in (None, size)
         got, hint = f"another one of {size:,} bytes", "Move it away, and it is downloaded again."
-        require(matches, str(path), f"the file of {origin}", got, hint)
+        require(matches, str(path), origin, got, hint)
         if record is None:
             check = check if digest or file.size else "not checked: it was there before"
             record = _record(file, path, found["sha256"], check, downloaded=False)
@@ -275,13 +275,17 @@ class _Run:
         first = self.job.get(file.name)
         if file.digest is None and first is not None and first["downloaded"]:
             known = replace(file, digest=f"sha256:{first['sha256']}")
-            return known, f"the first download, as {JOURNAL} has it", "matches the first download"
+            return (
+                known,
+                f"the file of the first download (see {JOURNAL})",
+                "matches the first download",
+            )
         check = f"matches the published {digest_title(file)}"
         if file.digest is None:
             size = "size that the server states" if file.size is None else "published size"
             inside = " and the CRC of each file in it" if file.name.endswith(".zip") else ""
             check = f"matches the {size}{inside}; no digest is published"
-        return file, "its publisher", check
+        return file, "the published file", check
 
     def _transfer(self, file: Archive) -> Record:
         known, origin, check = self._known(file)
@@ -339,7 +343,7 @@ def _record(file: Archive, path: Path, sha256: str, check: str, *, downloaded: b
 def _check_kind(path: Path, *, folder: bool) -> None:
     """Refuse what is neither missing nor of the kind that belongs there; a link to nowhere too."""
     fits = (path.is_dir() if folder else path.is_file()) or not os.path.lexists(path)
-    what = f"a {'folder' if folder else 'file'}, or not there"
+    what = f"a {'folder' if folder else 'file'}, or missing"
     require(fits, str(path), what, "something else", "Move it away, and call again.")
 
 

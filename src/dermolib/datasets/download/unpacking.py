@@ -152,7 +152,7 @@ def _safe_path(archive: Path, info: ZipInfo) -> PurePosixPath:
     # What Python shows as the name ends before the first NUL
     name = info.orig_filename.replace("\\", "/")
     parts = name.removesuffix("/").split("/")
-    what = "an archive whose names stay inside its folder and are plain"
+    what = "an archive of plain names that stay inside its folder"
     plain = all(map(PLAIN.fullmatch, parts))
     require(plain, archive.name, what, repr(info.orig_filename))
     what = f"an archive of names of up to {_LONGEST_NAME} bytes in up to {_DEEPEST} folders"
