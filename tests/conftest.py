@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import settings
 
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
+from fetch_server import Server, serving
 
 # A job in the background ignores Ctrl-C, and so would the tests that send it
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -58,3 +60,17 @@ def challenge(tmp_path: Path) -> Path:
         write_mask(root / "Train" / f"{name}_seg.png", mask)
     lesions.to_csv(root / "lesion_ids.csv", index=False)
     return root
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared_server: Server) -> Server:
+    """Give a file server on this machine, without files."""
+    shared_server.places.clear()
+    shared_server.asked.clear()
+    return shared_server

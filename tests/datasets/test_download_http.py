@@ -88,7 +88,7 @@ def test_a_dropped_connection_is_resumed_where_it_broke_off(server: Server, part
     there=st.integers(0, 900),
 )
 def test_whatever_is_dropped_the_file_is_the_same(
-    shared: Server,
+    shared_server: Server,
     tmp_path_factory: pytest.TempPathFactory,
     content: bytes,
     drops: list[int],
@@ -101,7 +101,7 @@ def test_whatever_is_dropped_the_file_is_the_same(
         Answer(drop=drop, whole=kind == "whole", chunked=kind == "chunked")
         for drop, kind in zip(drops, kinds, strict=False)
     ]
-    url = shared.put("law", content, *answers)
+    url = shared_server.put("law", content, *answers)
 
     sha256 = get(url, part=part, size=len(content), attempts=9)
 
@@ -143,7 +143,7 @@ def test_a_retry_policy_without_sense_is_refused(option: dict[str, int], words: 
             [Answer(drop=4000), *[Answer(drop=0)] * 3],
             4,
             "sent completely by {url}, but got 4,000 of 10,240 bytes. Call again later: the "
-            "4,000 bytes received so far are kept in a.bin.part, and the next call resumes from the",
+            "4,000 bytes received so far are kept in a.bin.part, and the next call resumes from",
         ),
         ([Answer(drop=4000, whole=True)] * 20, 4, "but got 4,000 of 10,240 bytes."),
         ([Answer(length=20_000, whole=True)] * 9, 4, "but got 10,240 of 20,000 bytes."),

@@ -1,8 +1,7 @@
-"""From a name to a table: what is fetched is what the readers look for."""
+"""From a name to a table: what is downloaded is what the readers look for."""
 
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,7 @@ import pytest
 import releases
 from dermolib import ISICDataset, datasets, download
 from dermolib.datasets.download import Collection, find_collection
-from fetch_server import Server, serving
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
+from fetch_server import Server
 
 
 def zipped(folder: Path, *, inside: str) -> bytes:
