@@ -1,5 +1,6 @@
 """The command dermolib: its words, its exit codes, and that it answers at once."""
 
+import functools
 import inspect
 import runpy
 import subprocess
@@ -32,13 +33,14 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[tuple[Any, Any]]:
+def answer_with(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[dict[str, Any]]:
     """Put a stand-in for the function behind ``hair``, and record how it is called."""
     calls = []
     values: dict[str, Any] = dict.fromkeys(inspect.signature(FolderReport).parameters, 0)
 
-    def stand_in(*given: Any, **options: Any) -> Any:
-        calls.append((given, options))
+    @functools.wraps(folders.remove_hair_from_folder)
+    def stand_in(**options: Any) -> Any:
+        calls.append(options)
         if isinstance(answer, BaseException):
             raise answer
         return FolderReport(**values)
@@ -139,7 +141,7 @@ def test_every_option_reaches_the_function(
     wanted |= {"contact_sheet": "S.png", "workers": 3, "overwrite": True, "quality": 80}
     wanted |= {"suffix": ".png", "exclude": ["*_x.png", "y*"], "progress": False}
     wanted |= {"radius": 6, "low": 7.5, "kind": "soft"}
-    assert calls == [(("IN", "OUT"), wanted)]
+    assert calls == [{"source": "IN", "destination": "OUT", **wanted}]
     assert capsys.readouterr() == ("", "")
 
 
@@ -149,9 +151,9 @@ def test_without_options_the_function_has_its_own_defaults(monkeypatch: pytest.M
 
     run("hair IN OUT")
 
-    (_, options), *_ = calls
-    assert "exclude" not in options
-    assert options == {name: parameters[name].default for name in options}
+    (options,) = calls
+    defaults = {name: parameters[name].default for name in options}
+    assert options == {**defaults, "source": "IN", "destination": "OUT"}
 
 
 def test_images_are_prepared_in_one_store(

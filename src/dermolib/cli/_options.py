@@ -1,12 +1,17 @@
 """What the commands share: common options, values such as ``radius=6``, and what is printed."""
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-__all__ = ["FAILED", "add_common", "fail", "key_value", "show"]
+__all__ = ["FAILED", "add_common", "call", "fail", "key_value", "show"]
 
 FAILED = 1
 """Exit code where something failed."""
+
+_Result = TypeVar("_Result")
 
 
 def add_common(parser: argparse.ArgumentParser, *, workers: int = 1) -> None:
@@ -14,6 +19,13 @@ def add_common(parser: argparse.ArgumentParser, *, workers: int = 1) -> None:
     text = f"parallel workers (default: {workers})"
     parser.add_argument("--workers", metavar="N", type=int, default=workers, help=text)
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no report")
+
+
+def call(function: Callable[..., _Result], given: argparse.Namespace, **others: Any) -> _Result:
+    """Call a function with the options that have the names of its parameters, and others."""
+    names = vars(given).keys() & inspect.signature(function).parameters
+    named = {name: getattr(given, name) for name in names}
+    return function(**{**named, "progress": not given.quiet, **others})
 
 
 def show(given: argparse.Namespace, report: object) -> None:

@@ -5,7 +5,7 @@ The same command continues an interrupted run, and finds a finished one done.
 
 import argparse
 
-from dermolib.cli._options import add_common, show
+from dermolib.cli._options import add_common, call, show
 
 SUMMARY = "download a public collection: ISIC 2018, 2019, 2020 or HAM10000"
 
@@ -42,14 +42,5 @@ def run(given: argparse.Namespace) -> int:
     if given.destination is None:
         got = f"{given.collection!r} alone" if given.collection else "neither"
         given.parser.error(f"expected NAME and DIR, but got {got}; --list shows the collections")
-    done = download(
-        given.collection,
-        given.destination,
-        parts=given.part,
-        workers=given.workers,
-        unpack=not given.no_unpack,
-        keep=given.keep,
-        progress=not given.quiet,
-    )
-    show(given, done)
+    show(given, call(download, given, parts=given.part, unpack=not given.no_unpack))
     return 0

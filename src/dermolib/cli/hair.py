@@ -6,7 +6,7 @@ The same command continues an interrupted run. The exit code is 1 where images f
 import argparse
 import inspect
 
-from dermolib.cli._options import FAILED, add_common, fail, key_value, show
+from dermolib.cli._options import FAILED, add_common, call, fail, key_value, show
 
 SUMMARY = "remove hair from all images of a folder"
 
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--quality", metavar="Q", type=int, default=95, help="JPEG quality (default: 95)")
     add("--suffix", metavar=".png", help="write all images in this format; .png is lossless")
     text = "leave out images of such names, instead of masks of the challenges; repeatable"
-    add("--exclude", metavar="PATTERN", action="append", help=text)
+    add("--exclude", metavar="PATTERN", action="append", default=argparse.SUPPRESS, help=text)
     add("--overwrite", action="store_true", help="make everything of earlier runs again")
     add_common(parser)
 
@@ -43,22 +43,7 @@ def run(given: argparse.Namespace) -> int:
     options = dict(given.option)
     for name in options.keys() & inspect.signature(remove_hair_from_folder).parameters:
         given.parser.error(f"expected --option of the method, but got {name}")
-    if given.exclude is not None:
-        options["exclude"] = given.exclude
-    report = remove_hair_from_folder(
-        given.source,
-        given.destination,
-        method=given.method,
-        fill=given.fill,
-        masks=given.masks,
-        contact_sheet=given.contact_sheet,
-        suffix=given.suffix,
-        quality=given.quality,
-        overwrite=given.overwrite,
-        workers=given.workers,
-        progress=not given.quiet,
-        **options,
-    )
+    report = call(remove_hair_from_folder, given, **options)
     show(given, report)
     if report.failed:
         total = report.done + report.skipped + report.failed

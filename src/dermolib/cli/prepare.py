@@ -8,7 +8,7 @@ import argparse
 from functools import partial
 from typing import Any
 
-from dermolib.cli._options import add_common, key_value, show
+from dermolib.cli._options import add_common, call, key_value, show
 
 SUMMARY = "prepare all images of a folder in one memory-mapped store"
 
@@ -44,17 +44,8 @@ def run(given: argparse.Namespace) -> int:
     """Run the command."""
     from dermolib.preprocessing.prepare import prepare
 
-    size = given.image_size
-    store = prepare(
-        given.source,
-        given.destination,
-        steps=given.step,
-        image_size=size[0] if len(size) == 1 else size,
-        masks=given.masks,
-        errors="skip" if given.skip_errors else "raise",
-        overwrite=given.overwrite,
-        workers=given.workers,
-        progress=not given.quiet,
-    )
+    size = given.image_size[0] if len(given.image_size) == 1 else given.image_size
+    errors = "skip" if given.skip_errors else "raise"
+    store = call(prepare, given, steps=given.step, image_size=size, errors=errors)
     show(given, store)
     return 0
