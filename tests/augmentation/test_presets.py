@@ -4,7 +4,6 @@ import os
 import pickle
 import random
 from collections import Counter
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib import BatchAugmentation, ISICDataset, list_presets, preset
-from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank
-from dermolib.augmentation.presets import make_generators
+from dermolib import BatchAugmentation, list_presets, preset
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank, presets
+from dermolib.augmentation.presets import Augmented, TransformSequence, make_generators
 from dermolib.augmentation.recipes import RECIPES
 from dermolib.io import read_image, read_mask
 from drawing import lesion_image
@@ -46,22 +45,17 @@ def stream(transform: Preset, draws: int = 6) -> list[bytes]:
     return [np.asarray(transform(image=image)["image"]).tobytes() for _ in range(draws)]
 
 
-def test_only_the_evaluation_preset_draws_nothing_at_random() -> None:
-    assert [preset(name, image_size=64).random for name in NAMES] == [True] * 3 + [False]
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_no_preset_warns_and_each_gives_a_normalized_tensor_and_a_boolean_mask(name: str) -> None:
     image, mask = lesion_image(60, 80)
     transform = preset(name, image_size=48, seed=1)
 
+    assert transform.random == (name != "evaluation")
     for _ in range(40):
         sample = transform(image=image, mask=mask)
-        assert sample["image"].shape == (3, 48, 48)
-        assert sample["image"].dtype == torch.float32
+        assert (sample["image"].shape, sample["mask"].shape) == ((3, 48, 48), (48, 48))
+        assert (sample["image"].dtype, sample["mask"].dtype) == (torch.float32, torch.bool)
         assert sample["image"].is_contiguous()
-        assert sample["mask"].shape == (48, 48)
-        assert sample["mask"].dtype == torch.bool
 
 
 def test_evaluation_shrinks_by_area_and_takes_the_statistics_of_imagenet_out() -> None:
@@ -71,18 +65,13 @@ def test_evaluation_shrinks_by_area_and_takes_the_statistics_of_imagenet_out() -
 
     sample = preset("evaluation", image_size=32)(image=image, mask=mask)
 
-    np.testing.assert_allclose(
-        sample["image"].numpy(), reference.transpose(2, 0, 1), rtol=0, atol=1e-5
-    )
+    found = sample["image"].numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(found, reference, rtol=0, atol=1e-5)
     shrunk = cv2.resize(mask.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA)
     assert (sample["mask"].numpy() == (shrunk >= 0.5))[np.abs(shrunk - 0.5) > 0.01].all()
 
 
-@given(
-    mean=st.tuples(*[st.floats(0, 1)] * 3),
-    std=st.tuples(*[st.floats(0.01, 1)] * 3),
-    seed=st.integers(0, 99),
-)
+@given(mean=st.tuples(*[st.floats(0, 1)] * 3), std=st.tuples(*[st.floats(0.01, 1)] * 3), seed=SEEDS)
 def test_any_mean_and_standard_deviation_is_taken_out_of_the_same_pixels(
     mean: tuple[float, float, float], std: tuple[float, float, float], seed: int
 ) -> None:
@@ -93,17 +82,8 @@ def test_any_mean_and_standard_deviation_is_taken_out_of_the_same_pixels(
     transform = preset("paper", image_size=16, seed=seed, mean=mean, std=std)
 
     assert (transform.mean, transform.std) == (mean, std)
-    found = transform(image=image)["image"].numpy()
-    np.testing.assert_allclose(found, reference.transpose(2, 0, 1), rtol=1e-4, atol=1e-4)
-
-
-def test_albumentations_normalizes_with_the_same_numbers() -> None:
-    image, _ = lesion_image(60, 80)
-    half = preset("evaluation", image_size=16, mean=[0.5] * 3, std=[0.25] * 3)
-
-    composed = A.Compose(half.transforms)(image=image)["image"]
-
-    assert torch.equal(half(image=image)["image"], composed)
+    found = transform(image=image)["image"].numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("build", [preset, BatchAugmentation])
@@ -111,12 +91,9 @@ def test_albumentations_normalizes_with_the_same_numbers() -> None:
     ("options", "error", "message"),
     [
         ({"mean": 0.5}, TypeError, r"`mean` to be three numbers.* of type float"),
-        ({"std": "0.5"}, TypeError, r"`std` to be three numbers.* of type str"),
         ({"std": [0.5]}, ValueError, r"`std` to be three numbers.* got 1"),
         ({"mean": (123.7, 116.3, 103.5)}, ValueError, r"`mean\[0\]` to be a number in 0..1"),
-        ({"mean": (0.5, "a", 0.5)}, TypeError, r"`mean\[1\]` to be a number in 0..1"),
         ({"std": (0.2, 0.2, 0)}, ValueError, r"`std\[2\]` to be a number above 0 and up to 1"),
-        ({"std": (float("nan"), 0.2, 0.2)}, ValueError, r"`std\[0\]` to be .* got nan"),
     ],
 )
 def test_an_unfit_mean_or_standard_deviation_is_refused(
@@ -138,19 +115,12 @@ def test_the_same_seed_gives_the_same_stream(name: str, normalize: bool) -> None
 def test_another_seed_gives_another_stream_and_no_seed_a_new_one_each_time() -> None:
     transforms = [preset("paper", image_size=32, seed=seed) for seed in (0, 1, None, None)]
 
-    streams = [tuple(stream(transform)) for transform in transforms]
+    streams = [stream(transform) for transform in transforms]
 
-    assert len(set(streams)) == 4
-    assert all(len(set(draws)) == len(draws) for draws in streams)
-
-
-def test_set_random_seed_restarts_the_stream() -> None:
-    transform = preset("paper", image_size=32, seed=3)
-    first = stream(transform)
-
-    transform.set_random_seed(3)
-
-    assert stream(transform) == first
+    assert len({tuple(draws) for draws in streams}) == 4
+    assert all(len({*draws}) == len(draws) for draws in streams)
+    transforms[3].set_random_seed(1)  # which restarts the stream
+    assert stream(transforms[3]) == streams[1]
 
 
 @given(seed=SEEDS, size=SIZES)
@@ -174,12 +144,8 @@ def test_draw_seeds_beside_each_other_give_different_draws() -> None:
     image, _ = lesion_image(60, 80)
     transform = preset("paper", image_size=32, normalize=False)
 
-    draws = {
-        transform(image=image, draw_seed=seed)["image"].tobytes()
-        for seed in (*range(20), *((0, epoch, index) for epoch in (1, 2) for index in (1, 2)))
-    }
-
-    assert len(draws) == 24
+    seeds = (*range(20), *((0, epoch, index) for epoch in (1, 2) for index in (1, 2)))
+    assert len({transform(image=image, draw_seed=seed)["image"].tobytes() for seed in seeds}) == 24
 
 
 def test_global_generators_are_neither_read_nor_moved() -> None:
@@ -201,27 +167,15 @@ def test_global_generators_are_neither_read_nor_moved() -> None:
 def test_all_eight_symmetries_are_drawn_equally_often(name: str) -> None:
     image, _ = lesion_image(60, 80)
     transform = preset(name, image_size=16, seed=0, normalize=False)
-    symmetries = Counter[tuple[bool, ...]]()
+    symmetries = Counter[frozenset[str]]()
 
     for _ in range(400):
         transform(image=image)
-        applied = transform.applied
-        symmetries[
-            tuple(flip in applied for flip in ("Transpose", "HorizontalFlip", "VerticalFlip"))
-        ] += 1
+        flips = {"Transpose", "HorizontalFlip", "VerticalFlip"}
+        symmetries[frozenset(flips.intersection(transform.applied))] += 1
 
-    assert set(symmetries) == set(product([False, True], repeat=3))
+    assert len(symmetries) == 8
     assert min(symmetries.values()) > 25
-
-
-def test_seeding_albumentations_directly_gives_two_of_eight_symmetries() -> None:
-    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
-    flips = [A.Transpose(p=0.5), A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
-    pipeline = A.Compose(flips, seed=0)
-
-    draws = {pipeline(image=image)["image"].tobytes() for _ in range(200)}
-
-    assert len(draws) == 2
 
 
 @pytest.mark.parametrize("size", [24, None])
@@ -237,30 +191,22 @@ def test_a_preset_pickles_small_and_with_its_place_in_the_stream(size: int | Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_image_and_mask_that_come_in_are_never_written_to(name: str) -> None:
+def test_image_and_mask_that_come_in_are_never_written_to_and_may_be_any_view(name: str) -> None:
     image, mask = lesion_image(32, 32)
+    view = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
+    view.flags.writeable = False
     kept_image, kept_mask = image.copy(), mask.copy()
-    transform = preset(name, image_size=32, seed=0, normalize=False)
+    transform = preset(name, image_size=32, normalize=False)
 
-    for _ in range(60):
-        sample = transform(image=image, mask=mask)
+    for seed in range(60):
+        sample = transform(image=image, mask=mask, draw_seed=seed)
+        same = transform(image=view, mask=mask, draw_seed=seed)["image"]
+        np.testing.assert_array_equal(sample["image"], same)
         sample["image"][:] = 0
         sample["mask"][:] = True
 
     np.testing.assert_array_equal(image, kept_image)
     np.testing.assert_array_equal(mask, kept_mask)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_read_only_image_with_its_channels_reversed_is_taken_as_any_other(name: str) -> None:
-    image, _ = lesion_image(60, 80)
-    view = np.ascontiguousarray(image[..., ::-1])[..., ::-1]
-    view.flags.writeable = False
-    transform = preset(name, image_size=32)
-
-    plain = transform(image=image, draw_seed=1)["image"]
-
-    assert torch.equal(transform(image=view, draw_seed=1)["image"], plain)
 
 
 @given(name=st.sampled_from(NAMES), size=SIZES, seed=SEEDS, keep=st.booleans())
@@ -323,10 +269,10 @@ def test_an_image_that_has_the_size_is_not_resized(monkeypatch: pytest.MonkeyPat
     transform = preset("evaluation", image_size=32, normalize=False)
     monkeypatch.delattr(cv2, "resize")
 
-    sample = transform(image=image, mask=mask)
-
-    np.testing.assert_array_equal(sample["image"], image)
-    np.testing.assert_array_equal(sample["mask"], mask)
+    for given_mask in (mask, mask.astype(np.uint8), mask * np.uint8(255)):  # above 0 is lesion
+        sample = transform(image=image, mask=given_mask)
+        np.testing.assert_array_equal(sample["image"], image)
+        np.testing.assert_array_equal(sample["mask"], mask)
 
 
 @given(name=st.sampled_from(RANDOM), seed=SEEDS, place=st.tuples(*[st.integers(0, 1)] * 2))
@@ -397,12 +343,11 @@ def test_without_a_lesion_nothing_is_kept_or_repeated() -> None:
     transform = preset("strong", image_size=32, normalize=False)
 
     for seed in range(20):
-        transform(image=image, draw_seed=seed)
-        assert (transform.visibility, transform.attempts) == (None, 1)
-        assert set(transform(image=image, mask=None)) == {"image"}
-        sample = transform(image=image, mask=np.zeros((60, 80), bool), draw_seed=seed)
-        assert (transform.visibility, transform.attempts) == (None, 1)
-        assert not sample["mask"].any()
+        for mask in (None, np.zeros((60, 80), bool)):
+            sample = transform(image=image, mask=mask, draw_seed=seed)
+            assert (transform.visibility, transform.attempts) == (None, 1)
+            assert mask is not None or set(sample) == {"image"}
+            assert not np.any(sample.get("mask", False))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -419,19 +364,6 @@ def test_a_whole_sample_is_taken_and_all_but_image_and_mask_passed_on(name: str)
     assert all(drawn[key] is others[key] for key in others)
     assert torch.equal(drawn["image"], plain["image"])
     assert torch.equal(drawn["mask"], plain["mask"])
-
-
-def test_the_samples_of_a_dataset_go_through_as_they_are(challenge: Path) -> None:
-    dataset = ISICDataset.from_challenge(challenge, masks=True, metadata=True)
-    transform = preset("paper", image_size=16, seed=0)
-
-    samples = [(sample, transform(**sample)) for sample in map(dataset.__getitem__, range(6))]
-
-    for before, after in samples:
-        assert set(after) == set(before)
-        assert (after["id"], after["label"]) == (before["id"], before["label"])
-        assert after["metadata"] is before["metadata"]
-        assert after["mask"].shape == (16, 16)
 
 
 @pytest.mark.data
@@ -459,24 +391,12 @@ def test_changes_to_the_transforms_that_are_shown_change_nothing() -> None:
     assert stream(transform) == before
 
 
-def test_a_mask_of_bytes_counts_whatever_is_above_zero() -> None:
-    image, mask = lesion_image(32, 32)
-    transform = preset("evaluation", image_size=32, normalize=False)
-
-    ones = transform(image=image, mask=mask.astype(np.uint8))["mask"]
-    full = transform(image=image, mask=mask.astype(np.uint8) * np.uint8(255))["mask"]
-
-    np.testing.assert_array_equal(ones, mask)
-    np.testing.assert_array_equal(full, mask)
-
-
 def test_the_text_of_a_preset_names_its_options_and_its_transforms() -> None:
     text = repr(preset("light", image_size=64, seed=3))
 
     assert text.startswith("preset('light', image_size=64, seed=3, normalize=True, mean=(0.485,")
-    assert text.endswith(
-        "\n    MultiplicativeNoise(p=0.5)\n    Normalize(p=1)\n    ToTensorV2(p=1)"
-    )
+    ending = "\n    MultiplicativeNoise(p=0.5)\n    Normalize(p=1)\n    ToTensorV2(p=1)"
+    assert text.endswith(ending)
     assert "OneOf(p=0.5) [OpticalDistortion(p=0.5), Grid" in repr(preset("paper", image_size=64))
 
 
@@ -526,3 +446,153 @@ def test_a_call_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         preset("light", image_size=size)(**{"image": IMAGE, "id": "A", **call})
+
+
+# A known answer needs a fixed warp, where the public presets draw at random
+def scene(shape: tuple[int, int], rows: slice, columns: slice) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Draw skin of one color with a dark rectangle, and the rectangle's mask."""
+    mask = np.zeros(shape, bool)
+    mask[rows, columns] = True
+    return np.where(mask[..., None], 60, 200).astype(np.uint8).repeat(3, axis=2), mask
+
+
+def draw(
+    steps: list[Any], image: Any, mask: Any, *, size: int | None = None, min_visibility: float = 0
+) -> Augmented:
+    transforms = TransformSequence(steps, size)
+    return transforms.draw(image, mask, make_generators(0), min_visibility=min_visibility)
+
+
+def affine(**options: Any) -> A.Affine:
+    return A.Affine(border_mode=cv2.BORDER_REFLECT_101, p=1, **options)
+
+
+def shifted(x: int) -> A.Affine:
+    return affine(translate_px={"x": (x, x), "y": (0, 0)})
+
+
+def cropped(*px: int, keep_size: bool) -> A.CropAndPad:
+    crop = A.CropAndPad(px=((-10, -10),) * 4, keep_size=keep_size, p=1)
+    crop.px = px  # what is random in the recipes is fixed here
+    return crop
+
+
+HOLE = A.CoarseDropout(
+    num_holes_range=(1, 1), hole_height_range=(0.5, 0.5), hole_width_range=(0.5, 0.5), p=1
+)
+WHOLE = slice(None), slice(None)
+CORNER = slice(0, 20), slice(0, 20)
+RIGHT = slice(20, 40), slice(40, 60)
+
+
+@pytest.mark.parametrize(
+    ("steps", "place", "size", "visibility"),
+    [
+        ([shifted(10)], RIGHT, None, 0.5),  # half of it leaves the frame
+        ([shifted(-20)], RIGHT, None, 1),  # a reflected copy does not count
+        ([affine(scale=(0.6, 0.6))], RIGHT, None, 1),  # it shrinks inside the frame
+        ([affine(scale=(0.8, 0.8))], RIGHT, None, 1),
+        ([affine(scale=(2, 2))], WHOLE, None, 0.25),
+        ([HOLE], WHOLE, None, 0.75),
+        ([cropped(-10, 0, 0, -10, keep_size=True)], CORNER, None, 0.25),
+        ([cropped(-10, 0, 0, -10, keep_size=False)], CORNER, 30, 0.25),
+        ([cropped(-30, 0, 0, 0, keep_size=True), HOLE], WHOLE, None, 0.5 * 0.75),
+        ([cropped(-10, 0, 0, 0, keep_size=False)], (slice(0, 5), slice(None)), 32, 0),
+        ([A.VerticalFlip(p=1), A.MedianBlur(p=1)], CORNER, None, 1),
+    ],
+)
+def test_the_visible_fraction_of_the_lesion_is_known(
+    steps: list[Any], place: tuple[slice, slice], size: int | None, visibility: float
+) -> None:
+    image, mask = scene((60, 60), *place)
+
+    drawn = draw(steps, image, mask, size=size)
+
+    assert drawn.visibility == pytest.approx(visibility, abs=0.02)
+    assert drawn.attempts == 1
+    assert drawn.mask is not None
+    assert drawn.image.shape[:2] == drawn.mask.shape == (size or 60, size or 60)
+    if place is WHOLE:
+        assert drawn.mask.all()
+
+
+def test_a_hole_hides_the_image_and_a_reflected_copy_is_in_the_mask() -> None:
+    image, mask = scene((64, 64), *WHOLE)
+    assert (draw([HOLE], image, mask).image == 0).all(axis=2).mean() == 0.25
+    image, mask = scene((60, 60), *RIGHT)
+    reflected = draw([shifted(-20)], image, mask).mask
+    assert reflected is not None
+    assert reflected.sum() > 1.9 * mask.sum()
+
+
+def test_a_lesion_too_small_for_a_pixel_of_the_result_counts_by_its_crop_alone() -> None:
+    image, mask = scene((300, 300), slice(150, 151), slice(150, 151))
+
+    drawn = draw([shifted(2)], image, mask, size=16)
+
+    assert drawn.visibility == 1
+    assert drawn.mask is not None
+    assert not drawn.mask.any()
+
+
+def test_where_neighbors_share_a_number_the_mask_is_the_same_and_the_fraction_about_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, mask = scene((61, 67), slice(10, 45), slice(40, 67))
+    exact = draw([shifted(13)], image, mask)
+
+    monkeypatch.setattr(presets, "_COUNTABLE", 1000)
+    shared = draw([shifted(13)], image, mask)
+
+    assert exact.visibility == pytest.approx(14 / 27, abs=0.001)
+    assert shared.visibility == pytest.approx(exact.visibility, abs=0.15)
+    np.testing.assert_array_equal(shared.mask, exact.mask)
+
+
+def test_where_every_draw_loses_the_lesion_the_last_attempt_keeps_all_of_it() -> None:
+    image, mask = scene((40, 40), slice(10, 20), slice(0, 10))
+    steps = [A.HorizontalFlip(p=1), affine(scale=(4, 4)), A.GaussNoise(p=1)]
+
+    drawn = draw(steps, image, mask, min_visibility=0.5)
+
+    assert (drawn.visibility, drawn.attempts) == (1, 6)
+    assert drawn.applied == ("HorizontalFlip", "GaussNoise")
+    np.testing.assert_array_equal(drawn.mask, mask[:, ::-1])
+
+
+@given(seed=st.integers(0, 2**40), name=st.sampled_from(["strong", "paper", "light"]))
+def test_the_fraction_agrees_with_that_of_coordinates_sent_through_albumentations(
+    seed: int, name: str
+) -> None:
+    image, mask = scene((96, 96), slice(5, 40), slice(50, 96))
+    steps = [step for step in RECIPES[name](96, True) if not isinstance(step, A.CropAndPad)]
+    rows, columns = np.indices((96, 96), dtype=np.float32)
+    reference = A.Compose(steps, save_applied_params=True)
+    reference.set_random_state(*make_generators(seed))
+
+    sent = reference(image=image, masks=[rows, columns])
+
+    seen = [np.rint(part).astype(int) for part in sent["masks"]]
+    shown = np.ones((96, 96), bool)
+    for _, params in sent["applied_transforms"]:
+        for left, top, right, bottom in params.get("holes", ()):
+            shown[top:bottom, left:right] = False
+    found = np.zeros((96, 96), bool)
+    found[seen[0][shown], seen[1][shown]] = True
+    fraction = (found & mask).sum() / mask.sum()
+    transforms = TransformSequence(steps, None)
+    drawn = transforms.draw(image, mask, make_generators(seed), min_visibility=0)
+    assert drawn.visibility is not None
+    # pixels that a shrinking warp skips are missing in the plain count, up to 1 - 0.8 * 0.8 of them
+    assert fraction - 1e-9 <= drawn.visibility <= min(1, fraction / 0.45 + 0.02)
+
+
+@given(numbers=st.lists(st.integers(0, 2**70), min_size=1, max_size=3))
+def test_generators_repeat_and_those_of_other_seeds_differ(numbers: list[int]) -> None:
+    seeds = (numbers, numbers, [*numbers, 1], None, None)
+
+    draws = [(array.random(), scalar.random()) for array, scalar in map(make_generators, seeds)]
+
+    assert draws[0] == draws[1]
+    assert len({*draws}) == 4
+    assert draws[0][0] != draws[0][1]
