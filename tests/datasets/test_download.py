@@ -411,7 +411,7 @@ def test_a_large_file_is_known_again_by_its_size_and_time(
     get(collection(server), folder)
     # Private: else the test would need a file of 64 MB
     monkeypatch.setattr(download_run, "_SMALL", 10)
-    monkeypatch.setattr(download_run, "file_digests", lambda *_: pytest.fail("was read"))
+    monkeypatch.setattr(download_run, "check_digest", lambda *_: pytest.fail("was read"))
 
     get(collection(server), folder)
 

@@ -21,7 +21,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from dermolib._validation import check_number, expected, require
 from dermolib.datasets.download.collections import Archive, digest_title
 
-__all__ = ["Part", "RetryPolicy", "Stopped", "discard_part", "file_digests", "transfer"]
+__all__ = ["Part", "RetryPolicy", "Stopped", "check_digest", "discard_part", "transfer"]
 
 _BLOCK = 1 << 18  # bytes read at once
 _HEAD = 512  # bytes that show what kind of file comes
@@ -130,14 +130,16 @@ def discard_part(path: Path) -> None:
         note.unlink()
 
 
-def file_digests(path: Path, *algorithms: str) -> dict[str, str]:
-    """Read a file once for its digests in hexadecimal: sha256, and md5 where that is published."""
-    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+def check_digest(file: Archive, path: Path) -> tuple[str, str]:
+    """Return the SHA-256 of a file, and its digest of the known kind where that differs."""
+    algorithm, _, digest = (file.digest or "sha256:").partition(":")
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", algorithm)}
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
             for state in hashes.values():
                 state.update(block)
-    return {name: state.hexdigest() for name, state in hashes.items()}
+    found = hashes[algorithm].hexdigest()
+    return hashes["sha256"].hexdigest(), "" if digest.lower() in ("", found) else found
 
 
 def transfer(
@@ -162,19 +164,19 @@ def transfer(
     the file where it is known; `origin` and `hint` are words of errors.
     """
     run = _Transfer(file, Part(path), retry, wait, report, origin)
-    algorithm, _, digest = (file.digest or "sha256:").partition(":")
     while True:
         resumed = run.part.size > 0
         run.complete()
-        found = file_digests(path, "sha256", algorithm)
-        if digest.lower() in ("", found[algorithm]):
-            return found["sha256"]
+        sha256, other = check_digest(file, path)
+        if not other:
+            return sha256
         run.part.discard()
         if not resumed:
-            what = f"{origin}, with the {digest_title(file)} {digest.lower()}"
+            digest = str(file.digest).partition(":")[2].lower()
+            what = f"{origin}, with the {digest_title(file)} {digest}"
             again = "if that does not help, the file was replaced on the server."
             hint = f"It was deleted. Call again; {again} {hint}".rstrip()
-            raise ValueError(expected(file.name, what, found[algorithm], hint))
+            raise ValueError(expected(file.name, what, other, hint))
 
 
 @dataclass

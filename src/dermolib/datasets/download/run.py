@@ -27,8 +27,8 @@ from dermolib.datasets.download.http import (
     Part,
     RetryPolicy,
     Stopped,
+    check_digest,
     discard_part,
-    file_digests,
     transfer,
 )
 from dermolib.datasets.download.unpacking import check_zip, unpacked
@@ -257,14 +257,13 @@ class _Run:
         if record is not None and size > _SMALL and state.items() <= record.items():
             return record
         known, origin, check = self._known(file)
-        algorithm, _, digest = (known.digest or "sha256:").partition(":")
-        found = file_digests(path, "sha256", algorithm)
-        matches = digest.lower() in ("", found[algorithm]) and file.size in (None, size)
+        sha256, other = check_digest(known, path)
+        matches = not other and file.size in (None, size)
         got, hint = f"another one of {size:,} bytes", "Move it away, and it is downloaded again."
         require(matches, str(path), origin, got, hint)
         if record is None:
-            check = check if digest or file.size else "not checked: it was there before"
-            record = _record(file, path, found["sha256"], check, downloaded=False)
+            check = check if file.digest or file.size else "not checked: it was there before"
+            record = _record(file, path, sha256, check, downloaded=False)
             self.job.add([record])
         elif record["modified"] != modified:
             self.job.add([record | state])
