@@ -311,7 +311,12 @@ def test_hue_saturation_and_value_shift_as_with_opencv(
 
 def test_holes_hide_the_image_and_leave_the_mask() -> None:
     image, mask = smooth_image(100), lesion_image(100, 100)[1]
-    place = {"hole_1_height": 0.1, "hole_1_width": 0.18, "hole_1_top": 0.5, "hole_1_left": 1}
+    place: dict[str, Any] = {
+        "hole_1_height": 0.1,
+        "hole_1_width": 0.18,
+        "hole_1_top": 0.5,
+        "hole_1_left": 1,
+    }
 
     drawn, marked = forced(image, mask, **place)
 

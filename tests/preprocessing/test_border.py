@@ -73,11 +73,19 @@ def test_a_frame_on_all_sides_is_cut_off_and_the_rest_is_bit_identical() -> None
     np.testing.assert_array_equal(cropped, box.crop(image))
 
 
-def test_a_black_line_is_cut_off_where_a_cell_is_a_pixel() -> None:
-    image = skin(100, 120)
-    image[:, :1] = 0
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [
+        ((100, 120), Box(0, 100, 1, 120)),  # a line, where a cell is a pixel
+        ((8, 8), Box(2, 8, 0, 8)),
+        ((3000, 4000), Box(101, 2850, 333, 3777)),
+    ],
+)
+def test_a_border_is_cut_off_to_the_pixel_at_any_size(shape: tuple[int, int], box: Box) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    box.crop(image)[:] = SKIN
 
-    assert field_of_view(image) == Box(0, 100, 1, 120)
+    assert field_of_view(image) == box
 
 
 @settings(deadline=None, max_examples=60)
@@ -89,11 +97,7 @@ def test_a_black_line_is_cut_off_where_a_cell_is_a_pixel() -> None:
     seed=st.integers(0, 99),
 )
 def test_the_field_is_found_in_its_place_whatever_its_size(
-    height: int,
-    width: int,
-    middle: tuple[float, float],
-    radii: tuple[float, float],
-    seed: int,
+    height: int, width: int, middle: tuple[float, float], radii: tuple[float, float], seed: int
 ) -> None:
     field = ellipse(height, width, middle, radii)
     image = framed(skin(height, width, seed), field, seed)
@@ -171,19 +175,35 @@ def largest_by_trial(inside: npt.NDArray[np.bool_]) -> int:
     )
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        skin(300, 400),
-        noise_image(200, 200, 0),
-        np.zeros((200, 300, 3), np.uint8),
-        np.full((200, 300, 3), 19, np.uint8),
-        np.full((200, 300, 3), 255, np.uint8),
-        (skin(200, 300) // 8),
-    ],
-    ids=["skin", "noise", "black", "nearly black", "white", "dim"],
-)
-def test_an_image_without_a_border_comes_back_equal_and_new(image: Image) -> None:
+def shaded(part: Any, color: Any, image: Image | None = None) -> Image:
+    """Paint a part of an image, by default of skin."""
+    image = skin(300, 400) if image is None else image
+    image[part] = color
+    return image
+
+
+BLACK = np.zeros((200, 300, 3), np.uint8)
+UNTOUCHED = {
+    "skin": skin(300, 400),
+    "noise": noise_image(200, 200, 0),
+    "black": BLACK,
+    "nearly black": BLACK + np.uint8(19),
+    "white": BLACK + np.uint8(255),
+    "dim": skin(200, 300) // 8,
+    "a black pixel": BLACK[:1, :1],
+    "a gray pixel": BLACK[:1, :1] + np.uint8(30),
+    "a brown lesion along a side": shaded(np.s_[:, :150], (58, 35, 30)),
+    # Darker than the threshold of 0.3, and lighter than a border is
+    "a shade that is not black": shaded(np.s_[:40], 55),
+    "a dark corner of three cells": shaded(np.s_[:2, :2], 0, skin(100, 100)),
+    "light specks alone": shaded(np.s_[::4, ::2], 200, np.zeros((128, 128, 3), np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_an_image_without_a_border_comes_back_equal_and_new(name: str) -> None:
+    image = UNTOUCHED[name]
+
     assert untouched(image)
     for kind in KINDS:
         cropped = crop_border(image, kind=kind)
@@ -210,13 +230,6 @@ def test_a_dark_lesion_in_a_corner_or_at_a_side_is_not_a_border(
     assert untouched(with_lesion(skin(300, 400), lesion, (12, 8, 8)))
 
 
-def test_a_brown_lesion_along_a_whole_side_is_not_a_border() -> None:
-    image = skin(300, 400)
-    image[:, :150] = (58, 35, 30)
-
-    assert untouched(image)
-
-
 def test_a_dark_lesion_that_touches_the_border_belongs_to_the_field() -> None:
     field = ellipse(300, 300, (0.5, 0.5), (0.45, 0.45))
     lesion = ellipse(300, 300, (0.5, 0.12), (0.1, 0.1)) & field
@@ -228,28 +241,11 @@ def test_a_dark_lesion_that_touches_the_border_belongs_to_the_field() -> None:
     assert (border_mask(image) & lesion).sum() <= 0.15 * lesion.sum()
 
 
-def test_a_shade_that_is_not_black_is_not_a_border() -> None:
-    image = skin(200, 200)
-    image[:40] = 55  # darker than the threshold of 0.3, and lighter than a border is
-
-    assert untouched(image)
-
-
 def test_a_higher_threshold_takes_the_shade_for_border() -> None:
-    image = skin(200, 200)
-    image[:40] = 70
+    image = shaded(np.s_[:40], 70)
 
     assert untouched(image)
-    assert field_of_view(image, threshold=0.5) == Box(40, 200, 0, 200)
-
-
-def test_a_dark_corner_of_three_cells_is_overlooked_and_one_of_six_is_found() -> None:
-    image = skin(100, 100)
-    image[:2, :2] = 0
-
-    assert untouched(image)
-    image[:3, :3] = 0
-    assert border_mask(image).sum() == 6
+    assert field_of_view(image, threshold=0.5) == Box(40, 300, 0, 400)
 
 
 def test_writing_or_a_light_line_across_the_border_is_not_part_of_the_field() -> None:
@@ -263,17 +259,10 @@ def test_writing_or_a_light_line_across_the_border_is_not_part_of_the_field() ->
 
 
 def test_a_border_of_whole_cells_has_an_exact_mask() -> None:
-    image = skin(512, 512)
-    image[:40] = 0
+    image = shaded(np.s_[:40], 0, skin(512, 512))
 
     np.testing.assert_array_equal(border_mask(image), np.arange(512)[:, None] < np.full(512, 40))
-
-
-def test_light_specks_alone_are_not_a_field() -> None:
-    image = np.zeros((128, 128, 3), np.uint8)
-    image[::4, ::2] = 200
-
-    assert untouched(image)
+    assert border_mask(shaded(np.s_[:3, :3], 0, skin(100, 100))).sum() == 6  # of nine cells
 
 
 @pytest.mark.parametrize("light", [0.15, 0.4, 1.2])
@@ -300,19 +289,6 @@ def test_tiny_images_give_a_box_within_them(height: int, width: int, seed: int) 
         assert crop_border(image, kind=kind).shape == (*box.shape, 3)
 
 
-def test_one_pixel_comes_back_equal() -> None:
-    for value in (0, 30, 255):
-        pixel = np.full((1, 1, 3), value, np.uint8)
-        np.testing.assert_array_equal(crop_border(pixel), pixel)
-
-
-def test_the_band_of_an_image_of_8_pixels_is_cut_off() -> None:
-    image = skin(8, 8)
-    image[:2] = 0
-
-    assert field_of_view(image) == Box(2, 8, 0, 8)
-
-
 @pytest.mark.parametrize("width", [1, 2, 3])
 def test_a_narrow_field_in_a_narrow_image_keeps_a_pixel_or_more(width: int) -> None:
     image = np.zeros((200, 12, 3), np.uint8)
@@ -322,39 +298,21 @@ def test_a_narrow_field_in_a_narrow_image_keeps_a_pixel_or_more(width: int) -> N
         assert min(field_of_view(image, kind=kind).shape) >= 1
 
 
-def test_a_large_image_is_cropped_to_the_pixel() -> None:
-    image = np.zeros((3000, 4000, 3), np.uint8)
-    image[101:2850, 333:3777] = SKIN
-
-    assert field_of_view(image) == Box(101, 2850, 333, 3777)
-
-
-def test_the_input_is_not_modified() -> None:
-    image = framed(skin(200, 200), ellipse(200, 200, (0.5, 0.5), (0.4, 0.4)))
-    before = image.copy()
-
-    crop_border(image)[:] = 0
-    border_mask(image)[:] = True
-
-    np.testing.assert_array_equal(image, before)
-
-
-def test_a_strided_read_only_image_gives_the_same() -> None:
+def test_any_view_gives_the_same_and_is_not_modified() -> None:
     whole = framed(skin(700, 900), ellipse(700, 900, (0.5, 0.5), (0.4, 0.4)))
     view = whole[::-1, ::2, ::-1]
     view.flags.writeable = False
+    before = whole.copy()
 
     for kind in KINDS:
-        assert field_of_view(view, kind=kind) == field_of_view(view.copy(), kind=kind)
-    np.testing.assert_array_equal(border_mask(view), border_mask(view.copy()))
-
-
-def test_crop_border_is_the_field_of_view_cut_out() -> None:
-    image = framed(skin(200, 300), ellipse(200, 300, (0.5, 0.5), (0.4, 0.4)))
-
-    for kind in KINDS:
-        box = field_of_view(image, kind=kind, threshold=0.2)
-        np.testing.assert_array_equal(crop_border(image, kind=kind, threshold=0.2), box.crop(image))
+        box = field_of_view(view, kind=kind, threshold=0.2)
+        assert box == field_of_view(view.copy(), kind=kind, threshold=0.2)
+        cropped = crop_border(view, kind=kind, threshold=0.2)
+        np.testing.assert_array_equal(cropped, box.crop(view))
+        cropped[:] = 0
+    mask = border_mask(view)
+    np.testing.assert_array_equal(mask, border_mask(view.copy()))
+    np.testing.assert_array_equal(whole, before)
 
 
 def test_a_box_crops_the_mask_of_the_image_alike() -> None:
@@ -386,11 +344,7 @@ THRESHOLD = "`threshold` to be a number above 0 and up to 1"
     ],
 )
 def test_what_is_unfit_is_refused(
-    function: Callable[..., object],
-    image: Any,
-    options: dict[str, Any],
-    error: type[Exception],
-    words: str,
+    function: Callable[..., object], image: Any, options: Any, error: type[Exception], words: str
 ) -> None:
     if function is border_mask and "kind" in options:
         error, words = TypeError, "unexpected keyword"

@@ -101,22 +101,14 @@ def test_of_two_dark_spots_the_central_one_is_the_lesion() -> None:
     assert jaccard(mask, center) > 0.9
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((1, 1, 3), np.uint8),
-        np.full((1, 1, 3), 200, np.uint8),
-        np.zeros((80, 100, 3), np.uint8),
-        np.full((80, 100, 3), SKIN, np.uint8),
-        np.full((80, 100, 3), 255, np.uint8),
-        np.full((300, 1, 3), 90, np.uint8),
-    ],
-    ids=["black pixel", "light pixel", "black", "skin", "white", "thin"],
-)
-def test_an_image_that_shows_nothing_has_a_mask_that_is_false_everywhere(image: Image) -> None:
-    mask = segment_lesion(image)
+@pytest.mark.parametrize("size", [(1, 1), (80, 100), (300, 1)])
+@pytest.mark.parametrize("color", [0, 90, SKIN, 255])
+def test_an_image_that_shows_nothing_has_a_mask_that_is_false_everywhere(
+    size: tuple[int, int], color: Any
+) -> None:
+    mask = segment_lesion(np.full((*size, 3), color, np.uint8))
 
-    assert mask.shape == image.shape[:2]
+    assert mask.shape == size
     assert not mask.any()
 
 
@@ -146,33 +138,22 @@ def test_the_mask_of_any_image_has_its_size_and_is_one_piece_without_holes(
         assert euler_number(np.pad(mask, 1), connectivity=2) == 1
 
 
-def test_the_input_is_not_modified_and_the_mask_is_always_the_same() -> None:
-    image = with_lesion(skin(150, 200), ellipse(150, 200))
-    image.flags.writeable = False
-    before = image.copy()
+def test_any_view_gets_the_same_mask_and_is_not_modified() -> None:
+    whole = with_lesion(skin(240, 320), ellipse(240, 320))
+    view, before = whole[::2, ::-1], whole.copy()
+    view.flags.writeable = False
 
-    first, second = segment_lesion(image), segment_lesion(image)
+    mask = segment_lesion(view)
 
-    np.testing.assert_array_equal(image, before)
-    np.testing.assert_array_equal(first, second)
-    first[:] = False
-    assert segment_lesion(image).any()
+    np.testing.assert_array_equal(mask, segment_lesion(view.copy()))
+    np.testing.assert_array_equal(whole, before)
 
 
 @pytest.mark.parametrize("turn", [np.flipud, np.fliplr, np.rot90, lambda image: image[::-1, ::-1]])
 def test_a_flipped_or_turned_image_gets_nearly_the_flipped_or_turned_mask(turn: Any) -> None:
     image = with_lesion(skin(240, 320), ellipse(240, 320, (0.45, 0.55)))
 
-    assert (
-        jaccard(segment_lesion(np.ascontiguousarray(turn(image))), turn(segment_lesion(image)))
-        > 0.97
-    )
-
-
-def test_a_view_that_is_not_contiguous_gets_the_mask_of_its_copy() -> None:
-    image = with_lesion(skin(240, 320), ellipse(240, 320))[::2, ::-1]
-
-    np.testing.assert_array_equal(segment_lesion(image), segment_lesion(image.copy()))
+    assert jaccard(segment_lesion(turn(image)), turn(segment_lesion(image))) > 0.97
 
 
 @settings(max_examples=30)
