@@ -134,7 +134,7 @@ def test_axes_given_are_drawn_on(table: pd.DataFrame) -> None:
 
 def paths_of(table: pd.DataFrame, **options: Any) -> dict[str, list[str]]:
     rows = sheet_rows(Source("", "data", table), **options)
-    return {row.name: row.paths for row in rows}
+    return {name: paths for name, (_, paths) in rows.items()}
 
 
 @given(

@@ -558,15 +558,15 @@ def test_a_table_without_the_column_is_refused(plot: Plot) -> None:
 @pytest.mark.parametrize(
     ("data", "got"),
     [
-        ({}, "0 data sets"),
-        ({str(number): TABLE for number in range(9)}, "9 data sets"),
-        *(({name: TABLE}, f"the name {name!r}") for name in ("_a", "", 1)),
+        ({}, "no name"),
+        ({str(number): TABLE for number in range(9)}, "the names '0', '1', '2', '3', '4', '5'"),
+        *(({name: TABLE}, f"the names {name!r}.") for name in ("_a", "", 1)),
     ],
 )
 def test_a_mapping_of_anything_else_is_refused(
     plot: Callable[..., Any], data: Any, got: str
 ) -> None:
-    found = f"`data` to be a mapping from names to 1..8 data sets, but got {got}."
+    found = f"1..8 names, none starting with an underscore, to data, but got {got}"
     with pytest.raises(ValueError, match=re.escape(found)):
         plot(data)
 

@@ -63,7 +63,7 @@ NAN = float("nan")
         (["a", " "], [0, 1], ValueError, "at least one id, none empty, but got an empty one"),
         (["a", 7], [0, 1], TypeError, "`ids` to be text, but got 7"),
         (["a", "b", "a", "b", "c"], [0] * 5, ValueError, "unique, but got repeated a, b"),
-        (["a", "b"], [0], ValueError, "2 labels, one per id, but got 1"),
+        (["a", "b"], [0], ValueError, "2 labels, one per id, but got shape (1,)"),
         (["a", "b"], np.zeros((2, 8)), ValueError, "`scores.argmax(axis=1)`"),
         (["a", "b"], [1, 8], ValueError, "integers (N,) in 0..7, but got 8"),
         (["a", "b"], [-1, 0], ValueError, "integers (N,) in 0..7, but got -1"),

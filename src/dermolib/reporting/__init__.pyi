@@ -1,4 +1,3 @@
-from ._tables import Tabled as Tabled
 from .class_sheet import plot_class_sheet as plot_class_sheet
 from .exploration import exploration_table as exploration_table
 from .exploration import plot_ages as plot_ages

@@ -1,13 +1,14 @@
 """What exploration figures draw: tables or bare values, one data set alone or several by name."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import check_choice, listed, require
+from dermolib.datasets.tables import HasTable
 from dermolib.labels import DIAGNOSES
 from dermolib.reporting._style import COLORS
 
@@ -18,27 +19,9 @@ _LABELS = f"a table whose labels are integers in 0..{len(DIAGNOSES) - 1}"
 _DIAGNOSES = 'a table whose diagnoses are text, "" where unknown'
 
 
-class Tabled(Protocol):
-    """Whatever has a table, such as `dermolib.datasets.ISICDataset`.
-
-    Examples:
-        >>> from types import SimpleNamespace
-        >>> from dermolib.reporting import plot_sexes
-        >>> data = SimpleNamespace(table=pd.DataFrame({"sex": ["male", "female"]}))
-        >>> [text.get_text() for text in plot_sexes(data).texts][:2]
-        ['1 (50.0 %)', '1 (50.0 %)']
-    """
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each image."""
-
-
-Data: TypeAlias = Tabled | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
-"""A data set, its table, or bare values."""
-
+# a data set, its table, or bare values; one, or several by name
+Data: TypeAlias = HasTable | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
 NamedData: TypeAlias = Data | Mapping[str, Data]
-"""One data set, or several by name."""
 
 
 class Source(NamedTuple):
@@ -55,13 +38,12 @@ def sources_of(data: NamedData, other: Data | None = None) -> list[Source]:
     if isinstance(data, Mapping):
         what, got = "left out where `data` is a mapping", f"a {type(other).__name__}"
         require(other is None, "other", what, got, "Add it to the mapping.", error=TypeError)
-        what = f"a mapping from names to 1..{len(COLORS)} data sets"
-        require(1 <= len(data) <= len(COLORS), "data", what, f"{len(data)} data sets")
         names: list[Any] = [*data]
         # matplotlib leaves what begins with an underscore out of a legend
-        odd = [repr(x) for x in names if not isinstance(x, str) or x.strip()[:1] in {"", "_"}]
-        hint = "A name is text that does not begin with an underscore."
-        require(not odd, "data", what, f"the name {listed(odd)}", hint)
+        odd = [x for x in names if not isinstance(x, str) or x.strip()[:1] in {"", "_"}]
+        what = f"a mapping from 1..{len(COLORS)} names, none starting with an underscore, to data"
+        got = f"the names {listed(map(repr, names), most=9)}" if names else "no name"
+        require(1 <= len(names) <= len(COLORS) and not odd, "data", what, got)
         return [_source(name, f"data[{name!r}]", given) for name, given in data.items()]
     if other is None:
         return [_source("", "data", data)]
@@ -121,12 +103,12 @@ def count_by_diagnosis(sources: Sequence[Source], by: str | None) -> bool:
         require_column(sources, by)
         return by == "diagnosis"
     # a table of dermolib, which has ids, has no labels where no row has one
-    if not has_column(sources, "label", "diagnosis", "id"):
+    if not has_column(sources, "id"):
         require_column(sources, "label", "diagnosis")
-    tables = [source.table for source in sources if source.table is not None]
-    labeled = any("label" in table and table["label"].notna().any() for table in tables)
-    # bare counts are those of labels
-    return len(tables) == len(sources) and not labeled and has_column(sources, "diagnosis")
+    labeled = any(
+        x.table is None or ("label" in x.table and x.table["label"].notna().any()) for x in sources
+    )
+    return not labeled and has_column(sources, "diagnosis")
 
 
 def classes_of(

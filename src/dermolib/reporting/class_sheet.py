@@ -1,7 +1,7 @@
 """What each class looks like: a row of images for each, drawn from a seed."""
 
 import zlib
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 
 from dermolib._validation import check_number, require
 from dermolib.datasets.store import load_image
+from dermolib.datasets.tables import HasTable
 from dermolib.io import resize_image
 from dermolib.reporting._style import SMALL, annotate_empty, axes_or_new, shorten, style_axes
 from dermolib.reporting._tables import (
     CODES,
     UNKNOWN,
     Source,
-    Tabled,
     classes_of,
     count_by_diagnosis,
     require_column,
@@ -33,16 +33,12 @@ _LONGEST = 20  # letters of a class
 _GRAY = np.uint8(232)
 
 
-class SheetRow(NamedTuple):
-    """A class, how many images it has, and the paths of those to show."""
-
-    name: str
-    number: int
-    paths: list[Any]
+# the number of images of each class, and the paths of those to show
+Rows: TypeAlias = dict[str, tuple[int, list[Any]]]
 
 
 def plot_class_sheet(
-    data: Tabled | pd.DataFrame,
+    data: HasTable | pd.DataFrame,
     *,
     images: int = 6,
     by: str | None = None,
@@ -58,9 +54,9 @@ def plot_class_sheet(
     Args:
         data: A data set, or a table with the columns ``image_path`` and ``label`` or ``diagnosis``.
         images: Images to show of each class, 1..24; all where it has fewer.
-        by: ``"label"`` or ``"diagnosis"``; labels where there are any, if None. By label, all
-            eight diagnoses have a row, and rows without a label one named "unknown", which is alone
-            where no row has a label; by diagnosis, the 24 most frequent have one.
+        by: ``"label"``: a row for each of the eight diagnoses, and one named "unknown" for rows
+            without a label, alone where no row has one; ``"diagnosis"``: a row for each of the 24
+            most frequent; labels where there are any, if None.
         seed: Seed of the draw, 0 or more.
         axes: Where to draw; a new figure if None, which grows with the sheet.
 
@@ -88,9 +84,7 @@ def plot_class_sheet(
     return draw_sheet(rows, axes, images=images, name=source.name)
 
 
-def sheet_rows(
-    source: Source, *, images: int, by: str | None = None, seed: int = 0
-) -> list[SheetRow]:
+def sheet_rows(source: Source, *, images: int, by: str | None = None, seed: int = 0) -> Rows:
     """Draw images of each class; one class does not change what is drawn of another."""
     require_column([source], "image_path")
     by_diagnosis = count_by_diagnosis([source], by)
@@ -102,23 +96,23 @@ def sheet_rows(
     order = sorted(indices, key=lambda name: (name == UNKNOWN, -len(indices[name]), name))
     if not by_diagnosis and order not in ([], [UNKNOWN]):
         order = CODES + [UNKNOWN] * (UNKNOWN in indices)
-    rows = []
+    rows = {}
     for name in order:
-        at = indices.get(name, np.empty(0, np.intp))
+        found = indices.get(name, np.empty(0, np.intp))
         generator = np.random.default_rng((seed, zlib.crc32(name.encode())))
-        chosen = np.sort(generator.permutation(len(at))[:images])
-        rows.append(SheetRow(name, len(at), list(paths[at[chosen]])))
+        chosen = np.sort(generator.permutation(len(found))[:images])
+        rows[name] = len(found), list(paths[found[chosen]])
     return rows
 
 
-def sheet_size(rows: list[SheetRow]) -> tuple[float, float]:
+def sheet_size(rows: Rows) -> tuple[float, float]:
     """Return width and height of a figure of the sheet, in inches."""
     height, width = _canvas_shape(rows)
     # letters on the left, the title above
     return max(width / _PX_PER_INCH + 0.9, 4.5), height / _PX_PER_INCH + 0.5
 
 
-def draw_sheet(rows: list[SheetRow], axes: Axes | None, *, images: int, name: str = "") -> Axes:
+def draw_sheet(rows: Rows, axes: Axes | None, *, images: int, name: str = "") -> Axes:
     """Draw rows of images; classes beyond the 24th are counted in the title."""
     width, height = sheet_size(rows)
     axes = axes_or_new(axes, width=width, height=height)
@@ -127,23 +121,23 @@ def draw_sheet(rows: list[SheetRow], axes: Axes | None, *, images: int, name: st
     if not rows:
         annotate_empty(axes)
         return axes
-    rows, more = rows[:_MOST], len(rows[_MOST:])
+    more = len(rows) - _MOST
+    rows = dict(list(rows.items())[:_MOST])
     canvas = np.full((*_canvas_shape(rows), 3), 255, np.uint8)
     lost = 0
-    for number, row in enumerate(rows):
-        for column, path in enumerate(row.paths or [None]):
+    for number, (_, paths) in enumerate(rows.values()):
+        for column, path in enumerate(paths or [None]):
             top, left = number * (_HEIGHT + _GAP), column * (_WIDTH + _GAP)
             reason = _fill(canvas[top : top + _HEIGHT, left : left + _WIDTH], path)
             if reason:
                 x, y = left + _WIDTH / 2, top + _HEIGHT / 2
                 axes.text(x, y, reason, ha="center", va="center", color="0.4", fontsize=SMALL)
                 lost += path is not None
-    facts = [f"up to {images} shown", f"{lost} unreadable" if lost else ""]
-    facts.append(f"{more} rarer classes not shown" if more else "")
-    axes.title.set_text(f"{title} ({', '.join(filter(None, facts))})")
+    title += f" (up to {images} shown" + (f", {lost} unreadable" if lost else "")
+    axes.title.set_text(title + (f", {more} rarer classes not shown)" if more > 0 else ")"))
     axes.imshow(canvas, interpolation="antialiased")
     centers = _HEIGHT / 2 + (_HEIGHT + _GAP) * np.arange(len(rows))
-    names = [f"{shorten(row.name, _LONGEST)}\n{row.number:,}" for row in rows]
+    names = [f"{shorten(name, _LONGEST)}\n{count:,}" for name, (count, _) in rows.items()]
     axes.set_yticks(centers, names, parse_math=False)
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -151,11 +145,11 @@ def draw_sheet(rows: list[SheetRow], axes: Axes | None, *, images: int, name: st
     return axes
 
 
-def _canvas_shape(rows: list[SheetRow]) -> tuple[int, int]:
+def _canvas_shape(rows: Rows) -> tuple[int, int]:
     """Return height and width of a sheet in which all images have their cell, in px."""
-    columns = max((len(row.paths) for row in rows), default=0)
-    down = max(len(rows[:_MOST]), 1) * (_HEIGHT + _GAP) - _GAP
-    return down, max(columns, 1) * (_WIDTH + _GAP) - _GAP
+    columns = max([1, *(len(paths) for _, paths in rows.values())])
+    down = min(max(len(rows), 1), _MOST)
+    return down * (_HEIGHT + _GAP) - _GAP, columns * (_WIDTH + _GAP) - _GAP
 
 
 def _fill(cell: npt.NDArray[np.uint8], path: object) -> str:

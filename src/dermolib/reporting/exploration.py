@@ -1,6 +1,7 @@
 """Exploration of metadata: ages, sexes, sites, classes, and images per lesion."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -84,8 +85,7 @@ def plot_ages(data: NamedData, other: Data | None = None, *, axes: Axes | None =
 
     Raises:
         TypeError: Values or `axes` are of another type.
-        ValueError: Values are not one-dimensional or are out of range (ages: 0..130), or no table
-            has the column.
+        ValueError: Values are not (N,) or out of range (0..130), or no table has the column.
 
     Examples:
         >>> axes = plot_ages({"train": [30, 45, np.nan], "test": [50]})
@@ -131,7 +131,7 @@ def plot_sites(data: NamedData, other: Data | None = None, *, axes: Axes | None 
         >>> [label.get_text() for label in axes.get_yticklabels()]
         ['back', 'head/neck', 'unknown']
     """
-    return _site_chart(sources_of(data, other)).draw(axes)
+    return _word_chart(sources_of(data, other), "Site").draw(axes)
 
 
 def plot_images_per_lesion(
@@ -180,16 +180,14 @@ def plot_class_counts(
             (K,), integers.
         other: See `plot_ages`, as for `axes` and the return value.
         by: ``"label"`` or ``"diagnosis"``; labels where a row of some data set has one, if None.
-        names: Names of the K classes, or of the eight labels; if None, the codes of the diagnoses
-            for eight classes, else their indices.
+        names: Unique names of the K classes, or of the eight labels; if None, the codes of the
+            diagnoses for eight classes, else their indices.
         axes: Where to draw.
 
     Raises:
-        TypeError: Counts or labels are not integers, a diagnosis is not text, or `axes` is of
-            another type.
+        TypeError: Counts or labels are not integers, or a diagnosis or `axes` is of another type.
         ValueError: Counts are empty or negative, data sets have different numbers of classes, a
-            label is not in 0..7, there are not K unique names, `by` is another word, or no table
-            has the column.
+            label, `by` or `names` is out of range, or no table has the column.
 
     Examples:
         >>> axes = plot_class_counts([30, 10], names=["nevus", "melanoma"])
@@ -241,8 +239,7 @@ def plot_exploration(
 
     Args:
         data: A data set or a table with some of the columns ``age``, ``sex``, ``site``,
-            ``lesion``, ``label`` and ``diagnosis``; or a mapping from names to up to eight of
-            these.
+            ``lesion``, ``label`` and ``diagnosis``; or a mapping from names to up to eight.
         other: A second one to compare with, see `plot_ages`.
         images: Images of each class of the first data set to show, 0..24; with 0, no file is read.
         seed: Seed of the draw of these images.
@@ -271,13 +268,13 @@ def plot_exploration(
         require(source.table is not None, source.argument, what, got, error=TypeError)
     require_column(sources, "age", "sex", "site", "lesion", "label", "diagnosis")
     charts = {
-        "age": _chart(sources, _age_chart, "Age", "age"),
-        "sex": _chart(sources, _sex_chart, "Sex", "sex"),
-        "lesion": _chart(sources, _lesion_chart, "Images per lesion", "lesion"),
-        "site": _chart(sources, _site_chart, "Site", "site"),
-        "class": _chart(sources, _class_chart, "Class", "label", "diagnosis"),
+        "age": _chart(_age_chart, sources, "Age", "age"),
+        "sex": _chart(_sex_chart, sources, "Sex", "sex"),
+        "lesion": _chart(_lesion_chart, sources, "Images per lesion", "lesion"),
+        "site": _chart(partial(_word_chart, title="Site"), sources, "Site", "site"),
+        "class": _chart(_class_chart, sources, "Class", "label", "diagnosis"),
     }
-    rows = sheet_rows(sources[0], images=images, seed=seed) if images else []
+    rows = sheet_rows(sources[0], images=images, seed=seed) if images else {}
     heights = {name: chart.height for name, chart in charts.items()}
     axes = _arrange(heights, len(sources), sheet_size(rows) if images else None)
     for name, chart in charts.items():
@@ -333,16 +330,13 @@ class _BarChart(NamedTuple):
         axes.set_ylim(len(words) - 1 + margin, -margin)
         axes.set_xlim(0, 1.3 * axes.dataLim.xmax)  # room for the numbers beside the bars
         if not alone:
-            add_legend(axes, [self._entry(number, total) for number, total in enumerate(totals)])
+            entries = []
+            for name, total, note, color in zip(names, totals, self.notes, COLORS, strict=False):
+                size = plural(total, self.unit) if total or not note else ""
+                text = "; ".join(filter(None, [size, note]))
+                entries.append(Patch(color=color, label=f"{shorten(name, _LONGEST_NAME)} ({text})"))
+            add_legend(axes, entries)
         return axes
-
-    def _entry(self, number: int, total: int) -> Patch:
-        """Name a data set in the legend, with its size and its note."""
-        note = self.notes[number]
-        size = plural(total, self.unit) if total or not note else ""
-        name = shorten(self.counts.columns[number], _LONGEST_NAME)
-        text = "; ".join(filter(None, [size, note]))
-        return Patch(color=COLORS[number], label=f"{name} ({text})")
 
 
 class _AgeChart(NamedTuple):
@@ -381,10 +375,7 @@ class _AgeChart(NamedTuple):
 
 
 def _chart(
-    sources: Sequence[Source],
-    read: Callable[[Sequence[Source]], _BarChart | _AgeChart],
-    title: str,
-    *columns: str,
+    read: Callable[..., _BarChart | _AgeChart], sources: Sequence[Source], title: str, *columns: str
 ) -> _BarChart | _AgeChart:
     """Read a chart; without a column to read, one that says so."""
     if has_column(sources, *columns):
@@ -412,28 +403,22 @@ def _read_ages(source: Source) -> npt.NDArray[np.float64]:
 
 
 def _sex_chart(sources: Sequence[Source]) -> _BarChart:
-    counts = _count_words(sources, "sex")
-    others = sorted({*counts.index} - {*_SEXES, UNKNOWN})
-    counts = counts.reindex([*_SEXES, *others, UNKNOWN], fill_value=0)
-    return _BarChart("Sex", "image", counts, [""] * len(sources))
+    chart = _word_chart(sources, "Sex")
+    others = sorted({*chart.counts.index} - {*_SEXES, UNKNOWN})
+    rows = [*_SEXES, *others, UNKNOWN]
+    return chart._replace(counts=chart.counts.reindex(rows, fill_value=0))
 
 
-def _site_chart(sources: Sequence[Source]) -> _BarChart:
-    counts = _by_frequency(_count_words(sources, "site"))
-    return _BarChart("Site", "image", counts, [""] * len(sources))
-
-
-def _count_words(sources: Sequence[Source], name: str) -> pd.DataFrame:
+def _word_chart(sources: Sequence[Source], title: str) -> _BarChart:
+    name = title.lower()
     require_column(sources, name)
-    return _count({source.name: words_of(source, name, _WORDS) for source in sources})
+    words = {source.name: words_of(source, name, _WORDS) for source in sources}
+    counts = _side_by_side({name: column.value_counts() for name, column in words.items()})
+    return _BarChart(title, "image", _by_frequency(counts), [""] * len(sources))
 
 
-def _count(columns: Mapping[str, "pd.Series[Any]"]) -> pd.DataFrame:
-    return _join({name: column.value_counts() for name, column in columns.items()})
-
-
-def _join(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
-    """Put counts side by side, a row for each value, 0 where a data set does not have it."""
+def _side_by_side(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
+    """Put counts in columns, a row for each value, 0 where a data set does not have it."""
     return pd.DataFrame(counts).fillna(0).astype(int)
 
 
@@ -459,7 +444,9 @@ def _lesion_chart(sources: Sequence[Source]) -> _BarChart:
     sizes = {name: column[column != UNKNOWN].value_counts() for name, column in lesions.items()}
     most = max((int(size.max()) for size in sizes.values() if size.size), default=0)
     last = _LARGEST_LESION + 1
-    counts = _count({name: size.clip(upper=last) for name, size in sizes.items()})
+    counts = _side_by_side(
+        {name: size.clip(upper=last).value_counts() for name, size in sizes.items()}
+    )
     counts = counts.reindex(range(1, min(most, last) + 1), fill_value=0)
     counts.index = counts.index.map(str)
     counts = counts.rename({f"{last}": f"{last} to {most}"} if most > last else {})
@@ -489,7 +476,7 @@ def _class_chart(
         else classes_of(x, by_diagnosis, classes).value_counts()
         for x in sources
     }
-    counts = _join(columns)
+    counts = _side_by_side(columns)
     unknown: pd.Series[int] = counts.reindex([UNKNOWN], fill_value=0).sum()
     hidden = counts.sum() == unknown  # no class is known
     of = "of unknown diagnosis" if by_diagnosis else "of unknown label"

@@ -42,8 +42,6 @@ __all__ = [
     "save_figure",
 ]
 
-_DPI = 150
-_NOTE_WIDTH = 150  # letters of a line of the note below two axes
 _ROWS = "rows with the key `epoch`"
 _WHITE_TEXT = 0.712  # fraction from which white stands out more than black from the color map
 # what a file says of its making, and would differ from day to day or from version to version
@@ -78,7 +76,10 @@ def plot_occlusion(
         >>> [axes.get_title() for axes in plot_occlusion([image], [mask], [image]).axes]
         ['before', 'mask (12.5 %)', 'after']
     """
-    _check_lengths(images=images, masks=masks, results=results)
+    require(len(images), "images", "at least one image", "none")
+    got = f"{len(images)}, {len(masks)} and {len(results)}"
+    same = len(images) == len(masks) == len(results)
+    require(same, "images, masks and results", "of one length", got)
     for image, mask, result in zip(images, masks, results, strict=True):
         check_image(image, "images")
         check_image(result, "results")
@@ -118,7 +119,8 @@ def plot_samples(
     """
     check_number(columns, "columns", low=1, integer=True)
     texts = [""] * len(images) if titles is None else titles
-    _check_lengths(images=images, titles=texts)
+    require(len(images), "images", "at least one image", "none")
+    require(len(texts) == len(images), "titles", f"{len(images)} titles, one per image", len(texts))
     for image in images:
         check_image(image, "images")
     columns = min(columns, len(images))
@@ -172,7 +174,7 @@ def plot_history(histories: Mapping[str, Iterable[_Row]], *, note: str | None = 
     for axes in (losses, scores):
         _finish_lines(axes)
     if note:
-        figure.supxlabel(textwrap.fill(note, _NOTE_WIDTH), fontsize=SMALL, color="0.3")
+        figure.supxlabel(textwrap.fill(note, width=150), fontsize=SMALL, color="0.3")
     return figure
 
 
@@ -253,7 +255,7 @@ def plot_confusion(
 
 
 def save_figure(
-    figure: Figure | Axes | Mapping[str, Axes], path: PathLike, *, dpi: int = _DPI
+    figure: Figure | Axes | Mapping[str, Axes], path: PathLike, *, dpi: int = 150
 ) -> None:
     """Write a figure whole or not at all; saved again, it gives the same bytes.
 
@@ -284,15 +286,14 @@ def save_figure(
     whole = found if isinstance(found, Figure) else found.figure.figure
     # the layout moves axes a little every time it is drawn, so they are put back afterwards
     before = [
-        (axes, axes.get_in_layout(), axes.get_position(original=True), axes.get_position())
+        (axes, axes.get_in_layout(), axes.get_position(original=True))
         for axes in whole.findobj(Axes)
     ]
     # without a fixed salt, element ids of an SVG differ every time
     with whole_file(path) as temporary, mpl.rc_context({"svg.hashsalt": "dermolib"}):
         whole.savefig(temporary, dpi=dpi, metadata=_UNSIGNED[suffix])
-    for axes, in_layout, original, active in before:
-        axes.set_position(original, which="original")
-        axes.set_position(active, which="active")
+    for axes, in_layout, position in before:
+        axes.set_position(position)
         axes.set_in_layout(in_layout)
 
 
@@ -304,18 +305,10 @@ def _show_image(axes: Axes, pixels: npt.NDArray[Any], title: str) -> None:
     axes.set_title(title, fontsize=TEXT)
 
 
-def _check_lengths(**sequences: Sequence[object]) -> None:
-    lengths = {name: len(values) for name, values in sequences.items()}
-    require(lengths["images"], "images", "at least one image", "none")
-    got = ", ".join(f"{length} {name}" for name, length in lengths.items())
-    require(len({*lengths.values()}) == 1, " and ".join(lengths), "of one length", got)
-
-
 def _read_rows(rows: Iterable[_Row], name: str) -> list[_Row]:
     """Return rows as a list; refuse any without an epoch."""
-    got = f"an object of type {type(rows).__name__}"
-    require(isinstance(rows, Iterable), name, _ROWS, got, error=TypeError)
-    rows = list(rows)
+    found: Any = rows
+    rows = list(found) if isinstance(found, Iterable) else [found]
     for number, row in enumerate(rows):
         got = f"row {number} of type {type(row).__name__}"
         require(isinstance(row, Mapping), name, _ROWS, got, error=TypeError)

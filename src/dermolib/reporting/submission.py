@@ -49,35 +49,32 @@ def write_submission(
         'ID,CLASS\nISIC_2,1\nISIC_1,8\n'
     """
     ids, labels, path = list(ids), np.asarray(labels), Path(path)
-    _check_ids(ids, expected_ids)
-    _check_labels(labels, len(ids))
+    names: list[Any] = ids
+    odd = [repr(name) for name in names if not isinstance(name, str)]
+    require(not odd, "ids", "text", listed(odd), error=TypeError)
+    empty = "an empty one" if ids else "none"
+    require(ids and all(map(str.strip, ids)), "ids", "at least one id, none empty", empty)
+    repeated = listed(name for name, count in Counter(ids).items() if count > 1)
+    require(not repeated, "ids", "unique", f"repeated {repeated}", "Give one prediction per image.")
+    if expected_ids is not None:
+        wanted = set(expected_ids)
+        got = _differences(wanted, {*ids})
+        require(not got, "ids", f"the {len(wanted):,} expected ids", got)
+    fits, hint = labels.shape == (len(ids),), "Use `scores.argmax(axis=1)` for scores."
+    require(fits, "labels", f"{len(ids)} labels, one per id", f"shape {labels.shape}", hint)
+    what = f"integers (N,) in 0..{len(DIAGNOSES) - 1}"
+    integer = np.issubdtype(labels.dtype, np.integer)
+    require(integer, "labels", what, f"dtype {labels.dtype}", error=TypeError)
+    outside = labels[(labels < 0) | (labels >= len(DIAGNOSES))].tolist()
+    hint = "Labels are indices; the challenge's class numbers 1..8 are one higher."
+    require(not outside, "labels", what, listed(outside), hint)
     with whole_file(path) as temporary:
         table = pd.DataFrame({"ID": ids, "CLASS": labels + 1})
         table.to_csv(temporary, index=False, lineterminator="\n")
     return path
 
 
-def _check_ids(ids: list[Any], expected_ids: Iterable[str] | None) -> None:
-    odd = [repr(name) for name in ids if not isinstance(name, str)]
-    require(not odd, "ids", "text", listed(odd), error=TypeError)
-    filled = bool(ids) and all(map(str.strip, ids))
-    require(filled, "ids", "at least one id, none empty", "an empty one" if ids else "none")
-    repeated = listed(name for name, count in Counter(ids).items() if count > 1)
-    hint = "Give one prediction per image."
-    require(not repeated, "ids", "unique", f"repeated {repeated}", hint)
-    wanted = set(ids if expected_ids is None else expected_ids)
-    differences = {"missing": sorted(wanted - {*ids}), "unexpected": sorted({*ids} - wanted)}
-    got = [f"{len(names):,} {how} ({listed(names)})" for how, names in differences.items() if names]
-    require(not got, "ids", f"the {len(wanted):,} expected ids", " and ".join(got))
-
-
-def _check_labels(labels: npt.NDArray[np.int64], number: int) -> None:
-    what = f"integers (N,) in 0..{len(DIAGNOSES) - 1}"
-    hint = "Turn scores (N, 8) into labels with `scores.argmax(axis=1)`."
-    require(labels.ndim == 1, "labels", what, f"shape {labels.shape}", hint)
-    require(len(labels) == number, "labels", f"{number} labels, one per id", len(labels))
-    integer = np.issubdtype(labels.dtype, np.integer)
-    require(integer, "labels", what, f"dtype {labels.dtype}", error=TypeError)
-    odd = labels[(labels < 0) | (labels >= len(DIAGNOSES))].tolist()
-    hint = "Labels are indices; the challenge's class numbers 1..8 are one higher."
-    require(not odd, "labels", what, listed(odd), hint)
+def _differences(wanted: set[str], found: set[str]) -> str:
+    """Count and name what is missing and what is unexpected."""
+    parts = {"missing": sorted(wanted - found), "unexpected": sorted(found - wanted)}
+    return " and ".join(f"{len(x):,} {how} ({listed(x)})" for how, x in parts.items() if x)
