@@ -171,7 +171,7 @@ class _WithoutImages(Dataset[dict[str, Any]]):
         if isinstance(own, _ListDataset):
             return own[index]
         path = own._image_paths[index]
-        return {"id": own._ids[index], "label": len(path), "image": np.zeros(1)}
+        return {"id": own._ids[index].decode(), "label": len(path), "image": np.zeros(1)}
 
 
 def workers(root: Path, kind: str) -> list[float]:

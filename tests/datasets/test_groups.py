@@ -1,6 +1,5 @@
 """Which rows belong together, and texts in few arrays."""
 
-import pickle
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 
 from dermolib.datasets import group_names, read_table
 from dermolib.datasets.groups import joined_groups
-from dermolib.datasets.packed import PackedTexts
 
 
 def table(**columns: list[str | None]) -> pd.DataFrame:
@@ -86,24 +84,3 @@ def test_groups_are_those_of_following_every_link(rows: list[tuple[str, str]]) -
                     expected[first] = expected[second] = lowest
     assert np.unique(expected, return_inverse=True)[1].tolist() == groups.tolist()
     assert (pd.factorize(group_names(frame))[0] == pd.factorize(groups)[0]).all()
-
-
-@given(st.lists(st.text()))
-def test_packed_texts_are_the_texts(texts: list[str]) -> None:
-    packed = PackedTexts(texts)
-
-    assert list(packed) == texts
-    assert list(pickle.loads(pickle.dumps(packed))) == texts  # noqa: S301 - what was pickled just now
-    assert len(packed) == len(texts)
-
-
-def test_a_name_of_any_bytes_is_kept() -> None:
-    name = b"a\xff.jpg".decode("utf-8", "surrogateescape")
-
-    assert PackedTexts([name])[0] == name
-
-
-@pytest.mark.parametrize("index", [2, -3])
-def test_a_text_that_is_not_there_is_an_index_error(index: int) -> None:
-    with pytest.raises(IndexError):
-        PackedTexts(["a", "b"])[index]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dermolib._validation import DatasetNotFoundError
-from dermolib.datasets.reading import read_csv, read_frame, recode
+from dermolib.datasets.columns import map_unique, read_csv, read_frame
 
 
 def all_columns(header: Sequence[str]) -> dict[str, int]:
@@ -143,4 +143,4 @@ def test_a_frame_of_any_types_is_read_as_text() -> None:
 def test_recoding_is_applying_to_each(values: list[str]) -> None:
     column = np.array(values, dtype=object)
 
-    assert recode(column, str.upper).tolist() == [value.upper() for value in values]
+    assert map_unique(str.upper, column).tolist() == [value.upper() for value in values]

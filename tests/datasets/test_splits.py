@@ -228,10 +228,10 @@ def test_a_split_states_its_shares_and_how_far_they_are_off() -> None:
     whole = split.counts.sum(axis=1)
     assert whole.to_dict() == {"MEL": 30, "NV": 10}
     shares = split.counts / split.counts.sum()
-    assert split.shares["all"].to_dict() == {"MEL": 0.75, "NV": 0.25}
+    assert split.fractions["all"].to_dict() == {"MEL": 0.75, "NV": 0.25}
     off = float((shares.T - whole / 40).abs().to_numpy().max())
     assert split.largest_deviation == pytest.approx(off)
-    assert str(split).endswith(f"Largest deviation of a share: {100 * off:.2f} points.")
+    assert str(split).endswith(f"Largest deviation of a fraction: {100 * off:.2f} points.")
     assert str(len(split[0])) in str(split).splitlines()[-2]
 
 

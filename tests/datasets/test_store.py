@@ -25,7 +25,6 @@ import dermolib
 from dermolib import prepare, shades_of_gray
 from dermolib._validation import DatasetNotFoundError
 from dermolib.datasets import store as store_module
-from dermolib.datasets import store_files as _store_files
 from dermolib.datasets.store import (
     FORMAT,
     INDEX_COLUMNS,
@@ -34,8 +33,8 @@ from dermolib.datasets.store import (
     is_store,
     load_image,
     load_mask,
+    settings_key,
 )
-from dermolib.datasets.store_files import settings_key
 from dermolib.io import (
     read_image,
     read_mask,
@@ -530,7 +529,7 @@ def test_any_byte_of_a_header_ends_in_an_array_or_in_a_sentence(data: st.DataObj
         sentence = f"Expected `{path}` to be an array of a store, but got "
 
         try:
-            rows = _store_files.mapped(path)
+            rows = store_module._mapped(path)
         except ValueError as error:
             assert str(error).startswith(sentence)  # noqa: PT017 - a few bytes change nothing
         else:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dermolib import crop_border, occlusion_removal, shades_of_gray
 from dermolib._validation import Image
-from dermolib.datasets.store_files import settings_key
+from dermolib.datasets.store import settings_key
 from dermolib.preprocessing import field_of_view
 from dermolib.preprocessing.border import Box
 from dermolib.preprocessing.steps import STEPS, Pipeline

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import Indices, listed, require
-from dermolib.datasets.identifiers import MISSING, as_text, clean_name
+from dermolib.datasets.columns import MISSING, as_text, clean_name
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["AGES", "METADATA", "UNKNOWN", "Splits", "class_name", "gather", "row_problems"]

@@ -18,22 +18,47 @@ if TYPE_CHECKING:
 SUMMARY = "find data leakage between splits, and what is wrong with tables and images"
 
 _NEVER = "nothing"
-_COLLECTIONS = ("challenge", "ham10000", "isic2018", "isic2019", "isic2020", "isic2024")
+<<<<<<< HEAD
 _OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose splits say nothing of task 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS
+    from dermolib.datasets.readers import list_readers
 
     add = parser.add_argument
     add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
     add("test", metavar="TEST", nargs="?", help="CSV file of the other split")
-    text = f"what the folder holds: {', '.join(_COLLECTIONS)} (default: {_COLLECTIONS[0]})"
-    add("--collection", metavar="NAME", choices=_COLLECTIONS, help=text)
+    text = f"what the folder holds: {', '.join(list_readers())} (default: challenge)"
+    add("--collection", metavar="NAME", choices=list_readers(), help=text)
     text = (
         "folder of the images of CSV files, a store of `prepare`, or an HDF5 file; without it the "
         "tables alone are checked"
+=======
+_OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose sides tell nothing of task 3
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    from dermolib.datasets.readers import list_readers
+
+    parser = commands.add_parser(
+        "audit",
+        help="find what leaks between training and test, and what is wrong with the files",
+        description="Audit all sides in the folder of a collection, or the CSV files of one side "
+        "or two: lesions, patients, ids and pictures on both sides, labels at odds, files that "
+        "lack or cannot be read, gaps, and shifts. The exit status is 1 where something is found "
+        "that --fail-on names.",
+    )
+    add = parser.add_argument
+    add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
+    add("test", metavar="TEST", nargs="?", help="CSV file of the other side")
+    add(
+        "--collection",
+        metavar="NAME",
+        help=f"what the folder holds: {', '.join(list_readers())} (default: challenge)",
+>>>>>>> 29c8ac9 (datasets: one file per collection in a registry; tables by pandas; one module of stores and of splits)
     )
     add("--images", metavar="DIR", type=_images, help=text)
     text = "that of TEST, where it is another one"
@@ -109,18 +134,15 @@ def _check(given: argparse.Namespace) -> None:
 
 def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     """Read the splits of a collection; all but the challenge may have the training split alone."""
-    from dermolib.datasets.readers import releases
+    from dermolib.datasets.readers import find_reader
 
-    name = given.collection or _COLLECTIONS[0]
-    if name == "challenge":
-        read = releases.read_challenge_table
-        return {split: read(given.train, split) for split in ("train", "test")}
-    if name == "ham10000":
-        return {"train": releases.read_ham10000(given.train)}
-    read = getattr(releases, f"read_{name}")
-    others = ("validation", "test") if name == "isic2018" else ("test",)
-    found = [split for split in others if _has(given.train, split)]
-    return {split: read(given.train, split) for split in ("train", *found)}
+    reader = find_reader(given.collection or "challenge")
+    if len(reader.splits) == 1:
+        return {reader.splits[0]: reader.read(given.train)}
+    first, *others = reader.splits
+    needed = reader.name == "challenge"
+    found = [first, *(split for split in others if needed or _has(given.train, split))]
+    return {split: reader.read(given.train, split) for split in found}
 
 
 def _has(root: str, split: str) -> bool:

@@ -1,25 +1,44 @@
-"""Which columns of a file or data frame are which of a table."""
+"""CSV files and data frames as columns of text, found by the names that collections use."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import codecs
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from dermolib._validation import check_choice, expected, listed
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-__all__ = ["COLUMNS", "chooser"]
+from dermolib._validation import DatasetNotFoundError, check_choice, expected, listed, require
 
-COLUMNS: tuple[str, ...] = (
-    "id",
-    "label",
-    "diagnosis",
-    "lesion",
-    "patient",
-    "age",
-    "sex",
-    "site",
-    "year",
-    "source",
-    "parent_id",
-)
-"""Columns of a table, in their order; ``label`` lacks where no row has a class."""
+__all__ = [
+    "MISSING",
+    "Texts",
+    "as_text",
+    "clean_name",
+    "map_unique",
+    "read_columns",
+    "read_csv",
+    "read_frame",
+    "resolve_columns",
+]
+
+Texts: TypeAlias = npt.NDArray[np.object_]
+"""Column of text (N,)."""
+
+MISSING = frozenset({"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"})
+"""Texts, in lower case, that mean that a value is not known."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_WHOLE = re.compile(r"-?\d+\.0+")
 
 # The challenge's names, then those of ISIC's own tables, then those here
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -41,103 +60,180 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "source": ("SOURCE",),
     "parent_id": ("PARENT_ID",),
 }
-# Others mean other things by these, so that they count as written in a table that was made here
-_OWN = {"label": ("label",), "malignant": ("malignant",)}
-_TOLD = (*_OWN, *_NAMES)
+# Other tables mean other things by these, so they count as written and beside `id` alone
+_OWN = ("label", "malignant")
 
 
-def chooser(
-    name: str, columns: Mapping[str, str] | None, needed: Sequence[str]
-) -> Callable[[Sequence[str]], dict[str, int]]:
-    """Make the function that finds the known columns in a header, or says which lacks.
+def as_text(value: Any) -> str:
+    """Write a value as text: bytes decoded, and 7.0, which a gap in a column makes of 7, as 7."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if whole else str(value)
+
+
+def clean_name(value: Any) -> str:
+    """Write the name of a lesion, patient or image as one text, however a table holds it.
+
+    Examples:
+        >>> clean_name(7.0), clean_name("7.0"), clean_name(" L7 "), clean_name("Unknown")
+        ('7', '7', 'L7', '')
+    """
+    text = as_text(value).strip()
+    if text.lower() in MISSING:
+        return ""
+    return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def map_unique(function: Callable[[str], str], values: Texts) -> Texts:
+    """Apply a function once to each distinct text; equal results are one object."""
+    codes, texts = pd.factorize(values)
+    made = np.empty(len(texts), dtype=object)
+    made[:] = [function(text) for text in texts]
+    return made[codes]
+
+
+def read_csv(
+    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], *, delimiter: str = ","
+) -> dict[str, Texts]:
+    """Read the columns that `choose` picks from the header by name and place.
 
     Args:
-        name: File or table, for errors.
-        columns: Names in the file, by the names here, of columns that are named otherwise.
-        needed: Columns that must be there, by the challenge's names.
-
-    Returns:
-        Function from a header to the place of each column.
+        path: File in UTF-8, or in UTF-16 with its byte order mark.
+        choose: From the header to the place of each column.
+        delimiter: Comma, semicolon, tab or bar.
 
     Raises:
-        TypeError: `columns` is no mapping.
-        ValueError: `columns` has an unknown name.
+        DatasetNotFoundError: There is no such file.
+        ValueError: The file is empty, in another encoding or not CSV, or a row is ragged.
     """
-    if columns is not None and not isinstance(columns, Mapping):
-        got = f"an object of type {type(columns).__name__}"
-        raise TypeError(expected("columns", "a mapping of names here to names there", got))
-    given = dict(columns or {})
-    for column in given:
-        check_choice(column, "columns", _TOLD)
+    check_choice(delimiter, "delimiter", _DELIMITERS)
+    try:
+        return _read(path, choose, delimiter)
+    except FileNotFoundError:
+        raise DatasetNotFoundError(path, "a CSV file with the columns ID, CLASS, ...") from None
+    except IsADirectoryError:
+        raise ValueError(expected(str(path), "a CSV file", "a folder")) from None
+    except UnicodeError as error:
+        hint = "Save it as UTF-8."
+        raise ValueError(expected(str(path), "a CSV file in UTF-8", error, hint)) from error
+    except csv.Error as error:
+        raise ValueError(expected(str(path), "a CSV file", f"a parser error ({error})")) from error
+
+
+def read_columns(path: Path, names: Sequence[str]) -> list[Texts]:
+    """Read columns by their names in any letter case; each must be there."""
 
     def choose(header: Sequence[str]) -> dict[str, int]:
-        texts = [text.strip() for text in header]
-        upper = [text.upper() for text in texts]
-        taken = {texts.index(text) for text in given.values() if text in texts}
-        chosen = _places(name, upper, _without(_NAMES, given), taken)
-        own = _without(_OWN, given) if "id" in texts else {}
-        chosen |= _places(name, texts, own, taken)
-        chosen |= _places(name, texts, {key: (value,) for key, value in given.items()}, set())
-        _check_label(name, upper, chosen)
-        wanted = [given[column] for column in given if column not in chosen]
-        wanted += [column for column in needed if not _has(chosen, column)]
-        if wanted or "id" not in chosen:
-            lacking = wanted[0] if wanted else "ID"
-            remedy = "Fields are separated by commas." if len(texts) == 1 else ""
-            got = f"the columns {listed(map(repr, header))}"
-            what = f"a table with a column `{lacking}`"
-            raise ValueError(expected(name, what, got, remedy))
-        return chosen
-
-    return choose
-
-
-def _without(
-    names: Mapping[str, tuple[str, ...]], given: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
-    return {column: tried for column, tried in names.items() if column not in given}
-
-
-def _check_label(name: str, upper: Sequence[str], chosen: dict[str, int]) -> None:
-    """Refuse labels of which nobody can tell whether they begin at 0 or at 1."""
-    if "label" in chosen and "class" in chosen:
-        del chosen["label"]
-    if "LABEL" in upper and not {"label", "class", "diagnosis"} & set(chosen):
-        remedy = (
-            "Pass `columns={'label': NAME}` if they are 0..7, or `columns={'class': NAME}` if they "
-            "are 1..8."
+        upper = [text.strip().upper() for text in header]
+        what, got = (
+            f"a table with the columns {' and '.join(names)}",
+            f"the columns {listed(header)}",
         )
-        raise ValueError(
-            expected(name, "a table with a column `CLASS` or `label`", "LABEL", remedy)
-        )
+        require({name.upper() for name in names} <= set(upper), str(path), what, got)
+        return {name: upper.index(name.upper()) for name in names}
+
+    return list(read_csv(path, choose).values())
 
 
-def _has(chosen: Mapping[str, int], column: str) -> bool:
-    """Tell whether a column of the challenge's name is among those chosen."""
-    return any(column in tried and key in chosen for key, tried in _NAMES.items())
+def read_frame(
+    frame: pd.DataFrame, choose: Callable[[Sequence[str]], Mapping[str, int]]
+) -> dict[str, Texts]:
+    """Take the columns that `choose` picks as text; what is missing becomes empty."""
+    chosen = choose([str(name) for name in frame.columns])
+    return {name: _column_as_text(frame.iloc[:, place]) for name, place in chosen.items()}
 
 
-def _places(
-    name: str, header: Sequence[str], names: Mapping[str, Sequence[str]], taken: Collection[int]
+def resolve_columns(
+    header: Sequence[str], name: str, columns: Mapping[str, str], needed: Sequence[str]
 ) -> dict[str, int]:
-    """Find the place of each column: that of the first of its names that is there."""
-    found = {}
-    for column, tried in names.items():
-        places = {
-            text: [
-                place for place, other in enumerate(header) if other == text and place not in taken
-            ]
-            for text in tried
-        }
-        there = [text for text in tried if places[text]]
-        if not there:
-            continue
-        if len(places[there[0]]) > 1:
-            got = f"{column!r} twice"
-            raise ValueError(expected(name, "a table with each column once", got))
-        if there[0] != tried[0] and len(there) > 1:
-            remedy = f"Say which is meant: `columns={{{column!r}: ...}}`."
-            got = f"several for {column!r} ({listed(there)})"
-            raise ValueError(expected(name, "a table with each column once", got, remedy))
-        found[column] = places[there[0]][0]
-    return found
+    """Find the place of each known column in a header; arguments as of `read_table`."""
+    texts = [text.strip() for text in header]
+    taken = {texts.index(text) for text in columns.values() if text in texts}
+    free = ["" if place in taken else text for place, text in enumerate(texts)]
+    upper = [text.upper() for text in free]
+    searches = [(key, names, upper) for key, names in _NAMES.items()]
+    searches += [(key, (key,), free) for key in _OWN if "id" in texts]
+    searches = [search for search in searches if search[0] not in columns]
+    searches += [(key, (text,), texts) for key, text in columns.items()]
+    places = {key: _find(name, key, names, among) for key, names, among in searches}
+    chosen = {key: place for key, place in places.items() if place >= 0}
+    if "class" in chosen:
+        chosen.pop("label", None)
+    hint = "Pass `columns={'label': NAME}` if they are 0..7, or `columns={'class': NAME}` for 1..8."
+    clear = "LABEL" not in map(str.upper, texts) or {"label", "class", "diagnosis"} & set(chosen)
+    require(clear, name, "a table with a column `CLASS` or `label`", "LABEL", hint)
+    absent = [text for key, text in columns.items() if key not in chosen]
+    found = {text for key in chosen for text in _NAMES.get(key, ())}
+    absent += [text for text in needed if text not in found]
+    absent += [] if "id" in chosen else ["ID"]
+    hint = "Fields are separated by commas." if len(texts) == 1 else ""
+    got = f"the columns {listed(map(repr, header))}"
+    require(not absent, name, f"a table with a column `{' '.join(absent[:1])}`", got, hint)
+    return chosen
+
+
+def _find(name: str, column: str, names: Sequence[str], header: Sequence[str]) -> int:
+    """Find the place of the first name that is in the header; -1 where none is."""
+    present = [text for text in names if text in header]
+    if not present:
+        return -1
+    what, twice = "a table with each column once", header.count(present[0]) > 1
+    require(not twice, name, what, f"{column!r} twice")
+    got, hint = f"several for {column!r} ({listed(present)})", f"`columns={{{column!r}: ...}}`."
+    clear = present[0] == names[0] or len(present) == 1
+    require(clear, name, what, got, f"Say which is meant: {hint}")
+    return header.index(present[0])
+
+
+def _read(
+    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], delimiter: str
+) -> dict[str, Texts]:
+    with path.open("rb") as raw:
+        begin = raw.read(4)
+    encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
+    with path.open(encoding=encoding, newline="") as file:
+        header = next(csv.reader(file, strict=True, delimiter=delimiter), None)
+        if header is None:
+            raise ValueError(expected(str(path), "a CSV file with a header", "an empty file"))
+        chosen = choose(header)
+        for row, count in enumerate(_field_counts(file, delimiter), start=2):
+            if count != len(header):  # pandas would fill or cut it silently
+                what = f"a CSV file with {len(header)} fields in each row, as its header has"
+                raise ValueError(expected(str(path), what, f"row {row} with {count}"))
+        file.seek(0)
+        frame = pd.read_csv(
+            file,
+            sep=delimiter,
+            header=0,
+            names=list(range(len(header))),
+            usecols=sorted(set(chosen.values())),
+            index_col=False,
+            dtype=object,
+            na_filter=False,
+            skip_blank_lines=False,
+        )
+    return {name: frame[place].to_numpy(object) for name, place in chosen.items()}
+
+
+def _field_counts(lines: Iterator[str], delimiter: str) -> Iterator[int]:
+    """Count the fields of each row; where there are quotes, as the csv module reads them."""
+    limit = csv.field_size_limit()
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("a NUL character")
+        if '"' in line or len(line) > limit:
+            yield len(next(csv.reader(chain([line], lines), strict=True, delimiter=delimiter)))
+        else:
+            yield line.count(delimiter) + 1 if line.rstrip("\r\n") else 0
+
+
+def _column_as_text(column: "pd.Series[Any]") -> Texts:
+    values = column.astype(object)
+    try:
+        codes, texts = pd.factorize(values)
+    except TypeError:  # what cannot be hashed, such as a list
+        return np.array([as_text(value) for value in values], dtype=object)
+    known = np.empty(len(texts) + 1, dtype=object)
+    known[:] = [*map(as_text, texts), ""]  # the last is what is missing
+    return known[codes]

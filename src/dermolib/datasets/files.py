@@ -1,55 +1,59 @@
-"""Where image and lesion mask of each row lie: in folders, in a store, or in an HDF5 file."""
+"""Where the image and lesion mask of each row are: in folders, in a store, or in an HDF5 file."""
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, expected, listed, outside
+from dermolib._validation import DatasetNotFoundError, PathLike, listed, outside, require
 from dermolib.datasets.store import PreparedStore, is_store
+from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
 from dermolib.io import contained, hdf5_path
 
 __all__ = [
-    "MAKE_FILES",
+    "DOWNSAMPLED",
+    "IMAGE_SUFFIXES",
+    "MASK_TAILS",
     "Found",
+    "drop_missing",
     "find_files",
     "find_images",
     "find_masks",
-    "locate",
-    "present",
+    "read_augmented",
+    "resolve_paths",
 ]
 
-MAKE_FILES = "Make these files, named as the ids of the rows."
-"""Remedy where images of another kind lack."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Suffixes of the images of a collection, the preferred one first."""
 
-_LEAVE_OUT = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
+MASK_TAILS = ("_seg", "_segmentation")
+"""What follows the id in the name of a lesion mask, before ``.png``."""
+
+DOWNSAMPLED = "_downsampled"
+"""Ends the names of some files of ISIC 2019, and means nothing."""
+
 _PATHS = ("image_path", "mask_path")
-_ENDINGS = (".jpg", ".jpeg", ".png")
-_MASK_TAILS = ("_seg", "_segmentation")
-_SHRUNK = "_downsampled"  # ends the names of some files of ISIC 2019, and means nothing
+_FETCH = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
+_OF_THE_PARENT = ("diagnosis", "malignant", "lesion", "patient", "year", "source")
 
 
-@dataclass(frozen=True)
-class Found:
-    """Paths of the rows, as `load_image` and `load_mask` of `dermolib.datasets.store` take them.
-
-    Attributes:
-        place: Folder or store of the images.
-        images: Path of each image (N,), empty where there is none.
-        masks: Path of each mask (N,), empty where there is none.
-        stored: Whether they lie in a store.
-    """
+class Found(NamedTuple):
+    """Paths of the rows, as `load_image` and `load_mask` of `dermolib.datasets.store` take them."""
 
     place: Path
+    """Folder or store of the images."""
     images: pd.Series
+    """Path of each image (N,), empty where there is none."""
     masks: pd.Series
-    stored: bool
+    """Path of each mask (N,), empty where there is none."""
+    stored: bool = False
+    """Whether they are in a store."""
 
 
 def find_files(
@@ -59,10 +63,10 @@ def find_files(
     *,
     masks: bool,
 ) -> Found:
-    """Find image and mask of each row.
+    """Find the image and mask of each row.
 
-    A file belongs to the row whose id is its name without ending, or without ``_downsampled`` and
-    ending.
+    A file belongs to the row whose id is its name without suffix, or without ``_downsampled`` and
+    suffix.
 
     Args:
         rows: Table with the column ``id``.
@@ -71,76 +75,138 @@ def find_files(
             where not given. A store has its own.
         masks: Whether masks are needed.
 
-    Returns:
-        Paths of the rows.
-
     Raises:
-        DatasetNotFoundError: A folder is not there.
-        ValueError: A store is not done, or lacks masks that are needed.
+        DatasetNotFoundError: A folder does not exist.
+        ValueError: A store is not complete, or lacks masks that are needed.
     """
     if isinstance(image_dir, (str, os.PathLike, PreparedStore)):
-        store = _opened(image_dir)
-        if store is not None:
-            return _stored(rows, store, masks=masks)
-        places = [Path(str(image_dir))]
-    else:
-        places = [Path(place) for place in image_dir]
-        if not places:
-            raise ValueError(expected("image_dir", "a folder, or several", "none"))
+        if isinstance(image_dir, PreparedStore):
+            return _in_store(rows, image_dir, masks=masks)
+        if is_store(image_dir):
+            return _in_store(rows, PreparedStore(image_dir), masks=masks)
+        image_dir = [image_dir]
+    places = [Path(place) for place in image_dir]
+    require(places, "image_dir", "a folder, or several", "none")
     folders = places if mask_dir is None else [Path(mask_dir)]
-    return Found(
-        place=places[0],
-        images=find_images(rows, places),
-        masks=find_masks(rows, folders),
-        stored=False,
-    )
+    return Found(places[0], find_images(rows, places), find_masks(rows, folders))
 
 
 def find_images(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
-    """Find the image of each row in the first of several folders and HDF5 files that has it.
-
-    Args:
-        rows: Table with the column ``id``.
-        places: Folders and HDF5 files.
-
-    Returns:
-        Paths (N,), empty where there is none.
-
-    Raises:
-        DatasetNotFoundError: A place is not there.
-    """
-    return _first(
-        rows,
-        (
-            _in_hdf5(rows, place) if _is_hdf5(place) else _paths(rows, place, ("",), _ENDINGS)
-            for place in places
-        ),
-    )
+    """Find the image of each row in the first folder or HDF5 file that has it; empty for none."""
+    paths = pd.Series([""] * len(rows), dtype=str)
+    for place in places:
+        found = _in_hdf5 if _is_hdf5(place) else _in_folder
+        paths = paths.where(paths != "", found(rows, place))
+    return paths
 
 
 def find_masks(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
-    """Find the mask of each row in the first of several folders that has it.
+    """Find the mask of each row in the first folder that has it; HDF5 files have none."""
+    paths = pd.Series([""] * len(rows), dtype=str)
+    for place in places:
+        if not _is_hdf5(place):
+            found = _in_folder(rows, place, MASK_TAILS, (".png",))
+            paths = paths.where(paths != "", found)
+    return paths
+
+
+def resolve_paths(
+    rows: pd.DataFrame,
+    table: PathLike | pd.DataFrame,
+    image_dir: PathLike | Sequence[PathLike] | PreparedStore | None,
+    mask_dir: PathLike | None,
+    *,
+    masks: bool,
+) -> Path:
+    """Add the columns ``image_path`` and ``mask_path`` to rows that were read from a table.
+
+    Returns where the images are; `image_dir` None takes the paths that the table itself has.
+    """
+    own: dict[str, npt.NDArray[np.object_]] = {}
+    if isinstance(table, pd.DataFrame) and {*_PATHS} <= {*table}:
+        columns = ((name, table[name]) for name in _PATHS)
+        own = {name: np.where(paths.isna(), "", paths.to_numpy(object)) for name, paths in columns}
+    if image_dir is None:
+        hint = "Give the folder of the images."
+        require(own, "image_dir", "a folder", "none, and no paths", hint)
+        for name, paths in own.items():
+            rows[name] = paths
+        return Path(next(filter(None, rows["image_path"]), "")).parent
+    found = find_files(rows, image_dir, mask_dir, masks=masks)
+    rows["image_path"], rows["mask_path"] = found.images, found.masks
+    if own and mask_dir is None and not found.stored:
+        rows["mask_path"] = np.where(found.masks == "", own["mask_path"], found.masks)
+    return found.place
+
+
+def drop_missing(
+    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool, hint: str = _FETCH
+) -> npt.NDArray[np.bool_]:
+    """Tell which rows have their files (N,); refuse the others, or warn of them.
 
     Args:
-        rows: Table with the column ``id``.
-        places: Folders; HDF5 files among them have no masks.
-
-    Returns:
-        Paths (N,), empty where there is none.
+        rows: Table with the columns ``id``, ``image_path`` and ``mask_path``.
+        folder: Folder or store of the images, for the message.
+        missing: ``"error"`` or ``"drop"``.
+        masks: Whether a row needs a mask too.
+        hint: What to do, for the error.
 
     Raises:
-        DatasetNotFoundError: A folder is not there.
+        FileNotFoundError: A row has no file and `missing` is ``"error"``.
     """
-    folders = [place for place in places if not _is_hdf5(place)]
-    return _first(rows, (_paths(rows, folder, _MASK_TAILS, (".png",)) for folder in folders))
+    kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
+    kind = "an image and a mask" if masks else "an image"
+    if masks:
+        kept = kept & (rows["mask_path"].to_numpy(str) != "")
+    if kept.all():
+        return kept
+    count = f"{int((~kept).sum())} of {len(rows)} without ({listed(rows['id'][~kept])})"
+    what = f"a folder with {kind} for each row"
+    require(missing == "drop", str(folder), what, count, hint, error=FileNotFoundError)
+    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=outside())
+    return kept
 
 
-def _first(rows: pd.DataFrame, found: Iterable[pd.Series]) -> pd.Series:
-    """Take the path of each row from the first of several places that has one."""
-    paths: pd.Series | None = None
-    for more in found:
-        paths = more if paths is None else paths.where(paths != "", more)
-    return pd.Series([""] * len(rows), dtype=str) if paths is None else paths
+def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:
+    """Read the manifest of `augment_offline` and find its files.
+
+    Args:
+        folder: Folder of the augmented images.
+        parents: Table of the rows that may have been augmented.
+        masks: Whether each image needs a mask.
+
+    Returns:
+        Table of the augmented rows with what is known of their parents; None where it has no row.
+
+    Raises:
+        DatasetNotFoundError: There is no manifest.
+        FileNotFoundError: A file of the manifest is missing.
+        ValueError: A parent is not among the rows, a class differs from that of the parent, or an
+            id is one of the rows.
+    """
+    path = folder / "manifest.csv"
+    if not path.exists():
+        raise DatasetNotFoundError(path, "the folder of augment_offline")
+    if len(path.read_text(encoding="utf-8").splitlines()) == 1:
+        return None
+    made = read_table(path)
+    found = find_files(made, folder, masks=masks)
+    made["image_path"], made["mask_path"] = found.images, found.masks
+    drop_missing(made, found.place, missing="error", masks=masks)
+    rows = pd.Index(parents["id"]).get_indexer(pd.Index(made["parent_id"]))
+    foreign = made["parent_id"][rows < 0]
+    what, got = "a manifest of copies of these rows", f"{len(foreign)} others ({listed(foreign)})"
+    hint = "Augment the training rows after the split, into a folder of their own."
+    require(foreign.empty, str(path), what, got, hint)
+    others = made["id"][made["label"].to_numpy() != parents["label"].to_numpy()[rows]]
+    what = "a manifest whose images have the class of their parent"
+    require(others.empty, str(path), what, f"others ({listed(others)})")
+    known = made["id"][made["id"].isin(parents["id"])]
+    require(known.empty, str(folder), "a folder of new ids", f"known ones ({listed(known)})")
+    for column in _OF_THE_PARENT:
+        if column in parents:
+            made[column] = parents[column].iloc[rows].reset_index(drop=True)
+    return made
 
 
 def _is_hdf5(place: Path) -> bool:
@@ -149,138 +215,42 @@ def _is_hdf5(place: Path) -> bool:
 
 def _in_hdf5(rows: pd.DataFrame, file: Path) -> pd.Series:
     names = rows["id"].to_list()
-    there = contained(file, names)
     begin = hdf5_path(file, "")
-    return pd.Series(
-        [begin + name if has else "" for name, has in zip(names, there.tolist(), strict=True)],
-        dtype=str,
-    )
+    found = zip(names, contained(file, names).tolist(), strict=True)
+    return pd.Series([begin + name if has else "" for name, has in found], dtype=str)
 
 
-def _opened(place: PathLike | PreparedStore) -> PreparedStore | None:
-    """Open a store; None for a folder of images."""
-    if isinstance(place, PreparedStore):
-        return place
-    return PreparedStore(place) if is_store(place) else None
-
-
-def _stored(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found:
-    if masks and not store.has_masks:
-        remedy = "Prepare the folder with `masks=`: what steps cut, masks must be cut by too."
-        raise ValueError(expected(str(store.path), "a store with masks", "one without", remedy))
+def _in_store(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found:
+    what, hint = "a store with masks", "Prepare the folder with `masks=`, since steps crop both."
+    require(store.has_masks or not masks, str(store.path), what, "one without", hint)
     numbers = store.find(rows["id"])
-    ways = (store.image_path, store.mask_path)
-    images, found = (
-        pd.Series([way(number) if number >= 0 else "" for number in numbers], dtype=str)
-        for way in ways
-    )
-    return Found(place=store.path, images=images, masks=found, stored=True)
+
+    def paths(path: Any) -> pd.Series:
+        return pd.Series([path(number) if number >= 0 else "" for number in numbers], dtype=str)
+
+    return Found(store.path, paths(store.image_path), paths(store.mask_path), stored=True)
 
 
-def _paths(
-    rows: pd.DataFrame, folder: Path, tails: Sequence[str], endings: tuple[str, ...]
+def _in_folder(
+    rows: pd.DataFrame,
+    folder: Path,
+    tails: Sequence[str] = ("",),
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
 ) -> pd.Series:
     """Find the file of each row; empty where there is none."""
     if not folder.is_dir():
-        raise DatasetNotFoundError(folder, f"a folder with ID{tails[0]}{endings[0]} for each row")
-    found = _listed(folder, endings)
-    ends = [tail for name in tails for tail in (name, f"{_SHRUNK}{name}")]
-    paths = (
-        next((path for tail in ends if (path := found.get(f"{name}{tail}"))), "")
-        for name in rows["id"]
-    )
-    return pd.Series(list(paths), dtype=str)
-
-
-def _listed(folder: Path, endings: tuple[str, ...]) -> dict[str, str]:
-    """List files by their name without ending; of several, that of the first ending is taken."""
-    ranked: dict[str, tuple[int, str]] = {}
+        raise DatasetNotFoundError(folder, f"a folder with ID{tails[0]}{suffixes[0]} for each row")
+    ranked: dict[str, tuple[int, str]] = {}  # by name without suffix, the preferred suffix first
     with os.scandir(folder) as entries:
         for entry in entries:
-            stem, ending = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
-            if ending.lower() in endings and entry.is_file():
-                rank = (endings.index(ending.lower()), entry.name)
+            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
+            if suffix.lower() in suffixes and entry.is_file():
+                rank = (suffixes.index(suffix.lower()), entry.name)
                 ranked[stem] = min(rank, ranked.get(stem, rank))
-    return {stem: f"{folder}{os.sep}{name}" for stem, (_, name) in ranked.items()}
-
-
-def present(
-    rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool, remedy: str = _LEAVE_OUT
-) -> npt.NDArray[np.bool_]:
-    """Tell which rows have their files, and say of the others what is wanted to be said.
-
-    Args:
-        rows: Table with the columns ``id``, ``image_path`` and ``mask_path``.
-        folder: Folder or store of the images, for the words.
-        missing: ``"error"`` or ``"drop"``.
-        masks: Whether a row needs a mask too.
-        remedy: What to do, for the error.
-
-    Returns:
-        Flags (N,).
-
-    Raises:
-        FileNotFoundError: A row lacks a file and `missing` is ``"error"``.
-    """
-    kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
-    kind = "an image"
-    if masks:
-        kept = kept & (rows["mask_path"].to_numpy(str) != "")
-        kind = "an image and a mask"
-    lacking = listed(rows["id"][~kept])
-    if kept.all():
-        return kept
-    count = f"{int((~kept).sum())} of {len(rows)} lack it ({lacking})"
-    if missing == "error":
-        sentence = expected(str(folder), f"a folder with {kind} for each row", count, remedy)
-        raise FileNotFoundError(sentence)
-    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=outside())
-    return kept
-
-
-def locate(
-    rows: pd.DataFrame,
-    table: PathLike | pd.DataFrame,
-    image_dir: PathLike | Sequence[PathLike] | PreparedStore | None,
-    mask_dir: PathLike | None,
-    *,
-    masks: bool,
-) -> Path:
-    """Add the paths of the files to rows that were read from a table.
-
-    Args:
-        rows: Rows; the columns ``image_path`` and ``mask_path`` are added in place, empty where
-            there is no file.
-        table: What they were read from; a table of a reader knows its files.
-        image_dir: Place of the images, see `find_files`; None for the paths of the table.
-        mask_dir: Folder of the masks.
-        masks: Whether masks are needed.
-
-    Returns:
-        Place of the images, for words.
-
-    Raises:
-        DatasetNotFoundError: A folder is not there.
-        ValueError: There are neither paths nor a folder, or a store is unfit.
-    """
-    given = _own_paths(table)
-    if image_dir is None and given is None:
-        remedy = "Give the folder of the images."
-        raise ValueError(expected("image_dir", "a folder", "none, and no paths", remedy))
-    if image_dir is None:
-        for name, paths in (given or {}).items():
-            rows[name] = paths
-        first = next((path for path in rows["image_path"] if path), "")
-        return Path(first).parent
-    found = find_files(rows, image_dir, mask_dir, masks=masks)
-    rows["image_path"], rows["mask_path"] = found.images, found.masks
-    if given is not None and mask_dir is None and not found.stored:
-        found_masks = rows["mask_path"].to_numpy(object)
-        rows["mask_path"] = np.where(found_masks == "", given["mask_path"], found_masks)
-    return found.place
-
-
-def _own_paths(table: PathLike | pd.DataFrame) -> dict[str, npt.NDArray[np.object_]] | None:
-    if not isinstance(table, pd.DataFrame) or not set(_PATHS) <= set(table.columns):
-        return None
-    return {name: np.where(table[name].isna(), "", table[name].to_numpy(object)) for name in _PATHS}
+    begin = f"{folder}{os.sep}"
+    ends = [tail for name in tails for tail in (name, f"{DOWNSAMPLED}{name}")]
+    found = (
+        next((begin + ranked[name + tail][1] for tail in ends if name + tail in ranked), "")
+        for name in rows["id"]
+    )
+    return pd.Series(list(found), dtype=str)

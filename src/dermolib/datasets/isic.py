@@ -1,31 +1,21 @@
-"""Images, masks and metadata of the challenge as a dataset of samples."""
+"""Images, masks and metadata of a collection as a dataset of samples."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import Indices, PathLike, check_choice, expected, listed
-from dermolib.datasets.augmented import read_augmented
-from dermolib.datasets.files import MAKE_FILES, find_files, locate, present
+from dermolib._validation import Indices, PathLike, check_choice, expected, listed, require
+from dermolib.datasets.files import drop_missing, find_files, read_augmented, resolve_paths
 from dermolib.datasets.groups import group_names
-from dermolib.datasets.metadata import metadata_vectors
-from dermolib.datasets.options import Options, Read, Transform
-from dermolib.datasets.packed import PackedTexts
-from dermolib.datasets.readers.releases import (
-    read_challenge_table,
-    read_ham10000,
-    read_isic2018,
-    read_isic2019,
-    read_isic2020,
-    read_isic2024,
-)
+from dermolib.datasets.readers import find_reader, list_readers
 from dermolib.datasets.store import PreparedStore, load_image, load_mask
-from dermolib.datasets.tables import read_table
+from dermolib.datasets.tables import metadata_vectors, read_table
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["ISICDataset"]
@@ -37,14 +27,37 @@ if TYPE_CHECKING:
 else:
     _Base = object  # loaders ask for length and rows alone, and reading a table needs no torch
 
+Transform: TypeAlias = Callable[..., dict[str, Any]]
+"""Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
+
 _SPLITS = ("train", "validation", "test")
+_OPTIONS = ("image_dir", "transform", "missing", "masks", "metadata", "mask_dir")
 
 
-class ISICDataset(_Base):
+class _Checked(NamedTuple):
+    """Rows that a reader has just checked."""
+
+    rows: pd.DataFrame
+
+
+class _Collections(type):
+    """Gives the dataset a method ``from_NAME`` for each registered collection."""
+
+    def __getattr__(cls: Any, name: str) -> "Callable[..., ISICDataset]":
+        collection = name.removeprefix("from_")
+        if collection == name or collection not in list_readers():
+            raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+        return partial(cls.from_collection, collection)
+
+    def __dir__(cls) -> Iterable[str]:
+        return [*super().__dir__(), *(f"from_{name}" for name in list_readers())]
+
+
+class ISICDataset(_Base, metaclass=_Collections):
     """Rows of a table with their images: a map-style dataset whose samples are dictionaries.
 
-    A sample has ``image`` (what the transform makes of it; uint8 RGB (H, W, 3) without one),
-    ``label`` (0..7; absent where not all rows have one), ``id``, with ``metadata=True`` the vector
+    A sample has ``image`` (the result of the transform; uint8 RGB (H, W, 3) without one), ``label``
+    (0..7; absent where not all rows have one), ``id``, with ``metadata=True`` the vector
     ``metadata`` (13,), float32, and with ``masks=True`` the lesion mask ``mask``, bool (H, W).
     The order of the rows is the order of the table.
 
@@ -59,28 +72,26 @@ class ISICDataset(_Base):
         transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
             every albumentations pipeline has this form.
-        missing: ``"error"`` refuses a table of which an image (or a mask, with ``masks=True``)
-            lacks; ``"drop"`` leaves such rows out, warns how many, and keeps their ids in
-            `dropped`.
-        masks: Whether samples carry the lesion mask from ``ID_seg.png`` or
+        missing: ``"error"`` refuses a table with a missing image (or mask, with ``masks=True``);
+            ``"drop"`` leaves such rows out, warns how many, and keeps their ids in `dropped`.
+        masks: Whether samples have the lesion mask from ``ID_seg.png`` or
             ``ID_segmentation.png``, bright for lesion.
-        metadata: Whether samples carry age, sex and site, see
-            `dermolib.datasets.metadata_vectors`.
+        metadata: Whether samples have age, sex and site, see `dermolib.datasets.metadata_vectors`.
         mask_dir: Folder of the masks; `image_dir` where not given.
         split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``. Only training
             rows can be augmented offline.
 
     Attributes:
         table: One row for each sample: the columns of `dermolib.datasets.read_table` with
-            ``image_path`` and ``mask_path``. Samples do not follow changes that are made in it:
-            make a dataset of the changed table.
+            ``image_path`` and ``mask_path``. Changing it does not change the samples: make a
+            dataset of the changed table.
         dropped: Ids that ``missing="drop"`` left out.
         split: What the rows are for.
 
     Raises:
         DatasetNotFoundError: The table or a folder does not exist.
         FileNotFoundError: Rows lack their image or mask and `missing` is ``"error"``.
-        ValueError: The table is unfit, see `dermolib.datasets.read_table`.
+        ValueError: The table is invalid, see `dermolib.datasets.read_table`.
     """
 
     def __init__(
@@ -98,12 +109,13 @@ class ISICDataset(_Base):
         """Read the table and find the files of its rows."""
         check_choice(missing, "missing", ("error", "drop"))
         check_choice(split, "split", _SPLITS)
-        # What a reader has just read need not be checked again
         given: Any = table
-        rows = given.rows if isinstance(given, Read) else read_table(table)
-        own = given.rows if isinstance(given, Read) else table
-        place = locate(rows, own, image_dir, mask_dir, masks=masks)
-        kept = present(rows, place, missing=missing, masks=masks)
+        if isinstance(given, _Checked):
+            rows = given = given.rows
+        else:
+            rows = read_table(table)
+        place = resolve_paths(rows, given, image_dir, mask_dir, masks=masks)
+        kept = drop_missing(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
         self.transform = transform
@@ -112,66 +124,39 @@ class ISICDataset(_Base):
         self._take(rows if kept.all() else rows[kept].reset_index(drop=True))
 
     @classmethod
-    def from_challenge(
-        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
+    def from_collection(
+        cls, name: str, root: PathLike, split: str = "train", **options: Any
     ) -> Self:
-        """Open the folder of the challenge, real or synthetic.
+        """Open a published collection, real or synthetic.
+
+        Each collection also has a method of its own: ``ISICDataset.from_isic2019(root)`` is
+        ``ISICDataset.from_collection("isic2019", root)``.
 
         Args:
-            root: Folder of `dermolib.datasets.read_challenge_table`. Where ``lesion_ids.csv`` lies
-                in it, rows know their lesion.
-            split: ``"train"`` or ``"test"``; test rows have no label.
-            options: `transform`, `missing`, `masks`, `metadata` of the class, and `image_dir`:
-                where the images are to come from another folder, such as that of cleaned images, in
-                which case the masks stay those of `root`; or from a store.
+            name: One of `dermolib.datasets.list_readers`, such as ``"challenge"``, ``"ham10000"``,
+                ``"isic2018"``, ``"isic2019"``, ``"isic2020"`` or ``"isic2024"``.
+            root: Folder in the layout of its reader, see `dermolib.datasets.read_challenge_table`
+                and the others.
+            split: A published split of the collection; test rows may have no label.
+            options: `transform`, `missing`, `masks` and `metadata` of the class; `image_dir` where
+                the images come from elsewhere, such as a folder of cleaned ones, in which case the
+                masks stay those of `root`, or a store; and options of the reader, such as
+                ``task=1`` of `dermolib.datasets.read_isic2018`.
 
         Returns:
-            Dataset of the rows of one side.
+            Dataset of the rows of one split.
 
         Raises:
-            DatasetNotFoundError: `root` does not have the layout of the challenge.
+            DatasetNotFoundError: `root` does not have the layout of the collection.
             FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
-            ValueError: A table is unfit.
+            ValueError: The collection or split is unknown, or a table is invalid.
         """
-        return cls._open(read_challenge_table(root, split), split, options)
-
-    @classmethod
-    def from_ham10000(cls, root: PathLike, **options: Unpack[Options]) -> Self:
-        """Open HAM10000, see `dermolib.datasets.read_ham10000` and `from_challenge`."""
-        return cls._open(read_ham10000(root, images=_there(options)), "train", options)
-
-    @classmethod
-    def from_isic2018(
-        cls, root: PathLike, split: str = "train", *, task: int = 3, **options: Unpack[Options]
-    ) -> Self:
-        """Open ISIC 2018, see `dermolib.datasets.read_isic2018` and `from_challenge`."""
-        table = read_isic2018(root, split, task=task, images=_there(options))
-        return cls._open(table, split, options)
-
-    @classmethod
-    def from_isic2019(
-        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
-    ) -> Self:
-        """Open ISIC 2019, see `dermolib.datasets.read_isic2019` and `from_challenge`."""
-        return cls._open(read_isic2019(root, split, images=_there(options)), split, options)
-
-    @classmethod
-    def from_isic2020(
-        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
-    ) -> Self:
-        """Open ISIC 2020, see `dermolib.datasets.read_isic2020` and `from_challenge`."""
-        return cls._open(read_isic2020(root, split, images=_there(options)), split, options)
-
-    @classmethod
-    def from_isic2024(
-        cls, root: PathLike, split: str = "train", **options: Unpack[Options]
-    ) -> Self:
-        """Open ISIC 2024, see `dermolib.datasets.read_isic2024` and `from_challenge`."""
-        return cls._open(read_isic2024(root, split, images=_there(options)), split, options)
-
-    @classmethod
-    def _open(cls, table: pd.DataFrame, split: str, options: Options) -> Self:
-        rows: Any = Read(table)  # which only the readers of this package make
+        reader = find_reader(name)
+        check_choice(split, "split", reader.splits)
+        own = {key: options.pop(key) for key in {*options} - {*_OPTIONS}}
+        own["images"] = options.get("image_dir") is None
+        which = () if len(reader.splits) == 1 else (split,)
+        rows: Any = _Checked(reader.read(root, *which, **own))
         return cls(rows, split=split, **options)
 
     @property
@@ -182,12 +167,11 @@ class ISICDataset(_Base):
             RuntimeError: Some rows have no label.
         """
         if self._labels is None:
-            remedy = "Test rows are predicted, not scored."
-            raise RuntimeError(expected("labels", "read from a table with classes", "none", remedy))
-        if not self.has_labels:
-            lacking = f"{int((self._labels < 0).sum())} of {len(self)} rows without one"
-            remedy = "Take the others: `dataset.subset(dataset.labelled)`."
-            raise RuntimeError(expected("labels", "known for all rows", lacking, remedy))
+            hint = "Test rows are predicted, not scored."
+            raise RuntimeError(expected("labels", "read from a table with classes", "none", hint))
+        got = f"{int((self._labels < 0).sum())} of {len(self)} rows without one"
+        hint = "Take the others: `dataset.subset(dataset.labelled)`."
+        require(self.has_labels, "labels", "known for all rows", got, hint, error=RuntimeError)
         return self._labels
 
     @property
@@ -198,9 +182,7 @@ class ISICDataset(_Base):
     @property
     def labelled(self) -> Indices:
         """Row numbers of the rows that have a label."""
-        if self._labels is None:
-            return np.empty(0, np.intp)
-        return np.flatnonzero(self._labels >= 0)
+        return np.flatnonzero([] if self._labels is None else self._labels >= 0)
 
     @property
     def ids(self) -> npt.NDArray[np.object_]:
@@ -217,11 +199,9 @@ class ISICDataset(_Base):
         return group_names(self.table)
 
     def class_counts(self) -> npt.NDArray[np.int64]:
-        """Count the rows of each diagnosis.
+        """Count the rows (8,) of each diagnosis, in the order of `dermolib.labels.DIAGNOSES`.
 
-        Returns:
-            Counts (8,) in the order of `dermolib.labels.DIAGNOSES`; rows without label are in
-            none.
+        Rows without label count for none.
 
         Raises:
             RuntimeError: The table has no classes.
@@ -246,19 +226,21 @@ class ISICDataset(_Base):
             IndexError: A row number is outside of the table.
         """
         rows = np.asarray(indices)
-        if rows.size and not np.issubdtype(rows.dtype, np.integer):
-            raise TypeError(expected("indices", "row numbers", f"dtype {rows.dtype}"))
+        whole = not rows.size or np.issubdtype(rows.dtype, np.integer)
+        require(whole, "indices", "row numbers", f"dtype {rows.dtype}", error=TypeError)
         rows = rows.astype(np.intp).reshape(-1)
         if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
             what = f"row numbers in 0..{len(self) - 1}"
             raise IndexError(expected("indices", what, f"{rows.min()}..{rows.max()}"))
-        other = self._copy(split=split)
+        check_choice(split or self.split, "split", _SPLITS)
+        other = copy.copy(self)
+        other.split = split or self.split
         other._take(self.table.iloc[rows].reset_index(drop=True))
         return other
 
     def with_transform(self, transform: Transform | None) -> "ISICDataset":
         """Return the same rows with another transform."""
-        other = self._copy(split=None)
+        other = copy.copy(self)
         other.transform = transform
         return other
 
@@ -270,20 +252,21 @@ class ISICDataset(_Base):
                 `dermolib.preprocessing.prepare`.
 
         Returns:
-            Dataset of these rows; the masks stay where they are, but those of a store come along.
+            Dataset of these rows; the masks stay where they are, except that a store has its own.
 
         Raises:
             DatasetNotFoundError: There is no such folder.
             FileNotFoundError: A row has no image there.
-            ValueError: A store is not done, or lacks the masks that samples carry.
+            ValueError: A store is incomplete, or lacks the masks that samples need.
         """
         rows = self.table.copy()
         found = find_files(rows, folder, masks=self._with_masks)
         rows["image_path"] = found.images
         if found.stored:
             rows["mask_path"] = found.masks
-        present(rows, found.place, missing="error", masks=False, remedy=MAKE_FILES)
-        other = self._copy(split=None)
+        hint = "Make these files, named as the ids of the rows."
+        drop_missing(rows, found.place, missing="error", masks=False, hint=hint)
+        other = copy.copy(self)
         other._take(rows)
         return other
 
@@ -296,24 +279,22 @@ class ISICDataset(_Base):
 
         Returns:
             Dataset of these rows, then the augmented ones, if any; an augmented image has the group
-            of its source.
+            of the image that it was made from.
 
         Raises:
             DatasetNotFoundError: There is no manifest.
-            FileNotFoundError: A file of the manifest lacks.
+            FileNotFoundError: A file of the manifest is missing.
             RuntimeError: These rows are not for training, or some lack a label.
-            ValueError: The manifest names a source that is not among these rows, so that its
-                images would leak from another split; an image has another class than its source;
-                or ids stand on both sides.
+            ValueError: The manifest names an image that is not among these rows, so that its copies
+                would leak from another split; a copy has another class than its original; or an id
+                is that of one of these rows.
         """
-        if self.split != "train":
-            raise RuntimeError(
-                expected("split", "'train' to take augmented images", repr(self.split))
-            )
+        what, training = "'train' to take augmented images", self.split == "train"
+        require(training, "split", what, repr(self.split), error=RuntimeError)
         if not self.has_labels:
-            _ = self.labels  # says how many lack one, and what to do
+            _ = self.labels  # says how many are missing, and what to do
         made = read_augmented(Path(folder), self.table, masks=self._with_masks)
-        other = self._copy(split=None)
+        other = copy.copy(self)
         if made is not None:
             other._take(pd.concat([self.table, made], ignore_index=True))
         return other
@@ -329,26 +310,27 @@ class ISICDataset(_Base):
             index: Row number, 0..N-1, or negative from the end.
 
         Returns:
-            Sample as a dictionary, see the class.
+            Sample as the class describes it.
 
         Raises:
             IndexError: There is no such row.
-            TypeError: `index` is no integer.
+            TypeError: `index` is not an integer.
             ValueError: The image or mask cannot be read, or they differ in size.
         """
         if isinstance(index, (bool, np.bool_)) or not isinstance(index, (int, np.integer)):
-            remedy = "Take several rows with `subset`."
-            raise TypeError(expected("index", "a row number", repr(index), remedy))
+            hint = "Take several rows with `subset`."
+            raise TypeError(expected("index", "a row number", repr(index), hint))
         if not -len(self) <= index < len(self):
             raise IndexError(expected("index", f"a row number below {len(self)}", index))
-        image = load_image(self._image_paths[index])
+        image = load_image(_unpacked(self._image_paths[index]))
         parts: dict[str, Any] = {"image": image}
         if self._with_masks:
             height, width = image.shape[:2]
-            parts["mask"] = load_mask(self._mask_paths[index], shape=(height, width))
+            mask_path = _unpacked(self._mask_paths[index])
+            parts["mask"] = load_mask(mask_path, shape=(height, width))
         if self.transform is not None:
             parts = _transformed(self.transform, parts)
-        sample = {**parts, "id": self._ids[index]}
+        sample = {**parts, "id": _unpacked(self._ids[index])}
         if self._labels is not None and self._all_labelled:
             sample["label"] = int(self._labels[index])
         if self._metadata is not None:
@@ -357,22 +339,17 @@ class ISICDataset(_Base):
 
     def __repr__(self) -> str:
         """Say how many samples there are, of which split, and from where."""
-        where = Path(self._image_paths[0]).parent if len(self) else "nowhere"
+        where = Path(_unpacked(self._image_paths[0])).parent if len(self) else "nowhere"
         return f"ISICDataset({len(self)} images for {self.split}, from {where})"
-
-    def _copy(self, *, split: str | None) -> "ISICDataset":
-        other = copy.copy(self)
-        if split is not None:
-            check_choice(split, "split", _SPLITS)
-            other.split = split
-        return other
 
     def _take(self, rows: pd.DataFrame) -> None:
         self.table = rows
-        # What samples are made of lies in few arrays, which worker processes share
-        self._ids = PackedTexts(rows["id"].to_numpy(object))
-        self._image_paths = PackedTexts(rows["image_path"].to_numpy(object))
-        self._mask_paths = PackedTexts(rows["mask_path"].to_numpy(object))
+        # Worker processes share the memory of arrays; a list of texts would be copied page by page
+        # as it is read, since that changes the count of references of each text
+        self._ids, self._image_paths, self._mask_paths = (
+            np.array([text.encode("utf-8", "surrogateescape") for text in rows[name]], np.bytes_)
+            for name in ("id", "image_path", "mask_path")
+        )
         self._labels = None
         if "label" in rows.columns:
             # A copy, since torch warns of arrays that cannot be written to
@@ -381,9 +358,8 @@ class ISICDataset(_Base):
         self._metadata = metadata_vectors(rows) if self._with_metadata else None
 
 
-def _there(options: Options) -> bool:
-    """Tell whether the images must lie where they were published."""
-    return options.get("image_dir") is None
+def _unpacked(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
@@ -391,6 +367,6 @@ def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(made, dict) or not parts.keys() <= made.keys():
         what = f"a function that returns a dictionary with {' and '.join(parts)}"
         got = f"the keys {listed(made)}" if isinstance(made, dict) else type(made).__name__
-        remedy = "Wrap it: `lambda image: {'image': transform(image)}`."
-        raise TypeError(expected("transform", what, got, remedy))
+        hint = "Wrap it: `lambda image: {'image': transform(image)}`."
+        raise TypeError(expected("transform", what, got, hint))
     return made

@@ -1,4 +1,4 @@
-"""Tables of several collections to one, an image once, and what they disagree on."""
+"""Tables of several collections merged into one row per image, with their disagreements."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,15 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from dermolib._validation import Indices, expected
+from dermolib._validation import Indices, require
+from dermolib.datasets.groups import connected_groups
 from dermolib.datasets.tables import read_table
 
 __all__ = ["Merged", "merge_tables"]
 
-# Collections name these in their own words, so that other words are no contradiction
+# Each collection has its own words for these, so other words are no contradiction
 _NOT_COMPARED = ("id", "diagnosis", "year", "source", "image_path", "mask_path")
 _GROUPS = ("lesion", "patient")
 _FILES = ("image_path", "mask_path")
@@ -23,23 +22,23 @@ _MAY_BE = {"akiec": (3, 7)}  # labels that a code without one may stand for
 
 
 class Merged(NamedTuple):
-    """One table of several, and what they disagree on."""
+    """A merged table and what its sources disagree on."""
 
     table: pd.DataFrame
     """One row for each image."""
     conflicts: pd.DataFrame
-    """A row for each value that was left out, with the columns ``id``, ``column``, ``kept``,
+    """A row for each value that was overruled, with the columns ``id``, ``column``, ``kept``,
     ``kept_source``, ``other`` and ``other_source``."""
 
 
 def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
     """Merge tables of readers: rows of one id become one.
 
-    Of each column the first table that knows a value gives it, so that HAM10000's images whose code
-    does not tell the diagnosis get that of ISIC 2019. Tables that know different values of label,
-    lesion, patient, age, sex or site are told in the conflicts; sites in the words of two
-    collections may differ without a contradiction. Lesions that share an image are one, and so are
-    patients: all their rows get the name that comes first, so that a split keeps them together.
+    Each value comes from the first table that knows it, so that images of HAM10000 whose code is
+    ambiguous get the diagnosis of ISIC 2019. Different values of label, lesion, patient, age, sex
+    or site are reported as conflicts; collections may name one site differently. Lesions that share
+    an image become one, and so do patients: all their rows get the first name, so that a split
+    keeps them together.
 
     Args:
         tables: Tables of `dermolib.datasets.read_table` or of the readers, the most trusted first.
@@ -48,8 +47,8 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
         Table with the rows in the order in which their ids first appear, and the conflicts.
 
     Raises:
-        TypeError: `tables` are no data frames.
-        ValueError: There is no table, or one is unfit.
+        TypeError: A table is not a data frame.
+        ValueError: There is no table, or one is invalid.
 
     Examples:
         >>> first = pd.DataFrame({"id": ["A"], "age": [np.nan], "sex": ["male"], "source": ["x"]})
@@ -64,32 +63,30 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
     names = list(dict.fromkeys(name for table in read for name in table.columns))
     rows = {name: _stacked(read, name) for name in names}
     groups, ids = pd.factorize(rows["id"].to_numpy(object))
-    source = rows["source"].to_numpy(object)
     kept, found = {}, []
     for name, values in rows.items():
         first = _first_known(groups, len(ids), values)
         kept[name] = values.iloc[first].reset_index(drop=True)
         if name not in _NOT_COMPARED:
-            found.append(_conflicts(name, values, first[groups], rows["id"], source))
+            found.append(_differences(name, first[groups], rows))
     table = pd.DataFrame(kept)
     for name in _GROUPS:
         table[name] = _joined(table[name].to_numpy(object), rows[name].to_numpy(object), groups)
     if "label" in table:
-        found.append(_impossible(table, rows, groups, source))
+        found.append(_impossible(table, rows, groups))
         if not table["label"].isna().any():
             table["label"] = table["label"].astype(np.int64)
     return Merged(table, pd.concat(found, ignore_index=True))
 
 
 def _checked(tables: Any) -> list[pd.DataFrame]:
-    if isinstance(tables, pd.DataFrame) or not isinstance(tables, Sequence) or not len(tables):
-        raise ValueError(expected("tables", "a list of one table or more", type(tables).__name__))
+    several = isinstance(tables, Sequence) and len(tables) > 0
+    require(several, "tables", "a list of one table or more", type(tables).__name__)
     read = []
     for place, table in enumerate(tables):
-        if not isinstance(table, pd.DataFrame):
-            got = f"an object of type {type(table).__name__}"
-            raise TypeError(expected(f"tables[{place}]", "a data frame", got))
-        rows = read_table(table, name=f"tables[{place}]")
+        name, got = f"tables[{place}]", f"an object of type {type(table).__name__}"
+        require(isinstance(table, pd.DataFrame), name, "a data frame", got, error=TypeError)
+        rows = read_table(table, name=name)
         for name in _FILES:
             if name in table:
                 rows[name] = np.where(table[name].isna(), "", table[name].to_numpy(object))
@@ -134,62 +131,49 @@ def _joined(
     joined = (names[own] != "") & (names[others] != "") & (own != others)
     if not joined.any():
         return kept
-    edges = (np.ones(int(joined.sum()), np.bool_), (own[joined], others[joined]))
-    graph = coo_array(edges, shape=(len(names), len(names)))
-    part = connected_components(graph, directed=False)[1]
+    part = connected_groups(len(names), np.stack([own[joined], others[joined]], axis=1))
     first = np.full(part.max() + 1, len(names))
     np.minimum.at(first, part, np.arange(len(names)))  # names stand in the order of their rows
     return names[first[part]][codes[: len(kept)]]
 
 
 def _impossible(
-    table: pd.DataFrame,
-    rows: dict[str, "pd.Series[Any]"],
-    groups: Indices,
-    source: npt.NDArray[np.object_],
+    table: pd.DataFrame, rows: dict[str, "pd.Series[Any]"], groups: Indices
 ) -> pd.DataFrame:
-    """Find codes that may be several diagnoses, but not the one that another table tells."""
+    """Find codes that may be several diagnoses, but not the one that another table gives."""
     code = rows["diagnosis"].str.lower()
     label = table["label"].to_numpy(np.float64, na_value=np.nan)[groups]
     odd = np.zeros(len(groups), np.bool_)
     for name, labels in _MAY_BE.items():
         odd |= (code == name).to_numpy() & ~np.isnan(label) & ~np.isin(label, labels)
-    found = np.flatnonzero(odd)
     first = _first_known(groups, len(table), rows["label"])
-    return _conflict_table(
-        {
-            "id": rows["id"].iloc[found].to_numpy(object),
-            "column": "label",
-            "kept": table["label"].to_numpy(object)[groups[found]],
-            "kept_source": source[first[groups[found]]],
-            "other": rows["diagnosis"].iloc[found].to_numpy(object),
-            "other_source": source[found],
-        }
-    )
+    kept = table["label"].iloc[groups].reset_index(drop=True)
+    return _conflicts("label", kept, rows["diagnosis"], np.flatnonzero(odd), first[groups], rows)
+
+
+def _differences(name: str, kept: Indices, rows: dict[str, "pd.Series[Any]"]) -> pd.DataFrame:
+    """Find the known values of a column that differ from the kept ones."""
+    values = rows[name]
+    own = values.iloc[kept].reset_index(drop=True)
+    differ = _known(values) & (own != values).fillna(value=False).to_numpy(np.bool_)
+    return _conflicts(name, own, values, np.flatnonzero(differ), kept, rows)
 
 
 def _conflicts(
     name: str,
-    values: "pd.Series[Any]",
-    kept: Indices,
-    ids: "pd.Series[Any]",
-    source: npt.NDArray[np.object_],
+    kept: "pd.Series[Any]",
+    other: "pd.Series[Any]",
+    found: Indices,
+    kept_rows: Indices,
+    rows: dict[str, "pd.Series[Any]"],
 ) -> pd.DataFrame:
-    own, other = values.iloc[kept].reset_index(drop=True), values
-    differ = _known(values) & (own != other).fillna(value=False).to_numpy(np.bool_)
-    rows = np.flatnonzero(differ)
-    return _conflict_table(
-        {
-            "id": ids.iloc[rows].to_numpy(object),
-            "column": name,
-            "kept": own.iloc[rows].to_numpy(object),
-            "kept_source": source[kept[rows]],
-            "other": other.iloc[rows].to_numpy(object),
-            "other_source": source[rows],
-        }
-    )
-
-
-def _conflict_table(columns: dict[str, Any]) -> pd.DataFrame:
-    names = ("id", "column", "kept", "kept_source", "other", "other_source")
-    return pd.DataFrame(columns, columns=list(names), dtype=object)
+    source = rows["source"].to_numpy(object)
+    columns = {
+        "id": rows["id"].iloc[found].to_numpy(object),
+        "column": name,
+        "kept": kept.iloc[found].to_numpy(object),
+        "kept_source": source[kept_rows[found]],
+        "other": other.iloc[found].to_numpy(object),
+        "other_source": source[found],
+    }
+    return pd.DataFrame(columns, columns=list(columns), dtype=object)

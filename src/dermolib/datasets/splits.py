@@ -1,6 +1,5 @@
-"""Splits that keep every lesion and every patient on one side."""
+"""Stratified splits that keep every lesion and every patient in one split."""
 
-import csv
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,11 +8,11 @@ from typing import Any, Protocol, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import coo_array
 
-from dermolib._validation import Indices, PathLike, check_number, expected, listed, outside
-from dermolib.datasets.dealing import deal
+from dermolib._validation import Indices, PathLike, check_number, expected, listed, outside, require
+from dermolib.datasets.columns import read_columns
 from dermolib.datasets.groups import joined_groups
-from dermolib.datasets.reading import Choice, read_csv
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
 
@@ -21,6 +20,8 @@ __all__ = ["Grouped", "Split", "grouped_split", "load_split"]
 
 _NAMES = ("train", "validation", "test")
 _UNKNOWN = -1  # in the place of the label of rows that have none
+_SMALLEST_STEP = 4  # groups of a kind are assigned in steps of at most this part of them
+_Counts = npt.NDArray[np.float64]
 
 
 class Grouped(Protocol):
@@ -36,59 +37,59 @@ class Grouped(Protocol):
 
 
 class Split(list[Indices]):
-    """Row numbers of each side, and how far each side is from what was asked for.
+    """Row numbers of each split, and how well each is stratified.
 
-    It is a list of arrays, so that ``train, validation = split`` takes it apart.
+    It is a list of arrays, so that ``train, validation = split`` unpacks it.
 
     Attributes:
-        names: Name of each side: train, validation and test, or fold_0, fold_1, ...
-        counts: Table of the rows of each class (index, by code; ``unknown`` for rows without label)
-            on each side (columns).
+        names: Names of the splits: train, validation and test, or fold_0, fold_1, ...
+        counts: Table of the number of rows of each class (index, by code; ``unknown`` for rows
+            without label) in each split (columns).
     """
 
     def __init__(
-        self, sides: Iterable[Indices], *, names: Sequence[str], counts: pd.DataFrame, ids: Any
+        self, splits: Iterable[Indices], names: Sequence[str], counts: pd.DataFrame, ids: Any
     ) -> None:
-        """Take the sides as they are."""
-        super().__init__(sides)
+        """Take the splits as they are."""
+        super().__init__(splits)
         self.names = tuple(names)
         self.counts = counts
         self._ids = ids
 
     @property
-    def shares(self) -> pd.DataFrame:
-        """Table of the share of each class on each side and, in the column ``all``, overall."""
+    def fractions(self) -> pd.DataFrame:
+        """Table of the fraction of each class in each split and, in the column ``all``, overall."""
         counts = self.counts.assign(all=self.counts.sum(axis=1))
         return counts / counts.sum(axis=0)
 
     @property
     def deviation(self) -> pd.DataFrame:
-        """How far the share of each class on each side is from that on the whole, in -1..1."""
-        shares = self.shares
-        return shares[list(self.names)].sub(shares["all"], axis=0)
+        """Difference of the fraction of each class in each split from that overall, in -1..1."""
+        fractions = self.fractions
+        return fractions[list(self.names)].sub(fractions["all"], axis=0)
 
     @property
     def largest_deviation(self) -> float:
-        """The largest of `deviation` without its sign."""
+        """Largest absolute `deviation`."""
         return float(self.deviation.abs().to_numpy().max())
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        """Pickle with what belongs to the list."""
-        return _made, (list(self), self.names, self.counts, self._ids)
+        """Pickle with the attributes."""
+        return type(self), (list(self), self.names, self.counts, self._ids)
 
     def __str__(self) -> str:
-        """Print a table of the rows and the share of each class on each side."""
+        """Print a table of the number and percentage of rows of each class in each split."""
         counts = self.counts.assign(all=self.counts.sum(axis=1))
         counts.loc["rows"] = counts.sum()
-        shares = (100 * counts / counts.loc["rows"]).round(2)
+        percent = (100 * counts / counts.loc["rows"]).round(2)
         table = pd.DataFrame(index=counts.index)
         for name in counts:
-            table[name], table[f"{name} %"] = counts[name], shares[name]
-        largest = f"Largest deviation of a share: {100 * self.largest_deviation:.2f} points."
+            table[name], table[f"{name} %"] = counts[name], percent[name]
+        largest = f"Largest deviation of a fraction: {100 * self.largest_deviation:.2f} points."
         return f"{table.to_string()}\n{largest}"
 
     def save(self, path: PathLike) -> None:
-        """Write the side of each image as CSV with the columns ``ID`` and ``SPLIT``.
+        """Write the split of each image as CSV with the columns ``ID`` and ``SPLIT``.
 
         Args:
             path: Target, written whole or not at all.
@@ -96,16 +97,14 @@ class Split(list[Indices]):
         Raises:
             ValueError: What was split has no ids.
         """
-        if self._ids is None:
-            remedy = "Split a dataset, or a table with the column `id`."
-            raise ValueError(expected("split", "one of rows with ids", "none", remedy))
-        side = np.empty(len(self._ids), dtype=object)
+        hint = "Split a dataset, or a table with the column `id`."
+        require(self._ids is not None, "split", "one of rows with ids", "none", hint)
+        split_of = np.empty(len(self._ids), dtype=object)
         for name, rows in zip(self.names, self, strict=True):
-            side[rows] = name
-        with whole_file(path) as target, target.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("ID", "SPLIT"))
-            writer.writerows(zip(self._ids, side, strict=True))
+            split_of[rows] = name
+        with whole_file(path) as target:
+            table = pd.DataFrame({"ID": self._ids, "SPLIT": split_of})
+            table.to_csv(target, index=False, lineterminator="\r\n")
 
 
 def grouped_split(
@@ -116,32 +115,32 @@ def grouped_split(
     seed: int = 0,
     duplicates: npt.ArrayLike | None = None,
 ) -> Split:
-    """Split rows so that no lesion and no patient stands on two sides, each class in its share.
+    """Split rows, stratified by class, so that no lesion and no patient is in two splits.
 
-    Rows go by whole groups: those of a patient where it is known, else those of a lesion, else the
-    single image. A share is met as nearly as the sizes of the groups allow. The result depends on
-    the rows (with ids: not on their order), the fractions and the seed alone.
+    Rows are assigned by whole groups: those of a patient where it is known, else those of a lesion,
+    else the single image. Fractions are met as nearly as the sizes of the groups allow. The result
+    depends on the rows (with ids: not on their order), the fractions and the seed alone.
 
     Args:
         dataset_or_table: An `ISICDataset`, anything with ``labels`` and ``groups``, or a table with
             the columns ``label`` and ``lesion`` (empty where unknown: such a row is a lesion of its
             own), and where it has them ``patient``, ``id`` and ``parent_id``. Rows without a label
-            are dealt out as a class of their own.
-        fractions: Share of each side, above 0, together 1.
-        folds: Number of sides of equal size, 2 or more, in place of `fractions`: each is what one
-            round of a cross-validation is tested on.
+            count as a class of their own.
+        fractions: Fraction of each split, above 0, together 1.
+        folds: Number of splits of equal size, 2 or more, in place of `fractions`: each is the test
+            set of one round of a cross-validation.
         seed: Seed of the assignment, 0 or more.
         duplicates: Pairs of row numbers (P, 2) of images that belong together though their lesions
-            are not known to, such as ``find_duplicates(...).pairs``; they come to the same side.
+            are not known to, such as ``find_duplicates(...).pairs``; they go to the same split.
 
     Returns:
-        Row numbers of each side, sorted, each row on exactly one side, with the shares of the
+        Row numbers of each split, sorted, each row in exactly one, with the fractions of the
         classes.
 
     Raises:
-        TypeError: The table lacks a column, or an argument is no number.
-        ValueError: The fractions do not fit, there are fewer groups than sides, or a pair is not
-            of rows.
+        TypeError: The table lacks a column, or an argument is not a number.
+        ValueError: The fractions do not add up to 1, there are fewer groups than splits, or a pair
+            is not one of row numbers.
 
     References:
         Kaufman et al., Leakage in data mining, ACM TKDD 6(4), 2012,
@@ -158,22 +157,29 @@ def grouped_split(
         set()
     """
     check_number(seed, "seed", low=0, integer=True)
-    shares = _shares(fractions, folds)
-    labels, groups, ids = _read(dataset_or_table, duplicates)
+    wanted = _fractions(fractions, folds)
+    table = _table_of(dataset_or_table)
+    if "label" not in table and not isinstance(dataset_or_table, pd.DataFrame):
+        table = table.assign(label=pd.Series(pd.NA, index=table.index, dtype="Int64"))
+    absent = ["label", "lesion"]
+    absent = [column for column in absent if column not in table.columns]
+    what, got = (
+        f"a table with the column `{' '.join(absent[:1])}`",
+        f"the columns {', '.join(map(str, table))}",
+    )
+    require(not absent, "dataset_or_table", what, got, error=TypeError)
+    pairs = None if duplicates is None else _pairs(duplicates, len(table))
+    ids = table["id"].to_numpy(object) if "id" in table else None
+    labels, groups = _labels(table), _ordered(joined_groups(table, pairs), ids)
     count = int(groups.max(initial=-1)) + 1
-    if count < len(shares):
-        what = f"rows of at least {len(shares)} groups, one for each side"
-        got = f"rows of {count}"
-        remedy = "A group is what shares a patient or a lesion."
-        raise ValueError(expected("dataset_or_table", what, got, remedy))
-    side_of_group = deal(labels, groups, shares, np.random.default_rng(seed))
-    side = side_of_group[groups]
-    sides = [np.flatnonzero(side == number) for number in range(len(shares))]
-    if folds is None and len(sides) <= len(_NAMES):
-        names = _NAMES[: len(sides)]
-    else:
-        names = tuple(f"fold_{number}" for number in range(len(sides)))
-    return _made(sides, names, _counts(labels, sides, names), ids)
+    what = f"rows of at least {len(wanted)} groups, one for each split"
+    hint = "A group is what shares a patient or a lesion."
+    require(count >= len(wanted), "dataset_or_table", what, f"rows of {count}", hint)
+    split_of = _assign_groups(labels, groups, wanted, np.random.default_rng(seed))[groups]
+    splits = [np.flatnonzero(split_of == number) for number in range(len(wanted))]
+    named = folds is None and len(splits) <= len(_NAMES)
+    names = _NAMES[: len(splits)] if named else [f"fold_{n}" for n in range(len(splits))]
+    return Split(splits, names, _class_counts(labels, splits, names), ids)
 
 
 def load_split(path: PathLike, dataset_or_table: Any) -> Split:
@@ -185,126 +191,76 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
             column ``id``.
 
     Returns:
-        Split with the sides in the order train, validation, test, then by name.
+        Splits in the order train, validation, test, then by name.
 
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: The rows have no ids.
-        ValueError: The file is no such table, or its ids are not those of the rows.
+        ValueError: The file has other columns, or other ids than the rows.
 
     Warns:
-        UserWarning: A lesion or patient stands on two sides.
+        UserWarning: A lesion or patient is in two splits.
     """
     table = _table_of(dataset_or_table)
-    if "id" not in table:
-        raise TypeError(expected("dataset_or_table", "rows with ids", "none"))
+    require("id" in table, "dataset_or_table", "rows with ids", "none", error=TypeError)
     name, ids = str(path), table["id"].astype(str)
-    columns = read_csv(Path(path), _columns(name))
-    written = pd.Series(columns["SPLIT"], index=columns["ID"], dtype=object)
-    twice = written.index[written.index.duplicated()]
-    if len(twice):
-        raise ValueError(
-            expected(name, "a table in which each id stands once", f"{twice[0]} twice")
-        )
-    unknown, lacking = set(written.index) - set(ids), set(ids) - set(written.index)
-    if unknown or lacking:
-        got = f"{len(lacking)} of them missing and {len(unknown)} others"
-        got += f" ({listed(sorted(lacking or unknown))})"
-        raise ValueError(expected(name, "a split of the ids of the rows", got))
-    if (written == "").any():
-        got = f"none for {listed(written.index[written == ''])}"
-        raise ValueError(expected(name, "a table with a side for each id", got))
-    names = sorted(set(written), key=_rank)
-    side = ids.map(written).to_numpy(object)
-    sides = [np.flatnonzero(side == text) for text in names]
-    torn = _torn(joined_groups(table), np.unique(side.astype(str), return_inverse=True)[1])
-    if torn:
-        text = f"{name} has {torn:,} lesions or patients on two sides: scores will be too good."
+    written_ids, written_names = read_columns(Path(path), ("ID", "SPLIT"))
+    written = pd.Series(written_names, index=written_ids, dtype=object)
+    twice = list(written.index[written.index.duplicated()])
+    require(not twice, name, "a table in which each id appears once", f"{listed(twice)} twice")
+    unknown, absent = {*written.index} - {*ids}, {*ids} - {*written.index}
+    got = f"{len(absent)} of them missing and {len(unknown)} others"
+    got += f" ({listed(sorted(absent or unknown))})"
+    require(not unknown and not absent, name, "a split of the ids of the rows", got)
+    empty = list(written.index[written == ""])
+    require(not empty, name, "a table with a split for each id", f"none for {listed(empty)}")
+    names = sorted({*written}, key=_rank)
+    split_of = ids.map(written).to_numpy(object)
+    splits = [np.flatnonzero(split_of == text) for text in names]
+    pairs = np.unique([joined_groups(table), pd.factorize(split_of)[0]], axis=1)
+    if torn := int((np.bincount(pairs[0]) > 1).sum()):
+        text = f"{name} has {torn:,} lesions or patients in two splits: scores will be too good."
         warnings.warn(text, stacklevel=outside())
-    labels = _table_labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
-    return _made(sides, names, _counts(labels, sides, names), table["id"].to_numpy(object))
-
-
-def _columns(name: str) -> Choice:
-    """Make the function that finds ID and SPLIT in a header."""
-
-    def choose(header: Sequence[str]) -> dict[str, int]:
-        upper = [text.strip().upper() for text in header]
-        if not {"ID", "SPLIT"} <= set(upper):
-            what = "a table with the columns ID and SPLIT"
-            raise ValueError(expected(name, what, f"the columns {listed(header)}"))
-        return {text: upper.index(text) for text in ("ID", "SPLIT")}
-
-    return choose
+    labels = _labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
+    return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
 
 
 def _rank(name: str) -> tuple[int, str, int]:
-    """Order sides: train, validation, test, then by name, in which numbers count as numbers."""
+    """Order splits: train, validation, test, then by name, in which numbers count as numbers."""
     text = name.rstrip("0123456789")
     number = int(name[len(text) :] or 0)
     return (_NAMES.index(name) if name in _NAMES else len(_NAMES), text, number)
 
 
-def _torn(groups: Indices, sides: Indices) -> int:
-    """Count the groups that stand on several sides."""
-    pairs = np.unique(np.stack([groups, sides]), axis=1)
-    return int((np.bincount(pairs[0]) > 1).sum())
-
-
-def _made(sides: list[Indices], names: Sequence[str], counts: pd.DataFrame, ids: Any) -> Split:
-    return Split(sides, names=names, counts=counts, ids=ids)
-
-
-def _shares(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.float64]:
+def _fractions(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.float64]:
     if folds is not None:
         check_number(folds, "folds", low=2, integer=True)
         return np.full(folds, 1 / folds)
-    if isinstance(fractions, (int, float, str)) or not hasattr(fractions, "__len__"):
-        raise TypeError(expected("fractions", "a share for each side", repr(fractions)))
+    fits = hasattr(fractions, "__len__") and not isinstance(fractions, str)
+    what = "a fraction for each split"
+    require(fits, "fractions", what, repr(fractions), error=TypeError)
     for fraction in fractions:
         check_number(fraction, "fractions", above=0, high=1)
-    if not len(fractions) or abs(sum(fractions) - 1) > 1e-6:
-        what = "shares that are together 1"
-        raise ValueError(expected("fractions", what, f"{tuple(fractions)}"))
-    return np.asarray(fractions, np.float64) / sum(fractions)
-
-
-def _read(
-    source: Grouped | pd.DataFrame, duplicates: npt.ArrayLike | None
-) -> tuple[npt.NDArray[np.int64], Indices, npt.NDArray[np.object_] | None]:
-    """Read labels, groups (0..G-1, numbered by name) and ids."""
-    table = _table_of(source)
-    if "label" not in table and not isinstance(source, pd.DataFrame):
-        table = table.assign(label=pd.Series(pd.NA, index=table.index, dtype="Int64"))
-    lacking = [column for column in ("label", "lesion") if column not in table.columns]
-    if lacking:
-        columns = ", ".join(map(str, table.columns))
-        what = f"a table with the column `{lacking[0]}`"
-        raise TypeError(expected("dataset_or_table", what, f"the columns {columns}"))
-    pairs = None if duplicates is None else _pairs(duplicates, len(table))
-    ids = table["id"].to_numpy(object) if "id" in table else None
-    return _table_labels(table), _ordered(joined_groups(table, pairs), ids), ids
+    total = sum(fractions)
+    require(abs(total - 1) <= 1e-6, "fractions", "numbers that add up to 1", f"{(*fractions,)}")
+    return np.asarray(fractions, np.float64) / total
 
 
 def _table_of(source: Any) -> pd.DataFrame:
-    """Find the table of a dataset; that of another library has the labels and groups it tells."""
+    """Find the table of a dataset, or make that of another library's labels and groups."""
     if isinstance(source, pd.DataFrame):
         return source
     table = getattr(source, "table", None)
     if isinstance(table, pd.DataFrame):
         return table
-    what = "a dataset with `labels` and `groups`, or a table"
-    if not hasattr(source, "labels") or not hasattr(source, "groups"):
-        remedy = (
-            "Take rows of a dataset with `dataset.subset(rows)`."
-            if hasattr(source, "indices")
-            else ""
-        )
-        got = f"an object of type {type(source).__name__}"
-        raise TypeError(expected("dataset_or_table", what, got, remedy))
-    if len(source.labels) != len(source.groups):
-        got = f"{len(source.labels)} labels and {len(source.groups)} groups"
-        raise ValueError(expected("dataset_or_table", what, got))
+    what, got = "a dataset with `labels` and `groups`, or a table", type(source).__name__
+    hint = (
+        "Take rows of a dataset with `dataset.subset(rows)`." if hasattr(source, "indices") else ""
+    )
+    fits = hasattr(source, "labels") and hasattr(source, "groups")
+    require(fits, "dataset_or_table", what, f"an object of type {got}", hint, error=TypeError)
+    got = f"{len(source.labels)} labels and {len(source.groups)} groups"
+    require(len(source.labels) == len(source.groups), "dataset_or_table", what, got)
     return pd.DataFrame({"label": source.labels, "lesion": source.groups})
 
 
@@ -327,28 +283,88 @@ def _pairs(duplicates: npt.ArrayLike, number: int) -> Indices:
     if pairs.size == 0:
         return np.empty((0, 2), np.intp)
     whole = np.issubdtype(pairs.dtype, np.integer) and pairs.ndim == 2 and pairs.shape[1] == 2
-    if not whole or pairs.min() < 0 or pairs.max() >= number:
-        raise ValueError(expected("duplicates", what, f"{pairs.dtype} of shape {pairs.shape}"))
+    fits = whole and pairs.min() >= 0 and pairs.max() < number
+    require(fits, "duplicates", what, f"{pairs.dtype} of shape {pairs.shape}")
     return pairs.astype(np.intp)
 
 
-def _table_labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+def _labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     known = ~table["label"].isna().to_numpy()
     good = (labels[known] == labels[known].round()) & (labels[known] >= 0)
-    if not good.all():
-        what = "a table whose labels are whole numbers of 0 or more"
-        raise ValueError(expected("dataset_or_table", what, "others"))
+    what = "a table whose labels are integers of 0 or more"
+    require(good.all(), "dataset_or_table", what, "others")
     return np.where(known, np.nan_to_num(labels), _UNKNOWN).astype(np.int64)
 
 
-def _counts(
-    labels: npt.NDArray[np.int64], sides: Sequence[Indices], names: Sequence[str]
+def _class_counts(
+    labels: npt.NDArray[np.int64], splits: Sequence[Indices], names: Sequence[str]
 ) -> pd.DataFrame:
     classes = np.unique(labels)
     codes = {diagnosis.index: diagnosis.code for diagnosis in DIAGNOSES} | {_UNKNOWN: "unknown"}
-    counts = {
-        name: (labels[rows][:, None] == classes).sum(axis=0)
-        for name, rows in zip(names, sides, strict=True)
-    }
-    return pd.DataFrame(counts, index=[codes.get(int(label), str(label)) for label in classes])
+    counts = [(labels[rows][:, None] == classes).sum(axis=0) for rows in splits]
+    index = [codes.get(int(label), str(label)) for label in classes]
+    return pd.DataFrame(dict(zip(names, counts, strict=True)), index=index)
+
+
+def _assign_groups(
+    labels: npt.NDArray[np.int64],
+    groups: Indices,
+    fractions: npt.NDArray[np.float64],
+    generator: np.random.Generator,
+) -> Indices:
+    """Assign groups (G,) to splits so that each comes near its fraction of every class.
+
+    Groups that hold the same numbers of each class are of one kind, and most groups of a large set
+    are of a few kinds. Kinds are assigned from the largest group to the smallest, each step to the
+    split that comes nearest to its fractions by it: the sum over classes of the squared relative
+    deviation, and that of the number of rows. So the work grows with the number of kinds and not
+    with that of groups, and the many small groups at the end even out what the large ones left.
+    """
+    classes, column = np.unique(labels, return_inverse=True)
+    shape = (int(groups.max()) + 1, len(classes))
+    counts = coo_array((np.ones(len(labels)), (groups, column)), shape=shape).toarray()
+    counts = np.column_stack([counts, counts.sum(axis=1)])
+    kinds, kind_of_group = np.unique(counts, axis=0, return_inverse=True)
+    order = np.lexsort((generator.random(len(kind_of_group)), kind_of_group.reshape(-1)))
+    number = np.bincount(kind_of_group.reshape(-1), minlength=len(kinds))
+    begin = np.cumsum([0, *number])
+    weights = kinds / counts.sum(axis=0)  # of each class, and of the rows, as fractions of all
+    sizes = np.floor(2 * np.log2(weights.sum(axis=1)))
+    split_of = np.empty(len(counts), dtype=np.intp)
+    assigned = np.zeros((len(fractions), weights.shape[1]))
+    for kind in np.lexsort((generator.random(len(kinds)), -sizes)):
+        place = begin[kind]
+        while left := begin[kind + 1] - place:
+            split, step = _nearest(assigned, weights[kind], fractions, left)
+            assigned[split] += step * weights[kind]
+            split_of[order[place : place + step]] = split
+            place += step
+    _fill_empty(split_of, counts[:, -1], len(fractions))
+    return split_of
+
+
+def _nearest(
+    assigned: _Counts, group: _Counts, fractions: npt.NDArray[np.float64], left: int
+) -> tuple[int, int]:
+    """Find the split whose deviation grows least, or shrinks most, relative to its fraction.
+
+    Of the groups that are left, several go there at once while the split does not get too much.
+    """
+    off = assigned - fractions[:, None]
+    step = max(1, left // (_SMALLEST_STEP * len(fractions)))
+    while True:
+        more = step * group
+        split = int(np.argmin((more * (2 * off + more)).sum(axis=1) / fractions))
+        if step == 1 or (group * (off[split] + more)).sum() <= 0:
+            return split, step
+        step //= 2
+
+
+def _fill_empty(split_of: Indices, sizes: npt.NDArray[np.float64], number: int) -> None:
+    """Give each split that has none a group, in place: the smallest of the split with most."""
+    for split in range(number):
+        count = np.bincount(split_of, minlength=number)
+        if count[split] == 0 and count.max() > 1:
+            groups = np.flatnonzero(split_of == count.argmax())
+            split_of[groups[sizes[groups].argmin()]] = split

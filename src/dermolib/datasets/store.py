@@ -1,9 +1,9 @@
-"""Prepared images in one file that opens by memory map: written by `prepare`, read by datasets.
+"""Prepared images in one memory-mapped file: written by `prepare`, read by datasets.
 
 A store is a folder. ``images.npy`` holds all images (N, H, W, 3), uint8 RGB, and ``masks.npy``,
 where there are lesion masks, all of them (N, H, W), bool: files of NumPy that anyone can open with
 ``numpy.load(..., mmap_mode="r")``. ``index.csv`` says which row is which image, and ``store.json``
-how they were made. It is written last: a folder without it is no store, or one that is not done.
+how they were made. It is written last: a folder without it is no store, or an incomplete one.
 """
 
 import functools
@@ -13,12 +13,14 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from tokenize import TokenError  # NumPy reads the header of a file as Python
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
-from dermolib._jobs import describe_differences
+from dermolib._jobs import describe_differences, fingerprint
 from dermolib._validation import (
     DatasetNotFoundError,
     Image,
@@ -29,38 +31,52 @@ from dermolib._validation import (
     check_mask,
     expected,
     listed,
-)
-from dermolib.datasets.store_files import (
-    ANEW,
-    FORMAT,
-    IMAGES,
-    INDEX_COLUMNS,
-    LAYOUT,
-    MASKS,
-    is_store,
-    mapped,
-    read_index,
-    read_settings,
+    require,
 )
 from dermolib.io import read_hdf5, read_hdf5_bytes, read_image, read_mask, split_path
 
 __all__ = [
     "FORMAT",
+    "IMAGES",
+    "INDEX",
     "INDEX_COLUMNS",
+    "MASKS",
+    "SETTINGS",
     "PreparedStore",
     "content_digest",
     "is_store",
     "load_image",
     "load_mask",
+    "settings_key",
 ]
 
+FORMAT = "dermolib-store-1"
+"""Name of the layout; a store of another one is refused."""
+
+IMAGES, MASKS, INDEX, SETTINGS = "images.npy", "masks.npy", "index.csv", "store.json"
+
+INDEX_COLUMNS = (
+    "row", "id", "file", "height", "width", "top", "bottom", "left", "right", "masked_fraction",
+    "size", "modified", "mask_size", "mask_modified",
+)  # fmt: skip
+"""Columns of the index, in their order."""
+
+_INDEX_TYPES: dict[str, Any] = {
+    **dict.fromkeys(INDEX_COLUMNS, "int64"),
+    "id": object,
+    "file": object,
+    "masked_fraction": "float64",
+}
+_ARRAYS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
+_LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
+_AGAIN = "Prepare the folder again."
 _ROW = re.compile(r"(?P<file>.*[/\\](?:images|masks)\.npy)#(?P<row>\d+)", re.DOTALL)
 
 
 class PreparedStore:
-    """Prepared images of one size, opened by memory map: nothing is read before it is asked for.
+    """Prepared images of one size, memory-mapped: nothing is read before it is asked for.
 
-    It pickles as its path. Images come out as copies, which may be written to.
+    It pickles as its path. Images come out as writable copies.
 
     Args:
         path: Folder of the store.
@@ -79,9 +95,9 @@ class PreparedStore:
         has_masks: Whether the store has lesion masks.
 
     Raises:
-        DatasetNotFoundError: There is no store, or one that is not done.
-        ValueError: The store has another format or other settings than expected, or a file of it is
-            damaged.
+        DatasetNotFoundError: There is no store.
+        ValueError: The store is incomplete, has another format or other settings than expected, or
+            a file of it is damaged.
 
     Examples:
         >>> from tempfile import TemporaryDirectory
@@ -100,11 +116,11 @@ class PreparedStore:
     def __init__(self, path: PathLike, *, expect: Mapping[str, Any] | None = None) -> None:
         """Open the index; the images are mapped."""
         self.path = Path(path).absolute()
-        content = read_settings(self.path)
+        content = _read_settings(self.path)
         self.settings: dict[str, Any] = content["settings"]
         self.key: str = content["key"]
-        self._check_expected({} if expect is None else dict(expect))
-        self._rows = read_index(self.path, content.get("images"))
+        self._check_settings({} if expect is None else dict(expect))
+        self._rows = _read_index(self.path, content.get("images"))
         self.row_numbers: Indices = self._rows["row"]
         self.ids: npt.NDArray[Any] = self._rows["id"]
         self.files: npt.NDArray[Any] = self._rows["file"]
@@ -116,16 +132,13 @@ class PreparedStore:
         self._masks = self._opened(MASKS) if self.has_masks else None
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """Return a column of the index.
+        """Return a column (N,) of the index.
 
         Args:
             name: ``"height"`` and ``"width"`` of the file in px; ``"top"``, ``"bottom"``,
                 ``"left"`` and ``"right"`` of the part that ``crop_border`` kept, in px of the file
                 unless a step of yours changed the size before; ``"masked_fraction"`` by hair
                 removal, 0..1; or another of `INDEX_COLUMNS`.
-
-        Returns:
-            Values (N,).
 
         Raises:
             ValueError: There is no such column.
@@ -134,29 +147,17 @@ class PreparedStore:
         return self._rows[name]
 
     def find(self, ids: Iterable[str]) -> Indices:
-        """Look up images.
-
-        Args:
-            ids: Ids.
-
-        Returns:
-            Number of each image, 0..N-1, and -1 where the store has none.
+        """Look up the number of each id, 0..N-1, and -1 where the store has no such image.
 
         Raises:
-            TypeError: `ids` is one text instead of several.
+            TypeError: `ids` is one string instead of several.
         """
-        if isinstance(ids, str):
-            raise TypeError(expected("ids", "a list of ids", "one text", f"Write `[{ids!r}]`."))
+        one, hint = isinstance(ids, str), f"Write `[{ids!r}]`."
+        require(not one, "ids", "a list of ids", "one string", hint, error=TypeError)
         return np.array([self._place.get(name, -1) for name in ids], dtype=np.intp)
 
     def image(self, number: int) -> Image:
-        """Copy an image out of the map.
-
-        Args:
-            number: Number of the image, 0..N-1.
-
-        Returns:
-            Image (H, W, 3), uint8 RGB.
+        """Copy an image (H, W, 3), uint8 RGB, by its number, 0..N-1.
 
         Raises:
             IndexError: There is no such image.
@@ -165,26 +166,20 @@ class PreparedStore:
         return image
 
     def mask(self, number: int) -> Mask:
-        """Copy a lesion mask out of the map.
-
-        Args:
-            number: Number of the image, 0..N-1.
-
-        Returns:
-            Mask (H, W), bool.
+        """Copy the lesion mask (H, W), bool, of an image by its number, 0..N-1.
 
         Raises:
             IndexError: There is no such image.
             RuntimeError: The store has no masks.
         """
         if self._masks is None:
-            remedy = "Prepare the folder with `masks=`."
-            raise RuntimeError(expected("store", "one with masks", str(self.path), remedy))
+            hint = "Prepare the folder with `masks=`."
+            raise RuntimeError(expected("store", "one with masks", str(self.path), hint))
         mask: Mask = self._masks[self._row(number)].copy()
         return mask
 
     def image_path(self, number: int) -> str:
-        """Name an image so that `load_image` finds it, until the store is made anew."""
+        """Name an image so that `load_image` finds it, until the store is made again."""
         return f"{self.path / IMAGES}#{self._row(number)}"
 
     def mask_path(self, number: int) -> str:
@@ -200,11 +195,7 @@ class PreparedStore:
         return iter(self.ids)
 
     def __getitem__(self, name: str) -> Image:
-        """Copy an image out of the map by its id.
-
-        Raises:
-            KeyError: There is no image of that id.
-        """
+        """Copy an image by its id; an unknown one is a KeyError."""
         return self.image(self._place[name])
 
     def __repr__(self) -> str:
@@ -217,21 +208,20 @@ class PreparedStore:
         """Pickle as the path: a map cannot travel, and what it shows lies there."""
         return type(self), (self.path,)
 
-    def _check_expected(self, expect: dict[str, Any]) -> None:
+    def _check_settings(self, expect: dict[str, Any]) -> None:
         for name in expect:
             check_choice(name, "expect", self.settings)
         wanted = json.loads(json.dumps(expect, default=np.generic.item))
-        if others := describe_differences({name: self.settings[name] for name in expect}, wanted):
-            what = "a store made with the expected settings"
-            got = f"one of others ({listed(others)})"
-            raise ValueError(expected(str(self.path), what, got, ANEW))
+        others = describe_differences({name: self.settings[name] for name in expect}, wanted)
+        what, got = "a store made with the expected settings", f"others ({listed(others)})"
+        require(not others, str(self.path), what, got, _AGAIN)
 
     def _opened(self, name: str) -> npt.NDArray[Any]:
         """Map a file, and check that it holds the rows of the index."""
-        rows, last = mapped(self.path / name), self.row_numbers.max()
-        if rows.shape[1:3] != self.image_size or len(rows) <= last:
-            what = f"the row {last} and those before it of {self.image_size} px"
-            raise ValueError(expected(str(self.path / name), what, f"shape {rows.shape}", ANEW))
+        rows, last = _mapped(self.path / name), self.row_numbers.max()
+        what = f"at least {last + 1} rows of {self.image_size} px"
+        fits = rows.shape[1:3] == self.image_size and len(rows) > last
+        require(fits, str(self.path / name), what, f"shape {rows.shape}", _AGAIN)
         return rows
 
     def _row(self, number: int) -> int:
@@ -316,15 +306,87 @@ def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
     try:
         state = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest, for each image
     except FileNotFoundError:
-        raise DatasetNotFoundError(Path(file), LAYOUT) from None
-    # A store that is made anew is another file under the same name
+        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
+    # A store that is made again is another file under the same name
     rows: npt.NDArray[Any] = _mapped_once(file, state.st_ino, state.st_mtime_ns)
     if number >= len(rows):
-        remedy = "Open the store again: it was made anew."
-        raise ValueError(expected(str(path), f"one of {len(rows)} rows", "one beyond", remedy))
+        hint = "Open the store again: it has changed since."
+        raise ValueError(expected(str(path), f"one of {len(rows)} rows", "one beyond", hint))
     return rows[number]  # type: ignore[no-any-return]  # a row is an array again
 
 
 @functools.lru_cache(maxsize=8)
 def _mapped_once(file: str, _inode: int, _modified: int) -> npt.NDArray[Any]:
-    return mapped(Path(file))
+    return _mapped(Path(file))
+
+
+def is_store(path: PathLike) -> bool:
+    """Tell whether a folder is a store, complete or not."""
+    path = Path(path)
+    return (path / SETTINGS).is_file() or all(
+        (path / name).is_file() for name in ("run.jsonl", IMAGES)
+    )
+
+
+def settings_key(settings: Any) -> str:
+    """Digest settings into the key of a store."""
+    return fingerprint([FORMAT, settings])
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    """Read how a store was made, or say that it is none, incomplete, or of another format."""
+    try:
+        content = dict(json.loads((path / SETTINGS).read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
+        if not is_store(path):
+            raise DatasetNotFoundError(path / SETTINGS, _LAYOUT) from None
+        hint = "Call `prepare` again with the settings of that run: it continues."
+        what, got = "a complete store", "one that is not finished"
+        raise ValueError(expected(str(path), what, got, hint)) from None
+    except (ValueError, TypeError):
+        content = {}
+    found = content.get("format")
+    intact = found == FORMAT and content.get("key") == settings_key(content.get("settings"))
+    what = f"the settings of a store of the format {FORMAT!r}"
+    got = "something else" if found in (FORMAT, None) else f"those of {found!r}"
+    require(intact, str(path / SETTINGS), what, got, _AGAIN)
+    return content
+
+
+def _read_index(path: Path, count: object) -> dict[str, npt.NDArray[Any]]:
+    """Read the columns of the index, which must have `count` rows."""
+    try:
+        frame = pd.read_csv(
+            path / INDEX,
+            dtype=_INDEX_TYPES,
+            index_col=False,
+            na_filter=False,
+            skip_blank_lines=False,
+            float_precision="round_trip",
+            encoding_errors="surrogateescape",
+        )
+    except FileNotFoundError:
+        raise DatasetNotFoundError(path / INDEX, _LAYOUT) from None
+    except (ValueError, OverflowError) as error:
+        what = "the index of a store"
+        raise ValueError(expected(str(path / INDEX), what, error, _AGAIN)) from error
+    got = f"the columns {listed(frame, most=len(INDEX_COLUMNS))}"
+    require((*frame,) == INDEX_COLUMNS, str(path / INDEX), "the index of a store", got, _AGAIN)
+    got = f"{len(frame)} rows in place of {count}"
+    require(len(frame) == count, str(path / INDEX), "the index of a store", got, _AGAIN)
+    return {name: frame[name].to_numpy(copy=True) for name in INDEX_COLUMNS}
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Map a file of NumPy; as a plain array, since each look into a `numpy.memmap` costs more."""
+    what = "an array of a store"
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise DatasetNotFoundError(path, _LAYOUT) from None
+    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError, TokenError) as error:
+        raise ValueError(expected(str(path), what, error, _AGAIN)) from error
+    fits = isinstance(rows, np.memmap) and (rows.dtype, rows.ndim) == _ARRAYS[path.name]
+    require(fits, str(path), what, "another one", _AGAIN)
+    plain: npt.NDArray[Any] = rows.view(np.ndarray)
+    return plain

@@ -1,8 +1,9 @@
-"""CSV files and data frames to one table with known columns, every row checked."""
+"""CSV files and data frames as one table with known columns, every row checked."""
 
 import os
 import re
 from collections.abc import Mapping, Sequence, Set
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,21 +11,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import PathLike, expected, listed
-from dermolib.datasets.columns import chooser
-from dermolib.datasets.identifiers import MISSING, clean_name
-from dermolib.datasets.reading import Texts, read_csv, read_frame, recode
-from dermolib.labels import DIAGNOSES, Vocabulary, as_vocabulary, find_diagnosis
+from dermolib._validation import PathLike, check_choice, expected, listed, require
+from dermolib.datasets.columns import (
+    MISSING,
+    Texts,
+    clean_name,
+    map_unique,
+    read_csv,
+    read_frame,
+    resolve_columns,
+)
+from dermolib.labels import DIAGNOSES, SITES, Vocabulary, as_vocabulary, find_diagnosis
 
-__all__ = ["HasTable", "labels_of_codes", "read_table"]
+__all__ = ["COLUMNS", "HasTable", "metadata_vectors", "read_table"]
 
+COLUMNS: tuple[str, ...] = (
+    *("id", "label", "diagnosis", "lesion", "patient", "age", "sex", "site", "year", "source"),
+    "parent_id",
+)
+"""Columns of a table, in their order; ``label`` is absent where no row has a class."""
+
+_RENAMED = ("label", "malignant", "class", *COLUMNS[2:], "id")
 _NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
-_HIGHEST_AGE = 120
-_YEARS = (1900, 2100)
-# A name that stays inside its folder on every system, is not hidden and has no control character.
+# A name that stays inside its folder on every system, is not hidden and has no control character
 _SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
 _SAFE_IDS = re.compile(rf"{_SAFE_ID.pattern}(?:\n{_SAFE_ID.pattern})*+")
 _FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""}
+_WRITE_NAN = "Write `nan` where it is not known."
 
 
 class HasTable(Protocol):
@@ -58,26 +71,25 @@ def read_table(
     ``AGE``, ``POSITION``, ``LESION_ID`` and ``PARENT_ID``, ISIC's names of the same (``image``,
     ``image_name``, ``isic_id``, ``age_approx``, ``anatom_site_general``, ``localization``, ...),
     ``PATIENT_ID``, ``YEAR``, and ``DIAGNOSIS`` or ``dx``; or a table that this function made.
-    Other columns are left out. The texts ``nan``, ``na``, ``n/a``, ``none``, ``unknown`` and
-    nothing at all are missing values. Rows are counted as a spreadsheet counts them: the header is
-    row 1.
+    Other columns are ignored. The texts ``nan``, ``na``, ``n/a``, ``none``, ``unknown`` and
+    empty fields are missing values. Rows are counted as in a spreadsheet: the header is row 1.
 
     Args:
         source: CSV file in UTF-8, or in UTF-16 with its byte order mark; or a data frame.
-        columns: Names in the file of columns that are named otherwise, by their names here (``id``,
-            ``class``, ``diagnosis``, ``malignant``, ``lesion``, ``patient``, ``age``, ``sex``,
-            ``site``, ``year``, ``source``), such as ``{"id": "file_name"}``. Where ``malignant``
-            (0 and 1) is given, the table has that column, bool.
+        columns: Columns with other names in the file, by their names here (``id``, ``class``,
+            ``diagnosis``, ``malignant``, ``lesion``, ``patient``, ``age``, ``sex``, ``site``,
+            ``year``, ``source``), such as ``{"id": "file_name"}``. Where ``malignant`` (0 and 1) is
+            given, the table has that column, bool.
         vocabulary: What the codes of ``diagnosis`` mean where there is no ``class``: a name in
             `dermolib.labels.VOCABULARIES`, or codes in any letter case to diagnoses. Without one
             a diagnosis is kept as text and makes no label.
-        delimiter: What separates the fields of a file: comma, semicolon, tab or bar.
-        needed: Columns that must be there, by the challenge's names.
-        name: What a data frame is called in errors; a file is called by its path.
+        delimiter: Field separator of a file: comma, semicolon, tab or bar.
+        needed: Required columns, by the challenge's names.
+        name: Name of a data frame in errors; a file is named by its path.
 
     Returns:
         Table with the columns ``id``; ``label``, 0..7, int64, or nullable where some rows have none
-        (there is no such column where all lack one); ``diagnosis``, the code as published;
+        (absent where no row has one); ``diagnosis``, the code as published;
         ``lesion``; ``patient``; ``age`` in years, nan where missing; ``sex``, female or male;
         ``site``; ``year``, nullable; ``source``, the collection; and ``parent_id``, the id of the
         image that an augmented image was made from. Missing texts are empty.
@@ -85,10 +97,10 @@ def read_table(
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: `source` is neither a path nor a data frame.
-        ValueError: The file is empty, no CSV, without a needed column or with one twice, or a row
-            has other fields than the header, a repeated or unsafe id, a class outside 1..8, an
-            unknown diagnosis, an age outside 0..120 years, a year outside 1900..2100, or an unknown
-            sex.
+        ValueError: The file is empty, not CSV, lacks a required column or has one twice, or a row
+            has more or fewer fields than the header, a repeated or unsafe id, a class outside 1..8,
+            an unknown diagnosis, an age outside 0..120 years, a year outside 1900..2100, or an
+            unknown sex.
 
     Examples:
         >>> frame = pd.DataFrame({"image_id": ["A", "B"], "dx": ["nv", "akiec"]})
@@ -97,50 +109,42 @@ def read_table(
         0  A      1        nv
         1  B   <NA>     akiec
     """
-    if isinstance(source, pd.DataFrame):
-        raw = read_frame(source, chooser(name, columns, needed))
-    elif isinstance(source, (str, os.PathLike)):
-        name = str(source)
-        raw = read_csv(Path(source), chooser(name, columns, needed), delimiter=delimiter)
-    else:
+    what = "a mapping of names here to names there"
+    got = f"an object of type {type(columns).__name__}"
+    require(columns is None or isinstance(columns, Mapping), "columns", what, got, error=TypeError)
+    for column in columns or {}:
+        check_choice(column, "columns", _RENAMED)
+    if not isinstance(source, (str, os.PathLike, pd.DataFrame)):
         what = "the path of a CSV file or a data frame"
         raise TypeError(expected("table", what, f"an object of type {type(source).__name__}"))
-    if len(raw["id"]) == 0:
-        raise ValueError(expected(name, "a table with at least one row", "a header only"))
+    if not isinstance(source, pd.DataFrame):
+        name = str(source)
+    choose = partial(resolve_columns, name=name, columns=columns or {}, needed=needed)
+    if isinstance(source, pd.DataFrame):
+        raw = read_frame(source, choose)
+    else:
+        raw = read_csv(Path(source), choose, delimiter=delimiter)
+    require(len(raw["id"]), name, "a table with at least one row", "a header only")
     return _table(raw, name, vocabulary)
 
 
-def labels_of_codes(
-    codes: npt.NDArray[np.object_], vocabulary: str | Vocabulary, name: str
-) -> "pd.Series[Any]":
-    """Look up the labels of published codes.
+def metadata_vectors(table: pd.DataFrame) -> npt.NDArray[np.float32]:
+    """Turn age, sex and site into numbers with a flag for each missing value.
 
     Args:
-        codes: Codes (N,), empty where there is none.
-        vocabulary: Vocabulary of `dermolib.labels.find_diagnosis`.
-        name: File or table, for errors.
+        table: Table of `dermolib.datasets.read_table`.
 
     Returns:
-        Labels (N,), int64, or nullable where some rows have none.
-
-    Raises:
-        ValueError: A code is unknown, or the vocabulary is.
+        Vectors (N, 13), float32, with the entries of `dermolib.labels.METADATA_NAMES`: age / 100, 0
+        where missing; 0 or 1 elsewhere. A site that is not in `dermolib.labels.SITES` has no entry
+        set, not even ``site_missing``.
     """
-    vocabulary = as_vocabulary(vocabulary)
-    places, texts = pd.factorize(codes)
-    found, unknown = np.full(len(texts), -1), np.zeros(len(texts), np.bool_)
-    for place, text in enumerate(texts):
-        try:
-            diagnosis = find_diagnosis(text, vocabulary) if text else None
-        except ValueError:
-            unknown[place] = True
-        else:
-            found[place] = -1 if diagnosis is None else diagnosis.index
-    remedy = f"Known are {listed(vocabulary, most=len(vocabulary))}."
-    what = "a table whose diagnoses are in the vocabulary"
-    _refuse(unknown[places], name, what, codes, remedy)
-    labels = pd.Series(found[places], dtype="int64")
-    return labels if (labels >= 0).all() else labels.astype("Int64").mask(labels < 0)
+    age = table["age"].to_numpy(np.float32) / np.float32(100)
+    sex = table["sex"].to_numpy(str)
+    site = table["site"].to_numpy(str)
+    columns = [np.nan_to_num(age), np.isnan(age), sex == "female", sex == ""]
+    columns += [site == name for name in (*SITES, "")]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None) -> pd.DataFrame:
@@ -151,23 +155,29 @@ def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None
         if labels is not None:
             table["label"] = labels
         if "class" in raw:
-            diagnoses = np.where(diagnoses == "", recode(raw["class"], str.strip), diagnoses)
+            diagnoses = np.where(diagnoses == "", map_unique(str.strip, raw["class"]), diagnoses)
     elif vocabulary is not None:
-        table["label"] = labels_of_codes(diagnoses, vocabulary, name)
+        table["label"] = _labels_of_codes(diagnoses, vocabulary, name)
     table["diagnosis"] = diagnoses
     if "malignant" in raw:
         table["malignant"] = _flags(raw["malignant"], name)
     table["lesion"], table["patient"] = _name(raw, "lesion"), _name(raw, "patient")
-    table["age"] = _ages(_text(raw, "age"), name)
-    table["sex"] = _sexes(_text(raw, "sex"), name)
-    table["site"] = recode(_text(raw, "site"), str.lower)
-    table["year"] = _years(_text(raw, "year"), name)
+    age = _text(raw, "age")
+    table["age"] = _numbers(age, name, age != "", "ages", 0, 120, " years", _WRITE_NAN)
+    table["sex"] = sexes = map_unique(str.lower, _text(raw, "sex"))
+    unknown = ~np.isin(sexes.astype(str), ["", "female", "male"])
+    _refuse(unknown, name, "a table whose sex is female or male", sexes, _WRITE_NAN)
+    table["site"] = map_unique(str.lower, _text(raw, "site"))
+    year = _text(raw, "year")
+    hint = "Leave it empty where it is not known."
+    years = _numbers(year, name, year != "", "years", 1900, 2100, "", hint, whole=True)
+    table["year"] = _nullable(years, year == "", "int16").astype("Int16")
     table["source"], table["parent_id"] = _text(raw, "source"), _name(raw, "parent_id")
     return table
 
 
 def _name(raw: Mapping[str, Texts], column: str) -> Texts:
-    return recode(raw[column], clean_name) if column in raw else _text(raw, column)
+    return map_unique(clean_name, raw[column]) if column in raw else _text(raw, column)
 
 
 def _text(raw: Mapping[str, Texts], column: str, missing: Set[str] = MISSING) -> Texts:
@@ -178,92 +188,98 @@ def _text(raw: Mapping[str, Texts], column: str, missing: Set[str] = MISSING) ->
         text = text.strip()
         return "" if text.lower() in missing else text
 
-    return recode(raw[column], clean)
+    return map_unique(clean, raw[column])
 
 
-def _refuse(bad: npt.NDArray[np.bool_], name: str, what: str, values: Texts, remedy: str) -> None:
-    if not bad.any():
-        return
-    rows = [f"row {row + 2}: {_short(values[row])}" for row in np.flatnonzero(bad)]
-    raise ValueError(expected(name, what, f"{len(rows)} other ({listed(rows)})", remedy))
+def _refuse(bad: npt.NDArray[np.bool_], name: str, what: str, values: Texts, hint: str) -> None:
+    if bad.any():
+        texts = ((row + 2, values[row]) for row in np.flatnonzero(bad))
+        rows = [
+            f"row {row}: {text if len(text) <= 80 else text[:80] + '…'!r}" for row, text in texts
+        ]
+        raise ValueError(expected(name, what, f"{len(rows)} other ({listed(rows)})", hint))
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
+def _nullable(values: Any, missing: npt.NDArray[np.bool_], dtype: Any) -> "pd.Series[Any]":
+    """Make a series, of the nullable kind of its dtype where values are missing."""
+    series: pd.Series[Any] = pd.Series(np.where(missing, 0, values)).astype(dtype)
+    if not missing.any():
+        return series
+    nullable: Any = {"int64": "Int64", "int16": "Int16", "bool": "boolean"}[dtype]
+    return series.astype(nullable).mask(missing)
+
+
+def _labels_of_codes(codes: Texts, vocabulary: str | Vocabulary, name: str) -> "pd.Series[Any]":
+    """Look up the labels of published codes."""
+    vocabulary = as_vocabulary(vocabulary)
+    places, texts = pd.factorize(codes)
+    found, unknown = np.full(len(texts), -1), np.zeros(len(texts), np.bool_)
+    for place, text in enumerate(texts):
+        try:
+            diagnosis = find_diagnosis(text, vocabulary) if text else None
+        except ValueError:
+            unknown[place] = True
+        else:
+            found[place] = -1 if diagnosis is None else diagnosis.index
+    hint = f"Known are {listed(vocabulary, most=len(vocabulary))}."
+    what = "a table whose diagnoses are in the vocabulary"
+    _refuse(unknown[places], name, what, codes, hint)
+    return _nullable(found[places], found[places] < 0, "int64")
 
 
 def _flags(values: Texts, name: str) -> "pd.Series[Any]":
-    """Read targets of 0 and 1, which some rows may lack."""
-    text = recode(values, lambda value: _FLAGS.get(value.strip().lower(), value.strip()))
-    lacking = text == ""
+    """Read targets of 0 and 1, which may be missing in some rows."""
+    text = map_unique(lambda value: _FLAGS.get(value.strip().lower(), value.strip()), values)
     bad = ~np.isin(text.astype(str), ["", "0", "1"])
     _refuse(bad, name, "a table whose targets are 0 and 1", text, "Leave out what is not known.")
-    flags = pd.Series(text == "1", dtype=np.bool_)
-    return flags.astype("boolean").mask(lacking) if lacking.any() else flags
+    return _nullable(text == "1", text == "", "bool")
 
 
 def _ids(values: Texts, name: str) -> Texts:
     ids = np.empty(len(values), dtype=object)
     ids[:] = [text.strip() for text in values]
     text = "\n".join(ids)
-    # Each by itself costs a second for 400,000
+    # All at once, since each by itself costs a second for 400,000
     if not _SAFE_IDS.fullmatch(text) or text.count("\n") != len(ids) - 1:
-        safe = np.array([_SAFE_ID.fullmatch(text) is not None for text in ids], np.bool_)
-        remedy = "An id is a file's name without its ending and may not lead out of the folder."
-        _refuse(~safe, name, "a table whose ids are plain file names", ids, remedy)
-    remedy = "Keep one row for each image."
+        unsafe = np.array([_SAFE_ID.fullmatch(text) is None for text in ids], np.bool_)
+        hint = "An id is a file's name without its ending and may not lead out of the folder."
+        _refuse(unsafe, name, "a table whose ids are plain file names", ids, hint)
     twice = pd.Series(ids).duplicated().to_numpy()
-    _refuse(twice, name, "a table in which each id stands once", ids, remedy)
+    hint = "Keep one row for each image."
+    _refuse(twice, name, "a table in which each id appears once", ids, hint)
     return ids
 
 
 def _labels(raw: dict[str, Texts], name: str) -> "pd.Series[Any] | None":
-    """Read classes, which every row has, or labels of a table made here, which some may lack."""
+    """Read classes, which every row has, or labels of a table made here, which may be missing."""
     column, first = ("class", 1) if "class" in raw else ("label", 0)
-    text = recode(raw[column], str.strip)
-    numbers = _numbers(text)
+    text = map_unique(str.strip, raw[column])
+    missing = np.zeros(len(text), np.bool_) if column == "class" else _text(raw, column) == ""
+    known = ", ".join(f"{diagnosis.index + first} {diagnosis.code}" for diagnosis in DIAGNOSES)
+    hint = f"Known are {known}; leave other rows out, or the column where nothing is known."
     last = first + len(DIAGNOSES) - 1
-    with np.errstate(invalid="ignore"):
-        good = (numbers >= first) & (numbers <= last) & (numbers == np.round(numbers))
-    lacking = np.zeros(len(text), np.bool_) if column == "class" else _text(raw, column) == ""
-    known = ", ".join(f"{number.index + first} {number.code}" for number in DIAGNOSES)
-    remedy = f"Known are {known}; leave other rows out, or the column where nothing is known."
-    _refuse(~good & ~lacking, name, f"a table whose {column} is {first}..{last}", text, remedy)
-    if lacking.all():
-        return None
-    labels = pd.Series(np.where(lacking, 0, numbers - first).astype(np.int64))
-    return labels.astype("Int64").mask(lacking) if lacking.any() else labels
+    numbers = _numbers(text, name, ~missing, column, first, last, "", hint, whole=True)
+    return None if missing.all() else _nullable(numbers - first, missing, "int64")
 
 
-def _numbers(text: Texts) -> npt.NDArray[np.float64]:
-    """Read numbers; nan for what is none."""
+def _numbers(
+    text: Texts,
+    name: str,
+    known: npt.NDArray[np.bool_],
+    words: str,
+    low: int,
+    high: int,
+    unit: str,
+    hint: str,
+    *,
+    whole: bool = False,
+) -> npt.NDArray[np.float64]:
+    """Read numbers; nan where not known."""
     codes, texts = pd.factorize(text)
-    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce")
-    made: npt.NDArray[np.float64] = numbers.to_numpy(np.float64)[codes]
-    return made + 0.0  # which makes of -0 a 0
-
-
-def _ages(text: Texts, name: str) -> npt.NDArray[np.float64]:
-    ages = _numbers(text)
-    remedy = "Write `nan` where it is not known."
-    bad = (text != "") & ~((ages >= 0) & (ages <= _HIGHEST_AGE))
-    _refuse(bad, name, f"a table whose ages are 0..{_HIGHEST_AGE} years", text, remedy)
-    return ages
-
-
-def _years(text: Texts, name: str) -> "pd.Series[Any]":
-    years = _numbers(text)
-    first, last = _YEARS
-    lacking = text == ""
-    bad = ~lacking & ~((years >= first) & (years <= last) & (years == np.round(years)))
-    remedy = "Leave it empty where it is not known."
-    _refuse(bad, name, f"a table whose years are {first}..{last}", text, remedy)
-    return pd.Series(np.where(lacking, 0, years).astype(np.int16)).astype("Int16").mask(lacking)
-
-
-def _sexes(text: Texts, name: str) -> Texts:
-    sexes = recode(text, str.lower)
-    bad = ~np.isin(sexes.astype(str), ["", "female", "male"])
-    remedy = "Write `nan` where it is not known."
-    _refuse(bad, name, "a table whose sex is female or male", text, remedy)
-    return sexes
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
+    fits = (numbers >= low) & (numbers <= high) & ~(whole & (numbers != np.round(numbers)))
+    verb = "is" if words in ("class", "label") else "are"
+    what = f"a table whose {words} {verb} {low}..{high}{unit}"
+    _refuse(known & ~fits[codes], name, what, text, hint)
+    made: npt.NDArray[np.float64] = numbers[codes] + 0.0  # which makes of -0 a 0
+    return made

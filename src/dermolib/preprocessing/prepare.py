@@ -37,14 +37,15 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.datasets.store import PreparedStore
-from dermolib.datasets.store_files import (
+from dermolib.datasets.files import MASK_TAILS
+from dermolib.datasets.store import (
     FORMAT,
     IMAGES,
     INDEX,
     INDEX_COLUMNS,
     MASKS,
     SETTINGS,
+    PreparedStore,
     settings_key,
 )
 from dermolib.io import (
@@ -64,7 +65,7 @@ __all__ = ["prepare"]
 _FAILED = "failed.csv"
 _OR_SKIP = 'or pass `errors="skip"` to do without.'
 _STATES = ("size", "modified", "mask_size", "mask_modified")  # tell versions of files apart
-_MASK_TAILS = ("_seg.png", "_segmentation.png", ".png")
+_MASK_TAILS = (*(f"{tail}.png" for tail in MASK_TAILS), ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
 _TASKS = 8  # for each worker at least, so that none waits long for the others
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL)  # of a file system that reserves nothing

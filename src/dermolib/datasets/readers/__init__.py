@@ -1,1 +1,105 @@
-"""Readers: one file per collection, each to the one table."""
+"""Readers: one file per collection, each to the one table, in one registry."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Reader", "find_reader", "list_readers", "register_reader"]
+
+_Read: TypeAlias = "Callable[..., pd.DataFrame]"
+_Function = TypeVar("_Function", bound=_Read)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one collection is read, see `register_reader`.
+
+    Attributes:
+        name: Name in `list_readers`.
+        title: Name of the collection, for people.
+        labels: What is known of its labels, for people.
+        splits: Published splits, the first one always present.
+        read: Function that reads it.
+    """
+
+    name: str
+    title: str
+    labels: str
+    splits: tuple[str, ...]
+    read: _Read
+
+
+_READERS: dict[str, Reader] = {}
+
+
+def register_reader(
+    name: str, *, title: str, labels: str, splits: Sequence[str] = ("train",)
+) -> Callable[[_Function], _Function]:
+    """Make a decorator that registers the reader of a collection.
+
+    It is then a collection of `ISICDataset.from_collection`, of ``ISICDataset.from_NAME``, of the
+    command ``dermolib audit``, and of the table in the documentation.
+
+    Args:
+        name: Name of the collection, an identifier that is not taken.
+        title: Name of the collection, for people.
+        labels: What is known of its labels, for people.
+        splits: Published splits, the first one always present.
+
+    Returns:
+        Decorator of a function ``read(root, split, *, images=True)`` that returns a table of
+        `dermolib.datasets.read_table` with ``image_path`` and ``mask_path``; with one split alone,
+        of ``read(root, *, images=True)``. Without `images`, those need not be there. Further
+        keywords are options of the collection.
+
+    Raises:
+        ValueError: The name is taken or not an identifier.
+    """
+    from dermolib._validation import require  # the command line lists names without NumPy
+
+    free = name.isidentifier() and name not in _READERS
+    require(free, "name", "an identifier that is not taken", repr(name))
+
+    def register(read: _Function) -> _Function:
+        _READERS[name] = Reader(name, title, labels, tuple(splits), read)
+        return read
+
+    return register
+
+
+def list_readers() -> list[str]:
+    """List the names of the collections that can be read.
+
+    Examples:
+        >>> list_readers()[:3]
+        ['challenge', 'ham10000', 'isic2018']
+    """
+    return sorted({*_own_modules(), *_READERS})
+
+
+def find_reader(name: str) -> Reader:
+    """Look up a reader.
+
+    Args:
+        name: One of `list_readers`.
+
+    Raises:
+        ValueError: The collection is unknown.
+    """
+    from dermolib._validation import check_choice
+
+    check_choice(name, "collection", list_readers())
+    if name not in _READERS:
+        importlib.import_module(f"{__name__}.{name}")  # registers itself
+    return _READERS[name]
+
+
+def _own_modules() -> list[str]:
+    """Name the readers of this package: each is in the module of its name."""
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return [name for name in names if not name.startswith("_")]

@@ -1,0 +1,144 @@
+"""Files of a collection, however its archives were unpacked, and what its tables share."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dermolib._validation import DatasetNotFoundError, expected, listed, outside, require
+from dermolib.datasets.columns import Texts, read_csv
+from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
+from dermolib.datasets.tables import read_table
+from dermolib.io import ENDINGS
+from dermolib.labels import VOCABULARIES
+
+__all__ = [
+    "PARTS",
+    "add_files",
+    "add_lesions",
+    "drop_downsampled",
+    "find_places",
+    "first_file",
+    "first_folder",
+    "image_table",
+    "read_onehot",
+]
+
+PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
+"""What ISIC calls the splits in the names of its files."""
+
+
+def find_places(root: Path, names: Sequence[str]) -> list[Path]:
+    """Find which of several names exist; an archive may have unpacked to a folder in itself."""
+    paths = [path for name in names for path in (root / name / Path(name).name, root / name)]
+    return [path for path in paths if path.exists()]
+
+
+def first_file(root: Path, names: Sequence[str], layout: str) -> Path:
+    """Find the first file of several names, or say which layout was expected."""
+    found = [path for path in find_places(root, names) if path.is_file()]
+    if not found:
+        raise DatasetNotFoundError(root / names[0], layout)
+    return found[0]
+
+
+def first_folder(root: Path, names: Sequence[str], layout: str, *, needed: bool) -> list[Path]:
+    """Find the first of several places that has images; where not needed, there may be none."""
+    found = find_places(root, names)
+    for place in found:
+        if place.suffix.lower() in ENDINGS or any(map(_is_image, place.iterdir())):
+            return [place]
+    if needed and not found:
+        raise DatasetNotFoundError(root / names[0], layout)
+    return found[:1] if needed else []
+
+
+def image_table(folders: Sequence[Path]) -> pd.DataFrame:
+    """Make a table of the images, or masks, of the first folder, for what has no table."""
+    require(folders, "root", "a folder with images or masks", "neither")
+    files = sorted(filter(_is_image, folders[0].iterdir()))
+    require(files, str(folders[0]), "a folder of images ID.jpg", "none")
+    names = [path.stem.removesuffix("_segmentation") for path in files]
+    return read_table(pd.DataFrame({"ID": names}), name=str(folders[0]))
+
+
+def add_files(
+    table: pd.DataFrame, source: str, year: int, images: Sequence[Path], masks: Sequence[Path] = ()
+) -> pd.DataFrame:
+    """Add what is the same for all rows, and the paths of their files, if any."""
+    table["source"] = source
+    table["year"] = pd.Series(np.full(len(table), year), dtype="Int16")
+    table["image_path"] = find_images(table, images)
+    table["mask_path"] = find_masks(table, masks[:1] or images)
+    return table
+
+
+def add_lesions(table: pd.DataFrame, path: Path, split: str) -> None:
+    """Add the lesion of each row from a table of its own, unless the row already has one."""
+    lesions = read_table(path, needed=("LESION_ID",)).set_index("id")["lesion"]
+    unknown = ~table["id"].isin(lesions.index)
+    if split == "train":
+        hint = "Without their lesions, a split would put one lesion in two splits."
+        what, got = (
+            "a table with the ids of the training images",
+            f"others ({listed(lesions.index)})",
+        )
+        require(not unknown.all(), str(path), what, got, hint)
+        if unknown.any():
+            count = f"{int(unknown.sum())} of {len(table)} ({listed(table['id'][unknown])})"
+            text = f"{path} lacks training images: {count}. Each counts as a lesion of its own."
+            warnings.warn(text, stacklevel=outside())
+    known = table["id"].map(lesions).fillna("")
+    table["lesion"] = table["lesion"].where(table["lesion"] != "", known)
+
+
+def drop_downsampled(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Remove the suffix ``_downsampled`` of some ids of ISIC 2019."""
+    table["id"] = table["id"].str.removesuffix(DOWNSAMPLED)
+    twice = table["id"][table["id"].duplicated()]
+    what, hint = "a table in which each id appears once", f"The suffix {DOWNSAMPLED} means nothing."
+    require(twice.empty, str(path), what, f"{listed(twice)} twice", hint)
+    return table
+
+
+def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
+    """Read a ground truth with the column ``image`` and one per code of `VOCABULARIES`, 0 or 1."""
+    known = VOCABULARIES[vocabulary]
+
+    def choose(header: Sequence[str]) -> dict[str, int]:
+        upper = [text.strip().upper() for text in header]
+        twice = next((text for text in upper if upper.count(text) > 1), None)
+        what = "a ground truth with each column once"
+        require(twice is None, str(path), what, f"{twice!r} twice")
+        chosen = {text: place for place, text in enumerate(upper) if text.lower() in known}
+        what = "a ground truth with the columns image, " + ", ".join(map(str.upper, known))
+        require("IMAGE" in upper and chosen, str(path), what, f"the columns {listed(header)}")
+        return {"IMAGE": upper.index("IMAGE"), **chosen}
+
+    columns = read_csv(path, choose)
+    ids = columns.pop("IMAGE")
+    flags = np.stack([_flags(path, values) for values in columns.values()], axis=1)
+    wrong = np.flatnonzero(flags.sum(axis=1) != 1)
+    rows = listed(f"row {row + 2}: {ids[row]!r}" for row in wrong)
+    what = "a ground truth in which one class of each row is 1"
+    require(not len(wrong), str(path), what, f"{len(wrong)} other ({rows})")
+    codes = np.array([*columns], dtype=object)[flags.argmax(axis=1)] if len(ids) else ids
+    frame = pd.DataFrame({"ID": ids, "DIAGNOSIS": codes})
+    return read_table(frame, vocabulary=vocabulary, name=str(path))
+
+
+def _flags(path: Path, values: Texts) -> npt.NDArray[np.bool_]:
+    texts = pd.Series(values, dtype=object)
+    numbers = np.asarray(pd.to_numeric(texts, errors="coerce"), np.float64)
+    odd = np.flatnonzero(~np.isin(numbers, (0, 1)))
+    if len(odd):
+        got = f"{values[odd[0]]!r} in row {odd[0] + 2}"
+        raise ValueError(expected(str(path), "a ground truth of 0 and 1", got))
+    return np.asarray(numbers == 1)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES
