@@ -1,3 +1,5 @@
+"""Rows of a table with their images: samples, subsets, missing files, augmented rows."""
+
 import re
 from pathlib import Path
 from typing import Any
@@ -8,53 +10,53 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dermolib import ISICDataset
-from dermolib._validation import DatasetNotFoundError
-from dermolib.io import read_image, write_image, write_mask
+from dermolib import DatasetNotFoundError, ISICDataset
+from dermolib.io import write_image
 from drawing import noise_image
+from releases import write_images, write_isic2024
 
 
 def open_train(challenge: Path, **options: Any) -> ISICDataset:
     return ISICDataset.from_challenge(challenge, **options)
 
 
-def test_a_sample_is_a_dictionary_of_image_label_and_id(challenge: Path) -> None:
-    dataset = open_train(challenge)
+def write_others(folder: Path) -> None:
+    """Write another image for each row of the challenge."""
+    for number in range(6):
+        write_image(folder / f"IMG_{number}.png", noise_image(12, 16, 77))
+
+
+def test_a_sample_has_image_label_id_mask_and_metadata(challenge: Path) -> None:
+    dataset = open_train(challenge, masks=True, metadata=True)
 
     sample = dataset[3]
 
-    np.testing.assert_array_equal(sample["image"], read_image(challenge / "Train" / "IMG_3.jpg"))
-    assert (sample["label"], sample["id"], set(sample)) == (7, "IMG_3", {"image", "label", "id"})
-
-
-def test_masks_and_metadata_come_on_request(challenge: Path) -> None:
-    sample = open_train(challenge, masks=True, metadata=True)[0]
-
-    assert sample["mask"].dtype == np.bool_
+    assert len(dataset) == 6
+    assert {*sample} == {"image", "label", "id", "mask", "metadata"}
+    assert (sample["label"], sample["id"]) == (7, "IMG_3")
+    assert (sample["image"].dtype, sample["image"].shape) == (np.uint8, (12, 16, 3))
     assert sample["mask"].sum() == 48
-    assert sample["metadata"].shape == (13,)
+    assert dataset[-1]["id"] == "IMG_5"
+    assert repr(dataset) == f"ISICDataset(6 images for train, from {challenge / 'Train'})"
 
 
-def test_a_test_set_has_no_labels(challenge: Path) -> None:
-    dataset = open_train(challenge, split="test")
-
-    assert set(dataset[0]) == {"image", "id"}
-    assert not dataset.has_labels
-    with pytest.raises(RuntimeError, match=r"`labels` to be read from a table with classes"):
-        _ = dataset.labels
-
-
-def test_labels_groups_and_counts_follow_the_table(challenge: Path) -> None:
+def test_labels_ids_and_groups_are_in_the_order_of_the_table(challenge: Path) -> None:
     dataset = open_train(challenge)
 
-    assert dataset.labels.tolist() == [0, 1, 2, 7, 1, 1]
-    assert dataset.groups.tolist() == ["L0", "L1", "IMG_2", "L1", "L2", "IMG_5"]
+    assert torch.from_numpy(dataset.labels).tolist() == [0, 1, 2, 7, 1, 1]
     assert dataset.class_counts().tolist() == [1, 3, 1, 0, 0, 0, 0, 1]
     assert dataset.ids.tolist() == [f"IMG_{number}" for number in range(6)]
+    assert dataset.groups.tolist() == ["L0", "L1", "IMG_2", "L1", "L2", "IMG_5"]
 
 
-def test_labels_become_a_tensor_without_a_warning(challenge: Path) -> None:
-    assert torch.from_numpy(open_train(challenge).labels).tolist() == [0, 1, 2, 7, 1, 1]
+def test_test_rows_have_no_label(challenge: Path) -> None:
+    dataset = ISICDataset.from_challenge(challenge, "test")
+
+    assert {*dataset[0]} == {"image", "id"}
+    assert dataset.labelled.tolist() == []
+    for look in (lambda: dataset.labels, dataset.class_counts):
+        with pytest.raises(RuntimeError, match="read from a table with classes, but got none"):
+            look()
 
 
 def test_a_subset_keeps_order_options_and_groups(challenge: Path) -> None:
@@ -66,14 +68,31 @@ def test_a_subset_keeps_order_options_and_groups(challenge: Path) -> None:
     assert part.groups.tolist() == ["L2", "L1"]
     assert (part.split, dataset.split) == ("validation", "train")
     np.testing.assert_array_equal(part[1]["metadata"], dataset[1]["metadata"])
+    none = dataset.subset([])
+    assert (len(none), none.class_counts().sum()) == (0, 0)
+    assert "0 images" in repr(none)
 
 
-def test_an_empty_subset_is_a_dataset_of_no_samples(challenge: Path) -> None:
-    part = open_train(challenge).subset([])
+@pytest.mark.parametrize(
+    ("rows", "error", "fragment"),
+    [
+        ([6], IndexError, "row numbers in 0..5, but got 6..6"),
+        ([-1], IndexError, "row numbers in 0..5, but got -1..-1"),
+        (np.ones(6, np.bool_), TypeError, "row numbers, but got dtype bool"),
+    ],
+)
+def test_a_subset_of_other_rows_is_refused(
+    challenge: Path, rows: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error, match=re.escape(fragment)):
+        open_train(challenge).subset(rows)
 
-    assert len(part) == 0
-    assert part.class_counts().sum() == 0
-    assert "0 images" in repr(part)
+
+@pytest.mark.parametrize("index", [6, -7, slice(0, 2), "0", 1.0, np.True_])
+def test_what_is_not_a_row_number_is_refused(challenge: Path, index: Any) -> None:
+    error = IndexError if isinstance(index, int) else TypeError
+    with pytest.raises(error, match=r"a row number below 6|a row number, but .* with `subset`"):
+        open_train(challenge)[index]
 
 
 def test_a_transform_gets_image_and_mask_and_replaces_both(challenge: Path) -> None:
@@ -84,6 +103,14 @@ def test_a_transform_gets_image_and_mask_and_replaces_both(challenge: Path) -> N
 
     assert dataset[0]["image"].shape == (3,)
     assert dataset[0]["mask"] == 48
+
+
+@pytest.mark.parametrize("made", [torch.zeros(3), {"img": 1}])
+def test_a_transform_of_another_form_is_refused_with_a_wrapper(challenge: Path, made: Any) -> None:
+    dataset = open_train(challenge, transform=lambda **_: made)
+
+    with pytest.raises(TypeError, match=r"returns a dictionary with image, but got .* Wrap it:"):
+        dataset[0]
 
 
 def test_samples_collate_into_batches_in_worker_processes(challenge: Path) -> None:
@@ -98,46 +125,25 @@ def test_samples_collate_into_batches_in_worker_processes(challenge: Path) -> No
     assert batch["id"][0] == "IMG_0"
 
 
-def test_a_negative_index_counts_from_the_end(challenge: Path) -> None:
-    dataset = open_train(challenge)
+def test_names_of_any_characters_are_kept(challenge: Path) -> None:
+    names = ["é", "a b", b"\xff".decode("utf-8", "surrogateescape")]
+    table = open_train(challenge).table.iloc[:3].assign(id=names)
 
-    assert dataset[-1]["id"] == "IMG_5"
-
-
-@pytest.mark.parametrize("index", [6, -7])
-def test_a_row_that_is_not_there_is_an_index_error(challenge: Path, index: int) -> None:
-    with pytest.raises(IndexError, match=f"a row number below 6, but got {index}"):
-        open_train(challenge)[index]
+    assert [sample["id"] for sample in map(ISICDataset(table).__getitem__, range(3))] == names
 
 
-@pytest.mark.parametrize("rows", [[6], [-1]])
-def test_a_subset_outside_of_the_table_is_refused(challenge: Path, rows: list[int]) -> None:
-    with pytest.raises(IndexError, match=re.escape("row numbers in 0..5, but got")):
-        open_train(challenge).subset(rows)
-
-
-def test_a_subset_by_mask_is_refused(challenge: Path) -> None:
-    with pytest.raises(TypeError, match="row numbers, but got dtype bool"):
-        open_train(challenge).subset(np.ones(6, dtype=np.bool_))
-
-
-def test_missing_images_are_counted_and_named(challenge: Path) -> None:
+def test_missing_images_are_counted_and_named_or_dropped(challenge: Path) -> None:
     for number in (1, 4):
         (challenge / "Train" / f"IMG_{number}.jpg").unlink()
+    (challenge / "Train" / "IMG_4.jpg").mkdir()  # a folder is not an image
 
-    sentence = 'but got 2 of 6 lack it (IMG_1, IMG_4). Fetch them, or pass `missing="drop"`'
+    sentence = 'but got 2 of 6 without (IMG_1, IMG_4). Fetch them, or pass `missing="drop"`'
     with pytest.raises(FileNotFoundError, match=re.escape(sentence)):
         open_train(challenge)
-
-
-def test_dropped_rows_are_told_and_kept_by_name(challenge: Path) -> None:
-    (challenge / "Train" / "IMG_1.jpg").unlink()
-
-    with pytest.warns(UserWarning, match=r"Left out rows without an image .*1 of 6 lack it"):
+    with pytest.warns(UserWarning, match=r"Left out rows without an image .*2 of 6 without"):
         dataset = open_train(challenge, missing="drop")
-
-    assert dataset.dropped == ("IMG_1",)
-    assert dataset.ids.tolist() == ["IMG_0", "IMG_2", "IMG_3", "IMG_4", "IMG_5"]
+    assert dataset.dropped == ("IMG_1", "IMG_4")
+    assert dataset.ids.tolist() == ["IMG_0", "IMG_2", "IMG_3", "IMG_5"]
 
 
 def test_a_missing_mask_matters_only_where_masks_are_wanted(challenge: Path) -> None:
@@ -159,58 +165,61 @@ def test_jpg_is_taken_before_png_in_any_letter_case(challenge: Path) -> None:
     assert dataset[1]["id"] == "IMG_1"
 
 
-def test_a_mask_of_another_size_names_its_file(challenge: Path) -> None:
-    write_mask(challenge / "Train" / "IMG_0_seg.png", np.ones((4, 4), dtype=np.bool_))
+def test_images_may_be_in_folders_and_files_of_several_kinds(tmp_path: Path) -> None:
+    root = write_isic2024(tmp_path)
+    write_images(tmp_path / "more", ["ISIC_9"])
+    frame = pd.DataFrame({"ID": ["ISIC_1", "ISIC_9"]})
+    places = [root / "train-image.hdf5", tmp_path / "more"]
 
-    with pytest.raises(ValueError, match=r"IMG_0_seg\.png` to be a mask of size \(12, 16\)"):
-        open_train(challenge, masks=True)[0]
+    for order in (places, places[::-1]):
+        dataset = ISICDataset(frame, order)
+        assert dataset[1]["image"].shape == dataset[0]["image"].shape == (12, 16, 3)
+    with pytest.raises(ValueError, match="`image_dir` to be a folder, or several, but got none"):
+        ISICDataset(frame, [])
+    with pytest.raises(ValueError, match="`image_dir` to be a folder, but got none, and no paths"):
+        ISICDataset(frame)
 
 
-def test_an_unreadable_image_names_its_file(challenge: Path) -> None:
-    (challenge / "Train" / "IMG_0.jpg").write_bytes(b"<html>")
-
-    with pytest.raises(ValueError, match=r"IMG_0\.jpg` to be an image file"):
-        open_train(challenge)[0]
-
-
-def test_a_missing_folder_is_told_its_layout(challenge: Path) -> None:
+def test_a_missing_folder_is_refused_with_its_layout(challenge: Path) -> None:
     with pytest.raises(DatasetNotFoundError, match=r"nowhere` to exist.*a folder with ID\.jpg"):
         ISICDataset(challenge / "metadataTrain.csv", challenge / "nowhere")
 
 
 @pytest.mark.parametrize("option", ["missing", "split"])
 def test_an_unknown_choice_lists_the_known(challenge: Path, option: str) -> None:
+    options: Any = {option: "x"}
     with pytest.raises(ValueError, match=f"`{option}` to be one of"):
-        ISICDataset(challenge / "metadataTrain.csv", challenge / "Train", **{option: "x"})  # type: ignore[arg-type]  # the wrong value under test
+        ISICDataset(challenge / "metadataTrain.csv", challenge / "Train", **options)
 
 
-def test_cleaned_images_take_the_place_of_the_originals(challenge: Path, tmp_path: Path) -> None:
-    dataset = open_train(challenge, masks=True)
-    for name in dataset.ids:
-        write_image(tmp_path / "clean" / f"{name}.png", noise_image(12, 16, 99))
+def test_masks_stay_where_the_images_come_from_elsewhere(challenge: Path, tmp_path: Path) -> None:
+    write_others(tmp_path / "other")
+    original = open_train(challenge, masks=True)
 
-    cleaned = dataset.with_images(tmp_path / "clean")
+    for dataset in (
+        original.with_images(tmp_path / "other"),
+        open_train(challenge, image_dir=tmp_path / "other", masks=True),
+        ISICDataset(original.table, tmp_path / "other", masks=True),
+    ):
+        np.testing.assert_array_equal(dataset[0]["image"], noise_image(12, 16, 77))
+        assert dataset[0]["mask"].sum() == 48
+    with pytest.raises(FileNotFoundError, match=r"6 of 6 without .* Make these files"):
+        original.with_images(tmp_path)
 
-    np.testing.assert_array_equal(cleaned[0]["image"], noise_image(12, 16, 99))
-    assert cleaned[0]["mask"].sum() == 48
 
-
-def test_cleaned_images_must_be_complete(challenge: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="6 of 6 lack it"):
-        open_train(challenge).with_images(tmp_path)
-
-
-def write_manifest(folder: Path, **columns: Any) -> None:
+def write_manifest(folder: Path, **columns: Any) -> Path:
     """Write a folder like that of offline augmentation, of one image made from IMG_3."""
     row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "PARENT_ID": "IMG_3", **columns}
     write_image(folder / f"{row['ID']}.png", noise_image(12, 16, 5))
     pd.DataFrame([row]).to_csv(folder / "manifest.csv", index=False)
+    return folder
 
 
-def test_augmented_rows_join_the_group_of_their_source(challenge: Path, tmp_path: Path) -> None:
-    write_manifest(tmp_path / "aug")
-
-    both = open_train(challenge).with_augmented(tmp_path / "aug")
+@pytest.mark.parametrize("lesion", ["L1", ""])
+def test_augmented_rows_join_the_group_of_their_parent(
+    challenge: Path, tmp_path: Path, lesion: str
+) -> None:
+    both = open_train(challenge).with_augmented(write_manifest(tmp_path, LESION_ID=lesion))
 
     assert both.ids.tolist()[-2:] == ["IMG_5", "IMG_3_aug1"]
     assert both.groups[-1] == "L1"
@@ -224,106 +233,38 @@ def test_a_manifest_without_rows_adds_none(challenge: Path, tmp_path: Path) -> N
     assert len(open_train(challenge).with_augmented(tmp_path)) == 6
 
 
-def test_an_augmented_image_of_another_split_would_leak(challenge: Path, tmp_path: Path) -> None:
-    write_manifest(tmp_path / "aug")
-    without_source = open_train(challenge).subset([0, 1, 2])
-
-    with pytest.raises(ValueError, match=r"but got 1 others \(IMG_3\)\. Augment the training rows"):
-        without_source.with_augmented(tmp_path / "aug")
-
-
-def test_an_augmented_row_without_lesion_has_that_of_its_source(
-    challenge: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("columns", "fragment"),
+    [
+        ({"PARENT_ID": "X"}, "but got 1 others (X). Augment the training rows after the split"),
+        ({"CLASS": 1}, "the class of their parent, but got others (IMG_3_aug1)"),
+        ({"ID": "IMG_0"}, "a folder of new ids, but got known ones (IMG_0)"),
+    ],
+)
+def test_augmented_images_of_other_rows_are_refused(
+    challenge: Path, tmp_path: Path, columns: dict[str, Any], fragment: str
 ) -> None:
-    write_manifest(tmp_path / "aug", LESION_ID="")
-
-    assert open_train(challenge).with_augmented(tmp_path / "aug").groups[-1] == "L1"
-
-
-def test_an_augmented_image_of_another_class_is_refused(challenge: Path, tmp_path: Path) -> None:
-    write_manifest(tmp_path / "aug", CLASS=1)
-
-    with pytest.raises(ValueError, match=r"the class of their source, but got others \(IMG_3_aug1"):
-        open_train(challenge).with_augmented(tmp_path / "aug")
+    with pytest.raises(ValueError, match=re.escape(fragment)):
+        open_train(challenge).with_augmented(write_manifest(tmp_path, **columns))
 
 
-def test_a_folder_named_like_an_image_is_none(challenge: Path) -> None:
-    (challenge / "Train" / "IMG_1.jpg").unlink()
-    (challenge / "Train" / "IMG_1.jpg").mkdir()
-
-    with pytest.raises(FileNotFoundError, match=r"1 of 6 lack it \(IMG_1\)"):
-        open_train(challenge)
-
-
-def test_images_may_lie_elsewhere_than_their_masks(challenge: Path, tmp_path: Path) -> None:
-    for number in range(6):
-        write_image(tmp_path / "other" / f"IMG_{number}.png", noise_image(12, 16, 77))
-
-    dataset = open_train(challenge, image_dir=tmp_path / "other", masks=True)
-
-    np.testing.assert_array_equal(dataset[0]["image"], noise_image(12, 16, 77))
-    assert dataset[0]["mask"].sum() == 48
-
-
-@pytest.mark.parametrize("made", [torch.zeros(3), {"img": 1}])
-def test_a_transform_of_another_form_is_told_how_to_wrap_it(challenge: Path, made: Any) -> None:
-    dataset = open_train(challenge, transform=lambda **_: made)
-
-    with pytest.raises(TypeError, match=r"returns a dictionary with image, but got .* Wrap it:"):
-        dataset[0]
-
-
-def test_augmented_ids_must_be_new(challenge: Path, tmp_path: Path) -> None:
-    write_manifest(tmp_path / "aug", ID="IMG_0")
-
-    with pytest.raises(ValueError, match=r"a folder of new ids, but got known ones \(IMG_0\)"):
-        open_train(challenge).with_augmented(tmp_path / "aug")
-
-
-def test_validation_rows_take_no_augmented_images(challenge: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        RuntimeError, match="'train' to take augmented images, but got 'validation'"
-    ):
-        open_train(challenge).subset([0], split="validation").with_augmented(tmp_path)
-
-
-def test_a_folder_without_manifest_is_told(challenge: Path, tmp_path: Path) -> None:
+def test_only_labeled_training_rows_take_augmented_images(challenge: Path, tmp_path: Path) -> None:
+    dataset = open_train(challenge)
     with pytest.raises(DatasetNotFoundError, match=r"manifest\.csv` to exist"):
-        open_train(challenge).with_augmented(tmp_path)
+        dataset.with_augmented(tmp_path)
+    write_manifest(tmp_path)
+    with pytest.raises(RuntimeError, match="'train' to take augmented images, but got 'valida"):
+        dataset.subset([0], split="validation").with_augmented(tmp_path)
+    rows = dataset.table
+    rows["label"] = rows["label"].astype("Int64").mask(rows["id"] == "IMG_0")
+    with pytest.raises(RuntimeError, match="known for all rows, but got 1 of 6 rows without one"):
+        ISICDataset(rows).with_augmented(tmp_path)
 
 
 @pytest.mark.data
 def test_the_real_challenge_opens_with_what_is_there(data_dir: Path) -> None:
-    with pytest.warns(UserWarning, match="11470 of 18998 lack it"):
-        dataset = ISICDataset.from_challenge(
-            data_dir / "isic_challenge", missing="drop", masks=True
-        )
+    with pytest.warns(UserWarning, match="11470 of 18998 without"):
+        dataset = open_train(data_dir / "isic_challenge", missing="drop", masks=True)
 
     assert dataset.class_counts().tolist() == [836, 5042, 382, 98, 822, 85, 107, 156]
     assert dataset[0]["mask"].shape == (150, 200)
-
-
-@pytest.mark.parametrize("index", [slice(0, 2), "0", 1.0, np.True_])
-def test_what_is_no_row_number_is_refused(challenge: Path, index: Any) -> None:
-    with pytest.raises(TypeError, match=r"`index` to be a row number, but got .* with `subset`\."):
-        open_train(challenge)[index]
-
-
-def test_rows_without_a_label_take_no_augmented_images(challenge: Path, tmp_path: Path) -> None:
-    write_manifest(tmp_path / "aug")
-    rows = open_train(challenge).table
-    rows["label"] = rows["label"].astype("Int64").mask(rows["id"] == "IMG_0")
-
-    with pytest.raises(RuntimeError, match="known for all rows, but got 1 of 6 rows without one"):
-        ISICDataset(rows).with_augmented(tmp_path / "aug")
-
-
-def test_masks_of_a_table_stay_where_the_images_come_from_elsewhere(
-    challenge: Path, tmp_path: Path
-) -> None:
-    for number in range(6):
-        write_image(tmp_path / "other" / f"IMG_{number}.png", noise_image(12, 16, 77))
-
-    dataset = ISICDataset(open_train(challenge).table, tmp_path / "other", masks=True)
-
-    assert dataset[0]["mask"].sum() == 48

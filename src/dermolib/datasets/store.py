@@ -65,7 +65,7 @@ _INDEX_TYPES: dict[str, Any] = {
     **dict.fromkeys(INDEX_COLUMNS, "int64"),
     "id": object,
     "file": object,
-    "masked_fraction": "float64",
+    "masked_fraction": object,  # text becomes exactly the number that was written
 }
 _ARRAYS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
 _LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
@@ -359,17 +359,17 @@ def _read_index(path: Path, count: object) -> dict[str, npt.NDArray[Any]]:
         frame = pd.read_csv(
             path / INDEX,
             dtype=_INDEX_TYPES,
-            index_col=False,
             na_filter=False,
             skip_blank_lines=False,
-            float_precision="round_trip",
             encoding_errors="surrogateescape",
         )
+        if "masked_fraction" in frame:
+            frame["masked_fraction"] = frame["masked_fraction"].astype(np.float64)
     except FileNotFoundError:
         raise DatasetNotFoundError(path / INDEX, _LAYOUT) from None
     except (ValueError, OverflowError) as error:
         what = "the index of a store"
-        raise ValueError(expected(str(path / INDEX), what, error, _AGAIN)) from error
+        raise ValueError(expected(str(path / INDEX), what, str(error).strip(), _AGAIN)) from error
     got = f"the columns {listed(frame, most=len(INDEX_COLUMNS))}"
     require((*frame,) == INDEX_COLUMNS, str(path / INDEX), "the index of a store", got, _AGAIN)
     got = f"{len(frame)} rows in place of {count}"

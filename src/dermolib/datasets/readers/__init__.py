@@ -62,10 +62,10 @@ def register_reader(
     """
     from dermolib._validation import require  # the command line lists names without NumPy
 
-    free = name.isidentifier() and name not in _READERS
-    require(free, "name", "an identifier that is not taken", repr(name))
-
     def register(read: _Function) -> _Function:
+        own = read.__module__ == f"{__name__}.{name}"
+        free = name.isidentifier() and (own or name not in list_readers())
+        require(free, "name", "an identifier that is not taken", repr(name))
         _READERS[name] = Reader(name, title, labels, tuple(splits), read)
         return read
 
