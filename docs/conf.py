@@ -20,6 +20,7 @@ import layers
 
 import dermolib
 from dermolib import ISICDataset, list_presets, make_synthetic_challenge, preset
+from dermolib.datasets import find_reader, list_readers
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.reporting import plot_class_sheet, plot_exploration, plot_samples, save_figure
 
@@ -117,6 +118,20 @@ def draw_exploration(app: Sphinx) -> None:
         save_figure(plot_class_sheet(splits["train"]), target / "class_sheet.png", dpi=90)
 
 
+def list_collections(app: Sphinx) -> None:
+    """Write the table of the collections that can be read."""
+    lines = ["| collection | reader | dataset | labels |", "| --- | --- | --- | --- |"]
+    for reader in map(find_reader, list_readers()):
+        link = f"{{py:obj}}`~dermolib.datasets.{reader.read.__name__}`"
+        opener = f"`ISICDataset.from_{reader.name}`"
+        lines.append(f"| {reader.title} | {link} | {opener} | {reader.labels} |")
+    other = "{py:obj}`~dermolib.datasets.read_table`", "`ISICDataset`"
+    lines.append(f"| any other | {' | '.join(other)} | `class`, or `diagnosis` with a vocabulary |")
+    target = Path(app.srcdir) / "_generated" / "collections.md"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text("\n".join(lines) + "\n", "utf-8")
+
+
 def draw_architecture(app: Sphinx) -> None:
     """Draw the layers of the package from its imports."""
     layers.draw_layers(Path(app.srcdir) / "_generated" / "layers.png")
@@ -124,6 +139,7 @@ def draw_architecture(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     """Register what the pages need."""
+    app.connect("builder-inited", list_collections)
     app.connect("builder-inited", draw_architecture)
     app.connect("builder-inited", draw_presets)
     app.connect("builder-inited", draw_exploration)

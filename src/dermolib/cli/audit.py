@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 SUMMARY = "find data leakage between splits, and what is wrong with tables and images"
 
 _NEVER = "nothing"
-<<<<<<< HEAD
 _OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose splits say nothing of task 3
 
 
@@ -35,30 +34,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = (
         "folder of the images of CSV files, a store of `prepare`, or an HDF5 file; without it the "
         "tables alone are checked"
-=======
-_OTHER_TASKS = ("task1", "task2")  # of ISIC 2018, whose sides tell nothing of task 3
-
-
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command to the parser."""
-    from dermolib.datasets.readers import list_readers
-
-    parser = commands.add_parser(
-        "audit",
-        help="find what leaks between training and test, and what is wrong with the files",
-        description="Audit all sides in the folder of a collection, or the CSV files of one side "
-        "or two: lesions, patients, ids and pictures on both sides, labels at odds, files that "
-        "lack or cannot be read, gaps, and shifts. The exit status is 1 where something is found "
-        "that --fail-on names.",
-    )
-    add = parser.add_argument
-    add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
-    add("test", metavar="TEST", nargs="?", help="CSV file of the other side")
-    add(
-        "--collection",
-        metavar="NAME",
-        help=f"what the folder holds: {', '.join(list_readers())} (default: challenge)",
->>>>>>> 29c8ac9 (datasets: one file per collection in a registry; tables by pandas; one module of stores and of splits)
     )
     add("--images", metavar="DIR", type=_images, help=text)
     text = "that of TEST, where it is another one"
