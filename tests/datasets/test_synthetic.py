@@ -244,26 +244,6 @@ def test_bad_options_are_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("function", [draw_sample, draw_lesion])
-@pytest.mark.parametrize(
-    ("option", "value", "error", "words"),
-    [
-        ("label", 8, ValueError, "an integer in 0..7, but got 8."),
-        ("label", "MEL", TypeError, "an integer in 0..7, but got 'MEL' of type str."),
-        ("image_size", (40,), ValueError, "one side or (height, width) in pixels"),
-        ("generator", 3, TypeError, GENERATOR),
-        ("view", 3, TypeError, GENERATOR),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(
-    function: Any, option: str, value: Any, error: type[Exception], words: str
-) -> None:
-    options = {"label": 0, "generator": rng(0)} | {option: value}
-
-    with pytest.raises(error, match=f"^Expected `{option}` to be {re.escape(words)}"):
-        function(options.pop("label"), **options)
-
-
 @settings(deadline=None, max_examples=25)
 @given(label=st.integers(0, 7), seed=st.integers(0, 2**32), side=st.integers(32, 64))
 def test_the_hair_mask_is_exactly_where_hair_changed_the_image(
@@ -466,29 +446,42 @@ def test_changes_below_the_threshold_are_undone_pixel_by_pixel() -> None:
         assert (image[place] == (moved if visible else clean)[place]).all()
 
 
+OF_LESION: dict[str, Any] = {"label": 0, "generator": rng(0)}
+OF_HAIR: dict[str, Any] = {"image": skin(), "generator": rng(0)}
+OF_CHANGE: dict[str, Any] = {"clean": skin(), "changed": skin()}
+NO_IMAGE = np.zeros((64, 80, 3))
+
+
 @pytest.mark.parametrize(
-    ("function", "option", "value", "error", "words"),
+    ("function", "valid", "option", "value", "error", "words"),
     [
-        (draw_hair, "image", np.zeros((4, 4), np.uint8), ValueError, "(H, W, 3) of dtype uint8"),
-        (draw_hair, "density", 0.6, ValueError, "a number in 0..0.5, but got 0.6."),
-        (draw_hair, "density", "thick", TypeError, "a number in 0..0.5, but got 'thick' of type"),
-        (draw_hair, "generator", 0, TypeError, GENERATOR),
-        (keep_visible, "changed", skin(64, 81), ValueError, "an image of shape (64, 80, 3), but"),
-        (
-            keep_visible,
-            "changed",
-            np.zeros((64, 80, 3)),
-            TypeError,
-            "uint8, but got dtype float64.",
+        *(
+            (function, OF_LESION, *rest)
+            for function in (draw_sample, draw_lesion)
+            for rest in [
+                ("label", 8, ValueError, "an integer in 0..7, but got 8."),
+                ("label", "MEL", TypeError, "an integer in 0..7, but got 'MEL' of type str."),
+                ("image_size", (40,), ValueError, "one side or (height, width) in pixels"),
+                ("generator", 3, TypeError, GENERATOR),
+                ("view", 3, TypeError, GENERATOR),
+            ]
         ),
-        (keep_visible, "clean", np.zeros((64, 80, 3)), TypeError, "uint8, but got dtype float64."),
+        (draw_hair, OF_HAIR, "image", NO_IMAGE[..., 0].astype("u1"), ValueError, "(H, W, 3) of"),
+        (draw_hair, OF_HAIR, "density", 0.6, ValueError, "a number in 0..0.5, but got 0.6."),
+        (draw_hair, OF_HAIR, "density", "thick", TypeError, "a number in 0..0.5, but got 'thick'"),
+        (draw_hair, OF_HAIR, "generator", 3, TypeError, GENERATOR),
+        (keep_visible, OF_CHANGE, "changed", skin(64, 81), ValueError, "of shape (64, 80, 3), but"),
+        (keep_visible, OF_CHANGE, "changed", NO_IMAGE, TypeError, "uint8, but got dtype float64."),
+        (keep_visible, OF_CHANGE, "clean", NO_IMAGE, TypeError, "uint8, but got dtype float64."),
     ],
 )
-def test_what_hair_cannot_be_drawn_on_is_refused(
-    function: Any, option: str, value: Any, error: type[Exception], words: str
+def test_what_cannot_be_drawn_is_refused(
+    function: Any,
+    valid: dict[str, Any],
+    option: str,
+    value: Any,
+    error: type[Exception],
+    words: str,
 ) -> None:
-    of_hair = {"image": skin(), "generator": rng(0)}
-    given = of_hair if function is draw_hair else {"clean": skin(), "changed": skin()}
-
     with pytest.raises(error, match=f"^Expected `{option}` to be .*{re.escape(words)}"):
-        function(**{**given, option: value})
+        function(**valid | {option: value})
