@@ -1,9 +1,9 @@
-"""The ablation: what hair removal, augmentation, balancing, colour and metadata each change.
+"""The ablation: what hair removal, augmentation, balancing, color and metadata each change.
 
     python benchmarks/ablation.py --data DIR --output runs/ablation
     python benchmarks/ablation.py --output runs/ablation --table-only --table ablation
 
-Every cell of a grid of levels is trained with several seeds on one side of a split by lesion and
+Every cell of a grid of levels is trained with several seeds on one part of a split by lesion and
 scored on the other. A finished run is a file in the output folder; the same command goes on after
 a kill, with more seeds or levels too, and refuses a folder of another configuration. The table is
 made of these files alone, as Markdown and CSV, with intervals clustered by lesion. The default is
@@ -13,26 +13,26 @@ make it a large one.
 
 import argparse
 import hashlib
+import json
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
-import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import torch
 
-from ablation_parts.grid import FACTORS, Cell, cells_of
-from ablation_parts.images import Challenge
-from ablation_parts.records import Records
-from ablation_parts.running import Recipe, train
-from ablation_parts.scoring import Scores
-from ablation_parts.table import csv_text, draw_effects, markdown, write_text
-from dermolib._jobs import exclusive_lock
-from dermolib._validation import DatasetNotFoundError
+from ablation_parts.runs import FACTORS, Cell, Challenge, Recipe, cells_of, train
+from ablation_parts.table import csv_text, draw_effects, markdown, scores
+from dermolib._jobs import Job
+from dermolib._validation import DatasetNotFoundError, expected
+from dermolib.io import whole_file
 from dermolib.models.devices import pick_precision
 from dermolib.reporting import save_figure
 from hair_parts.images import default_data
@@ -40,6 +40,8 @@ from hair_parts.images import default_data
 _BASE = ("default", "light", "sampler", "off", "off")
 _PLACES = ("--data", "--output", "--table", "--figure")
 _PACKAGES = ("dermolib", "torch", "timm", "albumentations", "opencv-python-headless", "numpy")
+_JOURNAL = "run.jsonl"
+_FACTS = ("seconds", "preparation_seconds", "train_loss", "threads", "parameters", "drawn_classes")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,61 +49,104 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser()
     given = parser.parse_args(arguments)
-    records = Records(given.output)
     try:
         if not given.table_only:
-            with exclusive_lock(given.output), _threads(given.threads):
-                run_all(given, records)
-        write_table(given, records, _command(arguments))
+            run_all(given)
+        write_table(given, _command(arguments))
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA.")
     except ValueError as error:
         parser.error(str(error))
 
 
-def run_all(given: argparse.Namespace, records: Records) -> None:
+def run_all(given: argparse.Namespace) -> None:
     """Do all runs that are not done yet, seed by seed, so that a part of them is a grid too."""
-    levels = {factor: getattr(given, factor) for factor in FACTORS}
-    cells = cells_of(levels, Cell(*given.base), given.extras)
-    challenge = Challenge(
-        given.data,
-        given.output,
-        image_size=given.image_size,
-        held_out=given.held_out,
-        split_seed=given.split_seed,
-        workers=max(1, given.workers),
-    )
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
+    cells = cells_of({one: getattr(given, one) for one in FACTORS}, Cell(*given.base), given.extras)
+    split: dict[str, Any] = {"held_out": given.held_out, "split_seed": given.split_seed}
+    workers, size = max(1, given.workers), given.image_size
+    challenge = Challenge(given.data, given.output, image_size=size, workers=workers, **split)
     recipe = _recipe(given)
-    records.claim(_configuration(given, challenge, recipe), challenge)
-    todo = [
-        (cell, seed)
-        for seed in range(given.seeds)
-        for cell in sorted(cells, key=lambda cell: (cell.hair, cell.constancy))
-        if not records.has(cell, seed)
-    ]
-    total = len(cells) * given.seeds
-    for number, (cell, seed) in enumerate(todo, total - len(todo) + 1):
-        run = train(challenge, recipe, cell, seed, workers=given.workers)
-        records.add(run)
-        print(f"{number}/{total} {cell.name} seed {seed}: {run.facts['seconds']:.0f} s", flush=True)
+    plain = asdict(recipe)
+    if recipe.weights is not None:
+        file = Path(recipe.weights)
+        # By its content: the same file may lie elsewhere the next time
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+        plain["weights"] = f"{file.name} {digest}".strip()
+    versions = {name: version(name) for name in _PACKAGES}
+    settings = {"splits": challenge.facts(), **split, "recipe": plain, "versions": versions}
+    held = challenge.validation
+    truth: dict[str, Any] = {
+        "ids": held.ids.astype(str),
+        "lesions": held.groups.astype(str),
+        "labels": held.labels,
+    }
+    runs = given.output / "runs"
+    with _job(given.output, settings).open() as job:
+        todo = [
+            (cell, seed)
+            for seed in range(given.seeds)
+            for cell in sorted(cells, key=lambda cell: (cell.hair, cell.constancy))
+            if not (
+                job.is_current(_name(cell, seed)) and (runs / f"{_name(cell, seed)}.npz").exists()
+            )
+        ]
+        total = len(cells) * given.seeds
+        for number, (cell, seed) in enumerate(todo, total - len(todo) + 1):
+            probabilities, facts = train(challenge, recipe, cell, seed, workers=given.workers)
+            name = _name(cell, seed)
+            with whole_file(runs / f"{name}.npz") as temporary:
+                np.savez_compressed(temporary, probabilities=probabilities, **truth)
+            job.add([{"run": name, "levels": list(cell), "seed": seed, **facts}])
+            print(f"{number}/{total} {name}: {facts['seconds']:.0f} s", flush=True)
 
 
-def write_table(given: argparse.Namespace, records: Records, command: str) -> None:
+def write_table(given: argparse.Namespace, command: str) -> None:
     """Make the table of what is done, print it, and write it where it is wanted."""
-    configuration, runs = records.configuration(), records.runs()
-    if not runs:
+    journal = given.output / _JOURNAL
+    if not journal.exists():
+        raise DatasetNotFoundError(journal, "the output folder of benchmarks/ablation.py")
+    with journal.open(encoding="utf-8") as file:
+        settings = json.loads(file.readline())["settings"]
+    job = _job(given.output, settings)
+    with job.open():
+        facts = pd.DataFrame([*filter(None, job.records(sorted(job.keys())))])
+    if not len(facts):
         print("No run is done yet.")
         return
-    _, lesions, labels = records.validation()
-    scores = Scores(labels, lesions, runs)
-    cells, effects = scores.cells(), scores.effects()
-    text = markdown(configuration, runs, cells, effects, command=command)
+    stored = [_read(given.output / "runs" / f"{name}.npz") for name in facts["run"]]
+    labels, lesions = stored[0]["labels"], stored[0]["lesions"]
+    right = np.stack([one["probabilities"].argmax(axis=1) == labels for one in stored])
+    runs = pd.DataFrame(facts["levels"].tolist(), columns=list(FACTORS)).assign(seed=facts["seed"])
+    table = scores(runs, right.astype(np.float64), labels, lesions)
+    text = markdown(settings, facts, table, command=command)
     print(text)
     target = given.table or given.output / "ablation"
-    write_text(target.with_suffix(".md"), text)
-    write_text(target.with_suffix(".csv"), csv_text(cells, effects))
+    for ending, content in ((".md", text), (".csv", csv_text(table))):
+        with whole_file(target.with_suffix(ending)) as temporary:
+            temporary.write_text(content, encoding="utf-8")
     if given.figure is not None:
-        save_figure(draw_effects(effects), given.figure)
+        save_figure(draw_effects(table), given.figure)
+
+
+def _job(folder: Path, settings: dict[str, Any]) -> Job:
+    fields = ("levels", "seed", *_FACTS)
+    return Job(folder, kind="ablation", settings=settings, key="run", fields=fields)
+
+
+def _name(cell: Cell, seed: int) -> str:
+    return f"{'_'.join(cell)}_seed{seed}"
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        # Opened here, since NumPy leaves a damaged file open
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("lesions", "labels", "probabilities")}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        hint = "Delete it, and the same command does this run again."
+        raise ValueError(expected(str(path), "the file of a run", error, hint)) from error
 
 
 def _command(arguments: Sequence[str]) -> str:
@@ -120,51 +165,10 @@ def _recipe(given: argparse.Namespace) -> Recipe:
     device = given.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = {field.name: getattr(given, field.name) for field in fields(Recipe)}
     return Recipe(
-        model=given.model,
-        weights=given.weights,
-        image_size=given.image_size,
-        steps=given.steps,
-        batch_size=given.batch_size,
-        learning_rate=given.learning_rate,
-        weight_decay=given.weight_decay,
-        gradient_clip=given.gradient_clip,
-        device=device,
-        precision=pick_precision(device, given.precision),
+        **{**options, "device": device, "precision": pick_precision(device, given.precision)}
     )
-
-
-def _configuration(
-    given: argparse.Namespace, challenge: Challenge, recipe: Recipe
-) -> dict[str, Any]:
-    """Note what all runs have in common; seeds and levels may be added later."""
-    plain = asdict(recipe)
-    if recipe.weights is not None:
-        file = Path(recipe.weights)
-        # By its content: the same file may lie elsewhere the next time
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
-        plain["weights"] = f"{file.name} {digest}".strip()
-    return {
-        "sides": challenge.facts(),
-        "held_out": given.held_out,
-        "split_seed": given.split_seed,
-        "recipe": plain,
-        "versions": {name: version(name) for name in _PACKAGES},
-    }
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch and OpenCV compute on so many threads for the length of the block."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    if count is not None:
-        torch.set_num_threads(count)
-        cv2.setNumThreads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -200,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--seeds", type=_positive, default=3, help="runs of each cell (default: 3)")
     add("--split-seed", type=int, default=0, help="seed of the split (default: 0)")
-    add("--held-out", type=float, default=0.2, help="share of the other side (default: 0.2)")
+    add("--held-out", type=float, default=0.2, help="fraction of the other part (default: 0.2)")
     add("--model", default="timm/test_resnet", help="network (default: timm/test_resnet)")
     add("--weights", help="file of weights to begin with (default: random weights)")
     add("--image-size", type=_positive, default=64, help="px (default: 64)")
@@ -211,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--gradient-clip", type=float, default=1.0, help="norm (default: 1)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     add("--precision", default="auto", help="arithmetic (default: auto)")
-    add("--threads", type=_positive, help="threads of torch and OpenCV (default: as they choose)")
+    add("--threads", type=_positive, help="threads of torch (default: as they choose)")
     add("--workers", type=int, default=0, help="processes that read images (default: 0)")
     add("--table-only", action="store_true", help="make the table of what is done, no runs")
     add("--table", type=Path, help="path of the table, without ending (default: in the output)")
@@ -222,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, but got {text}")
+        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more, but got {text}")
     return number
 
 

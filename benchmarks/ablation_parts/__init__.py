@@ -1,1 +1,1 @@
-"""Parts of the ablation."""
+"""Parts of the ablation: its runs, and the table of their scores."""

@@ -39,7 +39,7 @@ class Challenge:
 
 
 def open_challenge(root: Path) -> Challenge:
-    """Open the images that are there, and deal the training images into folds by lesion."""
+    """Open the images that are there, and split the training images into folds by lesion."""
     train = _opened(root, "train", None)
     folds = list(grouped_split(train, folds=_FOLDS, seed=_SPLIT_SEED))
     return Challenge(root, train, _opened(root, "test", None), folds)

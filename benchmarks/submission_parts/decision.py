@@ -5,10 +5,9 @@ import numpy.typing as npt
 import torch
 
 from dermolib import weighted_accuracy
-from dermolib.evaluation import bootstrap_interval
 from dermolib.labels import DIAGNOSES
 
-__all__ = ["POWERS", "best_power", "crossfitted", "decide", "interval", "weighted"]
+__all__ = ["POWERS", "best_power", "crossfitted", "decide", "weighted"]
 
 POWERS = tuple(np.arange(0.0, 1.01, 0.05).round(2).tolist())
 """Powers of the class sizes that are tried."""
@@ -18,7 +17,7 @@ Integers = npt.NDArray[np.integer]
 
 
 def decide(probabilities: Floats, counts: Integers, power: float) -> Integers:
-    """Choose the class with the highest probability over (its share of the training set)^power.
+    """Choose the class with the highest probability over (its fraction of the training set)^power.
 
     A network that was trained on images as they come gives most to the mean of the recalls with
     power 1; one whose sampling has evened the classes out already, with less.
@@ -27,8 +26,8 @@ def decide(probabilities: Floats, counts: Integers, power: float) -> Integers:
         Menon et al., Long-tail learning via logit adjustment, 2021,
         https://doi.org/10.48550/arXiv.2007.07314.
     """
-    shares = counts / counts.sum()
-    return np.asarray((probabilities / shares**power).argmax(axis=1))
+    fractions = counts / counts.sum()
+    return np.asarray((probabilities / fractions**power).argmax(axis=1))
 
 
 def weighted(preds: Integers, target: Integers) -> float:
@@ -38,7 +37,7 @@ def weighted(preds: Integers, target: Integers) -> float:
 
 
 def best_power(probabilities: Floats, target: Integers, counts: Integers) -> float:
-    """Find the power with the highest weighted accuracy; scores are smoothed over neighbours."""
+    """Find the power with the highest weighted accuracy; scores are smoothed over neighbors."""
     scores = [weighted(decide(probabilities, counts, power), target) for power in POWERS]
     padded = np.pad(scores, 2, mode="edge")
     smooth = np.convolve(padded, np.ones(5) / 5, mode="valid")
@@ -55,9 +54,3 @@ def crossfitted(
         power = best_power(probabilities[others], target[others], counts)
         preds[rows] = decide(probabilities[rows], counts, power)
     return preds
-
-
-def interval(preds: Integers, target: Integers, lesions: npt.ArrayLike) -> tuple[float, float]:
-    """Compute the 95 % interval of the weighted accuracy, clustered by lesion."""
-    found = bootstrap_interval(lambda rows: weighted(preds[rows], target[rows]), lesions, seed=0)
-    return found.low, found.high

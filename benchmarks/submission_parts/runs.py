@@ -62,10 +62,10 @@ def student(
 def sharpened(
     challenge: Challenge, teacher: dict[str, Probabilities], power: float = POWER
 ) -> dict[str, npt.NDArray[np.floating]]:
-    """Divide a teacher's probabilities by the shares of the classes to a power."""
+    """Divide a teacher's probabilities by the fractions of the classes to a power."""
     counts = np.asarray(challenge.train.class_counts())
-    shares = counts / counts.sum()
-    divided = {split: values / shares**power for split, values in teacher.items()}
+    fractions = counts / counts.sum()
+    divided = {split: values / fractions**power for split, values in teacher.items()}
     return {split: values / values.sum(1, keepdims=True) for split, values in divided.items()}
 
 

@@ -21,25 +21,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_synthetic_challenge(folder, images_per_class=10, image_size=48, seed=0)
 
 
-def test_an_image_and_its_turns_and_flips_are_judged_alike() -> None:
+def test_an_image_and_its_rotations_and_flips_get_the_same_probabilities() -> None:
     torch.manual_seed(0)
-    judge = Symmetries(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)))
+    model = Symmetries(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)))
     image = torch.rand(1, 3, 4, 4)
 
-    found = judge(image)
+    found = model(image)
 
-    assert torch.allclose(judge(torch.rot90(image, 1, (2, 3)).flip(3)), found, atol=1e-6)
+    assert torch.allclose(model(torch.rot90(image, 1, (2, 3)).flip(3)), found, atol=1e-6)
     assert torch.allclose(found.exp().sum(), torch.tensor(1.0))
 
 
-def test_a_rare_class_wins_by_the_power_of_its_share() -> None:
+def test_a_rare_class_wins_by_the_power_of_its_fraction() -> None:
     probabilities, counts = np.array([[0.6, 0.4]]), np.array([90, 10])
 
-    assert decide(probabilities, counts, 0.0).tolist() == [0]
-    assert decide(probabilities, counts, 0.5).tolist() == [1]
-
-
-def test_weighted_accuracy_is_the_mean_recall() -> None:
+    assert [decide(probabilities, counts, power)[0] for power in (0.0, 0.5)] == [0, 1]
     assert weighted(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])) == 0.75
 
 
@@ -58,28 +54,21 @@ def test_a_fold_is_decided_without_its_own_labels() -> None:
     assert (first[folds[0]] == decide(probabilities[folds[0]], counts, power)).all()
 
 
-def test_softened_samples_carry_what_the_teacher_says(root: Path) -> None:
+def test_folds_share_no_lesion_and_samples_carry_what_the_teacher_says(root: Path) -> None:
     challenge = open_challenge(root)
-    count = len(challenge.train) + len(challenge.test)
+    count, row = len(challenge.train) + len(challenge.test), len(challenge.train) + 1
     soft = np.random.default_rng(0).dirichlet(np.ones(8), count).astype(np.float32)
 
     data = Softened([challenge.train, challenge.test], soft)
 
-    row = len(challenge.train) + 1
     assert data[row]["id"] == challenge.test.ids[1] == data.ids[row]
     assert (data[row]["soft_label"] == soft[row]).all()
     assert data[row]["label"] == soft[row].argmax() == data.labels[row]
     assert len(data) == count
-
-
-def test_folds_share_no_lesion_and_hold_all_images(root: Path) -> None:
-    challenge = open_challenge(root)
-
     lesions = [set(challenge.train.groups[rows]) for rows in challenge.folds]
-    outside = challenge.outside(1)
-
     assert sum(map(len, lesions)) == len(set.union(*lesions))
-    assert sorted([*outside, *challenge.folds[1]]) == list(range(len(challenge.train)))
+    rows = [*challenge.outside(1), *challenge.folds[1]]
+    assert sorted(rows) == list(range(len(challenge.train)))
 
 
 @pytest.mark.slow  # two short trainings
