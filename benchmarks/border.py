@@ -1,7 +1,6 @@
 """The benchmark of borders: is the field of view found, and what does a crop to it cost?
 
     python benchmarks/border.py --data DIR
-    python benchmarks/border.py --data DIR --gallery border.jpg
 
 Four looks: real images against the flag ``dark_corner`` and against a reading by eye; borders that
 are drawn, so that the field is known; lesions that the frame cuts, which are not a border; time.
@@ -23,7 +22,7 @@ import pandas as pd
 from border_parts.drawn import BORDERS, cut_lesions, draw_border
 from dermolib import crop_border, shades_of_gray
 from dermolib._validation import DatasetNotFoundError, Image, Mask
-from dermolib.io import read_image, read_mask, write_image
+from dermolib.io import read_image, read_mask
 from dermolib.preprocessing import Box, border_mask, field_of_view
 from hair_parts.images import PARTS, Part, default_data, part_of
 from tables import markdown
@@ -34,8 +33,6 @@ _THRESHOLDS = (0.2, 0.3, 0.4, 0.6, 0.8)
 _DRAWN = 200  # images for each kind of drawn border
 _LARGE = 0.1  # fraction of the image that a lesion fills before the frame cuts it
 _TIMED, _ROUNDS, _SIZE = 6, 15, 1024  # images with and without a border, rounds, px
-_EACH, _COLUMNS, _TILE = 12, 6, 240  # images of a group of the gallery, in a row, px
-_COLORS = {"field": (0, 255, 0), "bounding": (0, 90, 255), "inscribed": (255, 40, 40)}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,15 +42,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--part", choices=PARTS, default="reporting", help="images that are used")
     parser.add_argument("--limit", type=int, help="use at most so many images of each list")
     parser.add_argument("--no-timing", dest="timing", action="store_false", help="take no times")
-    parser.add_argument("--gallery", type=Path, help="draw a sheet of real images, no tables")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
-        if given.gallery is not None:
-            draw_gallery(given.data, given.gallery)
-        else:
-            for table in _tables(given.data, given.part, given.limit, timing=given.timing):
-                print(table, flush=True)
+        for table in _tables(given.data, given.part, given.limit, timing=given.timing):
+            print(table, flush=True)
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA.")
 
@@ -66,10 +59,8 @@ def flagged_images(data: Path, part: Part) -> pd.DataFrame:
         raise DatasetNotFoundError(folder, layout)
     flags = pd.read_csv(folder / "artefacts.csv", index_col="ID")
     ids = part_of(list(flags.index), part)
-    reading = pd.read_csv(
-        Path(__file__).with_name("border_parts") / "reading.csv", index_col="ID", dtype=str,
-        keep_default_na=False,
-    )  # fmt: skip
+    path = Path(__file__).with_name("border_parts") / "reading.csv"
+    reading = pd.read_csv(path, index_col="ID", dtype=str, keep_default_na=False)
     return pd.DataFrame(
         {
             "image": [folder / "images" / f"{name}.jpg" for name in ids],
@@ -231,49 +222,6 @@ def _take_turns(image: Image, taken: dict[str, list[float]]) -> None:
             call()
             if turn:  # the first warms up
                 taken.setdefault(name, []).append(time.perf_counter() - start)
-
-
-def draw_gallery(data: Path, path: Path) -> None:
-    """Draw three groups of twelve real images, two rows each.
-
-    The training images of the challenge of which most is border, others of them with a border, and
-    images that are flagged dark_corner, but in which none is found. Green is the edge of the field,
-    blue the bounding box, red the inscribed one.
-    """
-    found = _find_all(challenge_images(data)).sort_values("area", ascending=False, kind="stable")
-    bordered = found[found["area"] > 0]
-    others = bordered[_EACH:]
-    flagged = flagged_images(data, "reporting")
-    missed = _find_all(flagged[flagged["flagged"]])
-    missed = missed[missed["area"] == 0]
-    groups = [
-        bordered[:_EACH],
-        others.sample(min(_EACH, len(others)), random_state=0),
-        missed[:: max(1, len(missed) // _EACH)][:_EACH],
-    ]
-    write_image(path, np.vstack([_rows(group) for group in groups if len(group)]), quality=90)
-
-
-def _rows(group: pd.DataFrame) -> Image:
-    """Put the tiles of a group into rows, the last of which may end in white."""
-    tiles = [_tile(row) for row in group.to_dict("records")]
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % _COLUMNS)
-    return np.vstack([np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)])
-
-
-def _tile(row: dict[Any, Any]) -> Image:
-    image = read_image(row["image"])
-    marked = np.ascontiguousarray(image)
-    marked[cv2.Canny(border_mask(image) * np.uint8(255), 50, 150) > 0] = _COLORS["field"]
-    for kind in _KINDS:
-        box = row[f"box {kind}"]
-        if row[f"kept {kind}"] < 1:
-            corners = (box.left, box.top), (box.right - 1, box.bottom - 1)
-            cv2.rectangle(marked, *corners, _COLORS[kind])
-    tile = cv2.resize(marked, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
-    words = f"{row['image'].stem[5:]} {100 * row['area']:.1f}%"
-    cv2.putText(tile, words, (4, _TILE - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
-    return np.asarray(tile, np.uint8)
 
 
 def _overlap(box: Box, field: Mask) -> float:

@@ -2,10 +2,9 @@
 
     python benchmarks/presets.py --data DIR --output presets.md
     python benchmarks/presets.py --no-lesions
-    python benchmarks/presets.py --data DIR --gallery FOLDER
 
 Times are of synthetic images, and need no data; lesions are counted on all real images with a mask,
-which takes some minutes; the gallery is sixteen draws of one real image by each preset.
+which takes some minutes.
 """
 
 import argparse
@@ -30,15 +29,11 @@ from dermolib.augmentation import is_blank
 from dermolib.augmentation.presets import make_generators
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.io import read_image, read_mask, whole_file
-from dermolib.reporting.figures import plot_samples, save_figure
 from tables import markdown
 
-SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))
-"""Height and width of images, as the challenge or HAM10000 has them, and side of the result."""
-
-SIDES = (224, 512)
-"""Sides at which single transforms are timed, in px."""
-
+# Height and width of images, as the challenge or HAM10000 has them, and side of the result
+_SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))
+_SIDES = (224, 512)  # px at which single transforms are timed
 _PACKAGES = ("dermolib", "albumentations", "opencv-python-headless", "numpy", "torch")
 _LAYOUT = "isic_challenge/Train/ID.jpg and ID_seg.png, isic2018_task1/images and masks"
 _Call: TypeAlias = Callable[[], Any]
@@ -55,15 +50,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-lesions", dest="lesions", action="store_false", help="times only")
     parser.add_argument("--every", type=int, default=1, help="take every n-th image with a mask")
     parser.add_argument("--output", type=Path, help="file for the tables, in Markdown")
-    parser.add_argument("--gallery", type=Path, help="draw sixteen draws into a folder, no tables")
-    parser.add_argument("--image", default="ISIC_0024310", help="id of the image of the gallery")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     try:
-        if given.gallery is not None:
-            draw_gallery(given.data, given.image, given.gallery)
-            return
         pairs = find_pairs(given.data)[:: given.every] if given.lesions else []
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA, or use --no-lesions.")
@@ -79,18 +69,6 @@ def main(arguments: list[str] | None = None) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def draw_gallery(data: Path, name: str, folder: Path) -> None:
-    """Draw sixteen draws of one image of the challenge by each preset, each into a file."""
-    path = data / "isic_challenge" / "Train" / f"{name}.jpg"
-    if not path.exists():
-        raise DatasetNotFoundError(path, "isic_challenge/Train/ID.jpg")
-    image = read_image(path)
-    for kind in list_presets():
-        transform = preset(kind, image_size=224, seed=0, normalize=False)
-        draws = [transform(image=image)["image"] for _ in range(16)]
-        save_figure(plot_samples(draws), folder / f"{kind}.png", dpi=110)
-
-
 def time_presets(draws: int) -> str:
     """Time every preset beside `A.Compose` of the same transforms (bare) from the same generators.
 
@@ -98,7 +76,7 @@ def time_presets(draws: int) -> str:
     time is that of the processor. Ratios are medians over draws.
     """
     rows = []
-    for (height, width), image_size in SETTINGS:
+    for (height, width), image_size in _SETTINGS:
         drawn = draw_sample(0, image_size=(height, width), generator=np.random.default_rng(0))
         paper = 0.0
         for name in sorted(list_presets(), key="paper".__ne__):
@@ -169,22 +147,22 @@ def _in_turn(ways: dict[str, Callable[[int], _Call]], seed: int) -> dict[str, fl
 
 def time_transforms(rounds: int) -> str:
     """Time each transform of each preset alone, where it is applied: medians over draws."""
-    parts = {side: [*_parts(side)] for side in SIDES}
+    parts = {side: [*_parts(side)] for side in _SIDES}
     images = {
         side: draw_sample(0, image_size=side, generator=np.random.default_rng(0)).image
-        for side in SIDES
+        for side in _SIDES
     }
     rows = []
-    for index, (name, step, probability) in enumerate(parts[SIDES[0]]):
+    for index, (name, step, probability) in enumerate(parts[_SIDES[0]]):
         times = []
-        for side in SIDES:
+        for side in _SIDES:
             pixels: Any = images[side]
             pixels = pixels.astype(np.float32) if isinstance(step, A.ToTensorV2) else pixels
             call = partial(parts[side][index][1], force_apply=True, image=pixels)
             times.append(1e3 * np.median([_clocked(call)[0] for _ in range(rounds + 1)][1:]))
         kind = type(step).__name__
         rows.append([name, kind, f"{probability:.3g}", *(f"{value:.3f}" for value in times)])
-    head = ["preset", "transform", "probability", *(f"ms at {side} px" for side in SIDES)]
+    head = ["preset", "transform", "probability", *(f"ms at {side} px" for side in _SIDES)]
     return markdown(head, rows)
 
 
@@ -237,11 +215,9 @@ def count_lesions(
         visible, blanks, attempts = map(np.array, zip(*found, strict=True))
         low = (visible.min(), *np.percentile(visible, [0.1, 1]))
         counts = (visible < 0.5, visible == 0, blanks, attempts > 1, attempts == 6)
-        rows.append([transform.name, f"{transform.min_visibility:g}", f"{len(found):,}"])
-        rows[-1] += [
-            *(f"{value:.3f}" for value in low),
-            *(f"{np.count_nonzero(one)}" for one in counts),
-        ]
+        shown = [*(f"{value:.3f}" for value in low), *(f"{one.sum()}" for one in counts)]
+        options = f"{transform.min_visibility:g}"
+        rows.append([transform.name, options, f"{len(found):,}", *shown])
     head = ["preset", "min_visibility", "draws", "smallest fraction", "0.1 %", "1 %", "below 0.5"]
     return markdown([*head, "lost", "blank", "repeated", "ended careful"], rows)
 

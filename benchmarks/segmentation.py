@@ -1,7 +1,6 @@
 """The benchmark of lesion masks: do they agree with masks that people drew, and what follows?
 
     python benchmarks/segmentation.py --data DIR
-    python benchmarks/segmentation.py --data DIR --gallery lesions.jpg
 
 Three looks: ten ways on all images of ISIC 2018 task 1, whose sorted ids alternate (the first,
 third, and so on chose the constants of `segment_lesion`, the others report); the masks of
@@ -30,7 +29,7 @@ from dermolib import abcd_table, segment_lesion
 from dermolib._validation import DatasetNotFoundError, Image, Mask
 from dermolib.evaluation import bootstrap_interval
 from dermolib.features import ABCD_FEATURES
-from dermolib.io import read_image, read_mask, write_image
+from dermolib.io import read_image, read_mask
 from hair_parts.images import default_data, part_of
 from segmentation_parts.ways import OURS, PLAIN, WAYS
 from tables import markdown
@@ -38,17 +37,9 @@ from tables import markdown
 _Pair = tuple[Path, Path]
 
 _TABLES = ("ways", "challenge", "descriptors")
-_ROWS = 2  # of a gallery: the worst, and some at random
-_COLUMNS = 12
-_TILE = 240  # px
 _FOLDS = 5
 _ENOUGH = 0.65  # Jaccard index under which the ISIC challenge of 2018 counted a mask as 0
-_LETTERS: dict[str, str | tuple[str, ...]] = {
-    "A": "asymmetry",
-    "B": "border",
-    "C": "color",
-    "D": ("diameter", "area"),
-}
+_LETTERS = {"A": ("asymmetry",), "B": ("border",), "C": ("color",), "D": ("diameter", "area")}
 
 
 class Scores(NamedTuple):
@@ -96,13 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--tables", nargs="+", choices=_TABLES, default=_TABLES, help="which ones")
     parser.add_argument("--limit", type=int, help="use at most so many images of each list")
     parser.add_argument("--workers", type=int, default=1, help="workers for the descriptors")
-    parser.add_argument("--gallery", type=Path, help="draw the worst and some others, no tables")
     given = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     try:
-        if given.gallery is not None:
-            _draw_gallery(_drawn(given.data)[: given.limit], given.gallery)
-            return
         for table in _tables(given.data, given.tables, given.limit, given.workers):
             print(table, flush=True)
     except DatasetNotFoundError as error:
@@ -121,20 +108,22 @@ def _tables(data: Path, tables: Sequence[str], limit: int | None, workers: int) 
         yield _descriptor_table(data, _challenge(data)[:limit], workers)
 
 
+def _pairs(folder: Path, images: str, mask: str, layout: str) -> list[_Pair]:
+    found = sorted(folder.glob(images))
+    if not found:
+        raise DatasetNotFoundError(folder, layout)
+    return [(path, folder / mask.format(path.stem)) for path in found]
+
+
 def _drawn(data: Path) -> list[_Pair]:
-    folder = data / "isic2018_task1"
-    images = sorted((folder / "images").glob("*.jpg"))
-    if not images:
-        raise DatasetNotFoundError(folder, "images/ID.jpg and masks/ID_segmentation.png")
-    return [(path, folder / "masks" / f"{path.stem}_segmentation.png") for path in images]
+    layout = "images/ID.jpg and masks/ID_segmentation.png"
+    folder, mask = data / "isic2018_task1", "masks/{}_segmentation.png"
+    return _pairs(folder, "images/*.jpg", mask, layout)
 
 
 def _challenge(data: Path) -> list[_Pair]:
     folder = data / "isic_challenge" / "Train"
-    images = sorted(folder.glob("*.jpg"))
-    if not images:
-        raise DatasetNotFoundError(folder, "ID.jpg and ID_seg.png")
-    return [(path, path.with_name(f"{path.stem}_seg.png")) for path in images]
+    return _pairs(folder, "*.jpg", "{}_seg.png", "ID.jpg and ID_seg.png")
 
 
 def _tuning(pairs: list[_Pair]) -> set[str]:
@@ -184,11 +173,10 @@ def _descriptor_table(data: Path, pairs: list[_Pair], workers: int) -> str:
     folder = data / "isic_challenge"
     labels = pd.read_csv(folder / "metadataTrain.csv", index_col="ID")["CLASS"]
     lesions = pd.read_csv(folder / "lesion_ids.csv", index_col="ID")["LESION_ID"]
+    options: dict[str, Any] = {"workers": workers, "progress": False}
     tables = {
-        "drawn by people": abcd_table(_samples(pairs, masks=True), workers=workers, progress=False),
-        OURS: abcd_table(
-            _samples(pairs, masks=False), segment=segment_lesion, workers=workers, progress=False
-        ),
+        "drawn by people": abcd_table(_samples(pairs, masks=True), **options),
+        OURS: abcd_table(_samples(pairs, masks=False), segment=segment_lesion, **options),
     }
     ids = [image.stem for image, _ in pairs]
     groups = lesions.reindex(ids).fillna(pd.Series(ids, index=ids))
@@ -203,11 +191,8 @@ def _descriptor_rows(
     tables: dict[str, pd.DataFrame], labels: npt.NDArray[np.int64], lesions: npt.NDArray[np.object_]
 ) -> Iterator[list[str]]:
     """Classify by the descriptors of each table, and by those of single letters of the first."""
-    logistic = make_pipeline(
-        SimpleImputer(),
-        StandardScaler(),
-        LogisticRegression(class_weight="balanced", max_iter=5000),
-    )
+    linear = LogisticRegression(class_weight="balanced", max_iter=5000)
+    logistic = make_pipeline(SimpleImputer(), StandardScaler(), linear)
     boosting = HistGradientBoostingClassifier(
         class_weight="balanced", max_iter=150, learning_rate=0.05, random_state=0
     )
@@ -235,33 +220,6 @@ def _samples(pairs: list[_Pair], *, masks: bool) -> Iterator[dict[str, object]]:
         if masks:
             sample["mask"] = read_mask(mask_path)
         yield sample
-
-
-def _draw_gallery(pairs: list[_Pair], path: Path) -> None:
-    """Draw the outlines of people in green and those found in red: the worst, then some others."""
-    found = score(pairs, {OURS: WAYS[OURS]})[OURS].jaccard
-    worst = np.argsort(found)[:_COLUMNS]
-    others = np.random.default_rng(0).choice(len(pairs), min(_COLUMNS, len(pairs)), replace=False)
-    sheet = np.full((_ROWS * _TILE, _COLUMNS * _TILE, 3), 255, np.uint8)
-    for row, chosen in enumerate((worst, others)):
-        for column, number in enumerate(chosen):
-            tile = _tile(pairs[number], f"{found[number]:.2f}")
-            sheet[row * _TILE : (row + 1) * _TILE, column * _TILE : (column + 1) * _TILE] = tile
-    write_image(path, sheet)
-
-
-def _tile(pair: _Pair, words: str) -> Image:
-    image_path, mask_path = pair
-    image = read_image(image_path)
-    tile = np.asarray(cv2.resize(image, (_TILE, _TILE), interpolation=cv2.INTER_AREA), np.uint8)
-    for mask, color in ((read_mask(mask_path), (0, 255, 0)), (segment_lesion(image), (255, 0, 0))):
-        small = cv2.resize(mask * np.uint8(255), (_TILE, _TILE), interpolation=cv2.INTER_AREA)
-        outlines, _ = cv2.findContours(
-            (small >= 128).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        cv2.drawContours(tile, outlines, -1, color, 2)
-    cv2.putText(tile, words, (5, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 0), 1)
-    return tile
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ def record(name: str, value: int = 0) -> dict[str, Any]:
 
 
 def test_what_was_recorded_is_found_again_and_the_last_record_counts(tmp_path: Path) -> None:
+    with job_in(tmp_path / "out").open() as job:
+        assert job.get("a") is None
+    assert not (tmp_path / "out").exists()  # to open a job writes nothing
     with job_in(tmp_path).open() as job:
         assert job.fresh
         job.add([record("b"), record("a", 1)])
@@ -62,13 +65,6 @@ def test_what_was_recorded_is_found_again_and_the_last_record_counts(tmp_path: P
         assert [*job.keys()] == ["a"]
         assert job.is_current("a")
         assert not job.is_current("b")
-
-
-def test_a_job_that_is_opened_writes_nothing(tmp_path: Path) -> None:
-    with job_in(tmp_path / "out").open() as job:
-        assert job.get("a") is None
-
-    assert not (tmp_path / "out").exists()
 
 
 @given(st.dictionaries(st.text(), st.one_of(st.text(), st.floats(0, 1), st.integers())))
@@ -158,9 +154,8 @@ def test_a_finished_journal_does_not_tell_how_it_came_about(tmp_path: Path) -> N
         job.finish([*"abc"])
         assert job.get("b") == record("b")
 
-    assert (tmp_path / "two" / "run.jsonl").read_bytes() == (
-        tmp_path / "one" / "run.jsonl"
-    ).read_bytes()
+    one, two = (tmp_path / name / "run.jsonl" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_files_of_others_are_refused_and_halves_of_ours_removed(tmp_path: Path) -> None:
@@ -221,30 +216,19 @@ def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
             raise AssertionError
 
 
-def test_a_folder_takes_one_run_at_a_time(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    sentence = "no other run is working on.*then the same call continues its work"
-
-    with (
-        exclusive_lock(folder),
-        pytest.raises(ValueError, match=sentence),
-        exclusive_lock(folder),
-    ):
-        raise AssertionError
-
-    with exclusive_lock(folder):
-        assert [path.name for path in folder.iterdir()] == [".lock"]
-
-
-def test_a_killed_run_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_folder_takes_one_run_at_a_time_and_a_killed_one_keeps_nobody_out(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-c", _HOLD, str(tmp_path)]
     result = subprocess.run(command, check=False)  # noqa: S603 - this interpreter, our code
     assert result.returncode == -signal.SIGKILL
+    sentence = "no other run is working on.*then the same call continues its work"
 
     with exclusive_lock(tmp_path):
-        locked = list(tmp_path.iterdir())
+        with pytest.raises(ValueError, match=sentence), exclusive_lock(tmp_path):
+            raise AssertionError
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
-    assert [path.name for path in locked] == [".lock"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -275,17 +259,12 @@ def test_tasks_run_on_the_active_backend_and_keep_their_order(backend: str) -> N
 
     with joblib.parallel_backend(backend):
         results = list(run_tasks(add, tasks, workers=2))
+        ready = list(run_tasks(add, tasks, workers=2, ordered=False))
 
-    assert results == list(range(1, 41))
-
-
-def test_results_may_come_as_they_are_ready() -> None:
-    results = list(run_tasks(add, [(1, 1), (2, 2)], workers=1, ordered=False))
-
-    assert sorted(results) == [2, 4]
+    assert results == sorted(ready) == list(range(1, 41))
 
 
-def test_a_full_disk_is_explained_and_keeps_its_number(tmp_path: Path) -> None:
+def test_a_full_disk_is_explained_and_other_errors_pass_through(tmp_path: Path) -> None:
     sentence = (
         f"Expected `destination` to be on a disk with room ({tmp_path}), but got No space left on "
         "device. Free some space and call again: what is finished is kept."
@@ -293,11 +272,7 @@ def test_a_full_disk_is_explained_and_keeps_its_number(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match=re.escape(sentence)) as raised, explain_disk_full(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
-
     assert raised.value.errno == errno.ENOSPC
-
-
-def test_other_errors_of_the_system_pass_through(tmp_path: Path) -> None:
     with pytest.raises(PermissionError, match=r"^denied$"), explain_disk_full(tmp_path):
         raise PermissionError("denied")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import presets
-from dermolib.io import read_image, write_image, write_mask
+from dermolib.io import write_image, write_mask
 from drawing import noise_image
 
 
@@ -49,29 +49,22 @@ def test_lesions_are_counted_on_the_images_with_a_mask(data: Path) -> None:
     assert cells[3][3] == "1.000"
 
 
-def test_the_command_writes_its_tables_and_the_gallery(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_writes_its_tables(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--draws", "1", "--rounds", "1", "--output", str(data / "o")]
     presets.main(["--data", str(data), *options])
-    presets.main(["--data", str(data), "--gallery", str(data / "gallery"), "--image", "A"])
 
     printed = capsys.readouterr().out
     assert (data / "o").read_text(encoding="utf-8") == printed
     assert "| paper | 600 x 450 | 512 |" in printed
     assert "| paper | ElasticTransform | 0.167 |" in printed
     assert "| strong | 0.5 | 2 |" in printed
-    names = {"evaluation", "light", "paper", "strong"}
-    assert {path.stem for path in (data / "gallery").iterdir()} == names
-    assert read_image(data / "gallery" / "strong.png").ndim == 3
 
 
-@pytest.mark.parametrize("options", [[], ["--gallery", "gallery"]])
 def test_a_folder_without_the_images_is_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        presets.main(["--data", str(tmp_path), *options])
+        presets.main(["--data", str(tmp_path)])
 
     error = capsys.readouterr().err
     assert f"Expected `{tmp_path / 'isic_challenge' / 'Train'}" in error

@@ -207,7 +207,7 @@ def test_steps_pickle() -> None:
 
 def test_settings_hold_every_option_and_the_defaults_too() -> None:
     inner = partial(crop_border, kind="inscribed", threshold=0.2)
-    steps = ["crop_border", LUV, "shades_of_gray", partial(inner, threshold=0.4)]
+    steps: list[Any] = ["crop_border", LUV, "shades_of_gray", partial(inner, threshold=0.4)]
     luv = {"method": "luv", "fill": None, "margin": 0.0, "radius": 5.0, "low": 8.0, "high": 14.0}
 
     for ordered in (steps, tuple(steps), iter(steps)):
