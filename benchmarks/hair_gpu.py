@@ -2,13 +2,11 @@
 
     python benchmarks/hair_gpu.py
 
-Needs no image files: hair of all kinds is drawn on skin-coloured pictures. Where there is no CUDA
+Needs no image files: hair of all kinds is drawn on skin-colored images. Where there is no CUDA
 device, it says so and ends with exit code 2.
 """
 
 import argparse
-import contextlib
-import importlib
 import json
 from pathlib import Path
 from statistics import median
@@ -18,13 +16,13 @@ import cv2
 import numpy as np
 import torch
 
+from dermolib import OcclusionRemoval
 from dermolib._validation import Image
 from dermolib.io import whole_file
 from hair_parts.simulation import KINDS, simulate_hair
 
 _DIFFERENT = 24
 _WARM_UP = 3
-_PRECISIONS = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,9 +32,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=512, help="side in pixels (default 512)")
     parser.add_argument("--batch", type=int, default=256, help="images in a batch (default 256)")
     parser.add_argument("--rounds", type=int, default=20, help="batches timed (default 20)")
-    parser.add_argument(
-        "--precision", choices=list(_PRECISIONS), default="float32", help="autocast"
-    )
     parser.add_argument("--output", type=Path, help="JSON file for the figures")
     given = parser.parse_args(arguments)
     if not torch.cuda.is_available():
@@ -44,34 +39,21 @@ def main(arguments: list[str] | None = None) -> None:
     batch = hairy_batch(given.batch, given.size).pin_memory()
     device = torch.cuda.get_device_name()
     print(f"{device}, torch {torch.__version__}, batches of {given.batch} x 3 x {given.size}²")
-    figures = {}
-    for method in given.methods:
-        torch.cuda.empty_cache()
-        figure = measure(method, batch, given.rounds, _PRECISIONS[given.precision])
-        figures[method] = figure
+    figures = {method: measure(method, batch, given.rounds) for method in given.methods}
+    for method, figure in figures.items():
         print(
             f"{method}: {figure['on device']:,.0f} images/s on the device, "
-            f"{figure['with transfer']:,.0f} with the way there and back, "
-            f"peak {figure['peak GiB']:.2f} GiB"
+            f"{figure['with transfer']:,.0f} with the transfers, peak {figure['peak GiB']:.2f} GiB"
         )
     if given.output is not None:
         setting = {"device": device, "torch": torch.__version__, "batch": given.batch}
-        setting |= {"size": given.size, "precision": given.precision}
+        values = {"setting": setting | {"size": given.size}, "images/s": figures}
         with whole_file(given.output) as temporary:
-            values = {"setting": setting, "images/s": figures}
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def hairy_batch(count: int, size: int) -> torch.Tensor:
-    """Draw hair of all kinds on pictures of skin with a lesion; pictures repeat after a while.
-
-    Args:
-        count: Number of images N.
-        size: Side in pixels.
-
-    Returns:
-        Batch (N, 3, size, size), uint8.
-    """
+    """Draw hair of all kinds on skin with a lesion, (N, 3, size, size) uint8; images repeat."""
     images = []
     for number in range(min(count, _DIFFERENT)):
         drawn = simulate_hair(_skin(size, number), KINDS[number % len(KINDS)], seed=number)
@@ -91,39 +73,18 @@ def _skin(size: int, seed: int) -> Image:
     return painted
 
 
-def measure(
-    method: str, batch: torch.Tensor, rounds: int, precision: torch.dtype | None
-) -> dict[str, float]:
-    """Time a method on the device, with and without the transfer of the images.
-
-    Args:
-        method: Method of `OcclusionRemoval`.
-        batch: Batch (N, 3, H, W) in pinned memory, uint8.
-        rounds: Number of batches that are timed, after some that warm up.
-        precision: Type for autocast, or None for none.
-
-    Returns:
-        Images per second ``"on device"`` and ``"with transfer"``, medians over rounds, and
-        ``"peak GiB"`` of device memory that tensors took.
-    """
-    module: Any = importlib.import_module("dermolib.preprocessing")
-    removal = module.OcclusionRemoval(method=method).to("cuda").eval()
-    cast = (
-        contextlib.nullcontext() if precision is None else torch.autocast("cuda", dtype=precision)
-    )
+def measure(method: str, batch: torch.Tensor, rounds: int) -> dict[str, float]:
+    """Time a method in images per second, median over rounds, with and without the transfers."""
+    removal = OcclusionRemoval(method)
     there = batch.to("cuda")
     torch.cuda.reset_peak_memory_stats()
     inside, across = [], []
-    with torch.inference_mode(), cast:
-        for number in range(_WARM_UP + rounds):
-            near = _milliseconds(lambda: removal(there))
-            far = _milliseconds(lambda: removal(batch.to("cuda", non_blocking=True)).cpu())
-            if number >= _WARM_UP:
-                inside.append(near)
-                across.append(far)
+    for _ in range(_WARM_UP + rounds):
+        inside.append(_milliseconds(lambda: removal(there)))
+        across.append(_milliseconds(lambda: removal(batch.to("cuda", non_blocking=True)).cpu()))
     return {
-        "on device": len(batch) / median(inside) * 1e3,
-        "with transfer": len(batch) / median(across) * 1e3,
+        "on device": len(batch) / median(inside[_WARM_UP:]) * 1e3,
+        "with transfer": len(batch) / median(across[_WARM_UP:]) * 1e3,
         "peak GiB": torch.cuda.max_memory_allocated() / 2**30,
     }
 

@@ -1,29 +1,20 @@
 """The images of the benchmark, and which of them may choose parameters and which report."""
 
-import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, Image, Mask
 from dermolib.io import read_image, read_mask
 
-__all__ = [
-    "PARTS",
-    "Part",
-    "artefact_ids",
-    "default_data",
-    "hair_free_ids",
-    "load",
-    "part_of",
-    "spread",
-]
+__all__ = ["PARTS", "Part", "artifact_ids", "default_data", "hair_free_ids", "load", "part_of"]
 
 Part: TypeAlias = Literal["tuning", "reporting"]
-"""Images that choose parameters and train, or images that judge."""
+"""Images that choose parameters and train, or images that report."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 """Both parts."""
@@ -37,37 +28,25 @@ def default_data() -> Path:
     return Path(os.environ.get("DERMOLIB_DATA", beside))
 
 
-def part_of(ids: Sequence[str], part: Part) -> list[str]:
-    """Return every second of the sorted ids: the first, third, … tune, the others report.
-
-    Args:
-        ids: Ids of one list of images, in any order.
-        part: The part.
-
-    Returns:
-        The ids of that part, sorted.
-    """
+def part_of(ids: Iterable[str], part: Part) -> list[str]:
+    """Return every second of the sorted ids: the first, third, ... tune, the others report."""
     return sorted(ids)[PARTS.index(part) :: 2]
 
 
-def hair_free_ids(data: Path, part: Part) -> list[str]:
-    """Return the images without any artefact, on which hair is drawn."""
-    flags = _artefacts(data)
-    return part_of([name for name, flag in flags.items() if not any(flag.values())], part)
+def hair_free_ids(data: Path, part: Part, limit: int | None) -> list[str]:
+    """Return images without any artifact, evenly spaced, since neighbors often share a camera."""
+    flags = _artifacts(data)
+    ids = part_of(flags.index[~flags.any(axis=1)], part)
+    places = np.linspace(0, len(ids) - 1, min(limit or len(ids), len(ids)))
+    return [ids[place] for place in places.round().astype(int)]
 
 
-def artefact_ids(data: Path, part: Part) -> list[str]:
-    """Return the images that have artefacts (rulers, gel, ink, corners), but no hair."""
-    flags = _artefacts(data)
-    chosen = [name for name, flag in flags.items() if any(flag.values()) and not flag["hair"]]
-    return part_of(chosen, part)
-
-
-def spread(ids: list[str], limit: int | None) -> list[str]:
-    """Return at most `limit` ids, evenly spaced, since neighbours often come from one camera."""
-    if limit is None or limit >= len(ids):
-        return ids
-    return [ids[index] for index in np.linspace(0, len(ids) - 1, limit).round().astype(int)]
+def artifact_ids(data: Path, part: Part, limit: int | None, seed: int) -> list[str]:
+    """Return at most 100 images that have artifacts (rulers, gel, ink, corners), but no hair."""
+    flags = _artifacts(data)
+    ids = part_of(flags.index[flags.any(axis=1) & (flags["hair"] == 0)], part)
+    size = min(len(ids), limit or 100, 100)
+    return sorted(np.random.default_rng(seed).choice(ids, size, replace=False).tolist())
 
 
 def load(data: Path, name: str) -> tuple[Image, Mask]:
@@ -77,12 +56,10 @@ def load(data: Path, name: str) -> tuple[Image, Mask]:
     return image, read_mask(lesion, shape=(image.shape[0], image.shape[1]))
 
 
-def _artefacts(data: Path) -> dict[str, dict[str, int]]:
-    """Read which artefacts each image has, by id."""
+def _artifacts(data: Path) -> pd.DataFrame:
+    """Read which artifacts each image has, by id."""
     path = data / _FOLDER / "artefacts.csv"
     if not path.exists():
         layout = "artefacts.csv, images/ID.jpg and masks/ID_segmentation.png"
         raise DatasetNotFoundError(data / _FOLDER, layout)
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row.pop("ID"): {name: int(value) for name, value in row.items()} for row in rows}
+    return pd.read_csv(path, index_col="ID")

@@ -1,8 +1,4 @@
-"""Time of every remover against the decoding of the same JPEG file.
-
-From the folder ``benchmarks``::
-
-    python -m hair_parts.timing --threads 1
+"""Time of every remover against the decoding of the same JPEG file; prints JSON.
 
 Decoders and removers take turns on the same image, so that a busy machine slows all of them; times
 are medians over rounds, ratios are medians of the ratios within a round. One thread on one core is
@@ -11,13 +7,11 @@ measured in processor time, which other programs do not lengthen, more threads b
 
 import argparse
 import json
-import multiprocessing
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -29,68 +23,42 @@ from PIL import Image as PillowImage
 
 from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.io import read_image
-from hair_parts.images import default_data
-from hair_parts.removers import removers
+from hair_parts.scripts import removers
 
-__all__ = ["TIMED", "Timing", "time_removers"]
+__all__ = ["DECODERS", "Timing", "time_removers"]
 
 Timing: TypeAlias = dict[str, dict[str, float]]
 """Name to milliseconds per megapixel, ``"ms"``, and ratios to the decoders, by their names."""
 
-TIMED = ("ISIC_0000115", "ISIC_0000443", "ISIC_0012660")
-"""The hairy images of more than 1024 px, dense, thin and sparse."""
-
+_TIMED = ("ISIC_0000115", "ISIC_0000443", "ISIC_0012660")  # dense, thin and sparse hair
 DECODERS = ("cv2.imdecode", "Pillow")
 _SIZE = 1024
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def time_removers(data: Path, names: list[str], *, threads: int, rounds: int = 7) -> Timing:
-    """Time removers at 1024 x 1024 in a fresh process that has `threads` cores.
-
-    Args:
-        data: Folder with ``hairy_native``.
-        names: Names of removers.
-        threads: Number of threads and of processor cores.
-        rounds: Number of rounds; the first one more, which warms up, is not counted.
-
-    Returns:
-        Timing of decoders and removers.
-    """
+def time_removers(data: Path, names: list[str], *, threads: int) -> Timing:
+    """Time removers at 1024 x 1024 in a fresh process that has `threads` threads and cores."""
+    command = [sys.executable, "-m", "hair_parts.timing", str(data), str(threads), *names]
     # The libraries read their number of threads once, when they are loaded
-    with _environment(dict.fromkeys(_VARIABLES, str(threads))):
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, context, _pin, (threads,)) as pool:
-            return pool.submit(_measure, data, names, threads, rounds).result()
+    environment = {**os.environ, **dict.fromkeys(_VARIABLES, str(threads))}
+    folder = Path(__file__).parents[1]
+    made = subprocess.run(  # noqa: S603 - this module
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True
+    )
+    timing: Timing = json.loads(made.stdout)
+    return timing
 
 
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _pin(threads: int) -> None:
+def _measure(data: Path, threads: int, names: list[str], rounds: int = 7) -> Timing:
     cv2.setNumThreads(threads)
     # Whatever starts threads of its own has to share these cores
     if sys.platform == "linux":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-
-
-def _measure(data: Path, names: list[str], threads: int, rounds: int) -> Timing:
-    known = removers()
     clock = time.process_time if threads == 1 else time.perf_counter
-    files = [_file(data / "hairy_native" / f"{name}.jpg") for name in TIMED]
+    known = removers()
     by_name: dict[str, list[list[float]]] = {}
-    for number, file in enumerate(files):
+    for number, name in enumerate(_TIMED):
+        file = _file(data / "hairy_native" / f"{name}.jpg")
         image = _pillow(file)
         calls: dict[str, Callable[[], object]] = {
             "cv2.imdecode": partial(cv2.imdecode, file, cv2.IMREAD_COLOR),
@@ -98,33 +66,27 @@ def _measure(data: Path, names: list[str], threads: int, rounds: int) -> Timing:
             **{name: partial(known[name], image) for name in names},
         }
         for turn in range(rounds + 1):
-            for name, call in calls.items():
-                seconds = _seconds(call, clock)
-                if turn:
-                    by_name.setdefault(name, [[] for _ in files])[number].append(seconds)
+            for called, call in calls.items():
+                start = clock()
+                call()
+                if turn:  # the first one warms up
+                    by_name.setdefault(called, [[] for _ in _TIMED])[number].append(clock() - start)
     taken = {name: np.array(seconds) for name, seconds in by_name.items()}
     return {name: _summary(seconds, taken) for name, seconds in taken.items()}
 
 
 def _summary(seconds: Any, taken: dict[str, Any]) -> dict[str, float]:
     """Take the median over rounds, then the mean over files."""
-    megapixels = _SIZE**2 / 1e6
-    summary = {"ms": float(np.median(seconds, axis=1).mean()) * 1e3 / megapixels}
+    summary = {"ms": float(np.median(seconds, axis=1).mean()) * 1e9 / _SIZE**2}
     for decoder in DECODERS:
         summary[decoder] = float(np.median(seconds / taken[decoder], axis=1).mean())
     return summary
 
 
-def _seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    start = clock()
-    call()
-    return clock() - start
-
-
 def _file(path: Path) -> Image:
     """Cut the middle square, scale it to 1024 x 1024 and encode it as JPEG of quality 90."""
     if not path.exists():
-        raise DatasetNotFoundError(path, f"hairy_native with {', '.join(TIMED)}")
+        raise DatasetNotFoundError(path, f"hairy_native with {', '.join(_TIMED)}")
     image = read_image(path)
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
@@ -138,17 +100,10 @@ def _pillow(file: Image) -> Image:
         return np.array(image)
 
 
-def main() -> None:
-    """Print the timing as JSON."""
-    parser = argparse.ArgumentParser(description="Time hair removers against JPEG decoding.")
-    parser.add_argument("--data", type=Path, default=default_data(), help="folder of the data")
-    parser.add_argument("--threads", type=int, default=1, help="threads and cores (default 1)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds (default 7)")
-    parser.add_argument("--methods", nargs="+", default=list(removers()), help="names")
-    given = parser.parse_args()
-    timing = time_removers(given.data, given.methods, threads=given.threads, rounds=given.rounds)
-    print(json.dumps(timing, indent=2))
-
-
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Time hair removers against JPEG decoding.")
+    parser.add_argument("data", type=Path, help="folder of the data")
+    parser.add_argument("threads", type=int, help="threads and cores")
+    parser.add_argument("names", nargs="+", help="removers")
+    given = parser.parse_args()
+    print(json.dumps(_measure(given.data, given.threads, given.names), indent=2))
