@@ -1,8 +1,8 @@
-"""Kill training at points at which it reads an image or changes something on the disk, and go on.
+"""Kill training at points at which it reads an image or changes something on the disk, and resume.
 
 Run as ``python killing_training.py FOLDER STRIDE NAME...``, in a process of its own, since it forks
-and hears of all that Python opens. For each recipe NAME it kills at each STRIDE-th point, prints
-how often, and fails where a run that went on ended otherwise than one that was left alone.
+and hears of all that Python opens. For each set of options NAME it kills at each STRIDE-th point,
+prints how often, and fails where a resumed run ended otherwise than one that was left alone.
 """
 
 import itertools
@@ -15,29 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_trainer import Colours, network
+from colors import Colors, network, same
 from torch import Tensor
 
-from dermolib import Trainer
+from dermolib import Trainer, make_loader
 from dermolib.datasets.device_loader import DeviceLoader
-from dermolib.datasets.loaders import make_loader
-from dermolib.training import checkpoint, state
+from dermolib.training import callbacks, checkpoint
 
 EVENTS = {"open", "os.remove", "os.rename", "os.mkdir"}
 
-RECIPES: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "mixed": {"mixup": 0.4, "cutmix": 0.6, "accumulate": 2, "sampler": 0.7, "class_weights": None},
     "averaged": {"ema": 0.7, "precision": "bf16-mixed", "label_smoothing": 0.1},
     "early": {"early_stopping": 1, "learning_rate": 1e-9, "epochs": 9},
     "alone": {"ema": 0.7, "optimizer": "sgd", "schedule": "cosine", "layer_rates": {"0": 0.1}},
     "loader": {},
-    "resident": {"save_every": 2},
+    "on device": {"save_every": 2},
 }
 """Options by name; "alone" trains without validation, the last two with loaders of their own."""
 
 
-class Read(Colours):
+class Read(Colors):
     """Images that tell when one of them is read."""
 
     tick: Callable[[], None] = staticmethod(lambda: None)
@@ -47,7 +46,7 @@ class Read(Colours):
         return super().__getitem__(index)
 
 
-class Stored(Colours):
+class Stored(Colors):
     """The same as bytes, as they lie on a device."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:
@@ -63,18 +62,18 @@ def scaled(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_set(name: str) -> Any:
-    """Make what a recipe trains on."""
+    """Make what named options train on."""
     shuffled: dict[str, Any] = {"batch_size": 4, "shuffle": True, "seed": 5}
-    if name == "resident":
+    if name == "on device":
         return DeviceLoader(Stored(18), device="cpu", augment=scaled, **shuffled)
     return make_loader(Read(18), **shuffled) if name == "loader" else Read(18)
 
 
 def fit(folder: Path, name: str) -> None:
-    """Train by a recipe, from where the folder stands, and write what came out beside it."""
+    """Train by named options, from where the folder stands, and write what came out beside it."""
     options: dict[str, Any] = {"epochs": 2, "save_every": 1, "precision": "float32"}
     options |= {"learning_rate": 0.05, "batch_size": 4, "device": "cpu", "progress": False}
-    options |= RECIPES[name]
+    options |= OPTIONS[name]
     fitted = Trainer(network(dropout=0.3), num_classes=3, output=folder, **options)
     history = fitted.fit(training_set(name), None if name == "alone" else Read(6, seed=1))
     result = {"weights": fitted.model.state_dict(), "rows": history.rows}
@@ -106,7 +105,7 @@ def arm(folder: Path, point: int) -> None:
     sys.addaudithook(hear)
     Read.tick = staticmethod(tick)
     checkpoint.write_content = write_halves
-    setattr(state, "write_content", write_halves)  # noqa: B010 - of a process that ends soon
+    setattr(callbacks, "write_content", write_halves)  # noqa: B010 - of a process that ends soon
 
 
 def in_child(call: Callable[[], None]) -> int:
@@ -116,11 +115,6 @@ def in_child(call: Callable[[], None]) -> int:
         call()
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Compare weights bit by bit."""
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def outcome(folder: Path) -> tuple[Any, Any, Any, Any]:
@@ -145,7 +139,7 @@ def check_left(folder: Path) -> None:
 
 
 def main(root: Path, stride: int, names: list[str]) -> None:
-    """Kill runs of some recipes, and let each go on."""
+    """Kill runs of named options, and let each go on."""
     torch.set_num_threads(1)
     kills: dict[str, int] = {}
     for name in names:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from test_trainer import Colours, network
+from colors import Colors, network, same
 from torch import nn
 
 from dermolib import Trainer
-from dermolib.training import checkpoint, state
-from killing_training import in_child, same
+from dermolib.training import callbacks, checkpoint
+from killing_training import in_child
 
 TRAIN, VALIDATION, CLASSES = 16, 7, 3
 
@@ -53,7 +53,7 @@ an epoch of each has eight.
 """
 
 
-class Read(Colours):
+class Read(Colors):
     """Images that note which of them are read, and do something when one is."""
 
     def __init__(self, count: int, *, seed: int = 0) -> None:
@@ -97,7 +97,7 @@ class Written:
             write(content, path)
 
         checkpoint.write_content = note
-        setattr(state, "write_content", note)  # noqa: B010 - of a process that ends soon
+        setattr(callbacks, "write_content", note)  # noqa: B010 - of a process that ends soon
 
 
 def left_alone(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Batches: what a step takes is looked at, and converted or refused, never ignored."""
+"""Batches are checked and converted or refused, never ignored; mixup and cutmix."""
 
 import re
 from typing import Any
@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from dermolib.training.batches import check_soft_label, labelled, unpack
+# What each step does to its batch; through a run their values cannot be seen
+from dermolib.training.batches import Batch, labeled, mix, unpack
 
 K = 3
 IMAGE = torch.zeros(2, 3, 4, 4)
@@ -28,98 +30,143 @@ def test_probabilities_of_any_precision_are_soft_labels(seed: int, rows: int, cl
 
     for kind in (torch.float64, torch.float32, torch.float16):
         given = {"image": torch.zeros(rows, 3, 1, 1), "label": torch.zeros(rows).long()}
-        taken = labelled({**given, "soft_label": soft.to(kind)}, classes).soft_label
+        taken = labeled({**given, "soft_label": soft.to(kind)}, classes).soft_label
         assert taken is not None
         assert torch.equal(taken, soft.to(kind).float())
 
 
+ROWS = "probabilities (2, 3), floating point, each row of sum 1, but got "
+
+
 @pytest.mark.parametrize(
-    ("soft", "kind", "got"),
+    ("name", "value", "error", "sentence"),
     [
-        (SOFT.long(), TypeError, "torch.int64"),
-        (SOFT[:, :2], ValueError, "shape (2, 2)"),
-        (SOFT[0], ValueError, "shape (3,)"),
-        (SOFT[:1], ValueError, "shape (1, 3)"),
-        (SOFT * 100, ValueError, "[50.0, 50.0, 0.0] in row 0. Logits become probabilities by"),
-        (SOFT * 0, ValueError, "[0.0, 0.0, 0.0] in row 0."),
-        (SOFT * torch.nan, ValueError, "[nan, nan, nan] in row 0."),
-        (SOFT.new_tensor([[1, 0, 0], [2, -1, 0]]), ValueError, "[2.0, -1.0, 0.0] in row 1."),
-        (SOFT.new_tensor([[torch.inf, 0, 0]] * 2), ValueError, "[inf, 0.0, 0.0] in row 0."),
+        ("soft_label", SOFT.long(), TypeError, f"{ROWS}torch.int64"),
+        ("soft_label", SOFT[:, :2], ValueError, f"{ROWS}shape (2, 2)"),
+        ("soft_label", SOFT[0], ValueError, f"{ROWS}shape (3,)"),
+        ("soft_label", SOFT[:1], ValueError, f"{ROWS}shape (1, 3)"),
+        ("soft_label", SOFT * 100, ValueError, f"{ROWS}[50.0, 50.0, 0.0] in row 0. Logits become"),
+        ("soft_label", SOFT * 0, ValueError, f"{ROWS}[0.0, 0.0, 0.0] in row 0."),
+        ("soft_label", SOFT * torch.nan, ValueError, f"{ROWS}[nan, nan, nan] in row 0."),
+        ("soft_label", SOFT * 2 - SOFT.flip(1), ValueError, f"{ROWS}[1.0, 0.5, -0.5] in row 0."),
+        ("soft_label", SOFT / 0, ValueError, f"{ROWS}[inf, inf, nan] in row 0."),
+        ("soft_label", [LABEL, LABEL], TypeError, "a tensor (N, K) of numbers, or None, but got a"),
+        ("metadata", np.array(["a", "b"]), TypeError, "ndarray. Give each sample an array or"),
+        ("metadata", {"age": LABEL}, TypeError, "a tensor (N, M) of numbers, or None, but got an"),
+        ("metadata", SOFT / 0, ValueError, "finite, but got NaN or infinity in row 0, 1. Repair"),
+        ("image", IMAGE / 0, ValueError, "finite, but got NaN or infinity in row 0, 1. Repair or"),
+        ("image", IMAGE.byte(), TypeError, "or a `DeviceLoader` an `augment` such as `BatchAugme"),
+        ("label", LABEL[:, None], TypeError, "in 0..2, but got torch.int64 of shape (2, 1)."),
+        ("label", SOFT, TypeError, "classes (N,) in 0..2, but got torch.float32 of shape (2, 3)."),
+        ("label", LABEL.double(), TypeError, "in 0..2, but got torch.float64 of shape (2,)."),
+        ("label", [0, 2], TypeError, "classes (N,) in 0..2, but got list of shape ()."),
+        ("label", LABEL + 1, ValueError, "in 0..2, but got [1, 3]. Labels begin at 0"),
+        ("label", LABEL[:1], ValueError, "one class for each image, but got 1 for 2 images."),
     ],
 )
-def test_soft_labels_that_are_no_probabilities_are_refused(
-    soft: Any, kind: type[Exception], got: str
+def test_parts_that_do_not_fit_are_refused(
+    name: str, value: Any, error: type[Exception], sentence: str
 ) -> None:
-    sentence = (
-        "Expected `soft_label` to be probabilities (2, 3), floating point, each row of sum 1, "
-        f"but got {got}"
-    )
-    with pytest.raises(kind, match=f"^{re.escape(sentence)}"):
-        labelled(batch(soft_label=soft), K)
+    with pytest.raises(error, match=f"^Expected `{name}` to be .*{re.escape(sentence)}"):
+        labeled(batch(**{name: value}), K)
 
 
-def test_values_are_looked_at_where_the_device_need_not_be_waited_for() -> None:
-    check_soft_label(SOFT * 100, (2, 3), values=False)
-    with pytest.raises(ValueError, match="`soft_label` to be probabilities"):
-        labelled(batch(soft_label=SOFT * 100), K, values=False)
+def test_images_that_are_not_finite_are_named_by_id() -> None:
+    with pytest.raises(ValueError, match="NaN or infinity in image ISIC_1, ISIC_2"):
+        labeled(batch(image=IMAGE * torch.nan, id=["ISIC_1", "ISIC_2"]), K)
 
 
-def test_arrays_are_taken_as_tensors_are() -> None:
+def test_batches_without_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match="a batch with `label` beside `soft_label`, but got"):
+        labeled({"image": IMAGE, "soft_label": SOFT}, K)
+    with pytest.raises(ValueError, match=r"a batch with `label`, but got none\. .* use `predict`"):
+        labeled({"image": IMAGE}, K)
+
+
+def test_arrays_are_converted_like_tensors() -> None:
     metadata = np.arange(4.0).reshape(2, 2)
+    soft, label = SOFT.double().numpy(), LABEL.numpy()
 
-    ready = labelled(
-        batch(label=LABEL.numpy(), soft_label=SOFT.double().numpy(), metadata=metadata), K
-    )
+    ready: Any = labeled(batch(label=label, soft_label=soft, metadata=metadata), K)
 
-    assert ready.label is not None
-    assert ready.soft_label is not None
-    assert ready.metadata is not None
     assert torch.equal(ready.label, LABEL)
     assert torch.equal(ready.soft_label, SOFT)
     assert ready.metadata.tolist() == metadata.tolist()
     assert ready.metadata.dtype == ready.soft_label.dtype == torch.float32
+    assert unpack((IMAGE, LABEL)).image is IMAGE
 
 
-@pytest.mark.parametrize("name", ["soft_label", "metadata"])
-@pytest.mark.parametrize("values", [[LABEL, LABEL], np.array(["a", "b"]), {"age": LABEL}])
-def test_what_is_neither_tensor_nor_array_is_not_ignored(name: str, values: Any) -> None:
-    got = f"but got an object of type {type(values).__name__}. Give each sample an array or"
-    with pytest.raises(TypeError, match=rf"^Expected `{name}` to be a tensor .*{got}"):
-        unpack(batch(**{name: values}))
+def numbered(rows: int, side: int = 12) -> Batch:
+    """Make a batch of images each of one value, its number, of as many classes."""
+    numbers = torch.arange(rows).float()
+    return Batch(
+        numbers[:, None, None, None].expand(-1, 3, side, side + 4).clone(),
+        label=torch.arange(rows) % 6,
+        metadata=torch.nn.functional.one_hot(torch.arange(rows), rows).float(),
+    )
 
 
-@pytest.mark.parametrize(
-    ("label", "got"),
-    [
-        (LABEL[:, None], "torch.int64 of shape (2, 1)."),
-        (SOFT, "torch.float32 of shape (2, 3)."),
-        ([0, 2], "list of shape ()."),
-    ],
-)
-def test_labels_of_another_form_are_told_by_type_and_shape(label: Any, got: str) -> None:
-    sentence = f"Expected `label` to be classes (N,) in 0..2, but got {got}"
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        labelled(batch(label=label), K)
+def mixed(batch: Batch, *, mixup: float = 0.0, cutmix: float = 0.0, seed: int = 0) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return mix(batch, mixup=mixup, cutmix=cutmix, num_classes=6)
 
 
-def test_as_many_labels_as_images_are_needed() -> None:
-    sentence = "Expected `label` to be one class for each image, but got 1 for 2 images."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        labelled(batch(label=LABEL[:1]), K)
+seeds = st.integers(0, 10**6)
 
 
-def test_soft_labels_alone_are_no_labels() -> None:
-    with pytest.raises(ValueError, match="a batch with `label` beside `soft_label`, by which"):
-        labelled({"image": IMAGE, "soft_label": SOFT}, K)
-    with pytest.raises(ValueError, match=r"a batch with `label`, but got none\. Use `predict`"):
-        labelled({"image": IMAGE}, K)
+@given(rows=st.integers(1, 6), seed=seeds, kind=st.sampled_from(["mixup", "cutmix"]))
+def test_labels_and_metadata_are_blended_as_images_are(rows: int, seed: int, kind: str) -> None:
+    new = mixed(numbered(rows), seed=seed, **{kind: 0.8})
+
+    # The mean of an image is its own number by its fraction and the other's by the rest
+    means, soft = new.image.mean(dim=(1, 2, 3)), new.soft_label
+    torch.testing.assert_close(soft.sum(1), torch.ones(rows))
+    torch.testing.assert_close(means, soft @ torch.arange(6).float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(new.metadata, soft[:, :rows])
 
 
-def test_images_that_are_not_finite_are_refused_with_the_labels() -> None:
-    with pytest.raises(ValueError, match="Expected `image` to be finite, but got NaN or inf"):
-        labelled(batch(image=IMAGE / 0), K)
+@given(seed=seeds)
+def test_mixup_has_one_fraction_for_the_whole_batch(seed: int) -> None:
+    new = mixed(numbered(4), mixup=1.0, seed=seed)
+
+    own = new.soft_label[torch.arange(4), torch.arange(4)]
+    assert len(set(own[own < 1].tolist())) <= 1
+    assert (new.image.flatten(1).std(dim=1) < 1e-5).all()
 
 
-def test_bytes_are_refused_with_both_ways_to_make_numbers_of_them() -> None:
-    with pytest.raises(TypeError, match="or a `DeviceLoader` an `augment` such as `BatchAug"):
-        unpack(batch(image=IMAGE.byte()))
+@given(seed=seeds)
+def test_cutmix_pastes_one_window_and_changes_no_pixel(seed: int) -> None:
+    data = numbered(4)
+
+    new = mixed(data, cutmix=1.0, seed=seed)
+
+    for own, image in zip(data.image, new.image, strict=True):
+        other = (image != own).any(0)
+        assert len(set(image.flatten().tolist())) <= 2
+        rows, columns = other.any(1).nonzero().flatten(), other.any(0).nonzero().flatten()
+        if len(rows):
+            assert other[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()
+
+
+def test_with_both_on_each_is_used_half_of_the_time() -> None:
+    news = [mixed(numbered(6, 4), mixup=1.0, cutmix=1.0, seed=seed) for seed in range(400)]
+
+    assert 150 < sum(bool((new.image % 1 != 0).any()) for new in news) < 250
+
+
+def test_the_parameter_decides_how_much_is_mixed() -> None:
+    def least(alpha: float) -> float:
+        softs = [mixed(numbered(2, 4), mixup=alpha, seed=k).soft_label for k in range(200)]
+        fractions: list[Tensor] = [soft[0, :2].min() for soft in softs]
+        return float(torch.stack(fractions).mean())
+
+    assert least(0.1) < 0.5 * least(10.0)
+
+
+def test_probabilities_can_be_mixed_again() -> None:
+    uniform = torch.full((2, 6), 1 / 6)
+
+    new = mixed(Batch(torch.zeros(2, 3, 4, 4), soft_label=uniform), mixup=1.0)
+
+    torch.testing.assert_close(new.soft_label, uniform)

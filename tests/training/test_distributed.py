@@ -9,11 +9,10 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from test_trainer import Colours, network
+from colors import Colors, network, same
 
 import training_together
 from dermolib import Trainer, weighted_accuracy
-from killing_training import same
 from training_together import CLASSES, OPTIONS, TRAIN, VALIDATION, trained
 
 
@@ -61,7 +60,7 @@ def test_two_processes_train_as_one_with_batches_twice_as_large(together: Path, 
 @pytest.mark.slow
 def test_scores_and_predictions_of_all_rows_are_whole_and_in_order(together: Path) -> None:
     alone = trained(None, {**OPTIONS, "batch_size": 8})
-    labels = torch.from_numpy(Colours(VALIDATION, seed=1).labels)
+    labels = torch.from_numpy(Colors(VALIDATION, seed=1).labels)
 
     for result in results(together, "kept"):
         score = weighted_accuracy(result["predicted"], labels, num_classes=CLASSES)
@@ -117,7 +116,7 @@ def test_machines_and_strategies_reach_the_engine_untouched(
     place: dict[str, Any] = {"devices": [0, 3], "num_nodes": 4, "strategy": object()}
 
     with pytest.raises(InterruptedError):
-        Trainer(network(), **{**OPTIONS, **place}).evaluate(Colours(4))
+        Trainer(network(), **{**OPTIONS, **place}).evaluate(Colors(4))
 
     assert {name: given[name] for name in place} == place
     assert given["strategy"] is place["strategy"]
@@ -130,7 +129,7 @@ def test_one_process_does_not_take_the_tasks_of_a_cluster_for_its_own(
     for name, value in {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_PROCID": "1"}.items():
         monkeypatch.setenv(name, value)
 
-    scores = Trainer(network(), **OPTIONS).evaluate(Colours(6))
+    scores = Trainer(network(), **OPTIONS).evaluate(Colors(6))
 
     assert scores["n"] == 6
 
@@ -147,4 +146,4 @@ def test_processes_that_would_each_train_alone_are_told(
     )
 
     with pytest.raises(ValueError, match=sentence):
-        Trainer(network(), output=tmp_path, **OPTIONS).fit(Colours(4))
+        Trainer(network(), output=tmp_path, **OPTIONS).fit(Colors(4))

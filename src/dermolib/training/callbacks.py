@@ -1,69 +1,76 @@
-"""What Lightning reports back during a run."""
+"""Lightning callbacks of a run: history, best weights, weight average, and the saved state."""
 
+import logging
 import math
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning
 import pandas as pd
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
 from dermolib.io import whole_file
+from dermolib.training.checkpoint import METADATA_KEY, STATE_NAME, archive_results, write_content
+from dermolib.training.data import EpochLoader
 
-__all__ = ["Average", "KeepBest", "KeepRows"]
+__all__ = ["BestWeights", "HistoryWriter", "RunState", "StateFile", "WeightAverage"]
 
 _LINE_EVERY = 10
+_log = logging.getLogger(__name__)
 
 
-class Average(EMAWeightAveraging):
-    """The running average of the weights, which the model has in the end."""
+class WeightAverage(EMAWeightAveraging):
+    """An average of the weights that survives a failed validation and a resumed last epoch."""
 
-    _swapped = False  # whether the model has the average, to be scored
+    _validating = False  # whether the model holds the average
+
+    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Score the average."""
+        super().on_validation_epoch_start(trainer, pl_module)
+        self._validating = True
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Give the model its own weights back."""
+        super().on_validation_epoch_end(trainer, pl_module)
+        self._validating = False
 
     def on_exception(
         self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
     ) -> None:
-        """Give the model its own weights back where scoring was cut off."""
-        del trainer, exception
-        if self._swapped:
-            self._swap_models(pl_module)
-
-    def _swap_models(self, pl_module: Any) -> None:
-        super()._swap_models(pl_module)
-        self._swapped = not self._swapped
+        """Give the model its own weights back where scoring failed."""
+        del exception
+        if self._validating:
+            self.on_validation_epoch_end(trainer, pl_module)
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Give the model the average also where a run goes on that had no step left."""
+        """Give the model the average also where a resumed run had no step left."""
         self.on_train_end(trainer, pl_module)
 
 
-class KeepBest(lightning.Callback):
+class BestWeights(lightning.Callback):
     """Write the weights of the epoch with the highest weighted accuracy, the first of equals.
 
-    In the list of callbacks it comes before an average of the weights, which gives the model its
-    own back when the scores are known.
-
-    Args:
-        path: File that is written anew, whole, for each better epoch.
-        save: Writes the weights that the model has to a path.
+    In the list of callbacks it comes before `WeightAverage`, which gives the model its own weights
+    back when the scores are known.
     """
 
     def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
         """Start without a best epoch."""
         super().__init__()
-        self._path = path
-        self._save = save
-        self._score = -1.0
+        self._path, self._save, self._score = path, save, -1.0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the score of the best epoch so far."""
         return {"score": self._score}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the score of the best epoch so far."""
+        """Restore the score of the best epoch so far."""
         self._score = float(state_dict["score"])
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
@@ -71,18 +78,17 @@ class KeepBest(lightning.Callback):
         if trainer.sanity_checking:
             return
         score = float(pl_module.weighted_accuracy.compute())
-        if score <= self._score:
-            return
-        self._score = score
-        if trainer.is_global_zero:
-            self._save(self._path)
+        if score > self._score:
+            self._score = score
+            if trainer.is_global_zero:
+                self._save(self._path)
 
 
-class KeepRows(lightning.Callback):
-    """Keep the numbers of each epoch as a row.
+class HistoryWriter(lightning.Callback):
+    """Keep the metrics of each epoch as a row, in memory and in a CSV file.
 
     Args:
-        path: CSV file that is written anew, whole, after each epoch; None writes none.
+        path: CSV file that is rewritten, atomically, after each epoch; None writes none.
         lines: Whether to write a line to standard error in the first and every tenth epoch.
         stop_below: Training loss below which the run ends early.
     """
@@ -93,39 +99,29 @@ class KeepRows(lightning.Callback):
         """Start without rows."""
         super().__init__()
         self.rows: list[dict[str, float]] = []
-        self._path = path
-        self._lines = lines
-        self._stop_below = stop_below
+        self._path, self._lines, self._stop_below = path, lines, stop_below
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the rows so far, for a run that is to go on."""
+        """Return the rows so far."""
         return {"rows": [dict(row) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the rows of a run that goes on."""
+        """Restore the rows of a resumed run."""
         self.rows = [dict(row) for row in state_dict["rows"]]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Make the row of the epoch; validation has come before."""
-        trained = pl_module.epoch_numbers()
-        pl_module.clear_epoch()
-        pl_module.log_dict(trained, sync_dist=True)  # which leaves what is alike as it is
-        row: dict[str, float] = {
-            "epoch": trainer.current_epoch + 1,
-            "learning_rate": max(
-                float(group["lr"]) for group in trainer.optimizers[0].param_groups
-            ),
-            **trained,
-        }
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row.update({name: found[name] for name in sorted(found) if name not in trained})
+        """Make the row of the epoch, after validation."""
+        trained = pl_module.epoch_metrics()
+        pl_module.reset_epoch()
+        pl_module.log_dict(trained, sync_dist=True)  # which leaves equal values as they are
+        rates = [float(group["lr"]) for group in trainer.optimizers[0].param_groups]
+        row = {"epoch": trainer.current_epoch + 1, "learning_rate": max(rates), **trained}
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row.update({name: logged[name] for name in sorted(logged) if name not in trained})
         self.rows.append(row)
         if self._path is not None and trainer.is_global_zero:
             with whole_file(self._path) as temporary:
                 pd.DataFrame(self.rows).to_csv(temporary, index=False)
-        self._tell(trainer, row)
-
-    def _tell(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if row["train_loss"] < self._stop_below:
             trainer.should_stop = last = True
@@ -133,3 +129,153 @@ class KeepRows(lightning.Callback):
             loss, accuracy = row["train_loss"], row["train_accuracy"]
             line = f"epoch {row['epoch']:4d}: loss {loss:.4f}, accuracy {accuracy:.3f}"
             tqdm.write(line, file=sys.stderr)
+
+
+class StateFile(TorchCheckpointIO):
+    """Write states directly to their place, not through memory and a temporary folder."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a state."""
+        del storage_options
+        Path(path).parent.mkdir(parents=True, exist_ok=True)  # for a user's `ModelCheckpoint`
+        write_content(checkpoint, Path(path))
+
+
+class RunState(lightning.Callback):
+    """Save the state of a run: at the start, after each epoch, within epochs, and on SIGTERM.
+
+    Each state replaces the one before atomically. In the list of callbacks it comes last, so that
+    it saves the state of all others.
+
+    Args:
+        folder: Folder of the run.
+        loader: Loader of the training set; a run resumes within an epoch of an `EpochLoader` alone.
+        metadata: Plain values to store with the state: configuration and class names.
+        every: Steps between two states within an epoch; None saves none there.
+        writes: Whether states are written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        loader: Any,
+        metadata: dict[str, Any],
+        *,
+        every: int | None,
+        writes: bool,
+    ) -> None:
+        """Start without a position."""
+        super().__init__()
+        self.path = folder / STATE_NAME
+        self.earlier: list[Path] = []  # results of an earlier run, to be archived by a new one
+        self._loader, self._metadata = loader, metadata
+        self._every, self._writes = every, writes
+        self._asked = False  # whether SIGTERM came
+        self._written = False
+        self._position: tuple[int, int] | None = None  # epoch, and batches of it that are done
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the metadata and the position."""
+        del pl_module
+        checkpoint[METADATA_KEY] = {
+            **self._metadata,
+            "position": list(self._position or (0, 0)),
+            "stopped": trainer.should_stop,
+        }
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Restore the position."""
+        del pl_module
+        epoch, batches = checkpoint[METADATA_KEY]["position"]
+        # A run that stopped early, and was cut off before it was over, has no epoch left
+        trainer.should_stop = bool(checkpoint[METADATA_KEY]["stopped"])
+        self._position = (epoch, batches)
+        if isinstance(self._loader, EpochLoader):
+            self._loader.start_at(epoch, batches)
+
+    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Handle SIGTERM from the sanity check on."""
+        del trainer, pl_module
+        self._handle_sigterm()
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the state before the first step, and handle SIGTERM."""
+        if self._position is None:
+            if self._writes and trainer.is_global_zero:
+                archive_results(self.path.parent, self.earlier)
+            self._save(trainer, pl_module, (0, 0))
+        self._handle_sigterm()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
+    ) -> None:
+        """Leave no state of a run without a step, which would block a corrected call."""
+        del pl_module, exception
+        started = self._position != (0, 0) or trainer.global_step > 0
+        if self._written and not started and trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save the state within an epoch, between two steps of the optimizer."""
+        del outputs, batch
+        done = batch_idx + 1
+        between = (
+            done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches
+        )
+        if not between or not isinstance(self._loader, EpochLoader):
+            return
+        asked = self._asked_anywhere(trainer)
+        due = self._every is not None and trainer.global_step % self._every == 0
+        if asked or due:
+            self._save(trainer, pl_module, (trainer.current_epoch, done))
+        if asked:
+            self._exit()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save the state between two epochs."""
+        self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
+        if self._asked_anywhere(trainer):
+            self._exit()
+
+    def _handle_sigterm(self) -> None:
+        if self._writes and threading.current_thread() is threading.main_thread():
+            # Lightning's own would end inside validation, where one of several processes would wait
+            # for the others for ever; it restores the former one
+            signal.signal(signal.SIGTERM, self._ask)
+
+    def _save(self, trainer: lightning.Trainer, pl_module: Any, position: tuple[int, int]) -> None:
+        self._position = position
+        if not self._writes:
+            return
+        pl_module.check_state()
+        # One name for all processes, of which the first alone writes
+        temporary = self.path.with_name(f".{self.path.name}.part")
+        try:
+            trainer.save_checkpoint(temporary)
+            if trainer.is_global_zero:
+                temporary.replace(self.path)
+            self._written = True
+        finally:
+            if trainer.is_global_zero:
+                temporary.unlink(missing_ok=True)
+
+    def _ask(self, number: int, frame: Any) -> None:
+        del number, frame
+        self._asked = True
+
+    def _asked_anywhere(self, trainer: lightning.Trainer) -> bool:
+        if not self._writes or trainer.world_size == 1:
+            return self._asked
+        return bool(trainer.strategy.reduce_boolean_decision(self._asked, all=False))
+
+    def _exit(self) -> None:
+        _log.warning("Ended by SIGTERM; the same call resumes from the state in %s", self.path)
+        raise SystemExit(128 + signal.SIGTERM)

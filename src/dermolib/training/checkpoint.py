@@ -1,45 +1,66 @@
-"""A trained model as one file that holds no code."""
+"""Files of training: models without code, the state of a run, and the folder of a run."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from dermolib._jobs import describe_differences
-from dermolib._validation import check_number, expected, listed
+from dermolib._jobs import TEMPORARY, describe_differences, exclusive_lock
+from dermolib._validation import expected, listed, require
 from dermolib.io import whole_file
-from dermolib.labels import DIAGNOSES
 from dermolib.models.registry import build_model
-from dermolib.training.fitness import check_trainable
 
 __all__ = [
-    "load_classifier",
-    "names_of_classes",
+    "BEST_NAME",
+    "HISTORY_NAME",
+    "METADATA_KEY",
+    "STATE_NAME",
+    "archive_results",
+    "check_model",
+    "check_same_run",
+    "locked",
     "read_checkpoint",
+    "results",
     "write_checkpoint",
     "write_content",
 ]
 
+BEST_NAME = "best.pt"
+"""File name of the best weights in the folder of a run."""
+
+HISTORY_NAME = "history.csv"
+"""File name of the table with a row for each epoch."""
+
+STATE_NAME = "last.ckpt"
+"""File name of the state from which a run resumes."""
+
+METADATA_KEY = "dermolib"
+"""Key in the state of a run for its configuration, class names and position."""
+
 _FORMAT = "dermolib-checkpoint-1"
+_ARCHIVE = "before"
+_PARTS = {"format", "architecture", "class_names", "state_dict"}
+
+
+def check_model(model: Any) -> None:
+    """Refuse what is not a module, and the wrapper of `torch.compile`, which renames weights."""
+    got, hint = f"an object of type {type(model).__name__}", "See `build_model`."
+    require(isinstance(model, nn.Module), "model", "a torch module", got, hint, error=TypeError)
+    compiled = any(name.startswith("_orig_mod.") for name in model.state_dict())
+    got = "the wrapper that `torch.compile` returned"
+    hint = "Pass the model itself with `compile=True`, or compile it in place: `model.compile()`."
+    require(not compiled, "model", "the model itself", got, hint, error=TypeError)
 
 
 def write_checkpoint(
     path: Path, model: nn.Module, class_names: list[str], config: dict[str, Any]
 ) -> None:
-    """Write weights, class names, options and how the model was built, whole or not at all.
-
-    Args:
-        path: Target file.
-        model: Module; `build_model` has noted on it how it was built.
-        class_names: Names of the classes (K,).
-        config: Options of the run, plain values.
-
-    Raises:
-        ValueError: The path is a folder.
-    """
+    """Write weights, class names, options and how `build_model` built the model, atomically."""
     content = {
         "format": _FORMAT,
         "architecture": getattr(model, "architecture", None),
@@ -47,154 +68,128 @@ def write_checkpoint(
         "config": config,
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
     }
-    if path.is_dir():
-        remedy = f"Name a file in it, such as {path / 'model.pt'}."
-        raise ValueError(expected("path", "a file", f"the folder {path}", remedy))
+    hint = f"Name a file in it, such as {path / 'model.pt'}."
+    require(not path.is_dir(), "path", "a file", f"the folder {path}", hint)
     with whole_file(path) as temporary:
         write_content(content, temporary)
 
 
 def write_content(content: Any, path: Path) -> None:
-    """Write what `torch.load` reads, and let a full disk say so in its own words.
-
-    Args:
-        content: Tensors and plain values.
-        path: Target file.
-
-    Raises:
-        OSError: The system does not write it.
-    """
+    """Write tensors and plain values; a full disk raises the `OSError` of the system."""
     try:
         with path.open("wb") as file:
             torch.save(content, file)
     except RuntimeError as error:
-        # torch tells of a place in its archive instead of what the system has said
+        # torch reports a position in its archive instead of what the system said
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
 
 
 def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:
-    """Read a file of `write_checkpoint`; nothing in it is executed.
-
-    Args:
-        path: File.
-        model: Module to take the weights; None builds the one that the file describes.
-
-    Returns:
-        Module with the stored weights, and the names of the classes.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        TypeError: `model` is no module, or what `torch.compile` made of one.
-        ValueError: The file is none of `write_checkpoint`, or its weights do not fit the model,
-            which is left as it was.
-    """
+    """Read a file of `write_checkpoint` into the model, or the one it describes; run no code."""
     if model is not None:
-        check_trainable(model)
-    content = _content(path)
+        check_model(model)
+    content = _load(path, "a checkpoint of `Trainer.save`", "", mmap=False)
+    fits = isinstance(content, dict) and content.keys() >= _PARTS and content["format"] == _FORMAT
+    hint = "Load plain weights with `build_model(..., weights=PATH)`."
+    what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
+    require(fits, str(path), what, "other content", hint)
     if model is None:
-        model = _rebuild(path, content["architecture"])
-    # Before any is taken, since torch changes those that fit
-    others = _misfits(content["state_dict"], model.state_dict())
-    if others:
-        got = f"other weights: {listed(others)}"
-        raise ValueError(expected(str(path), "a checkpoint of this model", got))
+        built = content["architecture"]
+        hint, what = "Build the module yourself and pass it as `model`.", "one of a known model"
+        got = "one of another module"
+        require(isinstance(built, dict), str(path), f"{what} (`build_model`)", got, hint)
+        # The file names the network alone: its `weights` could name any file or address
+        model = build_model(**{**built, "weights": None})
+    # Before any is loaded, since torch changes those that fit
+    shapes = [_shapes(weights) for weights in (content["state_dict"], model.state_dict())]
+    misfits = describe_differences(*shapes)
+    got = f"other weights: {listed(misfits)}"
+    require(not misfits, str(path), "a checkpoint of this model", got)
     model.load_state_dict(content["state_dict"])
     return model, list(content["class_names"])
 
 
-def load_classifier(
-    path: Path, model: nn.Module | None, options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Read a file as arguments of `Trainer`.
+def check_same_run(path: Path, metadata: dict[str, Any]) -> None:
+    """Refuse a state that is damaged, of another configuration, or without its best weights."""
+    what, hint = "the state of a run", "Pass `resume=False` to start over, which replaces it."
+    content = _load(path, what, hint, mmap=True)
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()  # compares checksums, which torch does not
+    require(not broken, str(path), what, f"a file whose part {broken} is damaged", hint)
+    found: Any = content.get(METADATA_KEY) if isinstance(content, dict) else None
+    known = isinstance(found, dict) and found.keys() >= {"config", "class_names", "position"}
+    require(known, str(path), what, "one of another version or program", hint)
+    flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, metadata)]
+    differences = describe_differences(*flat)
+    what = f"a folder without an unfinished run of another configuration ({path.parent})"
+    hint = "Use the same options, another `output`, or `resume=False` to start over."
+    require(not differences, "output", what, "; ".join(differences), hint)
+    best = path.with_name(BEST_NAME)
+    score = content.get("callbacks", {}).get("BestWeights", {}).get("score", -1.0)
+    missing = score >= 0 and not best.exists()
+    hint = "Restore it, or pass `resume=False` to start over."
+    require(not missing, str(best), "the best weights of the run", "no file", hint)
 
-    Args:
-        path: File of `write_checkpoint`.
-        model: Module to take the weights, or None.
-        options: Further arguments by name.
 
-    Returns:
-        Arguments by name.
+@contextmanager
+def locked(folder: Path, *, first: bool) -> Iterator[None]:
+    """Make the folder of a run, keep other runs out, and remove what killed ones left half done.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        TypeError: The classes are among the options, or `model` is no module.
-        ValueError: As `read_checkpoint`.
+    Only the first of the processes that share a run does the last two.
     """
-    decided = [name for name in ("num_classes", "class_names") if name in options]
-    if decided:
-        what = "options that the file does not tell"
-        remedy = "Leave it out: the classes are stored with the weights."
-        raise TypeError(expected("options", what, f"`{decided[0]}`", remedy))
-    model, names = read_checkpoint(path, model)
-    return {**options, "model": model, "num_classes": len(names), "class_names": names}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not first:
+        yield
+        return
+    with ExitStack() as stack:
+        # A file system without locks trains as well
+        with suppress(NotImplementedError):
+            try:
+                stack.enter_context(exclusive_lock(folder))
+            except ValueError:
+                what = "a folder that no other run is training in"
+                hint = "Wait for that run to end, stop it, or choose another `output`."
+                raise ValueError(expected("output", what, f"{folder} of one", hint)) from None
+        for path in folder.iterdir():
+            part = TEMPORARY.fullmatch(path.name)
+            if part is not None and part["stem"] in ("best", "history"):
+                path.unlink(missing_ok=True)
+        yield
 
 
-def names_of_classes(given: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
-    """Name the classes: as given, by the codes of the eight diagnoses, or by number.
-
-    Args:
-        given: Names (K,), or None.
-        num_classes: Number of classes K.
-
-    Raises:
-        TypeError: Their number is no integer, or they are no sequence of names.
-        ValueError: It is below 2, there are not as many names, or two are alike.
-    """
-    check_number(num_classes, "num_classes", low=2, integer=True)
-    if given is None:
-        known = num_classes == len(DIAGNOSES)
-        return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
-    what = f"{num_classes} names, one for each class"
-    names: Any = given
-    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, np.ndarray)):
-        remedy = "Pass a list, in the order of the labels."
-        got = f"an object of type {type(given).__name__}"
-        raise TypeError(expected("class_names", what, got, remedy))
-    names = [str(name) for name in names]
-    if len(names) != num_classes:
-        raise ValueError(expected("class_names", what, f"{len(names)}"))
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(expected("class_names", what, f"{listed(twice)} more than once"))
-    return tuple(names)
+def results(folder: Path) -> list[Path]:
+    """List the results that a run has left in its folder."""
+    logs = folder.glob("tensorboard/events.out.tfevents.*")
+    return [path for path in (folder / BEST_NAME, folder / HISTORY_NAME, *logs) if path.exists()]
 
 
-def _content(path: Path) -> dict[str, Any]:
+def archive_results(folder: Path, paths: list[Path]) -> None:
+    """Move the results of an earlier run aside; those without weights are removed."""
+    if folder / BEST_NAME not in paths:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return
+    before = folder / _ARCHIVE
+    shutil.rmtree(before, ignore_errors=True)
+    for path in paths:
+        target = before / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def _load(path: Path, what: str, hint: str, *, mmap: bool) -> Any:
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=mmap)
     except FileNotFoundError:
         raise
     except Exception as error:  # torch passes on whatever a broken file makes its readers raise
-        what = "a checkpoint of `Trainer.save`"
         got = f"a file that does not load ({type(error).__name__})"
-        raise ValueError(expected(str(path), what, got)) from error
-    parts = {"architecture", "class_names", "state_dict"}
-    whole = isinstance(content, dict) and content.keys() >= parts
-    if not whole or content.get("format") != _FORMAT:
-        what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
-        remedy = "Load plain weights with `build_model(..., weights=PATH)`."
-        raise ValueError(expected(str(path), what, "another content", remedy))
-    return dict(content)
+        raise ValueError(expected(str(path), what, got, hint)) from error
 
 
-def _misfits(found: Any, wanted: Mapping[str, Any]) -> list[str]:
-    """Name the weights that one side lacks, or that differ in shape."""
-    if not isinstance(found, Mapping):
-        return [f"an object of type {type(found).__name__}"]
-    shapes = [
-        {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}
-        for weights in (found, wanted)
-    ]
-    return describe_differences(*shapes)
-
-
-def _rebuild(path: Path, architecture: dict[str, Any] | None) -> nn.Module:
-    if not isinstance(architecture, dict):
-        what = "a checkpoint of a model that `build_model` built"
-        remedy = "Build the module yourself and pass it as `model`."
-        raise ValueError(expected(str(path), what, "one of another module", remedy))
-    # The file tells the network alone: its `weights` could name any file or address
-    built: nn.Module = build_model(**{**architecture, "weights": None})
-    return built
+def _shapes(weights: Any) -> dict[str, tuple[int, ...]]:
+    """Map the names of weights to their shapes."""
+    found = weights if isinstance(weights, Mapping) else {}
+    return {name: tuple(getattr(value, "shape", ())) for name, value in found.items()}

@@ -1,23 +1,26 @@
-"""What training makes small: cross-entropy and focal loss, weighted, smoothed, of mixed labels."""
+"""Loss functions: cross-entropy and focal loss, class-weighted, smoothed, with soft targets."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ClassificationLoss"]
+__all__ = ["LOSSES", "ClassificationLoss"]
 
 
 class ClassificationLoss(nn.Module):
-    """Cross-entropy, or focal loss, of hard or soft targets.
+    """Cross-entropy or focal loss of hard or soft targets.
 
     With class probabilities p, a target t of sum 1, smoothed to t' = (1 - ε) t + ε / K, and weights
     w, an image has the loss Σₖ wₖ t'ₖ (1 - pₖ)^g (-log pₖ). The mean over a batch divides by the
     sum of Σₖ wₖ tₖ, so that with g = 0 it is that of `torch.nn.CrossEntropyLoss`; where that sum
-    is 0 the batch has nothing to teach, and its loss is 0.
+    is 0, the loss is 0.
 
     Args:
         class_weights: Weight of each class (K,), 0 or more, or None for 1.
         gamma: Exponent g of the focal loss, 0 or more; 0 is cross-entropy.
-        label_smoothing: Share ε of the target that all classes get alike, 0..1.
+        label_smoothing: Fraction ε of the target that is spread evenly over all classes, 0..1.
 
     References:
         Lin et al., Focal loss for dense object detection, 2017,
@@ -40,10 +43,10 @@ class ClassificationLoss(nn.Module):
         gamma: float = 0.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        """Keep the options; they are checked by `dermolib.training.recipe.Recipe`."""
+        """Keep the options, which `Trainer` has checked."""
         super().__init__()
         weights = None if class_weights is None else class_weights.float()
-        # Not part of a state dict: a run that goes on is given them anew
+        # Not part of a state dict: a resumed run is given them anew
         self.register_buffer("class_weights", weights, persistent=False)
         self.gamma = gamma
         self.label_smoothing = label_smoothing
@@ -53,7 +56,7 @@ class ClassificationLoss(nn.Module):
 
         Args:
             logits: Logits (N, K), floating point.
-            target: Classes (N,), whole numbers, or probabilities (N, K).
+            target: Classes (N,), integer, or probabilities (N, K).
 
         Returns:
             Loss, a scalar.
@@ -68,8 +71,19 @@ class ClassificationLoss(nn.Module):
             losses = losses * (1 - log_p.exp()).clamp(min=0) ** self.gamma
         if self.class_weights is not None:
             soft, losses = soft * self.class_weights, losses * self.class_weights
-        carried = soft.sum()
-        empty = carried == 0
-        # Divided by 1 there: the gradient of a choice is NaN where what is not chosen is
-        mean = losses.sum() / torch.where(empty, torch.ones_like(carried), carried)
+        total = soft.sum()
+        empty = total == 0
+        # Divide by 1 there: `where` passes on the NaN gradient of what it does not choose
+        mean = losses.sum() / torch.where(empty, torch.ones_like(total), total)
         return torch.where(empty, torch.zeros_like(mean), mean)
+
+
+LOSSES: dict[str, Callable[[Tensor | None, Any], nn.Module]] = {
+    "cross_entropy": lambda weights, options: ClassificationLoss(
+        weights, label_smoothing=options.label_smoothing
+    ),
+    "focal": lambda weights, options: ClassificationLoss(
+        weights, gamma=options.focal_gamma, label_smoothing=options.label_smoothing
+    ),
+}
+"""Losses by name, made of class weights (K,) or None and the `TrainerOptions`."""

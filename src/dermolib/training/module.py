@@ -1,6 +1,6 @@
-"""One training step, one scoring step: the model as Lightning runs it."""
+"""Lightning module: one training step, one scoring step, one prediction step of a classifier."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from dermolib._validation import expected
+from dermolib._validation import expected, require
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
-from dermolib.training.batches import Batch, check_finite_images, labelled, unpack
-from dermolib.training.fitness import check_logits
-from dermolib.training.losses import ClassificationLoss
-from dermolib.training.mixing import mix
+from dermolib.training.batches import Batch, check_finite_images, labeled, mix, unpack
+from dermolib.training.config import TrainerOptions
+from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
-from dermolib.training.recipe import Recipe
 
 __all__ = ["ClassifierModule"]
 
@@ -27,147 +25,139 @@ _SUMS = "train_sums"
 
 
 class ClassifierModule(lightning.LightningModule):
-    """A classifier with its loss, optimiser and metrics.
+    """A classifier with its loss, optimizer and metrics.
 
-    What is drawn in a step of training follows from the seed, the epoch, the batch and the process
-    alone, so that a run that goes on draws what it would have drawn.
+    What a training step draws follows from the seed, the epoch, the batch and the process alone, so
+    that a resumed run draws what it would have drawn.
 
     Args:
-        model: Takes images (N, 3, H, W), gives logits (N, K); metadata (N, M) are its second
-            argument where it has an attribute ``takes_metadata`` that is true.
-        num_classes: Number of classes K.
-        recipe: How it is trained.
-        class_weights: Weight of each class in the loss of training (K,), or None. The loss of
-            validation is plain cross-entropy, so that runs can be compared.
-        seed: Seed of the run.
-        channels_last: Whether images go to the model in channels-last memory.
+        model: Maps images (N, 3, H, W) to logits (N, K); metadata (N, M) are its second argument
+            where its attribute ``takes_metadata`` is true.
+        options: Options of the Trainer.
+        class_weights: Weights of the classes in a named training loss (K,), or None. The validation
+            loss is plain cross-entropy, so that runs can be compared.
+        compiled: Whether to run the model through `torch.compile`.
     """
 
     def __init__(
         self,
         model: nn.Module,
-        *,
-        num_classes: int,
-        recipe: Recipe,
+        options: TrainerOptions,
         class_weights: Tensor | None = None,
-        seed: int = 0,
-        channels_last: bool = True,
+        *,
+        compiled: bool = False,
     ) -> None:
         """Keep the model and make the metrics."""
         super().__init__()
-        if channels_last:
+        if options.channels_last:
             model.to(memory_format=torch.channels_last)
         self.model = model
-        self.num_classes = num_classes
-        self.recipe = recipe
-        self.learning_rate = recipe.learning_rate  # where Lightning's finder looks for it
-        self.loss = ClassificationLoss(
-            class_weights,
-            gamma=recipe.focal_gamma if recipe.loss == "focal" else 0.0,
-            label_smoothing=recipe.label_smoothing,
+        # As functions, since an average deep-copies the module, and loggers cannot be copied
+        self.options: Callable[[], TrainerOptions] = lambda: options
+        self._call: Any = (
+            torch.compile(lambda *inputs: model(*inputs)) if compiled else model.__call__
         )
-        self.weighted_accuracy = WeightedAccuracy(num_classes)
-        self.accuracy = MulticlassAccuracy(num_classes, average="micro")
+        loss = options.loss
+        self.loss: Any = LOSSES[loss](class_weights, options) if isinstance(loss, str) else loss
+        self.num_classes = options.num_classes
+        self.weighted_accuracy = WeightedAccuracy(self.num_classes)
+        self.accuracy = MulticlassAccuracy(self.num_classes, average="micro")
         # Lightning's own mean over processes divides by a rounded number of images
         self.validation_loss = MeanMetric()
-        self.stops = True  # whether a number that is none ends the run
-        self.kept: Path | None = None  # where the last state of the run lies
-        self._seed = seed
-        self._memory = torch.channels_last if channels_last else torch.contiguous_format
-        self.still: Sequence[nn.Module] = frozen_modules(model, recipe.freeze)
-        self._sums: Tensor | None = None  # loss, right answers and images of the epoch so far
-        self._before = [0.0, 0.0, 0.0]  # the same of its part before a run went on
+        self.stop_at_nan = True
+        self.saved_state: Path | None = None  # file with the last state of the run
+        self.frozen_modules = frozen_modules(model, options.freeze)
+        self._memory = torch.channels_last if options.channels_last else torch.contiguous_format
+        self._sums: Tensor | None = None  # loss, correct answers and images of the epoch so far
+        self._resumed_sums = [0.0, 0.0, 0.0]  # the same of the part before a run was resumed
 
     def forward(self, batch: Batch) -> Tensor:
         """Compute logits (N, K), float32."""
-        image = batch.image.contiguous(memory_format=self._memory)
-        if not getattr(self.model, "takes_metadata", False):
-            return check_logits(self.model(image), len(image), self.num_classes)
-        if batch.metadata is None:
-            remedy = "Make the dataset with `metadata=True`."
-            raise ValueError(expected("batch", "a batch with `metadata`", "none", remedy))
-        return check_logits(self.model(image, batch.metadata), len(image), self.num_classes)
+        inputs = [batch.image.contiguous(memory_format=self._memory)]
+        if getattr(self.model, "takes_metadata", False):
+            what, hint = "a batch with `metadata`", "Make the dataset with `metadata=True`."
+            require(batch.metadata is not None, "batch", what, "none", hint)
+            inputs += [batch.metadata]  # type: ignore[list-item]  # not None, as just checked
+        return self._checked_logits(self._call(*inputs), len(batch.image))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
-        """Seed what the step draws, and keep frozen layers from learning statistics."""
-        numbers = [self._seed, self.current_epoch, batch_idx, self.global_rank]
+        """Seed what the step draws, and fix the statistics of frozen layers."""
+        numbers = [self.options().seed, self.current_epoch, batch_idx, self.global_rank]
         state = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
-        self._seed_device(int(state[0] >> np.uint64(1)))
-        for module in self.still:
-            module.training = False
-
-    def _seed_device(self, seed: int) -> None:
-        """Seed the generators that a step draws from; torch's own call costs a millisecond more."""
+        seed = int(state[0] >> np.uint64(1))
+        # The generators that a step draws from; `torch.manual_seed` takes a millisecond more
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(seed)
         elif self.device.type == "mps":
             torch.mps.manual_seed(seed)
+        for module in self.frozen_modules:
+            module.training = False
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute the loss of a batch."""
-        ready, label = self._labelled(batch)
-        if self.recipe.mixup or self.recipe.cutmix:
-            ready = mix(
-                ready,
-                mixup=self.recipe.mixup,
-                cutmix=self.recipe.cutmix,
-                num_classes=self.num_classes,
-            )
+        options, ready = self.options(), self._labeled(batch)
+        if options.mixup or options.cutmix:
+            mixed = {"mixup": options.mixup, "cutmix": options.cutmix}
+            ready = mix(ready, num_classes=self.num_classes, **mixed)
         logits = self(ready)
-        if not logits.requires_grad:
-            remedy = "Leave `detach` and `torch.no_grad` out of its `forward`."
-            what = "a model whose logits have a gradient"
-            raise ValueError(expected("model", what, "logits without one", remedy))
-        loss: Tensor = self.loss(logits, label if ready.soft_label is None else ready.soft_label)
+        hint = "Leave `detach` and `torch.no_grad` out of its `forward`."
+        what = "a model whose logits have a gradient"
+        require(logits.requires_grad, "model", what, "logits without one", hint)
+        loss = self.loss(logits, ready.target)
+        if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad):
+            got = f"{self.loss!r}, which returned {loss!r}"
+            what = "a callable that returns a scalar tensor with a gradient"
+            raise TypeError(expected("loss", what, got))
         if loss.device.type == "cpu":
             self._check_finite("train_loss", loss)
-        self._add(loss.detach(), logits.detach(), label)
+        self._add(loss.detach(), logits.detach(), ready.label)
         return loss
 
-    def epoch_numbers(self) -> dict[str, float]:
+    def epoch_metrics(self) -> dict[str, float]:
         """Return ``train_loss`` and ``train_accuracy`` of the epoch so far, over all processes."""
-        loss, right, count = self._reduced()
-        numbers = {"train_loss": loss / count, "train_accuracy": right / count}
-        self._check_finite("train_loss", torch.tensor(numbers["train_loss"]))
-        return numbers
+        loss, correct, count = self._reduced()
+        metrics = {"train_loss": loss / count, "train_accuracy": correct / count}
+        self._check_finite("train_loss", torch.tensor(metrics["train_loss"]))
+        return metrics
 
-    def clear_epoch(self) -> None:
-        """Forget the numbers of the epoch."""
-        self._sums, self._before = None, [0.0, 0.0, 0.0]
+    def reset_epoch(self) -> None:
+        """Forget the sums of the epoch."""
+        self._sums, self._resumed_sums = None, [0.0, 0.0, 0.0]
 
     def check_state(self) -> None:
-        """Refuse to go on, or to be kept, after a loss or a step that made no numbers."""
+        """Refuse to continue, or to save, after a loss or a step that was not finite."""
         if self._sums is not None:
             self._check_finite("train_loss", self._sums[0])
-        norms = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
-        self._check_finite("weights", torch.stack(norms).sum())
+        weights = [parameter.detach() for parameter in self.model.parameters()]
+        self._check_finite("weights", nn.utils.get_total_norm(weights, float("inf")))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the numbers of the epoch so far."""
+        """Add the sums of the epoch so far."""
         checkpoint[_SUMS] = self._reduced()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the numbers of the epoch so far, in one process for all."""
-        self.clear_epoch()
+        """Restore the sums of the epoch so far, in one process for all."""
+        self.reset_epoch()
         if self.global_rank == 0:
-            self._before = list(checkpoint[_SUMS])
+            self._resumed_sums = list(checkpoint[_SUMS])
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Score a batch."""
-        ready, label = self._labelled(batch)
-        logits = self(ready)
+        ready = self._labeled(batch)
+        logits: Tensor = self(ready)
+        label: Any = ready.label
         self._check_finite("logits", logits)
         self.weighted_accuracy.update(logits, label)
         self.accuracy.update(logits, label)
         size = len(logits)
         self.validation_loss.update(nn.functional.cross_entropy(logits, label), size)
-        numbers: dict[str, Any] = {
+        metrics: dict[str, Any] = {
             "validation_loss": self.validation_loss,
             "validation_weighted_accuracy": self.weighted_accuracy,
             "validation_accuracy": self.accuracy,
         }
-        self.log_dict(numbers, on_step=False, on_epoch=True, batch_size=size)
+        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=size)
         self.log("validation_n", float(size), on_epoch=True, reduce_fx="sum", sync_dist=True)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
@@ -180,18 +170,13 @@ class ClassifierModule(lightning.LightningModule):
         return probabilities.cpu()
 
     def configure_optimizers(self) -> Any:
-        """Make the optimiser and, unless it is constant, the schedule."""
+        """Make the optimizer and, unless the rate is constant, the schedule."""
         whole = isinstance(self.trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
         fused = whole and str(self.trainer.precision) != "16-mixed"
-        optimizer = make_optimizer(self.model, self.recipe, fused=fused)
+        optimizer = make_optimizer(self.model, self.options(), fused=fused)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = make_schedule(optimizer, self.recipe, steps)
-        if schedule is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        schedule = make_schedule(optimizer, self.options(), steps)
+        return {"optimizer": optimizer, **({"lr_scheduler": schedule} if schedule else {})}
 
     def configure_gradient_clipping(
         self,
@@ -199,38 +184,49 @@ class ClassifierModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip gradients; Lightning refuses to with one kernel, even where nothing is scaled."""
-        if gradient_clip_val is not None and optimizer.defaults["fused"]:
+        """Clip gradients; Lightning refuses to with a fused step, even where nothing is scaled."""
+        if gradient_clip_val is not None and optimizer.defaults.get("fused"):
             nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
         else:
-            self.clip_gradients(
-                optimizer,
-                gradient_clip_val=gradient_clip_val,
-                gradient_clip_algorithm=gradient_clip_algorithm,
-            )
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
-    def _labelled(self, batch: Any) -> tuple[Batch, Tensor]:
-        """Look at a batch; on a GPU at the first alone, since each look waits for the device."""
-        ready = labelled(batch, self.num_classes, values=self.global_step == 0)
-        label: Any = ready.label
-        return ready, label
+    def _labeled(self, batch: Any) -> Batch:
+        """Check a batch; on a GPU, which each check has to wait for, values at the first alone."""
+        return labeled(batch, self.num_classes, check_values=self.global_step == 0)
 
-    def _add(self, loss: Tensor, logits: Tensor, label: Tensor) -> None:
+    def _checked_logits(self, logits: Any, count: int) -> Tensor:
+        what, got, hint = f"a model with logits (N, {self.num_classes})", "", ""
+        error: type[Exception] = ValueError
+        if not isinstance(logits, Tensor):
+            got, error = f"an output of type {type(logits).__name__}", TypeError
+            hint = "Wrap it in a module that returns the logits alone."
+        elif not logits.is_floating_point():
+            got, error = f"an output of {logits.dtype}", TypeError
+        elif logits.ndim != 2 or logits.shape[1] != self.num_classes:
+            got = f"{tuple(logits.shape)}"
+            hint = "Build it with the same `num_classes` that the Trainer has."
+        elif len(logits) != count:
+            got = f"{len(logits)} rows for {count} images"
+        require(not got, "model", what, got, hint, error=error)
+        ready: Tensor = logits.float()
+        return ready
+
+    def _add(self, loss: Tensor, logits: Tensor, label: Any) -> None:
         count = torch.full_like(loss, len(logits))
-        right = (logits.argmax(dim=1) == label).sum()
-        step = torch.stack([loss * count, right.to(loss.dtype), count])
+        correct = (logits.argmax(dim=1) == label).sum()
+        step = torch.stack([loss * count, correct.to(loss.dtype), count])
         exact = step if step.device.type == "mps" else step.double()
         self._sums = exact if self._sums is None else self._sums + exact
 
     def _reduced(self) -> list[float]:
         sums = torch.zeros(3, device=self.device) if self._sums is None else self._sums
-        here = sums + torch.tensor(self._before, device=sums.device, dtype=sums.dtype)
+        here = sums + torch.tensor(self._resumed_sums, device=sums.device, dtype=sums.dtype)
         everywhere: Any = self.trainer.strategy.reduce(here, reduce_op="sum")
         return [float(value) for value in everywhere]
 
     def _check_finite(self, name: str, values: Tensor) -> None:
-        if self.stops and not bool(torch.isfinite(values).all()):
-            remedy = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
-            if self.kept is not None and self.global_step:  # else there is nothing to go on from
-                remedy += f" The state before is kept in {self.kept}."
-            raise RuntimeError(expected(name, "finite", "NaN or infinity", remedy))
+        if self.stop_at_nan and not bool(torch.isfinite(values).all()):
+            hint = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
+            if self.saved_state is not None and self.global_step:  # else nothing can be resumed
+                hint += f" The state before is kept in {self.saved_state}."
+            raise RuntimeError(expected(name, "finite", "NaN or infinity", hint))

@@ -1,41 +1,53 @@
-"""Which parameters learn, how fast, and by which optimiser and schedule."""
+"""Optimizers, schedules of the learning rate, and which parameters learn how fast."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
-from dermolib._validation import expected, listed
-from dermolib.training.recipe import Recipe
+from dermolib._validation import listed, require
 
-__all__ = ["frozen", "frozen_modules", "make_optimizer", "make_schedule", "parameter_groups"]
+__all__ = [
+    "OPTIMIZERS",
+    "WARMUP",
+    "frozen",
+    "frozen_modules",
+    "make_optimizer",
+    "make_schedule",
+]
+
+WARMUP = {"onecycle": 0.25, "cosine": 0.05, "constant": 0.0}
+"""Schedules by name, with the fraction of the steps in which the rate rises by default."""
+
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Any, bool], torch.optim.Optimizer]] = {
+    "adamw": lambda groups, options, fused: torch.optim.AdamW(
+        groups, lr=options.learning_rate, fused=fused
+    ),
+    "sgd": lambda groups, options, fused: torch.optim.SGD(
+        groups, lr=options.learning_rate, momentum=options.momentum, fused=fused
+    ),
+}
+"""Optimizers by name, made of parameter groups, the `TrainerOptions` and whether to fuse."""
 
 
 @contextmanager
-def frozen(model: nn.Module, beginnings: Sequence[str]) -> Iterator[None]:
-    """Keep parameters from learning for the length of the block.
-
-    Args:
-        model: Model; its parameters learn again afterwards where they did before.
-        beginnings: Beginnings of names: ``"features.1"`` is that layer, and no ``"features.10"``.
-
-    Raises:
-        ValueError: A beginning fits no parameter, or none is left to learn.
-    """
+def frozen(model: nn.Module, prefixes: Collection[str]) -> Iterator[None]:
+    """Keep the parameters with these prefixes from learning inside the block."""
     named = list(model.named_parameters())
-    _check_known([name for name, _ in named], "freeze", beginnings)
+    _check_prefixes(model, "freeze", prefixes)
     held = [
         parameter
         for name, parameter in named
-        if parameter.requires_grad and any(_begins(name, given) for given in beginnings)
+        if parameter.requires_grad and _matching(name, prefixes)
     ]
-    if held and len(held) == sum(parameter.requires_grad for _, parameter in named):
-        what = "some parameters left to learn"
-        raise ValueError(expected("freeze", what, f"all {len(held)} of them frozen"))
-    modes = [(module, module.training) for module in frozen_modules(model, beginnings)]
+    learning = sum(parameter.requires_grad for _, parameter in named)
+    some = not held or len(held) < learning
+    require(some, "freeze", "some parameters left to learn", f"all {len(held)} of them frozen")
+    modes = [(module, module.training) for module in frozen_modules(model, prefixes)]
     for parameter in held:
         parameter.requires_grad_(False)
     try:
@@ -47,145 +59,127 @@ def frozen(model: nn.Module, beginnings: Sequence[str]) -> Iterator[None]:
             module.training = mode
 
 
-def frozen_modules(model: nn.Module, beginnings: Sequence[str]) -> list[nn.Module]:
-    """List the modules below these names, whose statistics and drop-out stand still as well."""
-    return [
-        module
-        for name, module in model.named_modules()
-        if name and any(_begins(name, given) for given in beginnings)
-    ]
+def frozen_modules(model: nn.Module, prefixes: Collection[str]) -> list[nn.Module]:
+    """List the modules with these prefixes, whose statistics and drop-out are fixed as well."""
+    return [module for name, module in model.named_modules() if _matching(name, prefixes)]
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Group the parameters that learn by learning rate and weight decay.
+def make_optimizer(model: nn.Module, options: Any, *, fused: bool = False) -> torch.optim.Optimizer:
+    """Make the optimizer of `TrainerOptions`.
 
-    Vectors (biases, and the scales of normalisation) decay under no recipe. The layers of
-    `layer_decay` are those by which timm orders its networks; else each with a matrix is one.
-
-    Args:
-        model: Model.
-        recipe: Recipe of the run.
-
-    Returns:
-        Groups as `torch.optim` takes them.
-
-    Raises:
-        ValueError: A name of `layer_rates` begins no parameter, or nothing learns.
-
-    References:
-        Howard and Ruder, Universal language model fine-tuning, 2018,
-        https://doi.org/10.18653/v1/P18-1031, for rates that fall with depth.
+    A fused step is one kernel, several times as fast for a network of many weights; it does not
+    work for scaled or sharded gradients.
     """
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if not named:
-        what = "a model with parameters that learn"
-        raise ValueError(expected("model", what, "one whose `requires_grad` are all False"))
-    _check_learning(model, recipe.layer_rates)
-    _check_known([name for name, _ in named], "layer_rates", recipe.layer_rates)
-    scales = _layer_scales(model, recipe.layer_decay)
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    got = "one whose parameters are all frozen (`requires_grad` is False)"
+    require(learning, "model", "a model with parameters that learn", got)
+    _check_prefixes(model, "layer_rates", options.layer_rates)
+    for prefix in options.layer_rates:
+        what, got = "factors for parameters that learn", f"one for {prefix!r}, which is frozen"
+        hint = "Leave it out here, or out of `freeze`."
+        require(any(_matching(n, [prefix]) for n in learning), "layer_rates", what, got, hint)
+    layers = _layer_factors(model, options.layer_decay)
+    factors = {
+        id(p): _rate_factor(name, options.layer_rates) * layers.get(id(p), 1.0)
+        for name, p in learning.items()
+    }
+    if not isinstance(options.optimizer, str):
+        return _users_optimizer(options.optimizer, list(learning.values()), factors)
+    fused = fused and {p.device.type for p in learning.values()} <= {"cpu", "cuda"}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in named:
-        scale = _factor(name, recipe.layer_rates) * scales.get(id(parameter), 1.0)
-        decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-        groups.setdefault((scale, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": recipe.learning_rate * scale, "weight_decay": decay}
-        for (scale, decay), parameters in sorted(groups.items(), key=lambda item: item[0])
+    for p in learning.values():
+        decay = options.weight_decay if p.ndim > 1 else 0.0
+        groups.setdefault((factors[id(p)], decay), []).append(p)
+    given = [
+        {"params": group, "lr": options.learning_rate * factor, "weight_decay": decay}
+        for (factor, decay), group in sorted(groups.items(), key=lambda item: item[0])
     ]
-
-
-def make_optimizer(
-    model: nn.Module, recipe: Recipe, *, fused: bool = False
-) -> torch.optim.Optimizer:
-    """Make the optimiser of a recipe.
-
-    Args:
-        model: Model, on its device.
-        recipe: Recipe of the run.
-        fused: Whether a step is one kernel, where the device has it: several times as quick for
-            a network of many weights. Not for gradients that are scaled or in pieces.
-    """
-    groups = parameter_groups(model, recipe)
-    devices = {parameter.device.type for group in groups for parameter in group["params"]}
-    fused = fused and devices <= {"cpu", "cuda"}
-    rate = recipe.learning_rate
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, fused=fused)
-    return torch.optim.AdamW(groups, lr=rate, fused=fused)
+    return OPTIMIZERS[options.optimizer](given, options, fused)
 
 
 def make_schedule(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """Make the schedule of a recipe, a step of it for each step of the optimiser.
-
-    Args:
-        optimizer: Optimiser.
-        recipe: Recipe of the run.
-        steps: Steps of the whole run.
-
-    Returns:
-        Schedule; None where the rate stays.
+    optimizer: torch.optim.Optimizer, options: Any, steps: int
+) -> dict[str, Any] | None:
+    """Make the schedule of `TrainerOptions` for a run of so many steps, as Lightning takes it.
 
     References:
         Smith and Topin, Super-convergence, 2019, https://doi.org/10.1117/12.2520589 (one cycle);
         Loshchilov and Hutter, SGDR, 2017, https://doi.org/10.48550/arXiv.1608.03983 (cosine).
     """
-    if recipe.schedule == "constant" and recipe.rise == 0:
+    schedule = options.schedule
+    if not isinstance(schedule, str):
+        made = schedule(optimizer)
+        config = made if isinstance(made, dict) else {"scheduler": made, "interval": "epoch"}
+        found = config.get("scheduler")
+        fits = isinstance(found, LRScheduler) and not isinstance(found, ReduceLROnPlateau)
+        what = "a callable that returns a torch scheduler which needs no metric"
+        got = f"{schedule!r}, which returned {found!r}"
+        require(fits, "schedule", what, got, error=TypeError)
+        return config
+    warmup = WARMUP[schedule] if options.warmup is None else float(options.warmup)
+    if schedule == "constant" and warmup == 0:
         return None
-    if recipe.schedule == "onecycle":
-        # torch divides by the length of the rise, counted from the first step to the highest
-        flat = recipe.rise * steps == 1
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            [group["lr"] for group in optimizer.param_groups],
-            total_steps=steps,
-            pct_start=recipe.rise * (1 - 1e-6) if flat else float(recipe.rise),
-            cycle_momentum=False,
-        )
-    rising = math.ceil(recipe.rise * steps)
-    falls = recipe.schedule == "cosine"
+    if schedule == "onecycle":
+        return {"scheduler": _one_cycle(optimizer, warmup, steps), "interval": "step"}
+    rising = math.ceil(warmup * steps)
 
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / (rising + 1)
         done = (step - rising) / max(1, steps - rising)
-        return (1 + math.cos(math.pi * done)) / 2 if falls else 1.0
+        return (1 + math.cos(math.pi * done)) / 2 if schedule == "cosine" else 1.0
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-def _begins(name: str, beginning: str) -> bool:
-    return name == beginning or name.startswith(f"{beginning}.")
+    return {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}
 
 
-def _check_known(
-    names: list[str], option: str, beginnings: Sequence[str] | Mapping[str, Any]
-) -> None:
-    lost = [given for given in beginnings if not any(_begins(name, given) for name in names)]
-    if lost:
-        tops = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
-        what = f"beginnings of the model's parameters, such as {listed(tops)}"
-        raise ValueError(expected(option, what, listed(map(repr, lost))))
+def _one_cycle(optimizer: torch.optim.Optimizer, warmup: float, steps: int) -> OneCycleLR:
+    # torch divides by the steps from the first to the highest rate, which must not be 0
+    fraction = warmup * (1 - 1e-6) if warmup * steps == 1 else warmup
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, rates, total_steps=steps, pct_start=fraction, cycle_momentum=False)
 
 
-def _check_learning(model: nn.Module, rates: Mapping[str, float]) -> None:
-    for given in rates:
-        below = [p.requires_grad for name, p in model.named_parameters() if _begins(name, given)]
-        if below and not any(below):
-            what = "factors for parameters that learn"
-            got = f"one for {given!r}, which is frozen"
-            remedy = "Leave it out here, or out of `freeze`."
-            raise ValueError(expected("layer_rates", what, got, remedy))
+def _users_optimizer(
+    make: Callable[[Any], torch.optim.Optimizer],
+    parameters: list[nn.Parameter],
+    factors: dict[int, float],
+) -> torch.optim.Optimizer:
+    """Make a user's optimizer, and scale the learning rates that it has chosen."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for p in parameters:
+        groups.setdefault(factors[id(p)], []).append(p)
+    grouped = [{"params": group} for group in groups.values()]
+    optimizer = make(parameters if len(grouped) == 1 else grouped)
+    what = "a callable that returns a torch.optim.Optimizer"
+    got = f"{make!r}, which returned {optimizer!r}"
+    fits = isinstance(optimizer, torch.optim.Optimizer)
+    require(fits, "optimizer", what, got, error=TypeError)
+    for group in optimizer.param_groups:
+        group["lr"] *= factors.get(id(group["params"][0]), 1.0)
+    return optimizer
 
 
-def _factor(name: str, rates: Mapping[str, float]) -> float:
-    """Find the factor of the longest beginning that fits."""
-    fitting = [given for given in rates if _begins(name, given)]
-    return float(rates[max(fitting, key=len)]) if fitting else 1.0
+def _matching(name: str, prefixes: Collection[str]) -> list[str]:
+    """List the prefixes of a name that are whole parts of it."""
+    return [prefix for prefix in prefixes if f"{name}.".startswith(f"{prefix}.")]
 
 
-def _layer_scales(model: nn.Module, decay: float) -> dict[int, float]:
+def _check_prefixes(model: nn.Module, option: str, prefixes: Collection[str]) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    unknown = [one for one in prefixes if not any(_matching(name, [one]) for name in names)]
+    tops = dict.fromkeys(".".join(name.split(".")[:2]) for name in names)
+    what = f"prefixes of the model's parameter names, such as {listed(tops)}"
+    require(not unknown, option, what, listed(map(repr, unknown)))
+
+
+def _rate_factor(name: str, rates: dict[str, float]) -> float:
+    """Find the factor of the longest matching prefix."""
+    matching = _matching(name, rates)
+    return float(rates[max(matching, key=len)]) if matching else 1.0
+
+
+def _layer_factors(model: nn.Module, decay: float) -> dict[int, float]:
+    """Find the factor of each parameter by its layer, the last one having 1."""
     if decay == 1:
         return {}
     ordered = next((part for part in model.modules() if hasattr(part, "group_matcher")), None)
@@ -200,7 +194,7 @@ def _layer_scales(model: nn.Module, decay: float) -> dict[int, float]:
 
 
 def _depths(model: nn.Module) -> dict[int, int]:
-    """Count the layers before each parameter; normalisation belongs to the layer before it."""
+    """Count the layers before each parameter; normalization belongs to the layer before it."""
     depths: dict[int, int] = {}
     depth, layer = 0, ""
     for name, parameter in model.named_parameters():

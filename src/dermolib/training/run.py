@@ -1,109 +1,147 @@
-"""One run of training, from where it stands to its best weights."""
+"""Runs of Lightning: training from its start or a saved state, scoring, prediction, rate search."""
 
+import atexit
+import logging
+import os
 import signal
+import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lightning
+import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, distributed, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dermolib._jobs import explain_disk_full
+from dermolib._validation import expected, outside, require
 from dermolib.datasets.seeding import seed_transforms
-from dermolib.training.callbacks import Average, KeepBest, KeepRows
-from dermolib.training.checkpoint import read_checkpoint
-from dermolib.training.engine import Place, check_launch, make_engine, quiet
-from dermolib.training.fitness import lone_image_refused
-from dermolib.training.folder import BEST_NAME, HISTORY_NAME, left, used
-from dermolib.training.loaders import resumable
+from dermolib.training.callbacks import (
+    BestWeights,
+    HistoryWriter,
+    RunState,
+    StateFile,
+    WeightAverage,
+)
+from dermolib.training.checkpoint import (
+    BEST_NAME,
+    HISTORY_NAME,
+    check_same_run,
+    locked,
+    read_checkpoint,
+    results,
+)
+from dermolib.training.config import TrainerOptions
+from dermolib.training.data import lone_image_refused, resumable
+from dermolib.training.history import LearningRates
 from dermolib.training.module import ClassifierModule
 from dermolib.training.optimizers import frozen
-from dermolib.training.recipe import RunOptions
-from dermolib.training.state import RunState, check_same_run
 
-__all__ = ["overfit", "predict", "score", "seeded", "train"]
+__all__ = ["exponential_schedule", "find_rates", "overfit", "predict", "score", "seeded", "train"]
 
-_LEARNED = 0.01  # mean loss below which a batch is learned by heart
+_LEARNED = 0.01  # mean loss below which a batch is overfitted
 _SCORE = "validation_weighted_accuracy"
+_WARM_UP = 10  # first losses of the rate search, means of few
+_FALL = 0.99  # fraction of the loss below which it has fallen
+_MOMENTUM = 0.98  # of the running mean of losses
+_DIVERGED = 4.0  # multiple of the lowest loss above which the rate search ends
+_LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+_ABOUT_ITSELF = (
+    # Advice on speed, which is the caller's choice of `workers`
+    r".*does not have many workers which may be a bottleneck",
+    r"The number of training batches \(\d+\) is smaller than the logging interval",
+    # Training without validation is a documented choice
+    r"You defined a `validation_step` but have no `val_dataloader`",
+    # The order of the rest of an epoch is known here
+    r"You're resuming from a checkpoint that ended before the epoch ended",
+    # A deprecation between Lightning and torch, which no caller can mend
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
 
 
 def train(
-    module: ClassifierModule,
+    model: nn.Module,
+    options: TrainerOptions,
     loader: Any,
     validation: Any,
     *,
-    place: Place,
-    options: RunOptions,
-    facts: dict[str, Any],
+    class_weights: Tensor | None,
+    metadata: dict[str, Any],
     resume: bool,
     save: Callable[[Path], None],
 ) -> list[dict[str, float]]:
-    """Train, from the start or from where an unfinished run stands, and take the best weights.
+    """Train from the start, or from a saved state, and load the best weights; a row per epoch.
 
     Args:
-        module: Module.
+        model: Model.
+        options: Options of the Trainer.
         loader: Loader of the training set.
         validation: Loader of the validation set, or None.
-        place: Where it computes.
-        options: Options of the run.
-        facts: Names of the classes, and the configuration by which an unfinished run is known.
-        resume: Whether an unfinished run in the folder goes on.
+        class_weights: Class weights of the loss (K,), or None.
+        metadata: Class names, and the configuration that an unfinished run is compared by.
+        resume: Whether an unfinished run in the folder is resumed.
         save: Writes the weights of the model to a path.
-
-    Returns:
-        A row for each epoch.
     """
-    check_launch(place)
-    loader = resumable(loader)
-    recipe, keeps = module.recipe, options.output is not None
+    _check_launch(options)
+    loader, output = resumable(loader), options.output
+    writes = output is not None
+    module = ClassifierModule(model, options, class_weights, compiled=options.compile)
     with ExitStack() as stack:
-        folder = options.output or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        state = RunState(folder, loader, facts, every=options.save_every, keeps=keeps)
-        rows = KeepRows(folder / HISTORY_NAME if keeps else None)
-        average = [] if recipe.ema is None else [Average(decay=recipe.ema)]
-        best = KeepBest(folder / BEST_NAME, save)
-        engine = make_engine(
-            place,
-            epochs=options.epochs,
-            progress=options.progress,
-            callbacks=[rows, best, *average, *_stopping(options), state],
-            gradient_clip=recipe.gradient_clip,
-            accumulate=recipe.accumulate,
-            output=options.output,
-            look=True,
+        folder = Path(output or stack.enter_context(tempfile.TemporaryDirectory()))
+        state = RunState(folder, loader, metadata, every=options.save_every, writes=writes)
+        history = HistoryWriter(folder / HISTORY_NAME if writes else None)
+        average = [] if options.ema is None else [WeightAverage(decay=options.ema)]
+        best = BestWeights(folder / BEST_NAME, save)
+        stopping = _early_stopping(options)
+        logger = options.logger
+        if logger is None:
+            logger = [TensorBoardLogger(folder, name="tensorboard", version="")] if writes else []
+        engine = _engine(
+            options,
+            callbacks=[*options.callbacks, history, best, *average, *stopping, state],
+            gradient_clip_val=options.gradient_clip,
+            accumulate_grad_batches=options.accumulate,
+            max_epochs=options.epochs,
+            logger=logger,
+            num_sanity_val_steps=1,  # tells faults of the validation set before the first step
         )
         stack.enter_context(explain_disk_full(folder))
-        if keeps:
-            stack.enter_context(used(folder, first=engine.is_global_zero))
-            state.earlier = left(folder)
-        stack.enter_context(frozen(module.model, recipe.freeze))
-        stack.enter_context(_compiled(module.model, on=options.compile))
-        processes = engine.world_size
-        stack.enter_context(
-            lone_image_refused(module.model, module.still, loader, processes=processes)
-        )
-        start = _start(state.path, facts, resume=resume and keeps)
-        module.kept = state.path if keeps else None
+        if writes:
+            stack.enter_context(locked(folder, first=engine.is_global_zero))
+            state.earlier = results(folder)
+        stack.enter_context(frozen(model, options.freeze))
+        fixed, processes = module.frozen_modules, engine.world_size
+        stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
+        start = state.path if resume and writes and state.path.exists() else None
+        if start is not None:
+            check_same_run(start, metadata)
+        module.saved_state = state.path if writes else None
         module.train()  # a model that was used in between is in evaluation mode
         engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
-        _finish(engine, module.model, state, save, scored=validation is not None)
-    return rows.rows
+        _finish(engine, model, state.path, save, scored=validation is not None)
+    return history.rows
 
 
-def score(module: ClassifierModule, loader: Any, *, place: Place, progress: bool) -> dict[str, Any]:
+def score(model: nn.Module, options: TrainerOptions, loader: Any) -> dict[str, Any]:
     """Score a model; see `Trainer.evaluate`."""
-    engine = make_engine(place, epochs=1, progress=progress, callbacks=[])
-    return dict(engine.validate(module, loader, verbose=False)[0])
+    module = ClassifierModule(model, options)
+    return dict(_engine(options).validate(module, loader, verbose=False)[0])
 
 
-def predict(module: ClassifierModule, loader: Any, *, place: Place, progress: bool) -> Tensor:
-    """Compute probabilities; see `Trainer.predict`. Several processes share the rows in turn."""
-    engine = make_engine(place, epochs=1, progress=progress, callbacks=[])
+def predict(model: nn.Module, options: TrainerOptions, loader: Any) -> Tensor:
+    """Compute probabilities; see `Trainer.predict`. Several processes take the rows in turn."""
+    engine, module = _engine(options), ClassifierModule(model, options)
     # Where there are fewer rows than processes
     module.allow_zero_length_dataloader_with_multiple_devices = True
     batches: Any = engine.predict(module, loader) or []
@@ -118,27 +156,104 @@ def predict(module: ClassifierModule, loader: Any, *, place: Place, progress: bo
     return rows
 
 
-def overfit(
-    module: ClassifierModule,
-    batch: Any,
-    *,
-    place: Place,
-    epochs: int,
-    lines: bool,
-) -> list[dict[str, float]]:
+def overfit(model: nn.Module, options: TrainerOptions, batch: Any) -> list[dict[str, float]]:
     """Train on one batch; see `Trainer.overfit_batch`."""
-    keep = KeepRows(lines=lines, stop_below=_LEARNED)
+    history = HistoryWriter(lines=options.progress, stop_below=_LEARNED)
     only: Any = [batch]
     loader: DataLoader[Any] = DataLoader(only, batch_size=None)
-    module.train()
-    make_engine(place, epochs=epochs, progress=False, callbacks=[keep]).fit(module, loader)
+    module = ClassifierModule(model, options).train()
+    engine = _engine(options, bar=False, max_epochs=options.epochs, callbacks=[history])
+    engine.fit(module, loader)
     names = {"epoch": "epoch", "loss": "train_loss", "accuracy": "train_accuracy"}
-    return [{name: row[names[name]] for name in names} for row in keep.rows]
+    return [{name: row[names[name]] for name in names} for row in history.rows]
+
+
+def exponential_schedule(lowest: float, highest: float, steps: int) -> Callable[[Any], Any]:
+    """Make a schedule of rising rates, alike for all parameters, for `find_rates`."""
+
+    def schedule(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        for group in optimizer.param_groups:
+            group["lr"] = lowest
+        # The first step has the lowest rate, the last one the highest
+        factors = [(highest / lowest) ** ((k + 1) / steps if k else 0.0) for k in range(steps)]
+        rising = LambdaLR(optimizer, lambda step: factors[min(step, steps - 1)])
+        return {"scheduler": rising, "interval": "step"}
+
+    return schedule
+
+
+class _RateSearch(lightning.Callback):
+    """Note the rate and the running mean of the loss at each step, until the loss diverges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self._mean = 0.0
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        del pl_module, batch
+        if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+            self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        del pl_module, batch
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        self._mean = _MOMENTUM * self._mean + (1 - _MOMENTUM) * float(outputs["loss"])
+        loss = self._mean / (1 - _MOMENTUM ** len(self.rates))
+        diverged = bool(self.losses) and loss > _DIVERGED * min(self.losses)
+        trainer.should_stop = trainer.strategy.broadcast(diverged)
+        self.losses.append(loss)
+
+
+def find_rates(
+    model: nn.Module, options: TrainerOptions, loader: Any, class_weights: Tensor | None
+) -> LearningRates:
+    """Train through rising rates; see `Trainer.find_learning_rate`.
+
+    References:
+        Smith, Cyclical learning rates, 2017, https://doi.org/10.1109/WACV.2017.58.
+    """
+    module = ClassifierModule(model, options, class_weights).train()
+    module.stop_at_nan = False  # the highest rates are there to diverge
+    search = _RateSearch()
+    with frozen(model, options.freeze):
+        _engine(
+            options,
+            bar=False,
+            callbacks=[search],
+            gradient_clip_val=options.gradient_clip,
+            accumulate_grad_batches=options.accumulate,
+            max_epochs=options.epochs,
+            max_steps=options.epochs,
+        ).fit(module, loader)
+    losses = np.asarray(search.losses)
+    diverged = np.flatnonzero(~np.isfinite(losses))
+    end = diverged[0] if len(diverged) else len(losses)
+    suggestion = _suggested(search.rates[:end], losses[:end])
+    if suggestion is None:
+        what = f"one that falls between the rates {search.rates[0]:g} and {search.rates[-1]:g}"
+        hint = "Pass a higher `highest` or more `steps`."
+        warnings.warn(expected("loss", what, "none", hint), UserWarning, stacklevel=outside())
+    return LearningRates(tuple(search.rates[:end]), tuple(losses[:end].tolist()), suggestion)
+
+
+def _suggested(rates: list[float], losses: Any) -> float | None:
+    """Find the steepest fall along the logarithm of the rate, whose steps are equal."""
+    settled = losses[_WARM_UP:]
+    if not len(settled) or settled.min() > _FALL * settled[0]:
+        return None
+    return rates[_WARM_UP + int(np.diff(settled).argmin())]
 
 
 @contextmanager
 def seeded(data: Any, seed: int) -> Iterator[None]:
-    """Seed what is random about a run, leave torch's generator as it was; Ctrl-C is heard."""
+    """Seed a run, keep Lightning quiet, and restore torch's generator and Ctrl-C afterwards."""
     # One device by its number: torch would warn where it has to choose, and reseed them all
     gpu = torch.cuda.is_available()
     devices = [torch.cuda.current_device()] if gpu else []
@@ -151,12 +266,26 @@ def seeded(data: Any, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C be a `KeyboardInterrupt`, heard by whom it was before.
+def quiet() -> Iterator[None]:
+    """Hide Lightning's tips and its remarks on its own defaults inside the block."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for pattern in _ABOUT_ITSELF:
+            warnings.filterwarnings("ignore", pattern)
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
-    Lightning makes an exit of it, and keeps it from being heard again.
-    """
-    heard = signal.getsignal(signal.SIGINT)
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C raise `KeyboardInterrupt`, where Lightning exits and disables its handler."""
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit as stop:
@@ -164,44 +293,79 @@ def _ctrl_c() -> Iterator[None]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        if threading.current_thread() is threading.main_thread() and heard is not None:
-            signal.signal(signal.SIGINT, heard)
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGINT, handler)
 
 
-def _stopping(options: RunOptions) -> list[Any]:
+def _engine(
+    options: TrainerOptions, *, bar: bool = True, callbacks: Any = (), **settings: Any
+) -> lightning.Trainer:
+    """Set up a Lightning trainer for one call."""
+    plugins: list[Any] = [StateFile()]
+    if _single_process(options):
+        # Else a SLURM allocation of several tasks would be taken for a distributed run
+        plugins.append(LightningEnvironment())
+    else:
+        _leave_group_at_exit()
+    shown = bar and options.progress and sys.stderr.isatty()
+    usual: dict[str, Any] = {"max_epochs": 1, "logger": [], "num_sanity_val_steps": 0}
+    return lightning.Trainer(
+        accelerator="gpu" if options.device == "cuda" else options.device,
+        devices=options.devices,
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        plugins=plugins,
+        precision=options.precision,  # type: ignore[arg-type]  # a literal of many names there, checked here
+        callbacks=list(callbacks),
+        # Lightning wants both announced where a user gives them
+        enable_checkpointing=any(isinstance(one, Checkpoint) for one in callbacks),
+        enable_progress_bar=shown or any(isinstance(one, ProgressBar) for one in callbacks),
+        enable_model_summary=False,
+        log_every_n_steps=10,
+        **{**usual, **settings},
+    )
+
+
+def _early_stopping(options: TrainerOptions) -> list[Any]:
     if options.early_stopping is None:
         return []
-    # After validation, since Lightning would have it look after the state is saved
+    # After validation, since Lightning would check after the state is saved
     when: dict[str, Any] = {"mode": "max", "check_on_train_epoch_end": False}
     return [EarlyStopping(_SCORE, patience=options.early_stopping, **when)]
 
 
-@contextmanager
-def _compiled(model: nn.Module, *, on: bool) -> Iterator[None]:
-    """Compile the model for the length of the block; one that already is stays as it is."""
-    if not on or model._compiled_call_impl is not None:
-        yield
-        return
-    model.compile()
-    try:
-        yield
-    finally:
-        model._compiled_call_impl = None
+def _single_process(options: TrainerOptions) -> bool:
+    one = options.devices in (1, "1")
+    one = one or (isinstance(options.devices, list) and len(options.devices) == 1)
+    return one and options.num_nodes == 1 and options.strategy == "auto"
 
 
-def _start(path: Path, facts: dict[str, Any], *, resume: bool) -> Path | None:
-    """Find the state to go on from."""
-    if not (resume and path.exists()):
-        return None
-    check_same_run(path, facts)
-    return path
+def _check_launch(options: TrainerOptions) -> None:
+    """Refuse processes of `torchrun` that would each train alone."""
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    alone = _single_process(options) and distributed.is_torchelastic_launched()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", started))
+    what = f"{here}, as many processes as `torchrun` has started on this machine"
+    hint = f"Pass `devices={here}, num_nodes={started // here}, strategy='ddp'`."
+    require(not alone or started == 1, "devices", what, options.devices, hint)
+
+
+@cache
+def _leave_group_at_exit() -> None:
+    """Leave the process group before the process ends: threads of gloo may abort it otherwise."""
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _finish(
-    engine: Any, model: nn.Module, state: RunState, save: Callable[[Path], None], *, scored: bool
+    engine: Any, model: nn.Module, state: Path, save: Callable[[Path], None], *, scored: bool
 ) -> None:
-    """Take the best weights, or keep the last ones, and let the run be over."""
-    best = state.path.with_name(BEST_NAME)
+    """Load the best weights, or save the last ones, and remove the state."""
+    best = state.with_name(BEST_NAME)
     if engine.is_global_zero:
         if scored:
             read_checkpoint(best, model)
@@ -212,4 +376,4 @@ def _finish(
         model.load_state_dict(engine.strategy.broadcast(model.state_dict()))
     engine.strategy.barrier()
     if engine.is_global_zero:
-        state.path.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)

@@ -1,30 +1,37 @@
-"""How often an image is drawn, by the size of its class."""
+"""Class imbalance: class weights in the loss, and how often the images of a class are drawn."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from dermolib._validation import check_number, expected
+from dermolib._validation import check_number, expected, listed, outside, require
+from dermolib.metrics.weighted_accuracy import WeightedAccuracy
+from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
+from dermolib.training.batches import label_error
+from dermolib.training.config import TrainerOptions, warn_of_both
+from dermolib.training.data import drawn_labels, draws_by_weight, draws_evenly, labels_of
 
-__all__ = ["sample_weights"]
+__all__ = ["check_classes", "loss_weights", "sample_weights", "sampling_weights"]
 
 
 def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64]:
-    """Compute how likely each image is to be drawn so that small classes come more often.
+    """Compute sampling weights that draw images of small classes more often.
 
-    An image of a class of n images has the weight n^-power: with 1 all classes come equally often,
-    with 0 all images do, and between them lies a compromise that repeats rare images less.
+    An image of a class of n images has the weight n^-power: with 1 all classes are drawn equally
+    often, with 0 all images are, and values between repeat rare images less.
 
     Args:
-        labels: Class of each image (N,), whole numbers, 0 or more.
-        power: 0..1.
+        labels: Class of each image (N,), integers, 0 or more.
+        power: Exponent, 0..1.
 
     Returns:
         Probability of each image (N,), float64, of sum 1.
 
     Raises:
-        TypeError: `power` is no number, or labels are no whole numbers.
+        TypeError: `power` is not a number, or labels are not integers.
         ValueError: `power` is out of range, or there are no labels.
 
     References:
@@ -37,10 +44,72 @@ def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64
     """
     check_number(power, "power", low=0, high=1)
     classes = np.asarray(labels)
-    if classes.ndim != 1 or not len(classes):
-        raise ValueError(expected("labels", "classes (N,), at least one", f"{classes.shape}"))
-    if not np.issubdtype(classes.dtype, np.integer) or int(classes.min()) < 0:
-        raise TypeError(expected("labels", "whole numbers, 0 or more", f"{classes.dtype}"))
+    fits = classes.ndim == 1 and len(classes)
+    require(fits, "labels", "classes (N,), at least one", classes.shape)
+    fits = np.issubdtype(classes.dtype, np.integer) and int(classes.min()) >= 0
+    require(fits, "labels", "integers of 0 or more", classes.dtype, error=TypeError)
     counts = np.bincount(classes)
     weights = counts[classes] ** -float(power)
     return np.asarray(weights / weights.sum(), np.float64)
+
+
+def check_classes(options: TrainerOptions, train: Any, validation: Any) -> None:
+    """Refuse labels that are not classes, and warn of classes without an image."""
+    sets = {
+        "training": (drawn_labels(train), "which the model cannot learn"),
+        "validation": (drawn_labels(validation), "which its scores leave out"),
+    }
+    for labels, _ in sets.values():
+        _check_range(labels, options.num_classes)
+    names = list(options.class_names or ())
+    for name, (labels, harm) in sets.items():
+        absent = [] if labels is None else sorted({*range(len(names))} - {*labels.tolist()})
+        if absent:
+            message = (
+                f"The {name} set has no image of {listed(names[k] for k in absent)}, {harm}. "
+                "Split again with `grouped_split`, or leave the class out."
+            )
+            warnings.warn(message, UserWarning, stacklevel=outside())
+
+
+def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:
+    """Compute the class weights of the loss (K,), or None."""
+    given, count = options.class_weights, options.num_classes
+    automatic = isinstance(given, str) and given == "auto"
+    even = options.sampler is None and draws_evenly(train)
+    named = isinstance(options.loss, str)
+    if given is None or not named or (automatic and not even):
+        return None
+    if not automatic and draws_by_weight(train):
+        warn_of_both("a loader that draws by weights")
+    if not isinstance(given, str):
+        return WeightedAccuracy(count, given).class_weights
+    labels = drawn_labels(train)
+    if labels is None:
+        if automatic:
+            return None
+        raise ValueError(_unlabeled(train, "balanced class weights", "the weights as numbers"))
+    return balanced_weights(np.bincount(labels, minlength=count))
+
+
+def sampling_weights(options: TrainerOptions, train: Any) -> npt.NDArray[np.float64] | None:
+    """Compute the probability of each row to be drawn (N,), or None for each one once."""
+    if options.sampler is None:
+        return None
+    labels = labels_of(train)
+    _check_range(labels, options.num_classes)
+    if labels is None:
+        hint = "a loader of `make_loader` with `sample_weights`"
+        raise ValueError(_unlabeled(train, "a balanced sampler", hint))
+    power = 1.0 if isinstance(options.sampler, str) else float(options.sampler)
+    return sample_weights(labels, power=power) if len(labels) else None
+
+
+def _check_range(labels: Any, count: int) -> None:
+    if labels is not None and not np.isin(labels, range(count)).all():
+        raise ValueError(label_error(listed(np.unique(labels)), count))
+
+
+def _unlabeled(train: Any, purpose: str, instead: str) -> str:
+    what = f"a dataset with `labels` for {purpose}"
+    return expected("train", what, f"an object of type {type(train).__name__}", f"Pass {instead}.")

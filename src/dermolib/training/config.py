@@ -1,0 +1,372 @@
+"""Options of `Trainer`: the name, default, description and check of each, in one place."""
+
+import hashlib
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dermolib._validation import (
+    PathLike,
+    check_choice,
+    check_flag,
+    check_number,
+    listed,
+    outside,
+    plain,
+    require,
+)
+from dermolib.labels import DIAGNOSES
+from dermolib.metrics.weighted_accuracy import WeightedAccuracy
+from dermolib.models.devices import check_device, pick_precision
+from dermolib.training.losses import LOSSES
+from dermolib.training.optimizers import OPTIMIZERS, WARMUP
+
+__all__ = ["TrainerOptions", "digest", "run_config", "warn_of_both"]
+
+_INF = float("inf")
+
+
+def _number(*, optional: bool = False, **limits: Any) -> Callable[[Any, str], Any]:
+    def check(value: Any, name: str) -> Any:
+        if not (optional and value is None):
+            check_number(value, name, **limits)
+        return value
+
+    return check
+
+
+def _count(*, low: int = 1, optional: bool = False) -> Callable[[Any, str], Any]:
+    return _number(low=low, integer=True, optional=optional)
+
+
+def _flag(value: Any, name: str) -> Any:
+    check_flag(value, name)
+    return value
+
+
+def _device(value: Any, name: str) -> Any:
+    del name
+    check_device(value)
+    return value
+
+
+def _unchecked(value: Any, name: str) -> Any:
+    del name
+    return value
+
+
+def _named(names: Iterable[str], signature: str) -> Callable[[Any, str], Any]:
+    """Take one of the names, or a callable."""
+
+    def check(value: Any, name: str) -> Any:
+        if isinstance(value, str):
+            check_choice(value, name, names)
+        what = f"one of {', '.join(map(repr, names))}, or a callable {signature}"
+        fits = isinstance(value, str) or callable(value)
+        require(fits, name, what, f"a {type(value).__name__}", error=TypeError)
+        return value
+
+    return check
+
+
+def _loss(value: Any, name: str) -> Any:
+    what, hint = "a loss that can be called", "Pass an instance of it."
+    require(not isinstance(value, type), name, what, f"the {value!r}", hint, error=TypeError)
+    return _named(LOSSES, "(logits, target) -> scalar")(value, name)
+
+
+def _prefixes(value: Any, name: str) -> Any:
+    what = "a list of prefixes of parameter names, such as ['features.0', 'blocks.1']"
+    fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    require(fits, name, what, repr(value), error=TypeError)
+    return value
+
+
+def _layer_rates(value: Any, name: str) -> dict[str, float]:
+    what = "factors by prefix of the parameter names, such as {'features': 0.1}"
+    rates = {} if value is None else value
+    fits = isinstance(rates, Mapping) and all(isinstance(prefix, str) for prefix in rates)
+    require(fits, name, what, repr(value), error=TypeError)
+    for prefix, factor in rates.items():
+        check_number(factor, f"{name}[{prefix!r}]", above=0, below=_INF)
+    return dict(rates)
+
+
+def _class_weights(value: Any, name: str) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        check_choice(value, name, ("auto", "balanced"))
+        return value
+    numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+    what = "one number for each class, 'auto', 'balanced' or None"
+    require(numbers.dtype.kind in "biuf", name, what, repr(value), error=TypeError)
+    return numbers.tolist()
+
+
+def _sampler(value: Any, name: str) -> Any:
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return value
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    error = ValueError if number or isinstance(value, str) else TypeError
+    what = "'balanced', a power in 0..1, or None"
+    require(number and 0 <= value <= 1, name, what, repr(value), error=error)
+    return value
+
+
+def _callbacks(value: Any, name: str) -> Any:
+    return _instances(value, name, "Callback", "a list of Lightning callbacks") if value else []
+
+
+def _loggers(value: Any, name: str) -> Any:
+    what = "a Lightning logger, or a list of them"
+    return None if value is None else _instances(value, name, "Logger", what)
+
+
+def _instances(value: Any, name: str, kind: str, what: str) -> list[Any]:
+    from lightning.pytorch import callbacks, loggers  # take seconds to import
+
+    wanted = {"Callback": callbacks.Callback, "Logger": loggers.Logger}[kind]
+    values = value if isinstance(value, list) else [value]
+    for one in values:
+        require(isinstance(one, wanted), name, what, repr(one), error=TypeError)
+    return values
+
+
+def _output(value: Any, name: str) -> Path | None:
+    if value is None:
+        return None
+    what, given = "a folder for the run", f"{value!r} of type {type(value).__name__}"
+    require(isinstance(value, (str, os.PathLike)), name, what, given, error=TypeError)
+    hint = "Pass '.' for the working directory, or None to keep nothing."
+    require(os.fspath(value), name, what, "an empty path", hint)
+    path = Path(value)
+    for part in (path, *path.parents):
+        got = f"{path}, " + ("a file" if part == path else f"below the file {part}")
+        require(part.is_dir() or not part.exists(), name, what, got, "Choose another path.")
+    return path
+
+
+def _devices(value: Any, name: str) -> Any:
+    what = "a number of devices, 1 or more, a list of device numbers, -1 for all, or 'auto'"
+    if isinstance(value, str):
+        return value  # such as "0,1", which Lightning reads
+    got = f"{value!r} of type {type(value).__name__}"
+    numbers = value if isinstance(value, list) else [value]
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in numbers)
+    require(whole, name, what, got, error=TypeError)
+    many = isinstance(value, list)
+    fits = (value and min(value) >= 0) if many else (value >= 1 or value == -1)
+    require(fits, name, what, repr(value))
+    return value
+
+
+def _option(default: Any, check: Callable[[Any, str], Any], *, fingerprint: bool = True) -> Any:
+    """Declare an option with its check; `fingerprint` tells whether it decides how a run ends."""
+    return field(default=default, metadata={"check": check, "fingerprint": fingerprint})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TrainerOptions:
+    """The options of a `Trainer`, checked.
+
+    Args:
+        num_classes: Number of classes K, 2 or more.
+        class_names: Names of the classes (K,), stored with the model; None uses the codes of the
+            eight diagnoses where K is 8, numbers otherwise.
+        loss: Training loss, ``"cross_entropy"`` or ``"focal"``; or a module or function from logits
+            (N, K) and target to a scalar. The target is the classes (N,), int64, or with mixup,
+            cutmix or soft labels the probabilities (N, K).
+        focal_gamma: Exponent of the focal loss, 0 or more.
+        label_smoothing: Fraction of the target that is spread evenly over all classes, 0..1.
+        class_weights: Weights of the classes in a named loss (K,); ``"balanced"`` for weights
+            inverse to class size; ``"auto"`` for the same where the training set exposes its labels
+            and nothing draws by weights; or None.
+        sampler: ``"balanced"`` to draw all classes equally often, a power 0..1 to draw an image of
+            a class of n images in proportion to n^-power (see `sample_weights`), or None to draw
+            each image once.
+        optimizer: ``"adamw"`` or ``"sgd"``; or a callable from parameters (a list, or groups with
+            `layer_rates` or `layer_decay`) to an optimizer, which sets learning rate, momentum and
+            weight decay itself, such as ``functools.partial(torch.optim.Adam, lr=1e-3)``.
+        learning_rate: Learning rate above 0, the highest one under a schedule.
+        momentum: Momentum of SGD, 0..1.
+        weight_decay: Weight decay, 0 or more; biases and normalization parameters have none.
+        schedule: ``"onecycle"`` (up, then down to 0), ``"cosine"`` (down to 0) or ``"constant"``,
+            which step after each optimizer step; or a callable from the optimizer to a scheduler of
+            torch, which steps after each epoch, or to Lightning's dictionary, such as
+            ``{"scheduler": ..., "interval": "step"}``, which steps as it says.
+        warmup: Fraction of the steps in which the rate of a named schedule rises, 0..1, below 1 for
+            one cycle; None is 0.25 for one cycle, 0.05 before a cosine, 0 before a constant rate.
+        freeze: Prefixes of the names of layers to keep fixed, batch statistics included, such as
+            ``["features.0"]``.
+        layer_rates: Factors of the learning rate by prefix of the parameter names, above 0; the
+            longest matching prefix counts.
+        layer_decay: Factor of the learning rate from each layer to the one before it, above 0 and
+            at most 1.
+        mixup: Both parameters of the Beta distribution of mixup, 0 for none.
+        cutmix: The same for cutmix; with both on, each batch gets one of them.
+        ema: Decay, above 0 and below 1, of an exponential moving average of the weights over the
+            steps, which is what is scored and kept; or None.
+        gradient_clip: Norm above 0 that gradients are clipped to, or None.
+        accumulate: Batches whose gradients are accumulated for one step, 1 or more.
+        epochs: Epochs of `fit`.
+        early_stopping: Epochs without a higher weighted accuracy after which `fit` ends, or None.
+        batch_size: Images in a batch of one process.
+        workers: Processes that load images; 0 loads in this one.
+        callbacks: Lightning callbacks of `fit`; their state is saved with that of the run.
+        logger: Lightning logger of `fit`, or a list of them; None writes a TensorBoard log to
+            `output`.
+        output: Folder of the run, see `fit`; None keeps nothing.
+        save_every: Steps between two saved states within an epoch; None saves after each epoch.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        devices: Devices per machine as Lightning takes them: a number, a list or ``"auto"``.
+        num_nodes: Number of machines.
+        strategy: Lightning strategy, such as ``"ddp"``, or ``"auto"``.
+        precision: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``, the last two with
+            float32 weights; Lightning's names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``
+            too.
+        channels_last: Whether images use channels-last memory, faster on most devices.
+        compile: Whether `torch.compile` speeds up training, after minutes of compilation.
+        seed: Seed of the run, 0 or more.
+        progress: Whether to show progress on a terminal.
+    """
+
+    num_classes: int = _option(len(DIAGNOSES), _count(low=2), fingerprint=False)
+    class_names: Sequence[str] | None = _option(None, _unchecked, fingerprint=False)
+    loss: str | Callable[[Tensor, Tensor], Tensor] = _option("cross_entropy", _loss)
+    focal_gamma: float = _option(2.0, _number(low=0, below=_INF))
+    label_smoothing: float = _option(0.0, _number(low=0, high=1))
+    class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | str | None = _option(
+        "auto", _class_weights
+    )
+    sampler: str | float | None = _option(None, _sampler)
+    optimizer: str | Callable[[Any], torch.optim.Optimizer] = _option(
+        "adamw", _named(OPTIMIZERS, "(params) -> torch.optim.Optimizer")
+    )
+    learning_rate: float = _option(5e-4, _number(above=0, below=_INF))
+    momentum: float = _option(0.9, _number(low=0, high=1))
+    weight_decay: float = _option(0.02, _number(low=0, below=_INF))
+    schedule: str | Callable[[torch.optim.Optimizer], Any] = _option(
+        "onecycle", _named(WARMUP, "(optimizer) -> LRScheduler")
+    )
+    warmup: float | None = _option(None, _number(low=0, high=1, optional=True))
+    freeze: Sequence[str] = _option((), _prefixes)
+    layer_rates: Mapping[str, float] | None = _option(None, _layer_rates)
+    layer_decay: float = _option(1.0, _number(above=0, high=1))
+    mixup: float = _option(0.0, _number(low=0, below=_INF))
+    cutmix: float = _option(0.0, _number(low=0, below=_INF))
+    ema: float | None = _option(None, _number(above=0, below=1, optional=True))
+    gradient_clip: float | None = _option(1.0, _number(above=0, optional=True))
+    accumulate: int = _option(1, _count())
+    epochs: int = _option(30, _count())
+    early_stopping: int | None = _option(None, _count(optional=True))
+    batch_size: int = _option(64, _count())
+    workers: int = _option(0, _count(low=0), fingerprint=False)
+    callbacks: Sequence[Any] = _option((), _callbacks, fingerprint=False)
+    logger: Any = _option(None, _loggers, fingerprint=False)
+    output: PathLike | None = _option(None, _output, fingerprint=False)
+    save_every: int | None = _option(None, _count(optional=True), fingerprint=False)
+    device: str = _option("auto", _device, fingerprint=False)
+    devices: int | str | list[int] = _option(1, _devices)
+    num_nodes: int = _option(1, _count())
+    strategy: Any = _option("auto", _unchecked)
+    precision: str = _option("auto", _unchecked)
+    channels_last: bool = _option(True, _flag, fingerprint=False)
+    compile: bool = _option(False, _flag, fingerprint=False)
+    seed: int = _option(0, _number(low=0, high=2**63 - 1, integer=True))
+    progress: bool = _option(True, _flag, fingerprint=False)
+
+    def __post_init__(self) -> None:
+        """Check each option and keep it as plain Python values, which a checkpoint may hold."""
+        for option in fields(TrainerOptions):
+            value = plain(getattr(self, option.name))
+            self._set(option.name, option.metadata["check"](value, option.name))
+        self._set("class_names", _names_of_classes(self.class_names, self.num_classes))
+        self._set("precision", pick_precision(self.device, self.precision))
+        if self.schedule == "onecycle" and self.warmup is not None:
+            check_number(self.warmup, "warmup", low=0, below=1)  # one cycle has to fall, too
+        hint = "A CPU cannot be counted: pass 1."
+        counted = self.devices != -1 or self.device != "cpu"
+        require(counted, "devices", "a number of processes", self.devices, hint)
+        if isinstance(self.class_weights, list):
+            WeightedAccuracy(self.num_classes, self.class_weights)
+        weighs = self.class_weights not in (None, "auto")
+        if not isinstance(self.loss, str):
+            got = f"{'class_weights' if weighs else 'label_smoothing'} beside a loss of your own"
+            hint = f"Pass it to {_qualified_name(self.loss)} instead."
+            what = "a named loss where it is weighted or smoothed"
+            require(not weighs and not self.label_smoothing, "loss", what, got, hint)
+        if weighs and self.sampler is not None:
+            warn_of_both("`sampler`")
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def warn_of_both(other: str) -> None:
+    """Warn that classes are weighed in the loss and by something else."""
+    message = (
+        f"`class_weights` and {other} both upweight rare classes; together they have made models "
+        "collapse. Leave one of them out."
+    )
+    warnings.warn(message, UserWarning, stacklevel=outside())
+
+
+def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:
+    """Describe by plain values what decides, besides the images, how a run ends."""
+    shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+    return {
+        **{
+            option.name: _plain_words(getattr(options, option.name))
+            for option in fields(TrainerOptions)
+            if option.metadata["fingerprint"]
+        },
+        "model": getattr(model, "architecture", None) or type(model).__name__,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": digest(str(shapes)),
+    }
+
+
+def digest(text: str) -> str:
+    """Shorten a text to a fingerprint of 16 characters."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _qualified_name(value: Any) -> str:
+    """Name an object by its own qualified name, or that of its class."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _plain_words(value: Any) -> Any:
+    """Return plain values as they are, other objects by qualified name and repr."""
+    if value is None or isinstance(value, (str, int, float, list, dict)):
+        return value
+    name = _qualified_name(value)
+    # An address is another one in each process
+    words = "" if hasattr(value, "__qualname__") else re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
+    return words if words.startswith(name) else f"{name} {words}".strip()
+
+
+def _names_of_classes(given: Any, num_classes: int) -> tuple[str, ...]:
+    """Name the classes: as given, by the codes of the eight diagnoses, or by number."""
+    if given is None:
+        known = num_classes == len(DIAGNOSES)
+        return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
+    what, hint = f"{num_classes} names, one for each class", "Pass a list, in the order of labels."
+    is_list = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, (str, bytes))
+    got = f"an object of type {type(given).__name__}"
+    require(is_list, "class_names", what, got, hint, error=TypeError)
+    names = [str(name) for name in given]
+    require(len(names) == num_classes, "class_names", what, f"{len(names)}")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    require(not repeated, "class_names", what, f"{listed(repeated)} more than once")
+    return tuple(names)
