@@ -96,7 +96,7 @@ def test_whatever_is_dropped_the_file_is_the_same(
     there: int,
 ) -> None:
     part = tmp_path_factory.mktemp("law") / "a.bin.part"
-    leave(part, content[:there], etag='"1"', total=len(content))
+    leave(part, content[:there], version='"1"', total=len(content))
     answers = [
         Answer(drop=drop, whole=kind == "whole", chunked=kind == "chunked")
         for drop, kind in zip(drops, kinds, strict=False)
@@ -235,7 +235,7 @@ def test_a_part_of_another_version_is_replaced(
     known: dict[str, Any],
     ranges: list[str | None],
 ) -> None:
-    leave(part, content, etag='"1"', total=total)
+    leave(part, content, version='"1"', total=total)
     url = server.put("a.bin", BYTES, answer)
 
     get(url, part=part, **known)
@@ -290,10 +290,12 @@ def test_a_part_with_an_empty_note_is_resumed_where_a_digest_decides(
 
     assert server.ranges() == ["bytes=3000-"]
     note = json.loads(part.with_name("a.bin.part.json").read_text())
-    assert note == {"total": len(BYTES), "etag": '"1"'}
+    assert note == {"total": len(BYTES), "version": '"1"'}
 
 
-@pytest.mark.parametrize("note", ["", "[1]", "{", '{"etag": 3, "total": "9"}'])
+@pytest.mark.parametrize(
+    "note", ["", "[1]", "{", '{"version": 3}', '{"version": "", "total": "9"}']
+)
 def test_a_damaged_note_is_as_good_as_none(server: Server, part: Path, note: str) -> None:
     part.write_bytes(b"old" * 100)
     part.with_name("a.bin.part.json").write_text(note)
@@ -306,10 +308,10 @@ def test_a_damaged_note_is_as_good_as_none(server: Server, part: Path, note: str
 def test_a_part_that_is_complete_needs_no_server_or_one_that_confirms_it(
     server: Server, part: Path
 ) -> None:
-    leave(part, BYTES, etag='"1"', total=len(BYTES))
+    leave(part, BYTES, version='"1"', total=len(BYTES))
     assert get("http://127.0.0.1:9/nobody", part=part) == SHA256
 
-    leave(part, BYTES, etag='"1"')
+    leave(part, BYTES, version='"1"')
     get(server.put("a.bin", BYTES), part=part)
 
     assert server.ranges() == [f"bytes={len(BYTES)}-"]
@@ -405,7 +407,7 @@ def test_what_cannot_be_the_file_is_refused_and_nothing_is_left(
 def test_a_page_in_place_of_a_file_is_named_and_what_had_come_stays(
     server: Server, part: Path, name: str, body: bytes, kind: str, words: str
 ) -> None:
-    leave(part, b"PK\x03\x04", etag='"1"', total=9999)
+    leave(part, b"PK\x03\x04", version='"1"', total=9999)
     headers: dict[str, str | None] = {"Content-Type": kind} if kind else {}
     url = server.put(name, BYTES, Answer(body=body, whole=True, headers=headers))
     login = "A login or error page was sent instead: open the address by hand."
@@ -463,7 +465,7 @@ def test_a_server_without_a_valid_certificate_is_not_tried_again(
 
 
 def test_a_redirection_is_followed_with_the_range(server: Server, part: Path) -> None:
-    leave(part, BYTES[:3000], etag='"1"', total=len(BYTES))
+    leave(part, BYTES[:3000], version='"1"', total=len(BYTES))
     server.put("b.bin", BYTES)
     there: dict[str, str | None] = {"Location": server.address("b.bin"), "Content-Length": "0"}
     url = server.put("a.bin", BYTES, Answer(status=303, headers=there))

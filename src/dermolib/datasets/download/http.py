@@ -28,7 +28,6 @@ _HEAD = 512  # bytes that show what kind of file comes
 _LONGEST = 60.0  # s between two attempts
 _SHOWN = 60  # bytes of an error that a server words
 _TEMPORARY = {408, 416, 425, 429, 500, 502, 503, 504}  # answers that another attempt may change
-_NOTE = {"total": int, "etag": str, "modified": str}
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _HTML = (b"<!doctype html", b"<html")
@@ -86,17 +85,12 @@ class Part:
         self.size = path.stat().st_size if path.exists() else 0
         self.note = self._read_note()
 
-    @property
-    def version(self) -> str:
-        """The version as `If-Range` takes it; empty where the server named none."""
-        return str(self.note.get("etag") or self.note.get("modified") or "")
-
     def describe(self, headers: HTTPMessage, total: int | None) -> None:
         """Note what the server says of the version, before the first byte of it is written."""
         etag = headers.get("ETag", "")
-        etag = "" if etag.startswith("W/") else etag  # a weak one may stand for several versions
-        note = {"total": total, "etag": etag, "modified": headers.get("Last-Modified", "")}
-        self.note = {key: value for key, value in note.items() if value not in (None, "")}
+        if not etag or etag.startswith("W/"):  # a weak one may stand for several versions
+            etag = headers.get("Last-Modified", "")
+        self.note = {"total": total, "version": etag}
         self.note_path.write_text(json.dumps(self.note), encoding="utf-8")
         self.path.touch()
 
@@ -119,7 +113,9 @@ class Part:
             note = dict(json.loads(self.note_path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValueError, TypeError):
             return {}
-        return {key: note[key] for key, kind in _NOTE.items() if isinstance(note.get(key), kind)}
+        total, version = note.get("total"), note.get("version")
+        valid = isinstance(total, int | None) and isinstance(version, str)
+        return note if valid else {}
 
 
 def discard_part(path: Path) -> None:
@@ -202,7 +198,7 @@ class _Transfer:
             self.part.discard()
         urls, idle, most = list(self.file.urls), 0, self.part.size
         while self.part.size != self.total:
-            if not (self.file.digest or self.part.version):
+            if not (self.file.digest or self.part.note.get("version")):
                 self.part.discard()  # nothing could show that the rest is of the same version
             trouble = self._attempt(urls)
             if self.part.size == self.total:
@@ -258,8 +254,8 @@ class _Transfer:
         headers = {"User-Agent": "dermolib", "Accept-Encoding": "identity"}
         if self.part.size:
             headers["Range"] = f"bytes={self.part.size}-"
-        if self.part.size and self.part.version:
-            headers["If-Range"] = self.part.version
+        if self.part.size and self.part.note.get("version"):
+            headers["If-Range"] = self.part.note["version"]
         while True:
             request = Request(urls[0], headers=headers)  # noqa: S310 - `Archive` checks the scheme
             try:
@@ -322,12 +318,12 @@ class _Transfer:
         start, stated = match.groups() if match else (None, "*")
         total = self.total if stated == "*" else int(stated)
         sized = total is not None and self.total in (None, total)
-        etag = self.part.note.get("etag")
-        same = etag is None or headers.get("ETag", etag) == etag
+        version = self.part.note.get("version", "")
+        same = not version.startswith('"') or headers.get("ETag", version) == version
         if start != str(self.part.size) or not (same and sized):
             self.part.discard()
             raise _RetryError("a file that changed meanwhile")
-        if "total" not in self.part.note:
+        if self.part.note.get("total") is None:
             self.part.describe(headers, total)
 
     def _check_total(self, total: int | None) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from dermolib._validation import Image, Mask, check_number, require
 from dermolib.datasets.synthetic.drawing import (
     Canvas,
+    Field,
     Points,
     check_generator,
     develop,
@@ -70,13 +71,12 @@ def draw_lesion(
     paint, size, ragged, soft = _KINDS[label]
     form = [generator.uniform(*bounds) for bounds in (size, (1.0, 1.35), ragged, soft)]
     canvas = new_canvas(shape, form, generator, view)
-    paint(canvas)
+    paint(canvas, canvas.inside, generator)
     return develop(canvas, view), canvas.reach < 1
 
 
-def _paint_melanoma(canvas: Canvas) -> None:
+def _paint_melanoma(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """Several colors, an eccentric dark blotch, blue-white veil, streaks at the border."""
-    generator, inside = canvas.generator, canvas.inside
     blotches = step(canvas.waves(0.7) + 0.3 * canvas.waves(2.5), -0.8, 1.2)
     canvas.melanin += inside * generator.uniform(0.45, 0.85) * (0.4 + 1.5 * blotches)
     canvas.melanin += inside * 0.4 * canvas.network() * step(canvas.waves(0.8), -0.5, 0.8)
@@ -92,9 +92,8 @@ def _paint_melanoma(canvas: Canvas) -> None:
     canvas.melanin += generator.uniform(0.5, 1.2) * streaked
 
 
-def _paint_nevus(canvas: Canvas) -> None:
+def _paint_nevus(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """One brown, evenly spread as network, globules or without structure, fading outwards."""
-    generator, inside = canvas.generator, canvas.inside
     depth = generator.uniform(0.45, 1.25)
     canvas.melanin += inside * depth * (0.55 + 0.5 * step(canvas.reach, 1.05, 0.0))
     canvas.melanin += inside * depth * (0.08 * canvas.waves(1.5) + 0.06 * canvas.waves(5.0))
@@ -109,9 +108,8 @@ def _paint_nevus(canvas: Canvas) -> None:
         canvas.melanin += inside * depth * 0.3
 
 
-def _paint_basal_cell(canvas: Canvas) -> None:
+def _paint_basal_cell(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """Pearly pink, blue-grey ovoid nests, vessels that branch like a tree."""
-    generator, inside = canvas.generator, canvas.inside
     canvas.blood += inside * generator.uniform(0.1, 0.45) * (1 + 0.3 * canvas.waves(1.5))
     canvas.melanin += inside * generator.uniform(0.0, 0.25) * step(canvas.waves(1.2), -0.3, 1.2)
     canvas.cover(inside * generator.uniform(0.15, 0.4), (0.90, 0.78, 0.77))
@@ -125,9 +123,8 @@ def _paint_basal_cell(canvas: Canvas) -> None:
     canvas.cover(generator.uniform(0.45, 0.8) * vessels, (0.70, 0.16, 0.19))
 
 
-def _paint_actinic(canvas: Canvas) -> None:
+def _paint_actinic(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """Strawberry: a red net around pale follicles, and scales over it."""
-    generator, inside = canvas.generator, canvas.inside
     spacing = generator.uniform(0.045, 0.065) / canvas.size
     openings = canvas.dots(_jittered_grid(spacing, generator), 0.16 * spacing, 0.34 * spacing)
     openings = canvas.soft(openings, 0.08 * spacing)
@@ -140,9 +137,8 @@ def _paint_actinic(canvas: Canvas) -> None:
     canvas.cover(inside * scales * generator.uniform(0.2, 0.65), (0.94, 0.89, 0.82))
 
 
-def _paint_keratosis(canvas: Canvas) -> None:
+def _paint_keratosis(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """Stuck on: a sharp border, furrows like a brain's, milia-like cysts and dark openings."""
-    generator, inside = canvas.generator, canvas.inside
     depth = generator.uniform(0.35, 1.0)
     canvas.melanin += inside * depth * (1 + 0.22 * canvas.waves(1.5) + 0.12 * canvas.waves(6.0))
     waxy = (0.66, 0.53, 0.41) if generator.random() < 0.6 else (0.55, 0.51, 0.49)
@@ -158,9 +154,8 @@ def _paint_keratosis(canvas: Canvas) -> None:
     canvas.cover(generator.uniform(0.45, 0.8) * canvas.soft(cysts, 0.02), (0.93, 0.86, 0.74))
 
 
-def _paint_dermatofibroma(canvas: Canvas) -> None:
+def _paint_dermatofibroma(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """A white patch in the center, a delicate network around it, both fading outwards."""
-    generator, inside = canvas.generator, canvas.inside
     rim = step(canvas.reach + 0.08 * canvas.waves(1.5), 0.25, 0.6)
     canvas.melanin += inside * generator.uniform(0.15, 0.45) * (1 + 0.3 * canvas.waves(1.3))
     canvas.melanin += inside * generator.uniform(0.25, 0.6) * rim * canvas.network()
@@ -172,9 +167,8 @@ def _paint_dermatofibroma(canvas: Canvas) -> None:
     canvas.cover(0.3 * center * lines, (0.97, 0.94, 0.94))
 
 
-def _paint_vascular(canvas: Canvas) -> None:
+def _paint_vascular(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """Sharply bounded lacunae from red over purple to nearly black, pale septa between them."""
-    generator, inside = canvas.generator, canvas.inside
     seeds = canvas.scatter((6, 24), 0, 0.95).astype(np.float32)
     fill = generator.uniform(0.9, 2.3) * generator.uniform(0.7, 1.3, len(seeds))
     bend = np.float32(0.09)
@@ -197,9 +191,8 @@ def _paint_vascular(canvas: Canvas) -> None:
         canvas.cover(0.85 * canvas.patch(0.4, 0.4), (0.11, 0.06, 0.10))
 
 
-def _paint_squamous(canvas: Canvas) -> None:
+def _paint_squamous(canvas: Canvas, inside: Field, generator: np.random.Generator) -> None:
     """A mass of yellow-white keratin in a pink lesion, looped vessels with pale halos around it."""
-    generator, inside = canvas.generator, canvas.inside
     canvas.blood += inside * generator.uniform(0.25, 0.6) * (1 + 0.3 * canvas.waves(1.3))
     canvas.melanin += inside * generator.uniform(0.0, 0.35) * step(canvas.waves(1.5), -0.5, 1.0)
     around = canvas.scatter((14, 32), 0.5, 1.0)
