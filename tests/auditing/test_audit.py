@@ -1,11 +1,11 @@
-"""Each fault planted alone is found, and nothing else; what is clean is found to be so."""
+"""Each planted fault is found, and nothing else; a clean data set passes."""
 
 import dataclasses
 import json
-import random
-from collections.abc import Mapping
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,81 +14,87 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib import ISICDataset
+from dermolib import ISICDataset, audit
 from dermolib._validation import Image
-from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
-from dermolib.auditing.run import audit
+from dermolib.auditing import DEFAULT_FINDINGS, FINDINGS, AuditReport
 from dermolib.datasets import read_challenge_table
 from dermolib.io import read_image, resize_image, write_image
 from dermolib.labels import DIAGNOSES
 
-CLASSES = 8
 DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
-SHARED = ("shared_lesions", "shared_patients", "shared_ids", "shared_origins")
+NO_SHIFT = "Shift of age, sex, site, class, source between train and test: one of the two has no"
 
 
-def picture(seed: int, height: int = 60, width: int = 80) -> Image:
-    """Draw a picture of a few soft blobs, which near-duplicate search can recognise."""
-    generator = np.random.default_rng(seed)
-    coarse = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+def draw(seed: int, height: int = 60, width: int = 80) -> Image:
+    """Draw a few soft blobs, which the near-duplicate search recognizes."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def half(image: Image) -> Image:
-    return resize_image(image, (image.shape[0] // 2, image.shape[1] // 2))
+def write_split(folder: Path, name: str, *, start: int = 0, count: int = 16) -> pd.DataFrame:
+    """Write a split without faults: images of all classes, each of its own lesion and patient."""
+    numbers = range(start, start + count)
+    table = pd.DataFrame({"id": [f"{name}_{row:02d}" for row in range(count)]})
+    table["label"] = [row % 8 for row in range(count)]
+    table["lesion"] = [f"L{number}" for number in numbers]
+    table["patient"] = [f"P{number}" for number in numbers]
+    table["age"] = [30.0 + 5 * (row % 8) for row in range(count)]
+    table["sex"] = ["female", "male"] * (count // 2)
+    table["site"] = ["head/neck", "head/neck", "palms/soles", "lateral torso"] * (count // 4)
+    table = table.assign(year=2019, source="ISIC 2019", parent_id="")
+    table["image_path"] = [str(folder / name / f"{one}.png") for one in table["id"]]
+    for number, path in zip(numbers, table["image_path"], strict=True):
+        write_image(path, draw(number))
+    return table
 
 
-def side(folder: Path, name: str, *, start: int = 0, count: int = 16) -> pd.DataFrame:
-    """Write a side without fault: two images of each class, each of a lesion and a patient."""
-    ids = [f"{name}_{number:02d}" for number in range(count)]
-    for number, one in enumerate(ids):
-        write_image(folder / name / f"{one}.png", picture(start + number))
-    return pd.DataFrame(
-        {
-            "id": ids,
-            "label": [number % CLASSES for number in range(count)],
-            "lesion": [f"L{start + number}" for number in range(count)],
-            "patient": [f"P{start + number}" for number in range(count)],
-            "age": [30.0 + 5 * (number % 8) for number in range(count)],
-            "sex": ["female", "male"] * (count // 2),
-            "site": ["head/neck", "head/neck", "palms/soles", "lateral torso"] * (count // 4),
-            "year": [2019] * count,
-            "source": ["ISIC 2019"] * count,
-            "parent_id": [""] * count,
-            "image_path": [str(folder / name / f"{one}.png") for one in ids],
-        }
-    )
+class Splits(NamedTuple):
+    train: pd.DataFrame
+    test: pd.DataFrame
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> pd.DataFrame:
-    return side(tmp_path, "train")
+    return write_split(tmp_path, "train")
 
 
 @pytest.fixture
-def test(tmp_path: Path) -> pd.DataFrame:
-    return side(tmp_path, "test", start=100, count=8)
+def s(train: pd.DataFrame, tmp_path: Path) -> Splits:
+    return Splits(train, write_split(tmp_path, "test", start=100, count=8))
 
 
-def checked(
+def run(
     train: Any, test: Any = None, *, fail_on: tuple[str, ...] = FINDINGS, **options: Any
 ) -> AuditReport:
     return audit(train, test, progress=False, fail_on=fail_on, **options)
 
 
 def found(report: AuditReport) -> dict[str, int]:
-    """Count the findings that there are."""
     return {name: count for name, count in report.counts.items() if count}
 
 
-def put(table: pd.DataFrame, row: int, **values: Any) -> None:
+def put(table: pd.DataFrame, row: int | slice, **values: Any) -> None:
     for column, value in values.items():
+        table[column] = table[column].astype(object)
         table.loc[row, column] = value
 
 
-def copy_image(source: pd.DataFrame, row: int, target: pd.DataFrame, other: int) -> None:
-    data = Path(source["image_path"][row]).read_bytes()
-    Path(target["image_path"][other]).write_bytes(data)
+def copy(source: pd.DataFrame, row: int, target: pd.DataFrame, *others: int) -> None:
+    for other in others:
+        data = Path(source["image_path"][row]).read_bytes()
+        Path(target["image_path"][other]).write_bytes(data)
+
+
+def shrink(source: pd.DataFrame, row: int, target: pd.DataFrame, other: int) -> None:
+    image = read_image(source["image_path"][row])
+    small = resize_image(image, (image.shape[0] // 2, image.shape[1] // 2))
+    write_image(target["image_path"][other], small)
+
+
+def values(table: pd.DataFrame, *columns: str) -> list[Any]:
+    """List the rows of some columns; the values of a single one."""
+    chosen: list[Any] = table[list(columns)].to_numpy().tolist()
+    return [row[0] for row in chosen] if len(columns) == 1 else chosen
 
 
 def leaks_of(report: AuditReport) -> dict[str, tuple[int, int]]:
@@ -97,61 +103,57 @@ def leaks_of(report: AuditReport) -> dict[str, tuple[int, int]]:
     return dict(zip(table["by"], counts, strict=True))
 
 
-def test_a_clean_set_is_ok(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    report = checked(train, test)
+def test_a_clean_set_passes(s: Splits) -> None:
+    report = run(*s)
 
     assert found(report) == {}
     assert (report.ok, report.exit_code, report.failed) == (True, 0, ())
     assert report.splits == {"train": 16, "test": 8}
     assert report.unchecked == ("Lesion masks: not read.",)
     assert report.checked == ("labels", "images", "duplicates")
-    assert "PASSED, as far as checked: no leaks, conflicts, dup" in str(report)
+    assert report.verdict == f"PASSED: no {', '.join(FINDINGS)}."
 
 
-def test_a_lesion_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    put(train, 5, lesion="L3")
-    put(test, 6, lesion="L3")
-    put(train, 5, label=3, patient="P3")
-
-    report = checked(train, test)
-
-    assert found(report) == {"leaks": 1, "conflicts": 1, "rows": 1}
-    row = report.shared_lesions.to_dict("records")
-    assert row == [
-        {
-            "first": "train",
-            "second": "test",
-            "lesion": "L3",
-            "first_count": 2,
-            "second_count": 1,
-            "first_ids": ("train_03", "train_05"),
-            "second_ids": ("test_06",),
-        }
-    ]
-    assert leaks_of(report) == {"lesion": (2, 1), "any": (2, 1)}
-
-
-def test_a_lesion_of_one_class_and_patient_is_a_leak_and_nothing_else(
-    train: pd.DataFrame, test: pd.DataFrame
+@pytest.mark.parametrize(
+    ("plant", "findings"),
+    [
+        (lambda s: put(s.test, 3, lesion="L3", patient="P3"), {"leaks": 2}),
+        (lambda s: put(s.test, 6, patient="P3"), {"leaks": 1}),
+        (lambda s: put(s.test, 6, id="train_06"), {"leaks": 1}),
+        (lambda s: [put(table, 1, parent_id="x") for table in s], {"leaks": 1}),  # type: ignore[func-returns-value] # done
+        (lambda s: copy(s.train, 6, s.test, 6), {"leaks": 1}),
+        (lambda s: shrink(s.train, 6, s.test, 6), {"leaks": 1}),
+        (lambda s: copy(s.train, 6, s.train, 14), {"duplicates": 1}),
+        (lambda s: shrink(s.train, 6, s.train, 7), {"conflicts": 1, "duplicates": 1}),
+        (lambda s: put(s.train, 9, lesion="L2", patient="P2"), {"conflicts": 1}),
+        (lambda s: copy(s.train, 6, s.test, 7), {"leaks": 1, "conflicts": 1}),
+        (lambda s: Path(s.train["image_path"][2]).unlink(), {"files": 1}),
+        (lambda s: put(s.train, 3, image_path=""), {"files": 1}),
+        (lambda s: Path(s.train["image_path"][4]).write_bytes(b"<html>"), {"files": 1}),
+        (lambda s: put(s.train, 4, id="train_05"), {"rows": 1}),
+        (lambda s: put(s.train, 8, id=""), {"rows": 1}),
+        (lambda s: put(s.train, 8, lesion="L0"), {"rows": 1}),
+        (lambda s: put(s.test, 3, age=0), {}),
+        (lambda s: put(s.test, 3, age=120), {}),
+        (lambda s: put(s.train, slice(None), sex="female"), {"shift": 1}),
+        (lambda s: put(s.train, 3, age=None), {"metadata": 1}),
+        (lambda s: put(s.train, 3, sex=None), {"metadata": 1}),
+        (lambda s: put(s.train, 3, site=None), {"metadata": 1}),
+        (lambda s: put(s.train, 3, lesion=None), {"metadata": 1}),
+        (lambda s: put(s.train, 3, patient=None), {"metadata": 1}),
+        (lambda s: put(s.train, 3, year=None), {"metadata": 1}),
+    ],
+)
+def test_a_planted_fault_is_found_and_nothing_else(
+    s: Splits, plant: Callable[[Splits], object], findings: dict[str, int]
 ) -> None:
-    put(test, 3, lesion="L3", patient="")
+    plant(s)
 
-    report = checked(train, test, fail_on=("leaks", "conflicts", "duplicates", "files", "rows"))
+    report = run(*s)
 
-    assert report.failed == ("leaks",)
-    assert report.exit_code == 1
-    assert "1 of 8 images of test (12.5%) share a lesion with train" in report.verdict
-
-
-def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    put(test, 6, patient="P3")
-
-    report = checked(train, test)
-
-    assert found(report) == {"leaks": 1}
-    assert report.shared_patients[["patient", "first_ids", "second_ids"]].to_numpy().tolist() == [
-        ["P3", ("train_03",), ("test_06",)]
-    ]
+    assert found(report) == findings
+    assert report.failed == tuple(findings)
+    assert audit(*s, progress=False).exit_code == bool(findings.keys() & {*FINDINGS[:5]})
 
 
 @given(
@@ -159,139 +161,86 @@ def test_a_patient_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFram
     kinds=st.tuples(*[st.sampled_from(["int64", "float64", "Int64", "Float64", "str"])] * 2),
     column=st.sampled_from(["lesion", "patient", "id", "origin"]),
 )
-def test_a_number_on_both_sides_is_found_whatever_the_type_of_its_column(
+def test_a_number_in_both_splits_is_found_whatever_the_type_of_its_column(
     number: int, kinds: tuple[str, str], column: str
 ) -> None:
     name = "parent_id" if column == "origin" else column
     first, second = (
-        pd.DataFrame({"id": [f"{side}_{row}" for row in range(2)]}).assign(
+        pd.DataFrame({"id": [f"{split}_{row}" for row in range(2)]}).assign(
             **{name: pd.Series([number, number + 1 + place], dtype=kind)}
         )
-        for place, (side, kind) in enumerate(zip(("train", "test"), kinds, strict=True))
+        for place, (split, kind) in enumerate(zip("ab", kinds, strict=True))
     )
 
-    report = checked(first, second)
-
-    shared = getattr(report, f"shared_{column}s")
-    assert shared[column].tolist() == [str(number)]
+    assert values(getattr(run(first, second), f"shared_{column}s"), column) == [str(number)]
 
 
-def test_a_gap_among_lesions_that_are_numbers_hides_no_shared_one() -> None:
-    train = pd.DataFrame({"id": ["a", "b"], "label": [0, 1], "lesion": [1, np.nan]})
-    test = pd.DataFrame({"id": ["c", "d"], "label": [0, 1], "lesion": [1, 2]})
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        *(("7", text, ["7"]) for text in ("7.0", "7.000", " 7 ", " 7.0\n", b"7", b" 7.0", 7, 7.0)),
+        *((text, text, [text]) for text in ("7.5", "7.01", "v7.0", "7.", "7.0a")),
+        *((number, number, [str(number)]) for number in (1.5, np.float32(0.25), float("inf"))),
+        *((text, text, []) for text in ("nan", "NaN", "NA", "n/a", "None", "UNKNOWN", "<NA>", " ")),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("column", ["lesion", "patient"])
+def test_names_are_compared_as_clean_text(
+    column: str, first: Any, second: Any, shared: list[str]
+) -> None:
+    splits = [pd.DataFrame({"id": [i], column: [name]}, dtype=object) for i, name in
+              (("a", first), ("b", second))]  # fmt: skip
 
-    report = checked(train, test)
+    report = run(*splits)
 
-    assert report.shared_lesions["lesion"].tolist() == ["1"]
-    assert report.shared_lesions[["first_ids", "second_ids"]].to_numpy().tolist() == [
-        [("a",), ("c",)]
+    assert values(getattr(report, f"shared_{column}s"), column) == shared
+    gaps = report.missing_values.query("column == @column")
+    assert values(gaps, "missing") == [1 - len(shared)] * 2
+
+
+def test_ids_of_bytes_equal_those_of_text_and_invalid_bytes_stay_distinct() -> None:
+    first, second = ["é".encode(), b"\xff", b"x"], [" é", b"\xfe", "x "]
+
+    report = run(pd.DataFrame({"id": first}), pd.DataFrame({"id": second}))
+
+    assert values(report.shared_ids, "id") == ["x", "é"]
+
+
+def test_an_augmented_copy_of_an_image_in_the_other_split_is_found_over_several_steps(
+    s: Splits,
+) -> None:
+    put(s.train, 0, parent_id="test_07", lesion="", patient="", label=7)
+    put(s.train, 1, parent_id="train_00", lesion="", patient="", label=7)
+
+    report = run(*s)
+
+    assert leaks_of(report) == dict.fromkeys(("lesion", "patient", "origin", "any"), (2, 1))
+    assert values(report.shared_origins, "origin", "first_ids") == [
+        ["test_07", ("train_00", "train_01")]
     ]
 
 
-@pytest.mark.parametrize("column", ["lesion", "patient"])
-@pytest.mark.parametrize("text", ["7.0", "7.000", " 7 ", " 7.0\n", b"7", b" 7.0", 7, 7.0], ids=repr)
-def test_a_number_written_as_a_text_is_the_number(column: str, text: Any) -> None:
-    sides = [pd.DataFrame({"id": [str(one)], column: [one]}) for one in ("7", text)]
+def test_copies_of_images_of_their_own_split_are_no_finding(s: Splits) -> None:
+    put(s.train, 1, parent_id="train_09", lesion="", patient="")
+    copy(s.train, 9, s.train, 1)
 
-    shared = getattr(checked(*sides), f"shared_{column}s")
-
-    assert shared[column].tolist() == ["7"]
-
-
-@pytest.mark.parametrize("text", ["7.5", "7.01", "v7.0", "7.", "7.0a"])
-def test_a_text_that_is_no_whole_number_is_kept(text: str) -> None:
-    sides = [pd.DataFrame({"id": [one], "lesion": [text]}) for one in "ab"]
-
-    assert checked(*sides).shared_lesions["lesion"].tolist() == [text]
-
-
-@pytest.mark.parametrize("column", ["lesion", "patient"])
-@pytest.mark.parametrize(
-    "text", ["nan", "NaN", "NA", "n/a", "None", "UNKNOWN", "<NA>", " nan ", " "]
-)
-def test_placeholders_are_no_lesion_and_no_patient(column: str, text: str) -> None:
-    sides = [pd.DataFrame({"id": [one], column: [text]}) for one in "ab"]
-
-    report = checked(*sides, fail_on=("leaks",))
+    report = run(*s, fail_on=("leaks", "duplicates", "conflicts"))
 
     assert report.ok
-    gaps = report.missing_values.query("column == @column")
-    assert gaps["missing"].tolist() == [1, 1]
-
-
-def test_ids_of_bytes_and_of_texts_are_one_and_odd_bytes_stay_apart() -> None:
-    first, second = ["é".encode(), b"\xff", b"x"], [" é", b"\xfe", "x "]
-
-    report = checked(pd.DataFrame({"id": first}), pd.DataFrame({"id": second}))
-
-    assert report.shared_ids["id"].tolist() == ["x", "é"]
-
-
-@pytest.mark.parametrize("value", [1.5, np.float32(0.25), float("inf")])
-def test_a_number_that_is_not_whole_keeps_its_digits(value: float) -> None:
-    sides = [pd.DataFrame({"id": [name], "patient": [value]}, dtype=object) for name in "ab"]
-
-    assert checked(*sides).shared_patients["patient"].tolist() == [str(value)]
-
-
-def test_an_id_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    put(test, 6, id="train_06")
-
-    report = checked(train, test)
-
-    assert found(report) == {"leaks": 1}
-    assert report.shared_ids["id"].tolist() == ["train_06"]
-    assert report.shared_origins.empty
-
-
-def test_an_image_made_from_one_of_the_other_side_is_found_over_several_steps(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    put(train, 1, parent_id="train_00", lesion="L0", patient="P0", label=0)
-    put(train, 0, parent_id="test_07", lesion="", patient="", label=7)
-    put(train, 1, lesion="", patient="", label=7)
-
-    report = checked(train, test)
-
-    assert leaks_of(report) == dict.fromkeys(("lesion", "patient", "origin", "any"), (2, 1))
-    assert report.shared_origins["origin"].tolist() == ["test_07"]
-    assert report.shared_origins["first_ids"].tolist() == [("train_00", "train_01")]
-
-
-def test_two_images_made_from_one_that_no_side_has_are_found(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    put(train, 1, parent_id="elsewhere")
-    put(test, 1, parent_id="elsewhere")
-
-    report = checked(train, test)
-
-    assert found(report) == {"leaks": 1}
-    assert report.shared_origins["origin"].tolist() == ["elsewhere"]
-
-
-def test_images_made_from_images_of_their_own_side_are_no_finding(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    put(train, 1, parent_id="train_09", lesion="", patient="")
-    copy_image(train, 9, train, 1)
-
-    report = checked(train, test, fail_on=("leaks", "duplicates", "conflicts"))
-
-    assert report.ok
-    assert report.duplicates["relation"].tolist() == ["same lesion"]
-    assert not report.unchecked[0].startswith("Lesions")
+    assert values(report.duplicates, "relation") == ["same lesion"]
+    assert report.unchecked == ("Lesion masks: not read.",)
 
 
 @pytest.mark.parametrize("steps", [1, 8, 9, 64, 301])
-def test_a_chain_of_augmented_images_is_followed_to_its_end(steps: int) -> None:
+def test_a_chain_of_copies_is_followed_to_its_end(steps: int) -> None:
     chain = [f"a{step}" for step in range(steps + 1)]
     train = pd.DataFrame({"id": chain[1:], "parent_id": chain[:-1]})
     test = pd.DataFrame({"id": ["a0"], "lesion": ["L"], "patient": ["P"]})
 
-    report = checked(shuffled(train, 0), test)
+    report = run(train.sample(frac=1, random_state=0), test)
 
-    assert report.shared_origins["origin"].tolist() == ["a0"]
+    assert values(report.shared_origins, "origin") == ["a0"]
     assert leaks_of(report) == dict.fromkeys(("lesion", "patient", "origin", "any"), (steps, 1))
 
 
@@ -301,566 +250,368 @@ def test_images_made_from_each_other_have_one_origin(size: int) -> None:
     train = pd.DataFrame({"id": circle, "parent_id": [*circle[1:], circle[0]]})
     test = pd.DataFrame({"id": ["copy"], "parent_id": [circle[-1]]})
 
-    report = checked(train, test)
+    report = run(train, test)
 
-    assert report.shared_origins["origin"].tolist() == ["a00"]
+    assert values(report.shared_origins, "origin") == ["a00"]
     assert leaks_of(report) == {"origin": (size, 1), "any": (size, 1)}
 
 
 def test_rows_without_an_id_are_the_origin_of_nothing(train: pd.DataFrame) -> None:
-    copy_image(train, 6, train, 14)
+    copy(train, 6, train, 14)
+    copy(train, 0, train, 1)
     put(train, 0, id="")
     put(train, 1, id="")
-    copy_image(train, 0, train, 1)
 
-    report = checked(train)
-
-    assert report.duplicates["relation"].tolist() == ["different lesions"] * 2
+    assert values(run(train).duplicates, "relation") == ["different lesions"] * 2
 
 
-def test_an_identical_file_on_both_sides_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    copy_image(train, 6, test, 6)
+def test_a_pair_of_identical_files_is_described(s: Splits) -> None:
+    copy(s.train, 6, s.test, 6)
 
-    report = checked(train, test)
+    report = run(*s)
 
-    assert found(report) == {"leaks": 1}
     assert report.duplicates.to_dict("records") == [
         {
-            "first": "train",
-            "first_id": "train_06",
-            "second": "test",
-            "second_id": "test_06",
-            "kind": "identical",
-            "distance": 0.0,
-            "relation": "different lesions",
-            "first_lesion": "L6",
-            "second_lesion": "L106",
-            "first_class": "VASC",
-            "second_class": "VASC",
+            **{"first": "train", "first_id": "train_06", "second": "test", "second_id": "test_06"},
+            **{"kind": "identical", "distance": 0.0, "relation": "different lesions"},
+            **{"first_lesion": "L6", "second_lesion": "L106"},
+            **{"first_class": "VASC", "second_class": "VASC"},
         }
     ]
     assert leaks_of(report) == {"identical": (1, 1), "any": (1, 1)}
 
 
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("rotations", [0, 1, 2, 3])
 @pytest.mark.parametrize("flipped", [False, True])
-def test_a_smaller_compressed_turned_copy_is_a_near_duplicate(
-    train: pd.DataFrame, test: pd.DataFrame, turns: int, flipped: bool
+def test_a_smaller_compressed_rotated_copy_is_a_near_duplicate(
+    s: Splits, rotations: int, flipped: bool
 ) -> None:
-    image = half(read_image(train["image_path"][6]))
-    image = np.rot90(image[:, ::-1] if flipped else image, turns)
-    path = Path(test["image_path"][6]).with_suffix(".jpg")
+    image = resize_image(read_image(s.train["image_path"][6]), (30, 40))
+    image = np.rot90(image[:, ::-1] if flipped else image, rotations)
+    path = Path(s.test["image_path"][6]).with_suffix(".jpg")
     write_image(path, np.ascontiguousarray(image), quality=60)
-    put(test, 6, image_path=str(path))
+    put(s.test, 6, image_path=str(path))
 
-    report = checked(train, test)
+    report = run(*s)
 
-    assert found(report) == {"leaks": 1}
-    pair = report.duplicates.iloc[0]
-    assert (pair["first_id"], pair["second_id"], pair["kind"]) == ("train_06", "test_06", "near")
-    assert 0 < pair["distance"] <= 0.08
+    pairs = values(report.duplicates, "first_id", "second_id", "kind")
+    assert pairs == [["train_06", "test_06", "near"]]
+    assert 0 < report.duplicates["distance"][0] <= 0.08
     assert leaks_of(report) == {"near": (1, 1), "any": (1, 1)}
     assert "look at the pairs" in " ".join(str(report).split()).lower()
+    assert run(*s, tolerance=0.0).ok
+    assert not run(*s, tolerance=0.2).ok
 
 
-def test_a_copy_within_a_side_is_found_where_a_split_by_lesion_would_tear_it_apart(
-    train: pd.DataFrame,
+@pytest.mark.parametrize(
+    ("lesion", "relation", "count"), [("", "lesion unknown", 1), ("L6", "same lesion", 0)]
+)
+def test_a_copy_within_a_split_counts_unless_it_is_of_the_same_lesion(
+    train: pd.DataFrame, lesion: str, relation: str, count: int
 ) -> None:
-    copy_image(train, 6, train, 14)
+    copy(train, 6, train, 14)
+    put(train, 14, lesion=lesion, patient="P6")
 
-    report = checked(train)
+    report = run(train)
 
-    assert found(report) == {"duplicates": 1}
-    assert report.duplicates["relation"].tolist() == ["different lesions"]
-
-
-def test_a_copy_within_a_side_of_unknown_lesion_is_found(train: pd.DataFrame) -> None:
-    copy_image(train, 6, train, 14)
-    put(train, 14, lesion="")
-
-    report = checked(train, fail_on=("duplicates",))
-
-    assert report.failed == ("duplicates",)
-    assert report.duplicates["relation"].tolist() == ["lesion unknown"]
+    assert report.counts["duplicates"] == count
+    assert values(report.duplicates, "relation") == [relation]
+    assert f"train, duplicate pairs: 1 (1 identical, {relation})" in str(report)
 
 
-def test_a_copy_of_the_same_lesion_is_listed_and_no_fault(train: pd.DataFrame) -> None:
-    copy_image(train, 6, train, 14)
-    put(train, 14, lesion="L6", patient="P6")
+def test_many_identical_files_make_few_pairs_and_all_of_them_count(s: Splits) -> None:
+    copy(s.train, 0, s.test, *range(4))
+    copy(s.train, 0, s.train, *range(1, 16))
+    s.train["label"], s.test["label"] = 1, 1
 
-    report = checked(train)
-
-    assert report.ok
-    assert report.duplicates["relation"].tolist() == ["same lesion"]
-    assert "duplicate pairs: 1 (1 identical, same lesion)" in str(report)
-
-
-def test_many_identical_files_make_few_pairs_and_all_of_them_count(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    for row in range(16):
-        copy_image(train, 0, train, row)
-    for row in range(4):
-        copy_image(train, 0, test, row)
-    train["label"], test["label"] = 1, 1
-
-    report = checked(train, test)
+    report = run(*s)
+    shrink(s.train, 0, s.test, 4)
 
     assert leaks_of(report) == {"identical": (16, 4), "any": (16, 4)}
     assert len(report.duplicates) == 15 + 3 + 1
     assert found(report) == {"leaks": 1, "duplicates": 18}
+    assert leaks_of(run(*s))["near"] == (16, 1)
 
 
-def test_a_near_duplicate_of_many_identical_files_counts_for_all_of_them(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    for row in (0, 8):
-        copy_image(train, 0, train, row)
-    write_image(test["image_path"][0], half(read_image(train["image_path"][0])))
-
-    report = checked(train, test)
-
-    assert leaks_of(report) == {"near": (2, 1), "any": (2, 1)}
-
-
-def test_near_duplicates_of_a_crowd_count_although_not_all_pairs_are_listed(
+def test_near_duplicates_of_a_cluster_count_although_not_all_pairs_are_listed(
     tmp_path: Path,
 ) -> None:
-    crowd = side(tmp_path, "train", count=40)
-    other = side(tmp_path, "test", start=500, count=8)
-    for row, table in [*((row, crowd) for row in range(40)), (0, other), (1, other)]:
-        image = picture(7)
-        image[0, row % 40] += np.uint8(1 + (table is other))
+    train = write_split(tmp_path, "train", count=40).assign(label=1)
+    test = write_split(tmp_path, "test", start=500, count=8).assign(label=1)
+    for row, table in [*((row, train) for row in range(40)), (0, test), (1, test)]:
+        image = draw(7)
+        image[0, row % 40] += np.uint8(1 + (table is test))
         write_image(table["image_path"][row], image)
-    crowd["label"], other["label"] = 1, 1
 
-    report = checked(crowd, other)
+    report = run(train, test)
 
     assert leaks_of(report) == {"near": (40, 2), "any": (40, 2)}
     assert len(report.duplicates) < 42 * 41 / 2
 
 
-def test_images_of_one_colour_are_no_duplicates_and_this_is_said(train: pd.DataFrame) -> None:
+def test_images_of_one_color_are_no_duplicates_and_are_reported(train: pd.DataFrame) -> None:
     for row, level in ((2, 10), (3, 200)):
         write_image(train["image_path"][row], np.full((60, 80, 3), level, np.uint8))
 
-    report = checked(train)
+    report = run(train)
 
     assert report.ok
     assert "Featureless images: 2 were compared" in report.unchecked[1]
 
 
-def test_one_lesion_with_two_diagnoses_is_found(train: pd.DataFrame) -> None:
-    put(train, 9, lesion="L2", patient="P2")
+def test_an_id_with_two_labels_is_one_conflict(s: Splits) -> None:
+    s.train["lesion"], s.test["lesion"] = "", ""
+    put(s.test, 7, id="train_06")
+    copy(s.train, 6, s.test, 7)
 
-    report = checked(train)
-
-    assert found(report) == {"conflicts": 1}
-    assert report.conflicts.to_dict("records") == [
-        {
-            "kind": "lesion",
-            "lesion": "L2",
-            "ids": ("train_02", "train_09"),
-            "splits": ("train", "train"),
-            "classes": ("BCC", "NV"),
-            "distance": 0.0,
-        }
-    ]
-
-
-def test_identical_files_with_different_labels_are_found(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    copy_image(train, 6, test, 7)
-
-    report = checked(train, test)
-
-    assert found(report) == {"leaks": 1, "conflicts": 1}
-    assert report.conflicts[["kind", "ids", "classes"]].to_numpy().tolist() == [
-        ["identical", ("train_06", "test_07"), ("VASC", "SCC")]
-    ]
-
-
-def test_near_duplicates_with_different_labels_are_found(train: pd.DataFrame) -> None:
-    write_image(train["image_path"][7], half(read_image(train["image_path"][6])))
-
-    report = checked(train)
-
-    assert found(report) == {"conflicts": 1, "duplicates": 1}
-    assert report.conflicts["kind"].tolist() == ["near"]
-    assert 0 < report.conflicts["distance"][0] <= 0.08
-
-
-def test_an_id_with_two_labels_is_found_once(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    for table in (train, test):
-        table["lesion"] = ""
-    put(test, 7, id="train_06")
-    copy_image(train, 6, test, 7)
-
-    report = checked(train, test)
-
-    assert report.conflicts[["kind", "ids", "splits"]].to_numpy().tolist() == [
+    assert values(run(*s).conflicts, "kind", "ids", "splits") == [
         ["image", ("train_06", "train_06"), ("train", "test")]
     ]
 
 
-def test_an_unlabelled_copy_is_at_odds_with_nothing(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    copy_image(train, 6, test, 7)
+def test_a_conflict_is_described(s: Splits) -> None:
+    put(s.train, 9, lesion="L2", patient="P2")
+    copy(s.train, 6, s.test, 7)
 
-    report = checked(train, test.drop(columns="label"))
+    assert run(*s).conflicts.to_dict("records") == [
+        {
+            **{"kind": "lesion", "lesion": "L2", "ids": ("train_02", "train_09")},
+            **{"splits": ("train", "train"), "classes": ("BCC", "NV"), "distance": 0.0},
+        },
+        {
+            **{"kind": "identical", "lesion": "", "ids": ("train_06", "test_07")},
+            **{"splits": ("train", "test"), "classes": ("VASC", "SCC"), "distance": 0.0},
+        },
+    ]
+
+
+def test_a_copy_without_a_label_conflicts_with_nothing(s: Splits) -> None:
+    copy(s.train, 6, s.test, 7)
+
+    report = run(s.train, s.test.drop(columns="label"))
 
     assert report.conflicts.empty
-    assert report.duplicates["second_class"].tolist() == [""]
+    assert values(report.duplicates, "second_class") == [""]
     assert "Labels of test: unknown for 8 of 8 images." in report.unchecked
 
 
-def coded(codes: list[Any], **columns: Any) -> pd.DataFrame:
-    """Make a table of one lesion, of which diagnoses alone are known."""
-    ids = [f"{row}" for row in range(len(codes))]
-    return pd.DataFrame({"id": ids, "lesion": "L", "diagnosis": codes, **columns})
-
-
-def test_diagnoses_at_odds_are_found_where_labels_lack() -> None:
-    table = coded(["nevus", "melanoma"], source="ISIC 2020")
-
-    report = checked(table, fail_on=("conflicts",))
-
-    assert report.failed == ("conflicts",)
-    assert report.conflicts[["kind", "ids", "classes"]].to_numpy().tolist() == [
-        ["lesion", ("0", "1"), ("nevus", "melanoma")]
-    ]
-    assert "- L: 0 (train, nevus), 1 (train, melanoma)" in str(report)
-
-
 @pytest.mark.parametrize(
-    ("codes", "columns", "count"),
+    ("codes", "columns", "conflict"),
     [
-        (["nevus", "NV"], {"source": ["ISIC 2020", "ISIC 2019"]}, 0),
-        (["nevus", "melanoma"], {}, 1),
-        (["nevus", "nevus"], {}, 0),
-        (["nevus", "unknown"], {}, 0),
-        (["nevus", ""], {}, 0),
-        (["nv", "nevus"], {"label": [1, 1]}, 0),
-        (["nv", "nv"], {"label": [0, 1]}, 1),
-        (["nv", "mel"], {"label": [1, None]}, 1),
-        (["nv", "nv"], {"label": [1, None]}, 0),
-        (["nv", ""], {"label": [1, None]}, 0),
-        (["nv", "nevus", "nv"], {"label": [1, 1, None]}, 1),
-        (["nv", "mel", "x", "x"], {"label": [1, 1, 1, None], "source": ["a", "a", "b", "b"]}, 0),
+        (["nevus", "NV"], {"source": ["ISIC 2020", "ISIC 2019"]}, False),
+        (["nevus", "melanoma"], {}, True),
+        (["nevus", "nevus"], {}, False),
+        (["nevus", "unknown"], {}, False),
+        (["nevus", ""], {}, False),
+        (["nv", "nevus"], {"label": [1, 1]}, False),
+        (["nv", "nv"], {"label": [0, 1]}, True),
+        (["nv", "mel"], {"label": [1, None]}, True),
+        (["nv", "nv"], {"label": [1, None]}, False),
+        (["nv", ""], {"label": [1, None]}, False),
+        (["nv", "nevus", "nv"], {"label": [1, 1, None]}, True),
+        (["nv", "mel", "x", "x"], {"label": [1, 1, 1, None], "source": [*"aabb"]}, False),
     ],
 )
 @pytest.mark.parametrize("kind", ["lesion", "near"])
 def test_labels_are_compared_first_and_then_diagnoses_of_one_source(
-    codes: list[str], columns: dict[str, Any], count: int, kind: str, tmp_path: Path
+    codes: list[str], columns: dict[str, Any], conflict: bool, kind: str, tmp_path: Path
 ) -> None:
-    table = coded(codes, **columns)
+    ids = [f"{row}" for row in range(len(codes))]
+    table = pd.DataFrame({"id": ids, "lesion": "L", "diagnosis": codes, **columns})
     if kind == "near":
-        table["lesion"] = [f"L{row}" for row in range(len(table))]
-        table["image_path"] = [str(tmp_path / f"{row}.png") for row in range(len(table))]
+        table["lesion"] = ids
+        table["image_path"] = [str(tmp_path / f"{row}.png") for row in ids]
         for row, path in enumerate(table["image_path"]):
-            image = picture(0)
+            image = draw(0)
             image[0, row] += np.uint8(1)
             write_image(path, image)
 
-    report = checked(table)
-
-    assert bool(len(report.conflicts)) == bool(count)
-    assert set(report.conflicts["kind"]) == ({kind} if count else set())
+    assert set(run(table).conflicts["kind"]) == ({kind} if conflict else set())
 
 
-def test_identical_files_with_different_diagnoses_are_found(train: pd.DataFrame) -> None:
-    for row in (1, 2):
-        copy_image(train, 0, train, row)
-    table = train.drop(columns="label").assign(diagnosis="")
-    put(table, 1, diagnosis="nv")
-    put(table, 2, diagnosis="mel")
-
-    report = checked(table)
-
-    assert report.conflicts[["kind", "ids", "classes"]].to_numpy().tolist() == [
-        ["identical", ("train_01", "train_02"), ("nv", "mel")]
-    ]
-
-
-def test_without_label_and_diagnosis_nothing_is_known_of_labels_at_odds(
-    train: pd.DataFrame, test: pd.DataFrame
+@pytest.mark.parametrize("column", ["label", "diagnosis"])
+def test_conflicts_of_identical_files_are_found_through_a_copy_without_a_label(
+    train: pd.DataFrame, column: str
 ) -> None:
-    sides = [table.drop(columns="label") for table in (train, test)]
+    copy(train, 0, train, 1, 2)
+    put(train, 0, label=None)
+    table = (
+        train if column == "label" else train.assign(label=None, diagnosis=["", *"ab"] + [""] * 13)
+    )
 
-    unknown, known = checked(*sides), checked(train, sides[1])
+    assert values(run(table).conflicts, "kind", "ids") == [["identical", ("train_01", "train_02")]]
+
+
+def test_without_any_label_conflicts_are_not_checked(s: Splits) -> None:
+    splits = [table.drop(columns="label") for table in s]
+
+    unknown, known = run(*splits), run(s.train, splits[1])
 
     assert "CONFLICTING LABELS\n  not checked: no label is known\n" in str(unknown)
-    assert unknown.verdict.endswith("shift; conflicts not checked, since no label is known.")
+    assert unknown.verdict.endswith("shift; conflicts not checked.")
     assert "CONFLICTING LABELS\n  none\n" in str(known)
 
 
-def test_labels_at_odds_are_found_through_an_unlabelled_copy(train: pd.DataFrame) -> None:
-    for row in (1, 2):
-        copy_image(train, 0, train, row)
-    train["label"] = train["label"].astype("Int64")
-    put(train, 0, label=pd.NA)
-
-    report = checked(train)
-
-    assert report.conflicts["ids"].tolist() == [("train_01", "train_02")]
-
-
-def test_missing_and_unreadable_files_are_found_and_told_apart(train: pd.DataFrame) -> None:
+def test_files_and_their_states_are_listed(train: pd.DataFrame) -> None:
     Path(train["image_path"][2]).unlink()
     put(train, 3, image_path="")
     Path(train["image_path"][4]).write_bytes(b"<html>404")
 
-    report = checked(train)
+    report = run(train)
 
-    assert found(report) == {"files": 3}
-    assert report.problems[["id", "kind", "reason"]].to_numpy().tolist() == [
+    assert values(report.problems, "id", "kind", "reason") == [
         ["train_02", "missing", "file not found"],
         ["train_03", "missing", "no file found"],
         ["train_04", "unreadable", "a web page, such as an error message, not an image"],
     ]
-    assert report.files["state"].value_counts().to_dict() == {
-        "ok": 13,
-        "missing": 2,
-        "unreadable": 1,
-    }
+    states = report.files["state"].value_counts().to_dict()
+    assert states == {"ok": 13, "missing": 2, "unreadable": 1}
     assert report.unchecked[1].startswith("Images of train: 3 are missing or unreadable")
 
 
-def test_a_repeated_id_and_a_row_without_id_are_found(train: pd.DataFrame) -> None:
-    put(train, 4, id="train_05")
-    put(train, 8, id="")
-
-    report = checked(train)
-
-    assert found(report) == {"rows": 2}
-    assert report.problems[["id", "kind", "detail"]].to_numpy().tolist() == [
-        ["", "no id", ""],
-        ["train_05", "duplicate id", "2 rows"],
-    ]
-
-
 @pytest.mark.parametrize(
-    ("column", "value", "reason"),
+    ("changes", "problem"),
     [
-        ("age", np.inf, "age outside 0..120 years"),
-        ("age", -np.inf, "age outside 0..120 years"),
-        ("age", 500, "age outside 0..120 years"),
-        ("age", -4, "age outside 0..120 years"),
-        ("label", 8, "label outside 0..7"),
+        ({"age": np.inf}, ["impossible value", "age outside 0..120 years", "inf"]),
+        ({"age": -np.inf}, ["impossible value", "age outside 0..120 years", "-inf"]),
+        ({"age": 500}, ["impossible value", "age outside 0..120 years", "500"]),
+        ({"age": -4}, ["impossible value", "age outside 0..120 years", "-4"]),
+        ({"label": 8}, ["impossible value", "label outside 0..7", "8"]),
+        ({"id": ""}, ["no id", "the row has no id", ""]),
+        ({"id": "b"}, ["duplicate id", "the id occurs more than once in its split", "2 rows"]),
+        ({"lesion": "K"}, ["multiple patients", "one lesion of multiple patients", "K: P, Q"]),
     ],
 )
-def test_an_impossible_value_is_found(
-    train: pd.DataFrame, test: pd.DataFrame, column: str, value: float, reason: str
-) -> None:
-    put(test, 3, **{column: value})
+def test_a_faulty_row_is_described(changes: dict[str, Any], problem: list[str]) -> None:
+    table = pd.DataFrame({"id": ["a", "b"], "lesion": ["L", "K"], "patient": ["P", "Q"]})
+    table = table.assign(label=1, age=50)
+    put(table, 0, **changes)
 
-    report = checked(train, test, fail_on=DEFAULT_FINDINGS)
+    report = run({"all": table}, fail_on=("leaks", "files", "rows"))
 
     assert report.failed == ("rows",)
-    assert report.problems[["split", "id", "kind", "reason", "detail"]].to_numpy().tolist() == [
-        ["test", "test_03", "impossible value", reason, f"{value}"]
-    ]
+    assert values(report.problems, "kind", "reason", "detail") == [problem]
 
 
-@pytest.mark.parametrize("value", [0, 120])
-def test_an_age_at_the_border_is_possible(train: pd.DataFrame, value: float) -> None:
-    put(train, 3, age=value)
-
-    assert checked(train).ok
-
-
-def test_impossible_ages_are_no_shift(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    report = checked(train.assign(age=[-np.inf, np.inf] * 8), test)
+def test_impossible_ages_are_no_shift(s: Splits) -> None:
+    report = run(s.train.assign(age=[-np.inf, np.inf] * 8), s.test)
 
     assert "age" not in set(report.shifts["column"])
 
 
-def test_an_empty_side_is_found_and_fails(train: pd.DataFrame) -> None:
-    report = checked(train, train.iloc[:0], fail_on=DEFAULT_FINDINGS)
+def test_an_empty_split_fails_and_is_told_apart_from_faulty_rows(train: pd.DataFrame) -> None:
+    report = run(train, train.iloc[:0], fail_on=DEFAULT_FINDINGS)
+    faulty = run(train.assign(age=[-1, -1] + [50] * 14), train.iloc[:0])
 
     assert report.failed == ("rows",)
     assert report.verdict.startswith("FAILED: empty splits: test.")
-    assert report.problems[["split", "kind"]].to_numpy().tolist() == [["test", "empty split"]]
-    page = str(report)
-    assert "FILES AND ROWS\n  test, empty split: 1 (the split has no images)\n" in page
-    assert "  test: no images to check or compare." in page
-
-
-def test_an_empty_side_is_told_apart_from_faulty_rows(train: pd.DataFrame) -> None:
-    put(train, 3, age=-1)
-    put(train, 4, age=-1)
-
-    report = checked(train, train.iloc[:0])
-
-    assert "empty splits: test; faulty rows: 2" in report.verdict
-
-
-def test_a_lesion_of_two_patients_is_found(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    put(train, 8, lesion="L0")
-
-    report = checked(train, test)
-
-    assert found(report) == {"rows": 1}
-    assert report.problems["detail"].tolist() == ["L0: P0, P8"]
-
-
-@pytest.mark.parametrize("column", ["age", "sex", "site", "lesion", "patient", "year"])
-def test_a_gap_is_counted_and_fails_where_asked(train: pd.DataFrame, column: str) -> None:
-    train[column] = train[column].astype(object)
-    put(train, 3, **{column: None})
-
-    report = checked(train)
-
-    assert found(report) == {"metadata": 1}
-    gaps = report.missing_values[report.missing_values["missing"] > 0]
-    assert gaps[["split", "column", "missing", "images"]].to_numpy().tolist() == [
-        ["train", column, 1, 16]
-    ]
-    assert checked(train, fail_on=("leaks", "files")).ok
-
-
-def test_a_shift_is_found_and_fails_where_asked(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    train["sex"], test["sex"] = "female", "male"
-
-    report = checked(train, test)
-
-    assert found(report) == {"shift": 1}
-    assert "large shift; most in" in str(report)
-    assert audit(train, test, progress=False).ok
+    assert values(report.problems, "split", "kind") == [["test", "empty split"]]
+    assert "FILES AND ROWS\n  test, empty split: 1 (the split has no images)\n" in str(report)
+    assert "test: no images to check or compare." in report.unchecked
+    assert "empty splits: test; faulty rows: 2" in faulty.verdict
 
 
 def test_sizes_modes_and_formats_are_counted(train: pd.DataFrame) -> None:
-    write_image(train["image_path"][2], picture(2, 30, 20))
+    write_image(train["image_path"][2], draw(2, 30, 20))
 
-    report = checked(train)
+    report = run(train)
 
-    columns = ["split", "height", "width", "mode", "format", "images"]
-    assert report.sizes[columns].to_numpy().tolist() == [
+    assert values(report.sizes, "split", "height", "width", "mode", "format", "images") == [
         ["train", 60, 80, "RGB", "PNG", 15],
         ["train", 30, 20, "RGB", "PNG", 1],
     ]
-    assert "15 images: 80 x 60 px, RGB, PNG" in str(report)
+    assert "train: 16 images, 2 kinds\n    - 15 images: 80 x 60 px, RGB, PNG\n" in str(report)
 
 
-def test_the_most_frequent_sizes_are_shown_and_the_others_counted(train: pd.DataFrame) -> None:
-    for row in range(7):
-        write_image(train["image_path"][row], picture(row, 30 + row, 20))
-
-    page = str(checked(train))
-
-    assert "train: 16 images, 8 kinds, for example" in page
-
-
-def test_what_is_read_all_the_same_is_noted(train: pd.DataFrame) -> None:
+def test_a_remark_on_a_file_is_no_fault(train: pd.DataFrame) -> None:
     path = Path(train["image_path"][2])
-    path.rename(path.with_suffix(".jpg"))
-    put(train, 2, image_path=str(path.with_suffix(".jpg")))
+    put(train, 2, image_path=str(path.rename(path.with_suffix(".jpg"))))
 
-    report = checked(train)
+    report = run(train)
 
     assert report.ok
-    assert report.notes[["id", "note"]].to_numpy().tolist() == [
-        ["train_02", "has the file extension of another format"]
-    ]
-    assert "train, read nevertheless: 1 (has the file extension of another format)" in str(report)
+    note = "has the file extension of another format"
+    assert values(report.notes, "id", "note") == [["train_02", note]]
+    assert f"  train, read nevertheless: 1 ({note}): train_02" in str(report)
 
 
-def test_classes_are_counted_on_each_side(train: pd.DataFrame, test: pd.DataFrame) -> None:
-    test["label"] = [0, 0, None, None, 9, 1, 1, 1]
+def test_classes_are_counted_in_each_split(s: Splits) -> None:
+    s.test["label"] = [0, 0, None, None, 9, 1, 1, 1]
 
-    counts = checked(train, test).class_counts
+    counts = run(*s).class_counts
 
-    assert counts["train"].tolist() == [2] * 8 + [0, 0]
-    assert counts["test"].to_dict() == {
-        **dict.fromkeys((diagnosis.code for diagnosis in DIAGNOSES), 0),
-        "MEL": 2,
-        "NV": 3,
-        "9": 1,
-        "unknown": 2,
+    assert values(counts, "train") == [2] * 8 + [0, 0]
+    codes = dict.fromkeys((diagnosis.code for diagnosis in DIAGNOSES), 0)
+    assert counts["test"].to_dict() == {**codes, "MEL": 2, "NV": 3, "9": 1, "unknown": 2}
+
+
+def test_any_number_of_splits_is_compared_in_pairs(tmp_path: Path) -> None:
+    names = ("train", "validation", "test")
+    splits = {
+        name: write_split(tmp_path, name, start=100 * number, count=8)
+        for number, name in enumerate(names)
     }
+    put(splits["test"], 2, lesion="L102")
+    put(splits["validation"], 3, lesion="L3")
+    copy(splits["train"], 0, splits["validation"], 0)
+    copy(splits["train"], 0, splits["test"], 0)
 
+    report = run(splits, fail_on=("leaks",))
 
-def test_any_number_of_sides_is_compared_in_pairs(tmp_path: Path) -> None:
-    sides = {
-        name: side(tmp_path, name, start=100 * number, count=8)
-        for number, name in enumerate(("train", "validation", "test"))
-    }
-    put(sides["test"], 2, lesion="L102")
-    put(sides["validation"], 3, lesion="L3")
-
-    report = checked(sides, fail_on=("leaks",))
-
-    assert report.shared_lesions[["first", "second", "lesion"]].to_numpy().tolist() == [
+    assert values(report.shared_lesions, "first", "second", "lesion") == [
         ["train", "validation", "L3"],
         ["validation", "test", "L102"],
     ]
-    assert list(report.splits) == ["train", "validation", "test"]
+    identical = report.leaks[report.leaks["by"] == "identical"]
+    assert values(identical, "second_images") == [1, 1, 1]
+    assert tuple(report.splits) == names
     assert "validation and test\n" in str(report)
 
 
-def test_a_picture_on_three_sides_counts_for_every_pair(tmp_path: Path) -> None:
-    sides = {name: side(tmp_path, name, start=100 * place) for place, name in enumerate("abc")}
-    for other in "bc":
-        copy_image(sides["a"], 0, sides[other], 0)
-
-    leaks = checked(sides).leaks
-
-    identical = leaks[leaks["by"] == "identical"]
-    assert identical[["first", "second", "second_images"]].to_numpy().tolist() == [
-        ["a", "b", 1],
-        ["a", "c", 1],
-        ["b", "c", 1],
-    ]
-
-
 def test_a_dataset_is_audited_by_its_table(challenge: Path) -> None:
-    sides = [ISICDataset.from_challenge(challenge, split=split) for split in ("train", "test")]
+    splits = [ISICDataset.from_challenge(challenge, split=split) for split in ("train", "test")]
 
-    report = checked(*sides, fail_on=("leaks", "conflicts", "files"))
+    report = run(*splits, fail_on=("leaks", "conflicts", "files"))
 
     assert report.splits == {"train": 6, "test": 2}
     assert report.failed == ("leaks", "conflicts")
-    assert report.conflicts["classes"].tolist() == [("NV", "SCC")]
-    assert set(report.duplicates["kind"]) == {"identical"}  # both sides have the same two images
+    assert values(report.conflicts, "classes") == [("NV", "SCC")]
+    assert set(report.duplicates["kind"]) == {"identical"}  # both splits have the same two images
 
 
-def test_tables_alone_are_audited_and_what_lacks_is_said() -> None:
-    report = checked(pd.DataFrame({"id": ["a"]}), pd.DataFrame({"id": ["b"]}), fail_on=("leaks",))
-
-    page = str(report)
-    assert report.ok
-    assert report.checked == ()
-    assert "Image files of train: its table has no column `image_path`." in report.unchecked
-    assert "Patients of test: unknown for 1 of 1 images." in page
-    assert "same lesion            unknown      unknown" in page
-    assert "near-duplicate     not checked  not checked" in page
-    assert (
-        "Shift of age, sex, site, class, source between train and test: one of the two has no "
-        in page
+def test_tables_alone_are_audited_and_what_is_not_checked_is_reported() -> None:
+    report = run(
+        pd.DataFrame({"id": ["a"]}), pd.DataFrame({"id": ["b"]}), fail_on=("leaks", "files")
     )
 
+    assert report.ok
+    assert report.checked == ()
+    assert report.verdict == "PASSED: no leaks; files not checked."
+    assert "Image files of train: its table has no column `image_path`." in report.unchecked
+    assert "Patients of test: unknown for 1 of 1 images." in report.unchecked
+    assert re.search(r"same lesion +unknown +unknown\n", str(report))
+    assert re.search(r"near-duplicate +not checked +not checked\n", str(report))
+    assert NO_SHIFT in str(report)
 
-def test_files_are_not_read_unless_asked_for(train: pd.DataFrame) -> None:
+
+def test_files_are_read_and_compared_only_where_asked(train: pd.DataFrame) -> None:
     Path(train["image_path"][0]).unlink()
 
-    without = checked(train, images=False)
-    apart = checked(train, duplicates=False)
+    unread, uncompared = run(train, images=False), run(train, duplicates=False)
 
-    assert without.ok
-    assert without.files.empty
-    assert "Image files: not read, as requested" in str(without)
-    assert found(apart) == {"files": 1}
-    assert apart.checked == ("labels", "images")
-    assert "Duplicate images: not searched, as requested." in apart.unchecked
+    assert unread.ok
+    assert unread.files.empty
+    assert "Image files: not read, as requested" in str(unread)
+    assert found(uncompared) == {"files": 1}
+    assert uncompared.checked == ("labels", "images")
+    assert "Duplicate images: not searched, as requested." in uncompared.unchecked
 
 
 @pytest.mark.parametrize("columns", [["id"], ["id", "image_path", "label", "lesion", "age"]])
-def test_tables_of_no_rows_are_audited_and_not_fit(columns: list[str]) -> None:
+def test_tables_without_rows_fail(columns: list[str]) -> None:
     nothing = pd.DataFrame({name: [] for name in columns})
 
-    report = checked(nothing, nothing)
+    report = run(nothing, nothing)
 
     assert found(report) == {"rows": 2}
     assert report.splits == {"train": 0, "test": 0}
@@ -868,71 +619,63 @@ def test_tables_of_no_rows_are_audited_and_not_fit(columns: list[str]) -> None:
     assert "train (0 images)" in str(report)
 
 
-def test_a_single_row_is_audited(train: pd.DataFrame) -> None:
-    report = checked(train.iloc[:1])
-
-    assert report.ok
-    assert "Audit of train (1 image)" in str(report)
-    assert report.unchecked[0].startswith("Data leakage: there is only one split.")
-
-
 @pytest.mark.parametrize(
-    ("fail_on", "words"),
+    ("fail_on", "verdict"),
     [
-        (("leaks", "files"), "no files; leaks not checked, since there is only one split."),
-        (("leaks",), "checked: leaks not checked, since there is only one split."),
-        (("files",), "checked: no files."),
+        (("leaks", "files"), "PASSED: no files; leaks not checked."),
+        (("leaks",), "PASSED: leaks not checked."),
+        (("files",), "PASSED: no files."),
+        ((), "NOT JUDGED: `fail_on` is empty."),
     ],
 )
-def test_of_one_side_the_page_says_that_there_was_nothing_to_compare(
-    train: pd.DataFrame, fail_on: tuple[str, ...], words: str
+def test_of_one_split_leaks_are_not_checked(
+    train: pd.DataFrame, fail_on: tuple[str, ...], verdict: str
 ) -> None:
-    report = checked(train, fail_on=fail_on)
+    report = run(train.iloc[:1], fail_on=fail_on)
 
-    nothing = "DATA LEAKAGE BETWEEN SPLITS\n  not checked: there is only one split\n"
-    assert nothing in str(report)
-    assert report.verdict.endswith(words)
-
-
-def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    return table.sample(frac=1, random_state=seed)
+    assert str(report).startswith(f"Audit of train (1 image)\n\n{verdict}\n")
+    assert "DATA LEAKAGE BETWEEN SPLITS\n  not checked: there is only one split\n" in str(report)
+    assert report.unchecked[0] == "Data leakage: there is only one split."
 
 
 @pytest.fixture
-def faulty(train: pd.DataFrame, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def faulty(s: Splits) -> Splits:
     """Plant a fault of every kind."""
-    put(test, 0, lesion="L1")
-    put(test, 1, patient="P4", parent_id="train_09")
-    put(train, 5, lesion="L2", id="train_04")
-    copy_image(train, 6, test, 7)
-    copy_image(train, 6, train, 8)
-    copy_image(train, 6, train, 9)
-    write_image(test["image_path"][2], half(read_image(train["image_path"][3])))
-    Path(train["image_path"][10]).write_bytes(b"")
-    train["sex"] = "female"
-    return train, test
+    put(s.test, 0, lesion="L1")
+    put(s.test, 1, patient="P4", parent_id="train_09")
+    put(s.train, 5, lesion="L2", id="train_04")
+    copy(s.train, 6, s.test, 7)
+    copy(s.train, 6, s.train, 8, 9)
+    shrink(s.train, 3, s.test, 2)
+    Path(s.train["image_path"][10]).write_bytes(b"")
+    s.train["sex"] = "female"
+    return s
 
 
 def test_faults_of_every_kind_are_found_together(
-    faulty: tuple[pd.DataFrame, pd.DataFrame],
+    faulty: Splits,
 ) -> None:
-    assert checked(*faulty).failed == ("leaks", "conflicts", "duplicates", "files", "rows", "shift")
+    report, unjudged = run(*faulty), run(*faulty, fail_on=())
+
+    assert report.failed == ("leaks", "conflicts", "duplicates", "files", "rows", "shift")
+    assert repr(report) == f"AuditReport(train 16, test 8; {', '.join(report.failed)})"
+    assert unjudged.ok
+    start = (
+        "NOT JUDGED: `fail_on` is empty (also found: 4 of 8 images of test (50.0%) share a lesion, "
+    )
+    assert unjudged.verdict.startswith(start)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_of_the_rows_does_not_matter(
-    faulty: tuple[pd.DataFrame, pd.DataFrame], seed: int
+def test_the_order_of_rows_and_the_number_of_workers_do_not_matter(
+    faulty: Splits, seed: int
 ) -> None:
-    one = checked(*faulty)
+    shuffled = [table.sample(frac=1, random_state=seed) for table in faulty]
 
-    other = checked(*(shuffled(table, seed) for table in faulty))
+    one, other = run(*faulty), run(*shuffled, workers=1 + seed % 2)
 
     assert other.to_json() == one.to_json()
     assert str(other) == str(one)
-
-
-def test_the_number_of_workers_does_not_matter(faulty: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    assert checked(*faulty, workers=2).to_json() == checked(*faulty).to_json()
 
 
 names = st.sampled_from(["", "a", "b", "c", "d"])
@@ -941,78 +684,104 @@ rows = st.lists(
 )
 
 
-def tabled(values: list[tuple[Any, ...]]) -> pd.DataFrame:
-    table = pd.DataFrame(values, columns=pd.Index(["id", "lesion", "patient", "label"]))
+def tabulate(drawn: list[tuple[Any, ...]]) -> pd.DataFrame:
+    table = pd.DataFrame(drawn, columns=pd.Index(["id", "lesion", "patient", "label"]))
     return table.astype({"id": str, "label": "Int64", "lesion": object, "patient": object})
 
 
 @settings(max_examples=40)
-@given(first=rows, second=rows, seed=st.integers(0, 99))
+@given(first=rows, second=rows)
 def test_what_is_shared_is_what_plain_sets_share(
-    first: list[tuple[Any, ...]], second: list[tuple[Any, ...]], seed: int
+    first: list[tuple[Any, ...]], second: list[tuple[Any, ...]]
 ) -> None:
-    report = checked(tabled(first), tabled(second))
+    report = run(tabulate(first), tabulate(second))
 
+    counts = report.leaks.set_index("by")["second_images"]
     for place, column in enumerate(("id", "lesion", "patient")):
         table = getattr(report, f"shared_{column}s")
-        sides = [{str(row[place]) for row in part} - {""} for part in (first, second)]
-        assert set(table[column]) == sides[0] & sides[1]
-        affected = sum(str(row[place]) in sides[0] & sides[1] for row in second)
-        assert table["second_count"].sum() == affected
-        counts = report.leaks.set_index("by")["second_images"]
-        assert counts[column] == affected
-    random.Random(seed).shuffle(first)  # noqa: S311 - the order of rows is no secret
-    assert checked(tabled(first), tabled(second)).to_json() == report.to_json()
+        both = set.intersection(*({str(row[place]) for row in part} for part in (first, second)))
+        affected = sum(str(row[place]) in both - {""} for row in second)
+        assert set(table[column]) == both - {""}
+        assert table["second_count"].sum() == counts[column] == affected
+    assert run(tabulate(first[::-1]), tabulate(second[::-1])).to_json() == report.to_json()
 
 
-def numbers(page: str) -> set[str]:
-    return set(page.replace(".", " ").replace(";", " ").split())
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_the_page_has_the_counts_of_the_tables(faulty: Splits, form: str) -> None:
+    report = run(*faulty)
+    between = report.duplicates["first"] != report.duplicates["second"]
+    kinds = {"lesion": "lesions", "identical": "identical files", "near": "near-duplicates"}
 
-
-def test_the_counts_on_the_page_are_those_of_the_tables(
-    faulty: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    report = checked(*faulty)
-
-    page = str(report)
+    page = str(report) if form == "text" else report.to_html()
 
     assert f"shared lesions: {len(report.shared_lesions)}" in page
     assert f"shared patients: {len(report.shared_patients)}" in page
     assert f"shared images with augmented copies: {len(report.shared_origins)}" in page
-    between = report.duplicates["first"] != report.duplicates["second"]
-    assert f"duplicate pairs: {between.sum()}" in page
-    assert f"duplicate pairs: {(~between).sum()}" in page
-    titles = {
-        "lesion": "lesions with different labels",
-        "identical": "identical files with different labels",
-        "near": "near-duplicates with different labels",
-    }
+    assert f"duplicate pairs: {between.sum()} (" in page
+    assert f"train, duplicate pairs: {(~between).sum()} (" in page
     for kind, count in report.conflicts["kind"].value_counts().items():
-        assert f"{titles[str(kind)]}: {count}" in page
-    for _, gap in report.missing_values.iterrows():
-        assert not gap["missing"] or f"{gap['missing']}" in numbers(page)
+        assert f"{kinds[str(kind)]} with different labels: {count}" in page
+    assert "large shift; most in female: 100.0% and 50.0%" in page
+    assert "unreadable: 1 (empty file): train_10" in page
 
 
-def test_the_page_has_up_to_100_columns_whatever_the_names(train: pd.DataFrame) -> None:
+def test_the_page_of_text_has_up_to_100_columns_whatever_the_names(train: pd.DataFrame) -> None:
     train["id"] = [f"{'x' * 200}{number}" for number in range(16)]
     train["lesion"] = "L\x1b[2J\n" * 40
     train["site"] = "s" * 300
-    sides = {f"{name}" * 90: shuffled(train, 0) for name in "abcdef"}
 
-    page = str(checked(sides, images=False))
+    page = str(run({name * 90: train for name in "abcdef"}, images=False))
 
     assert max(map(len, page.splitlines())) <= 100
     assert "\x1b" not in page
     assert page.replace("\n", "").isprintable()
 
 
-def test_json_loads_back_with_counts_and_rows(faulty: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    report = checked(*faulty)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</li></ul><h1>",
+    "\"'><img src=x>",
+    "{{ 7 * 7 }}",
+    "a\udcff\x1b",
+]
+
+
+def test_hostile_names_do_not_change_the_page_of_html(train: pd.DataFrame, tmp_path: Path) -> None:
+    harmless, hostile = train.head(5).copy(), train.head(5).copy()
+    for table, texts in ((harmless, [f"name{number}" for number in range(5)]), (hostile, HOSTILE)):
+        for column in ("id", "lesion", "patient", "site", "source", "diagnosis", "image_path"):
+            table[column] = texts
+        table["label"] = None
+
+    def tags(table: pd.DataFrame, split: str) -> list[str]:
+        report = run({split: table, f"{split}2": table})
+        report.save(tmp_path / "page.html")
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        assert "49" not in text
+        return re.findall(r"<[^>]*>", text[text.index("<body>") :])
+
+    assert tags(hostile, "<b>&amp;") == tags(harmless, "split")
+
+
+def test_the_page_of_html_is_complete_in_itself(train: pd.DataFrame) -> None:
+    page = run(train).to_html()
+
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>")
+    assert not re.search(r"(src|href)=|https?://", page)
+    assert page.count("<section>") == page.count("</section>") == str(page).count("<h2>")
+
+
+def test_json_holds_counts_and_as_many_rows_as_asked_for(
+    faulty: Splits,
+) -> None:
+    report = run(*faulty)
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     content = json.loads(report.to_json(), parse_constant=refuse)
+    short = json.loads(report.to_json(most=1))
 
     assert (content["ok"], content["exit_code"]) == (False, 1)
     assert content["failed"] == list(report.failed)
@@ -1021,89 +790,52 @@ def test_json_loads_back_with_counts_and_rows(faulty: tuple[pd.DataFrame, pd.Dat
     assert content["shared_lesions"]["count"] == len(content["shared_lesions"]["rows"])
     assert content["shared_lesions"]["rows"][0]["first_ids"] == ["train_01"]
     assert content["class_counts"]["train"]["MEL"] == 2
-    assert content["duplicates"]["count"] == len(report.duplicates)
+    assert content["duplicates"]["count"] == short["duplicates"]["count"] == len(report.duplicates)
     assert content["shifts"]["rows"][0]["category"] is None  # of ages
-
-
-def test_json_holds_as_many_rows_as_asked_for(faulty: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    content = json.loads(checked(*faulty).to_json(most=1))
-
-    assert content["duplicates"]["count"] > 1
-    assert len(content["duplicates"]["rows"]) == 1
+    assert "files" not in content
+    assert len(short["duplicates"]["rows"]) == 1
     with pytest.raises(ValueError, match=r"`most` to be an integer of 0 or more, but got -1"):
-        checked(faulty[0], images=False).to_json(most=-1)
+        report.to_json(most=-1)
 
 
 def test_json_takes_the_values_of_numpy_and_pandas(train: pd.DataFrame) -> None:
-    splits: Any = {"train": np.int64(16)}
-    report = dataclasses.replace(
-        checked(train, images=False),
-        splits=splits,
-        missing_values=pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]}),
-    )
+    counts: Any = {"train": np.int64(16)}
+    gaps = pd.DataFrame({"missing": [np.float32(0.5), np.inf], "x": [pd.NA, None]})
+    report = dataclasses.replace(run(train, images=False), splits=counts, missing_values=gaps)
 
     content = json.loads(report.to_json())
 
     assert content["splits"] == {"train": 16}
-    assert content["missing_values"]["rows"] == [
-        {"missing": 0.5, "x": None},
-        {"missing": None, "x": None},
-    ]
+    rows = [{"missing": 0.5, "x": None}, {"missing": None, "x": None}]
+    assert content["missing_values"]["rows"] == rows
 
 
-def test_a_report_is_saved_as_json_or_as_a_page(train: pd.DataFrame, tmp_path: Path) -> None:
-    report = checked(train)
+def test_a_report_is_saved_as_json_html_or_text(train: pd.DataFrame, tmp_path: Path) -> None:
+    report = run(train)
 
-    report.save(tmp_path / "new" / "audit.json")
-    report.save(tmp_path / "audit.TXT")
+    for name in ("new/audit.json", "audit.html", "audit.TXT"):
+        report.save(tmp_path / name)
 
     assert json.loads((tmp_path / "new" / "audit.json").read_text())["ok"] is True
     assert (tmp_path / "audit.TXT").read_text(encoding="utf-8") == f"{report}\n"
-    with pytest.raises(
-        ValueError, match=r"`path` to be a file ending in \.json, \.html or \.txt, but"
-    ):
+    assert (tmp_path / "audit.html").read_text(encoding="utf-8") == f"{report.to_html()}\n"
+    with pytest.raises(ValueError, match=r"`path` to be a file ending in \.json, \.html or \.txt"):
         report.save(tmp_path / "audit.csv")
 
 
-def test_a_name_that_is_no_text_of_any_encoding_is_saved(tmp_path: Path) -> None:
-    report = checked(pd.DataFrame({"id": ["\udcff", "\udcff"]}))
+def test_a_name_that_no_encoding_knows_is_saved(tmp_path: Path) -> None:
+    report = run(pd.DataFrame({"id": ["\udcff", "\udcff"]}))
 
-    report.save(tmp_path / "audit.txt")
-    report.save(tmp_path / "audit.json")
+    for name in ("audit.json", "audit.html", "audit.txt"):
+        report.save(tmp_path / name)
 
     rows = json.loads((tmp_path / "audit.json").read_text())["problems"]["rows"]
     assert rows[0]["id"] == "\udcff"
+    assert repr(report) == "AuditReport(train 2; rows, metadata)"
 
 
-def test_a_report_is_shown_in_short() -> None:
-    assert repr(checked(pd.DataFrame({"id": ["a"] * 2}))) == "AuditReport(train 2; rows, metadata)"
-    assert repr(audit(pd.DataFrame({"id": ["a"]}))) == "AuditReport(train 1; ok)"
-
-
-def test_nothing_fails_where_nothing_is_to_fail(
-    faulty: tuple[pd.DataFrame, pd.DataFrame],
-) -> None:
-    report = checked(*faulty, fail_on=())
-
-    assert report.ok
-    assert report.verdict.startswith("NOT JUDGED: `fail_on` is empty (also found: 4 of 8 images of")
-
-
-def test_nothing_is_judged_where_nothing_is_asked_about(train: pd.DataFrame) -> None:
-    assert checked(train, fail_on=()).verdict == "NOT JUDGED: `fail_on` is empty."
-
-
-def test_the_tolerance_of_near_duplicates_is_chosen(
-    train: pd.DataFrame, test: pd.DataFrame
-) -> None:
-    write_image(test["image_path"][6], half(read_image(train["image_path"][6])))
-
-    assert checked(train, test, tolerance=0.0).ok
-    assert not checked(train, test, tolerance=0.2).ok
-
-
-def one_column(name: str, values: Any) -> pd.DataFrame:
-    return pd.DataFrame({"id": [str(row) for row in range(len(values))], name: values})
+def column(name: str, values: Any) -> tuple[pd.DataFrame]:
+    return (pd.DataFrame({"id": [str(row) for row in range(len(values))], name: values}),)
 
 
 @pytest.mark.parametrize(
@@ -1116,44 +848,22 @@ def one_column(name: str, values: Any) -> pd.DataFrame:
         ((pd.DataFrame(),), ValueError, "`train` to be a table with a column `id`, but got no col"),
         ((pd.DataFrame({"ID": ["a"]}),), ValueError, "but got the columns ID. Read it with `derm"),
         ((pd.DataFrame([["a", "b"]], columns=["id", "id"]),), ValueError, "but got id twice"),
-        (
-            (one_column("label", [None, "x"]),),
-            TypeError,
-            "`label` has numbers, but got 'x' in row 1",
-        ),
-        (
-            (one_column("age", ["50", "old"]),),
-            TypeError,
-            "`age` has numbers, but got 'old' in row 1",
-        ),
-        ((one_column("age", [3, [4]]),), TypeError, "`age` has numbers, but got [4] in row 1"),
-        ((one_column("age", ["1_0"]),), TypeError, "`age` has numbers, but got '1_0' in row 0"),
-        ((one_column("label", [0, 0.5]),), ValueError, "or missing, but got 0.5 in row 1"),
-        ((one_column("label", [-1]),), ValueError, "0 or more, or missing, but got -1 in row 0"),
-        (
-            (one_column("label", [np.inf]),),
-            ValueError,
-            "0 or more, or missing, but got inf in row 0",
-        ),
-        (
-            (one_column("year", DAYS),),
-            TypeError,
-            "but got dates or times. Take the year with `.dt.y",
-        ),
-        (
-            (one_column("age", DAYS - DAYS[0]),),
-            TypeError,
-            "`age` has numbers, but got dates or times.",
-        ),
+        (column("label", [None, "x"]), TypeError, "`label` has numbers, but got 'x' in row 1"),
+        (column("age", ["50", "old"]), TypeError, "`age` has numbers, but got 'old' in row 1"),
+        (column("age", [3, [4]]), TypeError, "`age` has numbers, but got [4] in row 1"),
+        (column("age", ["1_0"]), TypeError, "`age` has numbers, but got '1_0' in row 0"),
+        (column("label", [0, 0.5]), ValueError, "or missing, but got 0.5 in row 1"),
+        (column("label", [-1]), ValueError, "0 or more, or missing, but got -1 in row 0"),
+        (column("label", [np.inf]), ValueError, "or more, or missing, but got inf in row 0"),
+        (column("year", DAYS), TypeError, "but got dates or times. Take the year with `.dt.y"),
+        (column("age", DAYS - DAYS[0]), TypeError, "`age` has numbers, but got dates or times."),
     ],
 )
-def test_what_is_no_side_is_refused(
+def test_what_is_no_split_is_refused(
     arguments: tuple[Any, ...], kind: type[Exception], sentence: str
 ) -> None:
-    with pytest.raises(kind) as caught:
+    with pytest.raises(kind, match=re.escape(sentence)):
         audit(*arguments)
-
-    assert sentence in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -1167,12 +877,10 @@ def test_what_is_no_side_is_refused(
     ],
 )
 def test_options_out_of_range_are_refused(
-    options: Mapping[str, Any], kind: type[Exception], sentence: str
+    options: dict[str, Any], kind: type[Exception], sentence: str
 ) -> None:
-    with pytest.raises(kind) as caught:
+    with pytest.raises(kind, match=re.escape(sentence)):
         audit(pd.DataFrame({"id": ["a"]}), **options)
-
-    assert sentence in str(caught.value)
 
 
 @pytest.mark.data

@@ -42,7 +42,7 @@ def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
     assert run(str(clean)) == 0
 
     shown = capsys.readouterr()
-    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nPASSED, as far as")
+    assert shown.out.startswith("Audit of train (6 images), test (2 images)\n\nPASSED: no leaks")
     assert "8/8" in shown.err
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from dermolib._validation import Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, HASH_SIDE, SCALE, orientations
@@ -130,25 +131,15 @@ def _check_hashes(hashes: Any) -> None:
 
 
 class _Tree(NamedTuple):
-    """Rows sorted into leaves.
+    """N rows sorted into L leaves."""
 
-    Attributes:
-        order: Row number of each position (N,); all else is in this order.
-        hashes: Hashes (N, HASH_BYTES).
-        descriptors: Descriptors (N, _DESCRIPTORS).
-        leading: The first of the descriptors (N, _LEADING), contiguous.
-        starts: First position of each leaf, and N (L + 1,).
-        low: Smallest leading descriptors of each leaf (L, _LEADING).
-        high: Largest leading descriptors.
-    """
-
-    order: Indices
-    hashes: _Hashes
-    descriptors: _Floats
-    leading: _Floats
-    starts: Indices
-    low: _Floats
-    high: _Floats
+    order: Indices  # row number of each position (N,); all else is in this order
+    hashes: _Hashes  # (N, HASH_BYTES)
+    descriptors: _Floats  # (N, _DESCRIPTORS)
+    leading: _Floats  # the first of the descriptors (N, _LEADING), contiguous
+    starts: Indices  # first position of each leaf, and N (L + 1,)
+    low: _Floats  # smallest leading descriptors of each leaf (L, _LEADING)
+    high: _Floats  # largest leading descriptors
 
 
 def _build_tree(hashes: _Hashes) -> _Tree:
@@ -281,8 +272,8 @@ class _Pairs:
     def add(self, first: Indices, second: Indices, squares: _Floats) -> None:
         """Keep pairs of rows that have few yet, and those that connect groups."""
         ends = np.stack([first, second], axis=1)
-        few = self.used[ends] + _ranks(ends.ravel()).reshape(-1, 2) < self.most
-        keep = np.asarray(few.any(axis=1))
+        before = pd.Series(ends.ravel()).groupby(ends.ravel()).cumcount().to_numpy()
+        keep = np.any(self.used[ends] + before.reshape(-1, 2) < self.most, axis=1)
         _connect(self.first, ends[keep])
         keep[np.flatnonzero(~keep)[_connect(self.first, ends[~keep])]] = True
         np.add.at(self.used, ends[keep].ravel(), 1)
@@ -297,10 +288,7 @@ class _Pairs:
 
 
 def _connect(first: Indices, pairs: Indices) -> Indices:
-    """Connect the groups (N,) of pairs in place, each under the least of its rows.
-
-    Returns the numbers of the fewest pairs (P, 2) that connect the same rows.
-    """
+    """Connect groups (N,) in place, each under its least row; return the fewest pairs for that."""
     joins: list[Indices] = []
     rest = np.arange(len(pairs))
     while True:
@@ -316,13 +304,3 @@ def _connect(first: Indices, pairs: Indices) -> Indices:
         joins.append(rest[chosen])
         while (first[first] < first).any():
             first[:] = first[first]
-
-
-def _ranks(values: Indices) -> Indices:
-    """Count for each value how many equal ones come before it."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    ranks = np.empty_like(values)
-    ranks[order] = np.arange(len(values)) - np.repeat(starts, np.diff(starts, append=len(values)))
-    return ranks

@@ -28,17 +28,9 @@ SCALE = 127
 _SQUARE = 32  # px, side of the small image
 _SOFT = 8.0  # gray levels; compression noise is absolute, so faint images are not scaled up fully
 _FLAT = 2.0  # gray levels of contrast below which an image is featureless
-
-
-def _cosines() -> npt.NDArray[np.float64]:
-    """Compute the first rows of the cosine transform, scaled to gray levels."""
-    frequencies, pixels = np.arange(HASH_SIDE)[:, None], np.arange(_SQUARE) + 0.5
-    waves = np.cos(np.pi * frequencies * pixels / _SQUARE) / _SQUARE
-    waves[1:] *= np.sqrt(2)
-    return np.asarray(waves)
-
-
-_COSINES = _cosines()
+_FREQUENCIES, _PIXELS = np.arange(HASH_SIDE)[:, None], np.arange(_SQUARE) + 0.5
+_COSINES = np.cos(np.pi * _FREQUENCIES * _PIXELS / _SQUARE) / _SQUARE  # rows of the transform
+_COSINES[1:] *= np.sqrt(2)
 _SIGNS = ((-1) ** np.arange(HASH_SIDE)).astype(np.int8)
 
 
@@ -47,10 +39,9 @@ def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
 
     The distance of two hashes is the Euclidean one in the best of eight orientations, over 127: 0
     for the same image, about 1 for unrelated ones. It changes little when an image is resized,
-    recompressed, flipped, rotated by multiples of 90°, or changed in brightness or contrast (a
-    faint image suffers more from that). It changes much when an image is cropped, by as little as
-    2 % on each side, or rotated by a few degrees. Color is ignored. It is not secure: an image can
-    be altered so that its hash differs, or drawn to have a given one.
+    recompressed, flipped, rotated by 90°, or changed in brightness or contrast (a faint image more
+    than others), and much when it is cropped by as little as 2 % on each side or rotated by a few
+    degrees. Color is ignored. It is not secure: an image can be made to have any hash.
 
     Args:
         image: Image (H, W, 3), uint8 RGB, of any size; it is not modified. The aspect ratio does

@@ -39,33 +39,16 @@ NOTES: tuple[str, ...] = (
 )
 """Remarks on files that are read nevertheless."""
 
-_MISSING, _UNREADABLE = 1, 2
+_OK, _MISSING, _UNREADABLE = range(3)
 _FRAMES, _LINK, _EXTENSION, _ORIENTED = NOTES
-_RECORD = np.dtype(
-    [
-        ("state", np.uint8),
-        ("height", np.int32),
-        ("width", np.int32),
-        ("mode", "U6"),
-        ("format", "U5"),
-        ("size", np.int64),
-        ("digest", np.uint8, (16,)),
-        ("hash", np.uint8, (HASH_BYTES,)),
-    ]
-)
+_RECORD = np.dtype([
+    ("state", "u1"), ("height", "i4"), ("width", "i4"), ("mode", "U6"), ("format", "U5"),
+    ("size", "i8"), ("digest", "u1", 16), ("hash", "u1", HASH_BYTES),
+])  # fmt: skip
 _BLOCK = 32  # images of one task, so that handing out tasks costs nothing
 _MAX_BYTES = 1 << 30  # of one file; no camera makes as many
 _ORIENTATION = 0x0112  # EXIF tag
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # those that `decode_image` takes
-_EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),  # JPEG with further images behind the first
-    "PNG": (".png",),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp",),
-    "GIF": (".gif",),
-    "WEBP": (".webp",),
-}
 _WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -105,10 +88,6 @@ class Inspection:
         """Whether the image can be read (N,)."""
         return np.asarray(self.state == 0)
 
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.state)
-
 
 def inspect_images(
     paths: Iterable[str], *, hashes: bool = True, workers: int = 1, progress: bool = True
@@ -144,16 +123,15 @@ def inspect_images(
     require(not single, "paths", "several paths", f"{paths!r} alone", hint, error=TypeError)
     paths = list(paths)
     records = np.zeros(len(paths), _RECORD)
-    todo = [row for row, path in enumerate(paths) if path]
     records["state"] = _MISSING
-    reasons: _Remarks = dict.fromkeys(set(range(len(paths))) - set(todo), ("no file found", ""))
+    todo = [row for row, path in enumerate(paths) if path]
+    reasons: _Remarks = {row: ("no file found", "") for row, path in enumerate(paths) if not path}
     notes: _Remarks = {}
     blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
     tasks = (([str(paths[row]) for row in rows], hashes) for rows in blocks)
     with one_thread(), tqdm(total=len(todo), unit="image", disable=not progress) as bar:
         done = run_tasks(_inspect_block, tasks, workers=workers)
-        for rows, (block, failed, noted) in zip(blocks, done, strict=True):
-            records[rows] = block
+        for rows, (records[rows], failed, noted) in zip(blocks, done, strict=True):
             reasons |= {rows[number]: reason for number, reason in failed.items()}
             notes |= {rows[number]: remarks for number, remarks in noted.items()}
             bar.update(len(rows))
@@ -161,42 +139,42 @@ def inspect_images(
     return Inspection(**columns, reasons=dict(sorted(reasons.items())), notes=notes)
 
 
+class _UnreadableError(Exception):
+    """An image that cannot be read, with a reason and details."""
+
+
 def _inspect_block(paths: list[str], hashes: bool) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
     init_worker()
     records = np.zeros(len(paths), _RECORD)
     reasons, notes = {}, {}
-    with warnings.catch_warnings():
-        # Pillow warns of tags that it does not understand, and of sizes that are checked here
-        warnings.simplefilter("ignore")
-        for number, path in enumerate(paths):
-            record, remarks = records[number : number + 1], list[str]()
-            try:
+    for number, path in enumerate(paths):
+        record, remarks = records[number : number + 1], list[str]()
+        try:
+            # Pillow warns of tags that it does not understand, and of sizes that are checked here
+            with warnings.catch_warnings(action="ignore"):
                 image = _inspect(path, record, remarks)
-            except _UnreadableError as error:
-                records[number]["state"] = error.state
-                reasons[number] = (error.reason, error.detail)
-                continue
-            if remarks:
-                notes[number] = remarks
-            if hashes:
-                record["hash"] = perceptual_hash(image)
+        except FileNotFoundError:
+            record["state"], failure = _MISSING, ("file not found", "")
+        except _UnreadableError as error:
+            record["state"], failure = _UNREADABLE, error.args
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no such id or row
+            detail = str(getattr(error, "strerror", None) or error)
+            record["state"], failure = _UNREADABLE, ("cannot be opened", detail)
+        if record["state"] != _OK:
+            reasons[number] = failure[0], " ".join(failure[1].split())[:200]
+            continue
+        if remarks:
+            notes[number] = remarks
+        if hashes:
+            record["hash"] = perceptual_hash(image)
     return records, reasons, notes
-
-
-class _UnreadableError(Exception):
-    """An image that cannot be read, with the reason and details of this one."""
-
-    def __init__(self, reason: str, detail: object = "", *, state: int = _UNREADABLE) -> None:
-        super().__init__(reason)
-        self.reason, self.state = reason, state
-        self.detail = " ".join(str(detail).split())[:200]
 
 
 def _inspect(path: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
     """Fill the record of one image, as far as it can be read."""
     content: Any = _read(path)
     if content is None:
-        image = _read_stored(path)
+        image = load_image(path)
         record["size"], record["format"], record["mode"] = image.nbytes, "store", "RGB"
         record["height"], record["width"] = image.shape[:2]
         content = np.ascontiguousarray(image).data
@@ -210,76 +188,55 @@ def _inspect(path: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
 
 def _read(path: str) -> bytes | None:
     """Read the bytes of an image; None for an image in a store, which has none of its own."""
-    try:
-        if split_path(path) is not None and not os.path.lexists(path):
-            return read_hdf5_bytes(path)
-        if "#" in path and not os.path.lexists(path):
-            return None
-        return _file_bytes(path)
-    except FileNotFoundError:
-        raise _UnreadableError("file not found", state=_MISSING) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path, no such id in HDF5
-        detail = getattr(error, "strerror", None) or error
-        raise _UnreadableError("cannot be opened", detail) from None
-
-
-def _file_bytes(path: str) -> bytes:
+    if "#" in path and not os.path.lexists(path):
+        return None if split_path(path) is None else read_hdf5_bytes(path)
     state = os.stat(path)  # noqa: PTH116 - a Path for each of 400,000 costs seconds
     if not stat.S_ISREG(state.st_mode):
-        raise _UnreadableError("a folder or a device, not a file")
+        raise _UnreadableError("a folder or a device, not a file", "")
     if state.st_size > _MAX_BYTES:
         raise _UnreadableError("too large", f"{state.st_size:,} bytes")
     with open(path, "rb") as file:  # noqa: PTH123 - as above
         return file.read(_MAX_BYTES)
 
 
-def _read_stored(path: str) -> Image:
-    try:
-        return load_image(path)
-    except FileNotFoundError:
-        raise _UnreadableError("file not found", state=_MISSING) from None
-    except (OSError, ValueError) as error:
-        raise _UnreadableError("no such image in the store", error) from None
-
-
 def _decode(path: str, data: bytes, record: npt.NDArray[Any], notes: list[str]) -> Image:
     """Decode an image whose header allows it, and note what the header says."""
     if not data:
-        raise _UnreadableError("empty file")
+        raise _UnreadableError("empty file", "")
     try:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
-            form, (width, height) = image.format or "", image.size
+            form, mode, (width, height) = image.format or "", image.mode, image.size
             record["width"], record["height"] = width, height
-            record["mode"], record["format"] = image.mode, form
+            record["mode"], record["format"] = mode, form
             notes += _notes(path, image)
-            wide_values = image.mode in ("I", "F")
     except PillowImage.DecompressionBombError as error:
-        raise _UnreadableError("too many pixels", error) from None
+        raise _UnreadableError("too many pixels", str(error)) from None
     except Exception as error:  # decoders fail in ways of their own on broken files
         raise _UnreadableError(*_other_kind(data, error)) from None
     if width * height > MAX_PIXELS:
         detail = f"{width:,} x {height:,} px, the limit is {MAX_PIXELS:,} px in all"
         raise _UnreadableError("too many pixels", detail)
-    if wide_values:
-        raise _UnreadableError("32-bit values of unknown range")
+    if mode in ("I", "F"):
+        raise _UnreadableError("32-bit values of unknown range", "")
     try:
         return decode_image(data, path)
     except Exception as error:  # as above
-        reason = f"damaged or truncated ({form})"
-        raise _UnreadableError(reason, error.__cause__ or type(error).__name__) from None
+        detail = str(error.__cause__ or type(error).__name__)
+        raise _UnreadableError(f"damaged or truncated ({form})", detail) from None
 
 
 def _notes(path: str, image: PillowImage.Image) -> Iterator[str]:
-    in_file = split_path(path) is None
+    form = {"MPO": "JPEG"}.get(image.format or "", image.format)  # JPEG with images behind it
     if image.format != "MPO" and getattr(image, "is_animated", False):
         yield _FRAMES
-    if in_file and os.path.islink(path):  # noqa: PTH114 - as above
-        folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120 - as above
-        if not os.path.realpath(path).startswith(os.path.join(folder, "")):  # noqa: PTH118
-            yield _LINK
-    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - as above
-    if in_file and extension not in _EXTENSIONS.get(image.format or "", (extension,)):
-        yield _EXTENSION
+    if split_path(path) is None:
+        if os.path.islink(path):  # noqa: PTH114 - as above
+            folder = os.path.realpath(os.path.dirname(path))  # noqa: PTH120 - as above
+            if not os.path.realpath(path).startswith(os.path.join(folder, "")):  # noqa: PTH118
+                yield _LINK
+        extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - as above
+        if PillowImage.registered_extensions().get(extension) != form:
+            yield _EXTENSION
     if image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1:
         yield _ORIENTED
 
@@ -313,17 +270,15 @@ def note_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame
 
 def file_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame:
     """Describe each file by its state, size and format."""
-    states, names = found.state.astype(np.int64), pd.Index(splits.names)
-    table = {
-        "split": pd.Categorical.from_codes(splits["split"][rows], categories=names),
-        "id": splits["id"][rows],
-        "image_path": splits["image_path"][rows],
-        "state": pd.Categorical.from_codes(states, categories=pd.Index(STATES)),
-    }
-    table |= {name: getattr(found, name) for name in ("height", "width", "size")}
-    for name in ("mode", "format"):
-        table[name] = pd.Categorical(getattr(found, name))
-    return pd.DataFrame(table)
+    split = np.array(splits.names, dtype=object)[splits["split"][rows]]
+    state = np.array(STATES, dtype=object)[found.state]
+    table = pd.DataFrame({"split": pd.Categorical(split, pd.Index(splits.names))})
+    for name in ("id", "image_path"):
+        table[name] = splits[name][rows]
+    table["state"] = pd.Categorical(state, pd.Index(STATES))
+    for name in ("height", "width", "size", "mode", "format"):
+        table[name] = getattr(found, name)
+    return table.astype({"mode": "category", "format": "category"})
 
 
 def size_counts(files: pd.DataFrame) -> pd.DataFrame:

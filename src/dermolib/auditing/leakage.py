@@ -71,25 +71,17 @@ def leak_counts(splits: Splits, by: dict[str, Flags]) -> pd.DataFrame:
 
 
 class ImagePairs(NamedTuple):
-    """Pairs of images that show the same thing.
+    """P pairs of images that show the same, not all of them where there are many.
 
     Of many identical files each is paired with the first of its split, class and diagnosis, and
-    these with each other: with three files twice as many pairs would say no more. Where an image
-    has 32 near-duplicates or more, as augmented copies have, not all of its pairs are listed.
-
-    Attributes:
-        rows: Rows of the two images (P, 2), the smaller number first.
-        distance: Distance of their hashes (P,), see `find_duplicates`; 0 for identical files.
-        identical: Whether the files are identical to the byte (P,).
-        duplicate_of: Row that represents each row and its identical files (N,).
-        cluster: Cluster of each row of which not all pairs are listed (N,), -1 elsewhere.
+    these with each other: with three files twice as many pairs would say no more.
     """
 
-    rows: Indices
-    distance: Floats
-    identical: npt.NDArray[np.bool_]
-    duplicate_of: Indices
-    cluster: Indices
+    rows: Indices  # (P, 2), the smaller number first
+    distance: Floats  # of their hashes (P,), 0 for identical files
+    identical: npt.NDArray[np.bool_]  # to the byte (P,)
+    duplicate_of: Indices  # row that represents each row and its identical files (N,)
+    cluster: Indices  # of rows of which not all pairs are listed (N,), -1 elsewhere
 
 
 def image_pairs(

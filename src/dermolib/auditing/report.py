@@ -3,7 +3,6 @@
 import json
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -28,10 +27,6 @@ DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
 """Findings that make it fail by default: all that are faults, none that may be intended."""
 
 _FORMAT = "dermolib-audit-1"
-_TABLES = (
-    "leaks", "shared_lesions", "shared_patients", "shared_ids", "shared_origins", "duplicates",
-    "conflicts", "problems", "notes", "missing_values", "sizes", "shifts",
-)  # fmt: skip
 _WIDTH = 100  # columns of the page
 _ACROSS = 4  # splits beside each other in text
 _MOST = 5  # examples of each finding
@@ -45,6 +40,7 @@ _BY = {
     "near": "near-duplicate",
     "any": "any of these",
 }
+_NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images"}
 _CLAUSES = {
     "conflicts": "conflicting labels",
     "duplicates": "duplicate pairs within a split",
@@ -65,39 +61,37 @@ class AuditReport:
 
     Attributes:
         splits: Number of images of each split.
-        leaks: How many images of two splits share something: ``first``, ``second``, ``by``
-            (``"lesion"``, ``"patient"``, ``"id"``, ``"origin"``, ``"identical"``, ``"near"`` or
-            ``"any"``), ``first_images``, ``second_images``.
+        leaks: How many images of two splits share something: ``first_images`` and
+            ``second_images`` ``by`` ``"lesion"``, ``"patient"``, ``"id"``, ``"origin"``,
+            ``"identical"``, ``"near"`` or ``"any"``.
         shared_lesions: Lesions in two splits: ``lesion``, ``first_ids``, ``second_ids`` and their
-            numbers, ``first_count``, ``second_count``.
+            numbers, ``first_count`` and ``second_count``.
         shared_patients: Patients in two splits, likewise.
         shared_ids: Ids in two splits, likewise.
         shared_origins: Images in two splits of which one is an augmented copy of the other, or both
             of a third, likewise.
-        duplicates: Pairs of images that show the same, within a split and between splits: ids,
-            lesions and classes of both; ``kind`` is ``"identical"`` (to the byte) or ``"near"``,
-            ``distance`` that of their hashes, ``relation`` ``"same lesion"``, ``"different
-            lesions"`` or ``"lesion unknown"``. Of many identical files each is paired with the
-            first of its split, class and diagnosis.
-        conflicts: Conflicting labels: ``kind`` (``"lesion"``, ``"image"``, ``"identical"`` or
-            ``"near"``), ``lesion``, ``ids``, ``splits``, ``classes`` (the diagnosis as published
-            of an image without a label), ``distance``.
-        problems: Missing and unreadable files, and faulty rows: ``split``, ``id``, ``image_path``,
-            ``kind`` (``"missing"``, ``"unreadable"``, ``"empty split"``, ``"no id"``,
-            ``"duplicate id"``, ``"impossible value"`` or ``"multiple patients"``), ``reason``,
-            ``detail``.
-        notes: Remarks on files that are read nevertheless: ``split``, ``id``, ``image_path``,
-            ``note``.
+        duplicates: Pairs of images that show the same, within a split or between two: ids, lesions
+            and classes; ``kind`` is ``"identical"`` (to the byte) or ``"near"``, ``distance`` that
+            of their hashes, ``relation`` ``"same lesion"``, ``"different lesions"`` or ``"lesion
+            unknown"``. Of many identical files each is paired with the first of its split, class
+            and diagnosis.
+        conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, or pair of ``"identical"``
+            or ``"near"`` duplicates (``kind``): ``lesion``, ``ids``, ``splits``, ``classes`` (the
+            diagnosis as published of an image without a label), ``distance``.
+        problems: Files that are ``"missing"`` or ``"unreadable"`` (``kind``) and rows of the kinds
+            ``"empty split"``, ``"no id"``, ``"duplicate id"``, ``"impossible value"`` and
+            ``"multiple patients"``: ``id``, ``image_path``, ``reason``, ``detail``.
+        notes: Remarks on files that are read nevertheless: ``id``, ``image_path``, ``note``.
         class_counts: Images of each class (row) in each split (column); ``unknown`` last.
-        missing_values: Rows without a value: ``split``, ``column``, ``missing``, ``images``.
-        sizes: Images of each ``height``, ``width``, ``mode`` and ``format`` in each split.
+        missing_values: Number of ``images`` and of those with ``missing`` value, by ``column``.
+        sizes: Number of ``images`` of each ``height``, ``width``, ``mode`` and ``format``.
         shifts: How far two splits differ in each ``column``: ``distance`` in 0..1 by ``measure``,
-            ``null_quantile`` (the 95 % quantile of the distance between random splits by patient,
+            ``null_quantile`` (95 % quantile of the distance between random splits by patient,
             lesion or image), ``p_value``, ``severity`` (``"none"``, ``"small"``, ``"moderate"`` or
             ``"large"``), number of values in each split, medians of ages, and the category whose
             fractions differ most.
-        files: State of each file: ``split``, ``id``, ``image_path``, ``state``, ``height``,
-            ``width``, ``size`` in bytes, ``mode``, ``format``.
+        files: ``state``, ``height``, ``width``, ``size`` in bytes, ``mode`` and ``format`` of each
+            file.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
             read, ``"duplicates"`` where images were compared.
         unchecked: What was not checked, in sentences.
@@ -163,16 +157,18 @@ class AuditReport:
     @property
     def verdict(self) -> str:
         """The result in one sentence, as at the top of the page."""
-        clauses, failed = _clauses(self), self.failed
-        others = [
-            clauses[name] for name in DEFAULT_FINDINGS if name in clauses and name not in failed
-        ]
+        found, failed = _clauses(self), self.failed
+        others = [found[name] for name in DEFAULT_FINDINGS if name in found and name not in failed]
         beside = f" (also found: {'; '.join(others)})" if others else ""
         if failed:
-            return f"FAILED: {'; '.join(clauses[name] for name in failed)}{beside}."
-        if self.fail_on:
-            return f"PASSED, as far as checked: {_absent(self)}{beside}."
-        return f"NOT JUDGED: `fail_on` is empty{beside}."
+            return f"FAILED: {'; '.join(found[name] for name in failed)}{beside}."
+        skipped = {name for name, check in _NEEDS.items() if check not in self.checked}
+        skipped |= {"leaks"} if len(self.splits) == 1 else set()
+        absent = [name for name in self.fail_on if name not in skipped]
+        words = [f"no {', '.join(absent)}"] if absent else []
+        words += [f"{name} not checked" for name in self.fail_on if name in skipped]
+        start = "PASSED: " if words else "NOT JUDGED: `fail_on` is empty"
+        return f"{start}{'; '.join(words)}{beside}."
 
     def __str__(self) -> str:
         """Return the page as text of up to 100 columns."""
@@ -202,15 +198,14 @@ class AuditReport:
         """
         if most is not None:
             check_number(most, "most", low=0, integer=True)
-        content: dict[str, Any] = {"format": _FORMAT}
-        for name in ("ok", "verdict", "exit_code", "fail_on", "failed", "counts", "splits"):
-            content[name] = getattr(self, name)
-        content["class_counts"] = self.class_counts.to_dict()
-        content |= {"checked": self.checked, "unchecked": self.unchecked}
-        for name in _TABLES:
-            table: pd.DataFrame = getattr(self, name)
-            rows = table[:most].astype(object).to_dict("records")
-            content[name] = {"count": len(table), "rows": rows}
+        names = ("ok", "verdict", "exit_code", "failed", "counts")
+        content = {"format": _FORMAT} | {name: getattr(self, name) for name in names} | vars(self)
+        content |= {"class_counts": self.class_counts.to_dict()}
+        del content["files"]
+        for name, table in content.items():
+            if isinstance(table, pd.DataFrame):
+                rows = table[:most].astype(object).to_dict("records")
+                content[name] = {"count": len(table), "rows": rows}
         return json.dumps(_with_nulls(content), indent=1, allow_nan=False)
 
     def save(self, path: PathLike) -> None:
@@ -269,18 +264,6 @@ def _worst_leak(report: AuditReport) -> str:
     return f"{images} share {what} with {_short(first)}"
 
 
-def _absent(report: AuditReport) -> str:
-    """Say what was looked for and not found, and what could not be looked for."""
-    reasons = {}
-    if len(report.splits) == 1:
-        reasons["leaks"] = "leaks not checked, since there is only one split"
-    if "labels" not in report.checked:
-        reasons["conflicts"] = "conflicts not checked, since no label is known"
-    checked = [name for name in report.fail_on if name not in reasons]
-    words = [f"no {', '.join(checked)}"] if checked else []
-    return "; ".join([*words, *(reasons[name] for name in report.fail_on if name in reasons)])
-
-
 def _page(report: AuditReport, *, html: bool) -> str:
     """Render the template as text or HTML."""
     from jinja2 import Environment, StrictUndefined, select_autoescape  # only a page needs it
@@ -291,31 +274,13 @@ def _page(report: AuditReport, *, html: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters |= {
-        "align": _align,
-        "count": lambda rows: f"{len(rows):,}",
-        "examples": lambda rows: rows.head(_MOST).to_dict("records"),
-        "fill": _fill,
-        "ids": _ids,
-        "images": _images,
-        "kinds": _kinds,
-        "labeled": _labeled,
-        "ranked": _ranked,
-        "shifts": _shifts,
-        "short": _short,
-    }
-    page.globals |= {
-        "classes": _classes,
-        "combinations": combinations,
-        "leaks": _leaks,
-        "missing": _missing,
-        "most": _MOST,
-        "select": _select,
-    }
-    splits = (f"{_short(name)} ({_images(count)})" for name, count in report.splits.items())
+    filters = (_align, _fill, _short)
+    page.filters |= {function.__name__[1:]: function for function in filters}
+    tables = (_classes, _leaks, _missing, _select, _shifts)
+    page.globals |= {function.__name__[1:]: function for function in tables}
+    page.globals |= {"combinations": combinations, "listed": listed, "most": _MOST, "zip": zip}
     template = files("dermolib.auditing").joinpath("report.jinja").read_text(encoding="utf-8")
-    title = listed(splits, most=20)
-    return page.from_string(template).render(report=report, html=html, title=title).rstrip()
+    return page.from_string(template).render(report=report, html=html).rstrip()
 
 
 def _fill(words: str, indent: int = 0) -> str:
@@ -345,18 +310,10 @@ def _short(text: object, most: int = 40) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
 
-def _ids(ids: Iterable[str], most: int = _MOST) -> str:
-    return listed(map(_short, ids), most=most)
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'s' if count != 1 else ''}"
-
-
 def _percent(count: int, total: int) -> str:
     """Format a fraction so that neither a trace becomes 0% nor a gap disappears in 100%."""
-    if not total or count in (0, total):
-        return f"{100 if total and count else 0}%"
+    if not 0 < count < total:
+        return f"{100 * (count > 0)}%"
     return f"{min(max(100 * count / total, 0.1), 99.9):.1f}%"
 
 
@@ -391,23 +348,6 @@ def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
         else:
             rows.append([words, *(_cell(*one) for one in zip(counts[by], totals, strict=True))])
     return rows
-
-
-def _ranked(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Sort pairs of images: those of different lesions first, the nearest first."""
-    rank = pairs["relation"].map({"different lesions": 0, "lesion unknown": 1, "same lesion": 2})
-    order = ["rank", "distance", "first_id", "second_id"]
-    return pairs.assign(rank=rank).sort_values(order, kind="stable")
-
-
-def _kinds(pairs: pd.DataFrame) -> str:
-    kinds = Counter(zip(pairs["kind"], pairs["relation"], strict=True))
-    return "; ".join(f"{count:,} {kind}, {relation}" for (kind, relation), count in kinds.items())
-
-
-def _labeled(row: dict[str, Any]) -> str:
-    labels = zip(row["ids"], row["splits"], row["classes"], strict=True)
-    return listed(f"{_short(one)} ({_short(split)}, {_short(name)})" for one, split, name in labels)
 
 
 def _classes(counts: pd.DataFrame) -> _Rows:

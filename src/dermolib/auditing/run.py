@@ -7,23 +7,8 @@ import numpy as np
 import pandas as pd
 
 from dermolib._validation import Indices, check_choice, check_number, require
-from dermolib.auditing.images import (
-    Inspection,
-    file_problems,
-    file_table,
-    inspect_images,
-    note_table,
-    size_counts,
-)
-from dermolib.auditing.leakage import (
-    SHARED,
-    conflicts,
-    image_pairs,
-    leak_counts,
-    pair_table,
-    shared,
-    shared_images,
-)
+from dermolib.auditing import images as image_files
+from dermolib.auditing import leakage
 from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
 from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, class_name, gather, row_problems
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
@@ -106,10 +91,9 @@ def audit(
     hint = f"Write `[{fail_on!r}]`."
     single = isinstance(fail_on, str)
     require(not single, "fail_on", "several findings", "one text", hint, error=TypeError)
-    fail_on = set(fail_on)
+    fail_on = tuple(fail_on)
     for finding in fail_on:
         check_choice(finding, "fail_on", FINDINGS)
-    check_number(workers, "workers", low=1, integer=True)
     check_number(tolerance, "tolerance", low=0, high=0.5)
     check_number(seed, "seed", low=0, integer=True)
     splits = gather(train, test)
@@ -117,40 +101,40 @@ def audit(
     rows = np.flatnonzero(np.isin(splits["split"], with_files) & images)
     paths = splits["image_path"][rows].tolist()
     show = progress and bool(paths)
-    found = inspect_images(paths, hashes=duplicates, workers=workers, progress=show)
-    lists = {column: shared(splits, column) for column in SHARED}
+    found = image_files.inspect_images(paths, hashes=duplicates, workers=workers, progress=show)
+    lists = {column: leakage.shared(splits, column) for column in leakage.SHARED}
     by = {column: flags for column, (_, flags) in lists.items()}
     good = np.flatnonzero(found.ok & duplicates)
-    pairs = image_pairs(
+    pairs = leakage.image_pairs(
         splits, rows[good], found.digest[good], found.hash[good], tolerance=tolerance
     )
     if duplicates and len(rows):
-        by["identical"] = shared_images(splits, pairs, identical=True)
-        by["near"] = shared_images(splits, pairs, identical=False)
+        by["identical"] = leakage.shared_images(splits, pairs, identical=True)
+        by["near"] = leakage.shared_images(splits, pairs, identical=False)
     checks = {
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),
         "images": len(rows),
         "duplicates": len(rows) and duplicates,
     }
-    problems = [*file_problems(splits, rows, found), *row_problems(splits)]
+    problems = [*image_files.file_problems(splits, rows, found), *row_problems(splits)]
     header = ["split", "id", "image_path", "kind", "reason", "detail"]
-    files = file_table(splits, rows, found)
+    files = image_files.file_table(splits, rows, found)
     shifts = find_shifts(splits, seed=seed)
     unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
     return AuditReport(
         splits={name: len(splits.rows_of(number)) for number, name in enumerate(splits.names)},
-        leaks=leak_counts(splits, by),
+        leaks=leakage.leak_counts(splits, by),
         shared_lesions=lists["lesion"][0],
         shared_patients=lists["patient"][0],
         shared_ids=lists["id"][0],
         shared_origins=lists["origin"][0],
-        duplicates=pair_table(splits, pairs),
-        conflicts=conflicts(splits, pairs),
+        duplicates=leakage.pair_table(splits, pairs),
+        conflicts=leakage.conflicts(splits, pairs),
         problems=pd.DataFrame(problems, columns=pd.Index(header)),
-        notes=note_table(splits, rows, found),
+        notes=image_files.note_table(splits, rows, found),
         class_counts=_class_counts(splits),
         missing_values=_missing_values(splits),
-        sizes=size_counts(files),
+        sizes=image_files.size_counts(files),
         shifts=shifts,
         files=files,
         checked=tuple(name for name, done in checks.items() if done),
@@ -162,12 +146,10 @@ def audit(
 def _class_counts(splits: Splits) -> pd.DataFrame:
     labels = splits["label"]
     known = sorted({*range(len(DIAGNOSES)), *labels.tolist()} - {UNKNOWN})
-    counts = {
-        name: [int((labels[splits.rows_of(number)] == label).sum()) for label in (*known, UNKNOWN)]
-        for number, name in enumerate(splits.names)
-    }
-    index = pd.Index([*map(class_name, known), "unknown"], name="class")
-    return pd.DataFrame(counts, index=index)
+    counts = pd.crosstab(labels, splits["split"])
+    counts = counts.reindex([*known, UNKNOWN], columns=range(len(splits.names)), fill_value=0)
+    names = pd.Index([*map(class_name, known), "unknown"], name="class")
+    return counts.set_axis(names).set_axis(pd.Index(splits.names), axis=1)
 
 
 def _missing_values(splits: Splits) -> pd.DataFrame:
@@ -181,21 +163,22 @@ def _missing_values(splits: Splits) -> pd.DataFrame:
 
 
 def _unknown(splits: Splits) -> Iterator[str]:
-    """Say where lesions, patients, labels or a second split are not known."""
+    """Say where a second split, images, patients, lesions or labels are missing."""
     if len(splits.names) == 1:
         yield "Data leakage: there is only one split."
     for number, name in enumerate(splits.names):
         part = splits.rows_of(number)
         if not len(part):
             yield f"{name}: no images to check or compare."
-        for column, word in (("patient", "Patients"), ("lesion", "Lesions"), ("label", "Labels")):
+        for column in ("patient", "lesion", "label"):
             unknown = int((~splits.known(column)[part]).sum())
             if unknown:
-                yield f"{word} of {name}: unknown for {unknown:,} of {len(part):,} images."
+                words = f"{column.capitalize()}s of {name}: unknown"
+                yield f"{words} for {unknown:,} of {len(part):,} images."
 
 
 def _unread(
-    splits: Splits, rows: Indices, found: Inspection, images: bool, duplicates: bool
+    splits: Splits, rows: Indices, found: image_files.Inspection, images: bool, duplicates: bool
 ) -> Iterator[str]:
     """Say which files were not read, and which images not compared."""
     if not images:
@@ -207,10 +190,10 @@ def _unread(
     if not duplicates:
         yield "Duplicate images: not searched, as requested."
         return
-    unread = np.bincount(splits["split"][rows[~found.ok]], minlength=len(splits.names))
-    for name, count in zip(splits.names, unread.tolist(), strict=True):
-        if count:
-            yield f"Images of {name}: {count:,} are missing or unreadable and were not compared."
+    for number, name in enumerate(splits.names):
+        unread = int((~found.ok[splits["split"][rows] == number]).sum())
+        if unread:
+            yield f"Images of {name}: {unread:,} are missing or unreadable and were not compared."
     flat = int((found.ok & ~found.hash.any(axis=1)).sum())
     if flat:
         yield f"Featureless images: {flat:,} were compared byte for byte only."
@@ -220,7 +203,7 @@ def _not_compared(splits: Splits, shifts: pd.DataFrame) -> Iterator[str]:
     compared = set(zip(shifts["first"], shifts["second"], shifts["column"], strict=True))
     for pair in splits.pairs:
         first, second = (splits.names[split] for split in pair)
-        missing = [name for name in SHIFT_COLUMNS if (first, second, name) not in compared]
-        if missing:
-            columns = ", ".join(missing)
-            yield f"Shift of {columns} between {first} and {second}: one of the two has no values."
+        columns = [name for name in SHIFT_COLUMNS if (first, second, name) not in compared]
+        if columns:
+            words = f"Shift of {', '.join(columns)} between {first} and {second}"
+            yield f"{words}: one of the two has no values."

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 
-from dermolib._validation import Indices, check_number
+from dermolib._validation import Indices
 from dermolib.auditing.rows import AGES, UNKNOWN, Splits, class_name
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
@@ -31,33 +31,13 @@ _Floats = npt.NDArray[np.float64]
 
 
 def find_shifts(splits: Splits, *, permutations: int = 199, seed: int = 0) -> pd.DataFrame:
-    """Compare the distributions of each pair of splits by a permutation test.
+    """Compare the distributions of each pair of splits; the columns are those of `AuditReport`.
 
-    Ages are compared by the Kolmogorov-Smirnov statistic; sex, site, class and source (the
-    collection) by the total variation distance. Both lie in 0..1; rows without a value, or of an
-    impossible age, are left out. Whole groups are permuted between the two splits: patients where
-    known, else lesions, else images, so that ten images of one patient do not count as ten.
-    ``null_quantile`` is the 95 % quantile of the distances under permutation. A distance within it
-    has the severity ``"none"``; one beyond it is judged by its size, not by its p-value, which a
-    large set makes small for any difference.
-
-    Args:
-        splits: Rows of all splits.
-        permutations: Number of permutations, 0 or more; with 0 there is no null quantile.
-        seed: Seed of the permutations, 0 or more.
-
-    Returns:
-        A row for each pair of splits and each column with values in both; ``null_quantile`` and
-        ``p_value`` are nan where they are not known.
-
-    References:
-        Permutation of whole groups: Gail et al., Statistics in Medicine 15(11), 1996,
-        https://doi.org/10.1002/(SICI)1097-0258(19960615)15:11%3C1069::AID-SIM220%3E3.0.CO;2-Q.
-        The p-value, (1 + b) / (1 + m): Phipson and Smyth, Statistical Applications in Genetics
-        and Molecular Biology 9(1), 2010, https://doi.org/10.2202/1544-6115.1585.
+    Whole groups are permuted between the two splits: patients where known, else lesions, else
+    images, so that ten images of one patient do not count as ten. A distance beyond the null
+    quantile is judged by its size, not by its p-value, which a large set makes small for any
+    difference: (1 + b) / (1 + m) of Phipson and Smyth, https://doi.org/10.2202/1544-6115.1585.
     """
-    check_number(permutations, "permutations", low=0, integer=True)
-    check_number(seed, "seed", low=0, integer=True)
     found = []
     for pair in splits.pairs:
         names = {"first": splits.names[pair[0]], "second": splits.names[pair[1]]}
@@ -137,19 +117,20 @@ def _described(
     null = null[~np.isnan(null)]
     reached = (null >= distance - _ROUNDING).sum()
     quantile = float(np.quantile(null, _LEVEL, method="higher")) if null.size else float("nan")
+    size = ("small", "moderate", "large")[int(np.digitize(distance, (SMALL, LARGE)))]
     found: dict[str, Any] = {
         "column": name,
         "measure": "Kolmogorov-Smirnov" if name == "age" else "total variation",
         "distance": distance,
         "null_quantile": quantile,
         "p_value": float((1 + reached) / (1 + null.size)) if null.size else float("nan"),
-        "severity": _severity(distance, quantile),
+        "severity": "none" if distance <= quantile + _ROUNDING else size,
         "first_known": int(first.sum()),
         "second_known": int(second.sum()),
     }
     if name == "age":
-        medians = {"first_median": _median(levels, first), "second_median": _median(levels, second)}
-        return found | medians
+        medians = [float(np.median(levels.repeat(n.astype(int)))) for n in (first, second)]
+        return found | dict(zip(("first_median", "second_median"), medians, strict=True))
     fractions = first / first.sum(), second / second.sum()
     most = int(np.argmax(np.abs(fractions[0] - fractions[1])))
     category = class_name(int(levels[most])) if name == "class" else levels[most]
@@ -158,17 +139,3 @@ def _described(
         "first_fraction": float(fractions[0][most]),
         "second_fraction": float(fractions[1][most]),
     }
-
-
-def _median(levels: npt.NDArray[Any], counts: _Floats) -> float:
-    cumulated = np.cumsum(counts)
-    middle = np.searchsorted(cumulated, [(cumulated[-1] - 1) // 2, cumulated[-1] // 2], "right")
-    return float(np.mean(levels[middle]))
-
-
-def _severity(distance: float, quantile: float) -> str:
-    if distance <= quantile + _ROUNDING:
-        return "none"
-    if distance < SMALL:
-        return "small"
-    return "moderate" if distance < LARGE else "large"
