@@ -161,7 +161,18 @@ class BatchAugmentation(nn.Module):
         self.normalize = normalize
         self.mean = checked_mean(mean)
         self.std = checked_std(std)
-        self.sampler = _Sampler(name)
+        self.names = tuple(RANGES[name])
+        ranges = list(RANGES[name].values())
+        gates = list(dict.fromkeys(one.gate for one in ranges))
+        rows = [[one.low, one.high, one.neutral, one.probability] for one in ranges]
+        # As integers, which stay as they are in `half()` and its like
+        bits = torch.tensor(rows, dtype=torch.float32).view(-1, 4).T.contiguous().view(torch.int32)
+        places = torch.tensor([gates.index(one.gate) for one in ranges], dtype=torch.int64)
+        # Products in Python: a compiler would fold them into numbers of more than 64 bits
+        counters = [_signed(number * _GAMMA) for number in range(1, len(gates) + len(ranges) + 1)]
+        self.ranges = nn.Buffer(bits, persistent=False)
+        self.gates = nn.Buffer(places, persistent=False)
+        self.counters = nn.Buffer(torch.tensor(counters, dtype=torch.int64), persistent=False)
 
     def forward(
         self,
@@ -193,7 +204,7 @@ class BatchAugmentation(nn.Module):
         self._check_images(images)
         if masks is not None:
             check_masks(masks, (images.shape[0], *images.shape[2:]))
-        seeds = self._seeds(draw_seeds, len(images), images.device) if self.sampler.names else None
+        seeds = self._seeds(draw_seeds, len(images), images.device) if self.names else None
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
             return self._augment(images, masks, seeds)
 
@@ -204,7 +215,17 @@ class BatchAugmentation(nn.Module):
         fractions of the side, and flags are 0 or 1.
         """
         with torch.no_grad():
-            return dict(self.sampler(self._seeds(draw_seeds, None, self.sampler.ranges.device)))
+            return self._draw(self._seeds(draw_seeds, None, self.ranges.device))
+
+    def _draw(self, seeds: torch.Tensor) -> _Parameters:
+        """Draw for each seed (N,), int64."""
+        bits = _mixed(_mixed(seeds + _signed(_GAMMA))[:, None] + self.counters)
+        numbers = _top(bits, 24).to(torch.float32) * 2.0**-24
+        low, high, neutral, probability = self.ranges.view(torch.float32)
+        drawn = low + (high - low) * numbers[:, numbers.shape[1] - len(self.names) :]
+        is_open = numbers.index_select(1, self.gates) < probability
+        values = torch.where(is_open, drawn, neutral)
+        return dict(zip(self.names, values.unbind(dim=1), strict=True))
 
     def _forward_dictionary(
         self, batch: dict[str, Any], masks: Any, draw_seeds: _Seeds | None
@@ -220,7 +241,7 @@ class BatchAugmentation(nn.Module):
         return {**batch, "image": image, **mask}
 
     def _seeds(self, draw_seeds: Any, count: int | None, device: torch.device) -> torch.Tensor:
-        """Check seeds, and bring them and the sampler to the device."""
+        """Check seeds, and bring them and the ranges to the device."""
         name, what = "draw_seeds", "a row of integers"
         what = what if count is None else f"one integer for each of {count} images"
         hint = "The same seed gives the same draw."
@@ -232,7 +253,7 @@ class BatchAugmentation(nn.Module):
         require(integers, name, what, f"dtype {seeds.dtype}", error=TypeError)
         fits = seeds.ndim == 1 and count in (None, len(seeds))
         require(fits, name, what, f"shape {tuple(seeds.shape)}")
-        if self.sampler.ranges.device != device:
+        if self.ranges.device != device:
             self.to(device)
         return seeds.to(device, torch.int64, non_blocking=True)
 
@@ -244,7 +265,7 @@ class BatchAugmentation(nn.Module):
         fits = images.ndim == 4 and images.shape[1] == 3 and 0 not in images.shape[2:]
         hint = "Channels come first: `images.movedim(-1, 1)`."
         require(fits, "images", what, f"shape {tuple(images.shape)}", hint)
-        kept = self.image_size is None and bool(self.sampler.names)
+        kept = self.image_size is None and bool(self.names)
         fits = not kept or images.shape[2] == images.shape[3] >= SMALLEST
         what = f"square and of {SMALLEST} px or more a side where their size is kept"
         got = f"{images.shape[2]} x {images.shape[3]} px"
@@ -262,7 +283,7 @@ class BatchAugmentation(nn.Module):
         if seeds is None:
             channels = images.to(torch.float32).unbind(dim=1)
         else:
-            drawn = self.sampler(seeds)
+            drawn = self._draw(seeds)
             means = images.mean(dim=(1, 2, 3), dtype=torch.float32)
             grid = _grid(drawn, images.shape[-1])
             channels = _lit(_sampled_linearly(images, grid), drawn, means)
@@ -407,36 +428,6 @@ def _outside_holes(drawn: _Parameters, side: int) -> torch.Tensor:
 
 def _per_image(values: torch.Tensor) -> torch.Tensor:
     return values.view(-1, 1, 1)
-
-
-class _Sampler(nn.Module):
-    """Map seeds (N,), int64, to the parameters of a preset of `RANGES`."""
-
-    def __init__(self, name: str) -> None:
-        """Register the ranges as tensors."""
-        super().__init__()
-        ranges = list(RANGES[name].values())
-        gates = list(dict.fromkeys(one.gate for one in ranges))
-        rows = [[one.low, one.high, one.neutral, one.probability] for one in ranges]
-        # As integers, which stay as they are in `half()` and its like
-        bits = torch.tensor(rows, dtype=torch.float32).view(-1, 4).T.contiguous().view(torch.int32)
-        places = torch.tensor([gates.index(one.gate) for one in ranges], dtype=torch.int64)
-        # Products in Python: a compiler would fold them into numbers of more than 64 bits
-        counters = [_signed(number * _GAMMA) for number in range(1, len(gates) + len(ranges) + 1)]
-        self.names = tuple(RANGES[name])
-        self.ranges = nn.Buffer(bits, persistent=False)
-        self.gates = nn.Buffer(places, persistent=False)
-        self.counters = nn.Buffer(torch.tensor(counters, dtype=torch.int64), persistent=False)
-
-    def forward(self, seeds: torch.Tensor) -> _Parameters:
-        """Draw for each seed."""
-        bits = _mixed(_mixed(seeds + _signed(_GAMMA))[:, None] + self.counters)
-        numbers = _top(bits, 24).to(torch.float32) * 2.0**-24
-        low, high, neutral, probability = self.ranges.view(torch.float32)
-        drawn = low + (high - low) * numbers[:, numbers.shape[1] - len(self.names) :]
-        is_open = numbers.index_select(1, self.gates) < probability
-        values = torch.where(is_open, drawn, neutral)
-        return dict(zip(self.names, values.unbind(dim=1), strict=True))
 
 
 def _mixed(bits: torch.Tensor) -> torch.Tensor:

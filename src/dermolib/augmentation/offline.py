@@ -90,8 +90,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
     Raises:
         TypeError: A count or a factor is not an integer, `counts` are not counts but, say, a data
             set, or `factors` is not a mapping.
-        ValueError: A count is negative, a factor is below 1, a class is unknown, or two factors
-            name the same class.
+        ValueError: A number is out of its range, a class is unknown, or named twice.
 
     Examples:
         >>> counts = [3391, 9657, 2492, 650, 1968, 179, 190, 471]
@@ -133,27 +132,24 @@ def augment_offline(
 
     The bytes of a file depend on its source, the settings and the versions of the libraries alone,
     not on the number of workers or on other rows. Files appear whole or not at all, and the same
-    call continues an interrupted run without making a finished file again and ends with the same
-    bytes. ``run.jsonl`` in the folder identifies the run: by its settings, its rows and the content
-    of its source files, which every call reads for that, but not by where they lie. A destination
-    takes one run at a time; a second one is refused. Sources run in parallel on the joblib backend
-    that is active, worker processes by default; on a cluster, all machines must see the sources and
-    the destination under the same paths.
+    call continues an interrupted run and ends with the same bytes. ``run.jsonl`` in the folder
+    identifies the run: by its settings, its rows and the content of its source files, which every
+    call reads for that, but not by where they lie. A second run at the same time is refused.
+    Sources run in parallel on the joblib backend that is active, worker processes by default; on a
+    cluster, all machines must see the sources and the destination under the same paths.
 
     Args:
         dataset: Training images, for example a `dermolib.datasets.ISICDataset`.
         destination: Folder for the new files: new, empty, or that of the same run. Copies of other
             versions of the images, such as those without hair, need a folder of their own.
-        factors: Integer factor of 1 or more for the classes to be augmented, named by label, code,
-            or `dermolib.labels.Diagnosis`; see `plan_offline`.
+        factors: Integer factor of 1 or more for the classes to be augmented, see `plan_offline`.
         preset: Name of a random preset of `dermolib.augmentation.list_presets`; or a transform of
             your own: a `Preset` with ``normalize=False``, a pipeline of albumentations, or an
             object that is called as ``transform(image=image, mask=mask, draw_seed=seed)`` and
             returns a dictionary with a uint8 ``image`` and, if a mask was given, a bool ``mask``.
         image_size: Height and width of the new files in px. None keeps the size of each source,
-            height and width swapped where the draw transposes; give a size for images of many
-            megapixels, of which a draw at full size takes seconds. A transform of your own sets the
-            size itself.
+            swapped where the draw transposes; a draw of many megapixels takes seconds. A transform
+            of your own sets the size itself.
         seed: Seed of the run, 0 or more.
         workers: Number of parallel workers, 1 or more.
         held_out: Validation or test rows that may share no image with `dataset`, and no lesion or
@@ -414,9 +410,7 @@ def _refuse(table: pd.DataFrame, bad: Any, what: str, got: str, hint: str) -> No
 
 
 def _check_held_out(table: pd.DataFrame, held_out: pd.DataFrame) -> None:
-    hint = (
-        "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients together."
-    )
+    hint = "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients apart."
     for column, words in (("id", "images"), ("lesion", "lesions"), ("patient", "patients")):
         shared = sorted(_known(table, column) & _known(held_out, column))
         what, got = f"a set without {words} of the training set", f"{len(shared)} of them"
@@ -430,16 +424,14 @@ def _known(table: pd.DataFrame, column: str) -> set[str]:
 def _tasks(table: pd.DataFrame, times: Mapping[int, int]) -> list[_CopyTask]:
     tasks = []
     for row in table[table["label"].isin(times)].to_dict("records"):
-        values = {
-            "CLASS": str(int(row["label"]) + 1),
-            "SEX": row["sex"] or "nan",
-            "AGE": str(float(row["age"])),
-            "POSITION": row["site"] or "nan",
-            "LESION_ID": row["lesion"],
-        }
+        values = {"CLASS": str(int(row["label"]) + 1), "SEX": row["sex"] or "nan"}
+        values |= {"AGE": str(float(row["age"])), "POSITION": row["site"] or "nan"}
+        values["LESION_ID"] = row["lesion"]
         copies = tuple(range(1, times[int(row["label"])]))
-        tasks.append(_CopyTask(row["id"], row["image_path"], row["mask_path"], copies, values))
-    return [task for task in tasks if task.copies]
+        if copies:
+            paths = row["image_path"], row["mask_path"]
+            tasks.append(_CopyTask(row["id"], *paths, copies, values))
+    return tasks
 
 
 def _make_copies(task: _CopyTask, config: _SampleConfig) -> list[dict[str, str]]:

@@ -188,10 +188,8 @@ class Preset:
 
     def __repr__(self) -> str:
         """Name the options and the transforms with their probabilities."""
-        options = (
-            f"image_size={self.image_size}, seed={self.seed}, normalize={self.normalize}, "
-            f"mean={self.mean}, std={self.std}, min_visibility={self.min_visibility}"
-        )
+        names = ("image_size", "seed", "normalize", "mean", "std", "min_visibility")
+        options = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         steps = "".join(f"\n    {_outline(step)}" for step in self.transforms)
         return f"preset({self.name!r}, {options}):{steps}"
 

@@ -102,15 +102,11 @@ def _light(_side: int, _keep_size: bool) -> list[Any]:
     ]
 
 
-def _evaluation(_side: int, _keep_size: bool) -> list[Any]:
-    return []
-
-
 RECIPES: dict[str, _Recipe] = {
     "strong": _strong,
     "paper": _paper,
     "light": _light,
-    "evaluation": _evaluation,
+    "evaluation": lambda _side, _keep_size: [],
 }
 """Name of a preset to its recipe, strongest first: crops come first, holes last.
 
@@ -153,22 +149,12 @@ def _brightness(brightness: _Range, contrast: _Range, *, by_max: bool = False, p
 
 
 def _hsv(hue: int, saturation: int, value: int, *, p: float) -> Any:
-    return A.HueSaturationValue(
-        hue_shift_limit=(-hue, hue),
-        sat_shift_limit=(-saturation, saturation),
-        val_shift_limit=(-value, value),
-        p=p,
-    )
+    limits = {"hue_shift_limit": hue, "sat_shift_limit": saturation, "val_shift_limit": value}
+    return A.HueSaturationValue(**{name: (-most, most) for name, most in limits.items()}, p=p)
 
 
 def _filter(
-    r: float,
-    *,
-    motion: float,
-    sigma: float,
-    noise: float,
-    jpeg: tuple[int, int] | None = None,
-    p: float,
+    r: float, *, motion: float, sigma: float, noise: float, jpeg: Any = None, p: float
 ) -> Any:
     """Choose one blur, noise or, where a range of qualities is given, JPEG."""
     steps = [

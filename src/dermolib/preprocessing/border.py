@@ -68,10 +68,8 @@ class Box(NamedTuple):
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
     """Crop an image to the field of view of the dermoscope; arguments as for `field_of_view`.
 
-    An image in which no border is found comes back equal. The input is not modified.
-
     Returns:
-        Image (h, w, 3), uint8, a new array.
+        Image (h, w, 3), uint8, a new array; equal where no border is found.
 
     References:
         Gessert et al.: Skin lesion classification using ensembles of multi-resolution

@@ -79,8 +79,7 @@ class FolderReport:
         ignored: Files that are not images, or hidden.
         orphaned: Images that an earlier run did and that are no longer in the source; their clean
             images stay, without a row in the table.
-        mean_masked_fraction: Mean fraction of masked pixels over all clean images, 0..1, nan where
-            there are none.
+        mean_masked_fraction: Mean fraction of masked pixels over all clean images, 0..1, or nan.
         max_masked_fraction: The largest such fraction.
         csv: Path of the table.
         contact_sheet: Path of the contact sheet, None where there is none.
@@ -146,9 +145,8 @@ def remove_hair_from_folder(
     formats become ``.png``; ``suffix=".png"`` writes PNG throughout, and then pixels outside the
     mask are bit-identical. A JPEG that is written again is not: at quality 95 compression moves the
     pixels outside the mask by 0.2 of 255 levels on average, and 1 in 1,000 by more than 4. An image
-    in which no hair is found is copied byte for byte where its format stays, with everything that
-    the file holds besides 8-bit RGB: metadata, an alpha channel, a color profile. Files that are
-    written hold the pixels alone.
+    in which no hair is found is copied byte for byte where its format stays, with metadata, alpha
+    channel and color profile. Files that are written hold the pixels alone.
 
     ``hair.csv`` in the destination has one row for each image, sorted by path: file, output,
     height, width, masked_fraction (0..1) and error. An image that cannot be read or cleaned has a
@@ -158,12 +156,11 @@ def remove_hair_from_folder(
     Files appear whole or not at all, and the same call continues an interrupted run. An image is
     done when the same settings have made it of a source of the same size and time of change; one
     that failed is tried again. ``hair.jsonl`` beside the table is the journal of the runs. Files
-    that no run wrote are never overwritten. A destination takes one run at a time; a second one is
-    refused.
+    that no run wrote are never overwritten, and a second run at the same time is refused.
 
-    Clean images, masks and the table are the same bytes for any number of workers: each computes on
-    one thread. Images run in parallel on the active joblib backend, worker processes by default,
-    and memory holds the paths of the images, not what became of them.
+    All files are the same bytes for any number of workers: each computes on one thread. Images run
+    in parallel on the active joblib backend, worker processes by default, and memory holds the
+    paths of the images, not what became of them.
 
     Args:
         source: Folder of images: JPEG, PNG, TIFF, BMP, GIF and WebP, told by their endings in any
@@ -194,11 +191,10 @@ def remove_hair_from_folder(
         TypeError: A number is not an integer, an option is neither a number nor a text or the
             method does not take it, or `exclude` is one text.
         FileNotFoundError: The source is not there.
-        ValueError: The source is a file or has no images; another run works on the destination;
-            destination or masks lie in the source or around it; two images would become one file;
-            the destination holds a run with other settings, or something in the way;
-            `contact_sheet` would harm a file; a setting is unknown or out of range; or, with
-            ``errors="raise"``, an image failed.
+        ValueError: The source is a file or has no images; destination or masks lie in the source
+            or around it, hold other files of these names, a run with other settings, or one that
+            goes on; two images would become one file; `contact_sheet` would harm a file; a setting
+            is unknown or out of range; or, with ``errors="raise"``, an image failed.
         OSError: A folder cannot be read or written, or the disk is full.
 
     Examples:
@@ -244,14 +240,8 @@ def remove_hair_from_folder(
         **{"masks": mask_path, "quality": int(quality), "suffix": suffix},
         "versions": library_versions(),
     }
-    job = Job(
-        target,
-        kind="dermolib hair",
-        settings=settings,
-        key="file",
-        fields=_FIELDS,
-        journal=_JOURNAL,
-    )
+    names: dict[str, Any] = {"key": "file", "fields": _FIELDS, "journal": _JOURNAL}
+    job = Job(target, kind="dermolib hair", settings=settings, **names)
     with job.open(overwrite=overwrite):
         todo = _claim(job, files, cleaning, overwrite=overwrite)
         skipped = len(files) - len(todo)

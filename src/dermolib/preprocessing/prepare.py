@@ -89,18 +89,16 @@ def prepare(
     Each image is decoded, taken through `steps`, resized (`dermolib.io.resize_image`) and
     written in its row. A `dermolib.datasets.ISICDataset` takes the store in place of the folder of
     images and gives the samples that it would have made of them. The layout is that of
-    `PreparedStore`, in files of NumPy that others can open as well.
+    `dermolib.datasets.store`, in files of NumPy that others can open as well.
 
     The store is the same bytes for any number of workers: each computes on one thread. Images run
     in parallel on the joblib backend that is active, worker processes by default, which write into
     the store themselves; on a cluster, all machines must see both folders under the same paths.
-    Memory holds the names of the images, not what became of them.
 
-    The same call continues an interrupted run, also one that was killed or ran out of disk, and
-    does not do again what is done; of a finished store it returns that store, at once. A store
-    made with other steps, sizes or versions, or whose source has changed, is never mixed or
-    overwritten: the call says what differs. That a file has changed is told by its size and time of
-    change. A destination takes one run at a time; a second is refused.
+    The same call continues an interrupted run, also one that was killed or ran out of disk; of a
+    finished store it returns that store, at once. A store made with other steps, sizes or versions,
+    or whose source has changed (by size or time of change), is never mixed or overwritten: the call
+    says what differs. A second run at the same time is refused.
 
     Args:
         source: Folder of images, as `dermolib.remove_hair_from_folder` takes it.
@@ -131,14 +129,13 @@ def prepare(
         TypeError: A number is not an integer, or a step is none.
         FileNotFoundError: The source or the folder of masks is not there.
         ValueError: The source is a file or has no images; two images have one id; the destination
-            holds something else, or a store or run of other settings or of another source; another
-            run works on it; images failed and `errors` is ``"raise"``, or all failed; or an
-            argument is unfit.
+            holds something else, a store or run of other settings or of another source, or one that
+            goes on; images failed and `errors` is ``"raise"``, or all failed; or an argument is
+            unfit.
         OSError: A folder cannot be read or written, or the disk is full.
 
     References:
-        Memory maps of the .npy format, https://numpy.org/doc/stable/reference/generated/
-        numpy.lib.format.html.
+        The .npy format, https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
 
     Examples:
         >>> from functools import partial
@@ -265,9 +262,9 @@ def _size(image_size: Any) -> tuple[int, int]:
     require(len(pair) == 2, "image_size", what, repr(image_size))
     for side in pair:
         check_number(side, "image_size", low=1, integer=True)
-    height, width = int(pair[0]), int(pair[1])
-    what = f"at most {MAX_PIXELS:,} pixels"
-    require(height * width <= MAX_PIXELS, "image_size", what, f"{height} x {width}")
+    height, width = map(int, pair)
+    got = f"{height} x {width}"
+    require(height * width <= MAX_PIXELS, "image_size", f"at most {MAX_PIXELS:,} pixels", got)
     return height, width
 
 
