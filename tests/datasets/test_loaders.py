@@ -104,64 +104,47 @@ def test_persistent_workers_draw_the_same() -> None:
     assert [epoch(kept) for _ in range(3)] == [epoch(forked) for _ in range(3)]
 
 
-def test_another_seed_is_another_order_and_other_draws() -> None:
-    one, other = (epoch(make_loader(paper(), seed=seed, shuffle=True)) for seed in (0, 1))
-
-    assert [row for row, _ in one] != [row for row, _ in other]
-    assert not set(one) & set(other)
-
-
 def test_a_row_draws_the_same_wherever_it_stands_in_the_order() -> None:
-    shuffled = epoch(make_loader(paper(), batch_size=4, shuffle=True))
+    shuffled, other = (epoch(make_loader(paper(), seed=seed, shuffle=True)) for seed in (0, 1))
     ordered = epoch(make_loader(paper(), batch_size=7))
+    single = make_loader(paper(), batch_size=None)
 
     assert [row for row, _ in ordered] == list(range(N))
     assert sorted(shuffled) == sorted(ordered)
-
-
-def test_samples_come_one_by_one_without_a_batch_size() -> None:
-    loader = make_loader(paper(), batch_size=None)
-
-    singles = [(sample["label"], sample["image"].numpy().tobytes()) for sample in loader]
-
-    assert singles == epoch(make_loader(paper(), batch_size=4))
+    assert [row for row, _ in shuffled] != [row for row, _ in other]
+    assert not {*shuffled} & {*other}
+    samples = [(sample["label"], sample["image"].numpy().tobytes()) for sample in single]
+    assert samples == ordered
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_is_taken_up_again_at_an_epoch_and_within_one(workers: int) -> None:
-    whole = make_loader(paper(), batch_size=2, shuffle=True)
+@pytest.mark.parametrize("weights", [None, [1, 2] * (N // 2)])
+def test_a_run_is_resumed_at_an_epoch_and_within_one(workers: int, weights: Any) -> None:
+    options: Any = {"batch_size": 2, "shuffle": True, "sample_weights": weights}
+    whole = make_loader(paper(), **options)
     epochs = [epoch(whole) for _ in range(3)]
-    again = make_loader(paper(), batch_size=2, workers=workers, shuffle=True)
+    again = make_loader(paper(), workers=workers, **options)
+    sampler: Any = again.sampler
 
-    again.sampler.set_epoch(1, skip=4)  # type: ignore[attr-defined]  # of EpochSampler
+    sampler.set_epoch(0, skip=6)
+    sampler.set_epoch(1, skip=4)  # forgets what was to be skipped before
     length = len(again)
-    resumed = [epoch(again), epoch(again)]
 
     assert length == 3
-    assert resumed == [epochs[1][4:], epochs[2]]
+    assert [epoch(again), epoch(again)] == [epochs[1][4:], epochs[2]]
 
 
-def test_setting_the_epoch_anew_forgets_what_was_to_be_skipped() -> None:
-    sampler = EpochSampler(5)
-    sampler.set_epoch(0, skip=2)
-    sampler.set_epoch(0)
-
-    assert len(list(sampler)) == 5
-
-
-def test_the_global_generators_stay_where_they_are() -> None:
-    for make in (paper, with_globals):
+@pytest.mark.parametrize("make", [paper, with_globals])
+def test_the_global_generators_stay_where_they_are(make: Callable[[], Dataset[Any]]) -> None:
+    drawn = []
+    for load in (True, False):
         random.seed(3)
         np.random.seed(3)  # noqa: NPY002 - the one that must not move
         torch.manual_seed(3)
-
-        epoch(make_loader(make(), shuffle=True))
-
-        after = (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: S311, NPY002 - likewise
-        random.seed(3)
-        np.random.seed(3)  # noqa: NPY002 - likewise
-        torch.manual_seed(3)
-        assert after == (random.random(), np.random.rand(), torch.rand(1).item())  # noqa: S311, NPY002 - likewise
+        if load:
+            epoch(make_loader(make(), shuffle=True))
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))  # noqa: S311, NPY002 - likewise
+    assert drawn[0] == drawn[1]
 
 
 def test_a_dataset_of_tensors_and_one_without_transform_pass_unchanged(challenge: Path) -> None:
@@ -262,65 +245,6 @@ def test_the_bits_of_seeds_are_even() -> None:
     assert np.abs(np.corrcoef(bits.T) - np.eye(63)).max() < 0.04
 
 
-def test_engines_take_the_sampler_for_a_distributed_one() -> None:
-    assert isinstance(EpochSampler(3), DistributedSampler)
-
-
-def test_a_dataset_without_length_or_rows_is_refused() -> None:
-    sentence = (
-        "Expected `dataset` to be a map-style dataset, with a length and rows by number, but got "
-        "an object of type generator."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        make_loader(image for image in [IMAGE])
-
-
-def test_an_empty_dataset_is_refused() -> None:
-    sentence = "Expected `dataset` to be a set with at least one sample, but got an empty one."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        make_loader([])
-
-
-def test_options_that_the_loader_decides_are_refused() -> None:
-    sentence = (
-        "Expected `options` to be options that leave order and seeds to `make_loader`, but got "
-        "`generator`, `sampler`."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        make_loader([1], sampler=None, generator=None)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"batch_size": 0}, "Expected `batch_size` to be an integer of 1 or more, but got 0."),
-        ({"workers": -1}, "Expected `workers` to be an integer of 0 or more, but got -1."),
-        ({"seed": -1}, "Expected `seed` to be an integer of 0 or more, but got -1."),
-        ({"num_replicas": 0}, "Expected `num_replicas` to be an integer of 1 or more, but got 0."),
-        ({"num_replicas": 2, "rank": 2}, "Expected `rank` to be an integer in 0..1, but got 2."),
-    ],
-)
-def test_numbers_out_of_range_are_refused(options: dict[str, int], sentence: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        make_loader([1, 2], **options)  # type: ignore[arg-type]  # of many kinds
-
-
-@pytest.mark.parametrize(("epoch", "skip", "name"), [(-1, 0, "epoch"), (0, -1, "skip")])
-def test_a_negative_epoch_is_refused(epoch: int, skip: int, name: str) -> None:
-    sentence = f"Expected `{name}` to be an integer of 0 or more, but got -1."
-    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        EpochSampler(3).set_epoch(epoch, skip=skip)
-
-
-def test_a_sample_that_cannot_take_its_seed_is_refused() -> None:
-    sentence = (
-        "Expected `dataset` to be a dataset of dictionaries, which can take a `draw_seed`, but got "
-        "one of int."
-    )
-    with pytest.raises(TypeError, match=f"^{re.escape(sentence)}$"):
-        SeededDataset([1, 2], draw_seeds=True)[0, 5]
-
-
 def test_a_row_that_is_drawn_again_in_an_epoch_is_drawn_anew() -> None:
     sampler = EpochSampler(4, seed=3, sample_weights=[1, 0, 0, 1])
 
@@ -328,29 +252,6 @@ def test_a_row_that_is_drawn_again_in_an_epoch_is_drawn_anew() -> None:
 
     assert {row for row, _ in draws} <= {0, 3}
     assert len({seed for _, seed in draws}) == 4
-
-
-@pytest.mark.parametrize("replicas", [1, 2, 3])
-def test_processes_share_the_weighted_draws_of_one(replicas: int) -> None:
-    odds = [1.0, 2.0, 3.0, 4.0, 5.0]
-    alone = list(EpochSampler(5, seed=1, sample_weights=odds))
-
-    shared = [
-        list(EpochSampler(5, seed=1, sample_weights=odds, num_replicas=replicas, rank=rank))
-        for rank in range(replicas)
-    ]
-
-    longest = max(map(len, shared))
-    together = [part[place] for place in range(longest) for part in shared]
-    assert together[:5] == alone
-    assert together[5:] == alone[: len(together) - 5]
-
-
-def test_unfit_sample_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"`sample_weights` to be 3 weights of 0 or more, one for"):
-        EpochSampler(3, sample_weights=[1.0, -1.0, 2.0])
-    with pytest.raises(ValueError, match=r"None where `shuffle` is False, but got weights"):
-        EpochSampler(2, sample_weights=[1.0, 1.0], shuffle=False)
 
 
 weights = st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any)
@@ -385,32 +286,6 @@ def test_rows_are_drawn_by_their_weight_and_anew_in_each_epoch() -> None:
     assert np.array_equal(first, EpochSampler(1000, sample_weights=np.arange(1000)).rows(0))
 
 
-def test_weighted_rows_are_taken_up_again_within_an_epoch() -> None:
-    options: dict[str, Any] = {"shuffle": True, "sample_weights": [1, 2, 3, 4] * 3}
-    whole = make_loader(list(range(12)), batch_size=4, **options)
-    batches = [batch.tolist() for _ in range(2) for batch in whole]
-
-    loader = make_loader(list(range(12)), batch_size=4, **options)
-    loader.sampler.set_epoch(1, skip=4)  # type: ignore[attr-defined]  # of an EpochSampler
-
-    assert [batch.tolist() for batch in loader] == batches[4:]
-
-
-@pytest.mark.parametrize(
-    ("given_weights", "shuffle", "sentence"),
-    [
-        ([1, 2], True, "not all 0, but got an array of shape (2,)."),
-        ([1, -1, 1], True, "`sample_weights` to be 3 weights of 0 or more, one for each row, not"),
-        ([0, 0, 0], True, "one for each row, not all 0, but got other values."),
-        ([1, np.nan, 1], True, "one for each row, not all 0, but got other values."),
-        ([1, 1, 1], False, "None where `shuffle` is False, but got weights. Rows that are drawn"),
-    ],
-)
-def test_unfit_weights_are_refused(given_weights: Any, shuffle: bool, sentence: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(sentence)):
-        make_loader([1, 2, 3], sample_weights=given_weights, shuffle=shuffle)
-
-
 def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
     options: Any = {"batch_size": np.int64(4), "workers": np.int64(0), "seed": np.int64(3)}
 
@@ -419,6 +294,44 @@ def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
     assert epoch(loader) == epoch(make_loader(paper(), batch_size=4, seed=3))
 
 
-def test_a_seed_that_torch_cannot_take_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`seed` to be an integer of up to 9\.22337e\+18"):
-        make_loader(paper(), seed=2**63)
+MAP_STYLE = "a map-style dataset, with a length and rows by number, but got an object of type gen"
+WEIGHTS = "`sample_weights` to be 2 weights of 0 or more, one for each row, not all 0, but got"
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "error", "fragment"),
+    [
+        ((row for row in [1]), {}, TypeError, MAP_STYLE),
+        ([], {}, ValueError, "a set with at least one sample, but got an empty one."),
+        ([1], {"sampler": 1, "generator": 1}, TypeError, "but got `generator`, `sampler`."),
+        ([1, 2], {"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more"),
+        ([1, 2], {"workers": -1}, ValueError, "`workers` to be an integer of 0 or more"),
+        ([1, 2], {"seed": -1}, ValueError, "`seed` to be an integer of 0 or more"),
+        ([1, 2], {"seed": 2**63}, ValueError, "`seed` to be an integer of up to 9.22337e+18"),
+        ([1, 2], {"num_replicas": 0}, ValueError, "`num_replicas` to be an integer of 1 or more"),
+        ([1, 2], {"num_replicas": 2, "rank": 2}, ValueError, "`rank` to be an integer in 0..1"),
+        ([1, 2], {"sample_weights": [1]}, ValueError, f"{WEIGHTS} an array of shape (1,)."),
+        *(
+            ([1, 2], {"sample_weights": weights, "shuffle": True}, ValueError, WEIGHTS)
+            for weights in ([1, -1], [0, 0], [1, np.nan])
+        ),
+        ([1, 2], {"sample_weights": [1, 1]}, ValueError, "None where `shuffle` is False, but got"),
+    ],
+    ids=range(14),
+)
+def test_options_that_do_not_fit_are_refused(
+    data: Any, options: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error, match=re.escape(fragment)):
+        make_loader(data, **options)
+
+
+def test_epochs_and_samples_that_do_not_fit_are_refused() -> None:
+    sampler = EpochSampler(3)
+    with pytest.raises(ValueError, match="`epoch` to be an integer of 0 or more, but got -1"):
+        sampler.set_epoch(-1)
+    with pytest.raises(ValueError, match="`skip` to be an integer of 0 or more, but got -1"):
+        sampler.set_epoch(0, skip=-1)
+    with pytest.raises(TypeError, match="which can take a `draw_seed`, but got one of int"):
+        SeededDataset([1, 2], draw_seeds=True)[0, 5]
+    assert isinstance(sampler, DistributedSampler)  # so that engines do not replace it

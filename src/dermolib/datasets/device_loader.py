@@ -1,4 +1,4 @@
-"""Images that lie on the device as a whole: batches of them without workers or the CPU."""
+"""All images in the memory of the device: batches without workers or the CPU."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from dermolib._validation import check_number, expected
+from dermolib._validation import check_number, require
 from dermolib.datasets.loaders import EpochSampler, make_loader
 
 __all__ = ["DeviceLoader"]
@@ -20,29 +20,28 @@ _READ = 256  # samples that are stacked on the host before they go to the device
 class DeviceLoader:
     """Read a dataset once, keep its images on the device, and give batches of them from there.
 
-    A GPU of 80 GB holds 400,000 images of 224 x 224 px, which are 60 GB. Reading is quickest from a
+    A GPU of 80 GB holds 400,000 images of 224 x 224 px, which are 60 GB. Reading is fastest from a
     store of `dermolib.preprocessing.prepare`. The order of the rows and the seeds of their draws
-    are those of `dermolib.datasets.loaders.make_loader` for the same seed.
+    are those of `make_loader` with the same seed.
 
     Args:
         dataset: Map-style dataset whose samples are dictionaries with ``image``, uint8 RGB
             (H, W, 3), of one size, without a transform; ``label``, ``soft_label``, ``mask``,
-            ``metadata`` and ``id`` come along where all samples have them.
-        device: Where the images lie; a GPU where there is one, unless told otherwise.
+            ``metadata`` and ``id`` are kept where all samples have them.
+        device: Where the images are kept; by default a GPU where there is one.
         batch_size: Images in a batch, 1 or more.
-        seed: Seed of order and draws, 0 or more.
-        shuffle: Whether each epoch has an order of its own.
         augment: Called with each batch, for instance a `dermolib.augmentation.BatchAugmentation`,
             which draws by the seeds under ``"draw_seed"``; None leaves images as they are.
         workers: Processes that read the dataset, once.
-        sample_weights: How likely each row is to be drawn (N,), see
-            `dermolib.datasets.loaders.make_loader`.
+        seed: Seed of order and draws, 0 or more.
+        shuffle: Whether each epoch has an order of its own.
+        sample_weights: How likely each row is to be drawn (N,), see `make_loader`.
         num_replicas: Number of processes that share the rows; each keeps all images.
         rank: Number of this process.
 
     Attributes:
         ids: Ids (N,), None where samples have none.
-        sampler: `dermolib.datasets.loaders.EpochSampler`, of which ``set_epoch`` goes to an epoch.
+        sampler: Sampler, of which ``set_epoch`` goes to an epoch, see `make_loader`.
         augment: What each batch is called with.
 
     A batch is a dictionary: ``image`` (B, 3, H, W), uint8 in channels-last memory, unless `augment`
@@ -50,7 +49,7 @@ class DeviceLoader:
     ``soft_label`` (B, K), ``mask`` (B, H, W), bool, ``metadata`` (B, M) and ``id``, a list.
 
     Raises:
-        TypeError: Samples are no such dictionaries, or a number is not an integer.
+        TypeError: Samples are not such dictionaries, or a number is not an integer.
         ValueError: The dataset is empty, images differ in size, or a number is out of range.
         torch.OutOfMemoryError: The device is too small for the images.
 
@@ -67,10 +66,10 @@ class DeviceLoader:
         *,
         device: torch.device | str | None = None,
         batch_size: int = 64,
-        seed: int = 0,
-        shuffle: bool = False,
         augment: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         workers: int = 0,
+        seed: int = 0,
+        shuffle: bool = False,
         sample_weights: Any = None,
         num_replicas: int | None = None,
         rank: int | None = None,
@@ -82,19 +81,18 @@ class DeviceLoader:
         self.augment = augment
         self.batch_size = int(batch_size)
         loader = make_loader(dataset, batch_size=_READ, workers=workers, collate_fn=list)
-        self.sampler = EpochSampler(
-            len(dataset),
-            seed=seed,
-            shuffle=shuffle,
-            sample_weights=sample_weights,
-            num_replicas=num_replicas,
-            rank=rank,
-        )
+        rows: Any = {"shuffle": shuffle, "sample_weights": sample_weights}
+        processes: Any = {"num_replicas": num_replicas, "rank": rank}
+        self.sampler = EpochSampler(len(dataset), seed=seed, **rows, **processes)
         self.batch_sampler = self.sampler  # where Lightning looks for who decides the order
         self._columns: dict[str, Tensor] = {}
         ids: list[str] = []
         for first, samples in zip(range(0, len(dataset), _READ), loader, strict=True):
-            self._take(_stacked(samples, self.images_shape), first, len(dataset))
+            for name, part in self._stacked(samples).items():
+                if first == 0:
+                    shape = (len(dataset), *part.shape[1:])
+                    self._columns[name] = torch.empty(shape, dtype=part.dtype, device=self.device)
+                self._columns[name][first : first + len(part)] = part
             ids += [sample["id"] for sample in samples if "id" in sample]
         self.ids: npt.NDArray[np.object_] | None = (
             np.array(ids, dtype=object) if len(ids) == len(dataset) else None
@@ -104,11 +102,6 @@ class DeviceLoader:
     def images(self) -> Tensor:
         """All images (N, H, W, 3), uint8, on the device."""
         return self._columns["image"]
-
-    @property
-    def images_shape(self) -> tuple[int, ...] | None:
-        """Height, width and 3; None before the first image is read."""
-        return tuple(self.images.shape[1:]) if self._columns else None
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
@@ -141,50 +134,41 @@ class DeviceLoader:
             batch["id"] = self.ids[rows].tolist()
         return batch
 
-    def _take(self, stacked: dict[str, Tensor], first: int, count: int) -> None:
-        """Put samples in their places; the first ones tell what there is."""
-        if not self._columns:
-            self._columns = {
-                name: torch.empty((count, *part.shape[1:]), dtype=part.dtype, device=self.device)
-                for name, part in stacked.items()
-            }
-        if stacked.keys() != self._columns.keys():
-            what = "a dataset whose samples all have the same keys"
-            got = f"{sorted(stacked)} after {sorted(self._columns)}"
-            raise TypeError(expected("dataset", what, got))
-        for name, part in stacked.items():
-            self._columns[name][first : first + len(part)] = part
-
-
-def _stacked(samples: list[Any], shape: tuple[int, ...] | None) -> dict[str, Tensor]:
-    """Stack samples on the host."""
-    for sample in samples:
-        shape = _checked_shape(sample, shape)
-    kept = [name for name in _KEPT if any(name in sample for sample in samples)]
-    lacking = [name for name in kept for sample in samples if name not in sample]
-    if lacking:
+    def _stacked(self, samples: list[Any]) -> dict[str, Tensor]:
+        """Stack samples on the host; the first ones decide keys and size."""
+        _check_images(samples, tuple(self.images.shape[1:]) if self._columns else None)
+        keys = {*self._columns} or {*_KEPT} & {*samples[0]}
         what = "a dataset whose samples all have the same keys"
-        raise TypeError(expected("dataset", what, f"some without {lacking[0]}"))
-    return {
-        name: torch.from_numpy(np.stack([np.asarray(sample[name]) for sample in samples]))
-        for name in kept
-    }
+        for sample in samples:
+            found = {*_KEPT} & {*sample}
+            got = f"{sorted(found)} after {sorted(keys)}"
+            require(found == keys, "dataset", what, got, error=TypeError)
+        return {
+            name: torch.from_numpy(np.stack([np.asarray(sample[name]) for sample in samples]))
+            for name in _KEPT
+            if name in keys
+        }
 
 
-def _checked_shape(sample: Any, shape: tuple[int, ...] | None) -> tuple[int, ...]:
+def _check_images(samples: list[Any], shape: tuple[int, ...] | None) -> None:
     what = "a dataset of dictionaries with `image`, uint8 RGB (H, W, 3)"
-    remedy = "Leave the transform out: `augment` makes the images into what a network takes."
-    if not isinstance(sample, dict) or "image" not in sample:
-        raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}", remedy))
-    image = sample["image"]
-    if getattr(image, "dtype", None) not in (np.uint8, torch.uint8):
-        got = f"one of {getattr(image, 'dtype', type(image).__name__)}"
-        raise TypeError(expected("dataset", what, got, remedy))
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(expected("dataset", what, f"images {tuple(image.shape)}", remedy))
-    if shape is not None and tuple(image.shape) != shape:
-        what = f"a dataset of images of one size, {shape[0]} x {shape[1]} px"
-        remedy = "Prepare the folder with `dermolib.preprocessing.prepare`."
-        got = f"one of {image.shape[0]} x {image.shape[1]} px too"
-        raise ValueError(expected("dataset", what, got, remedy))
-    return tuple(image.shape)
+    hint = "Leave the transform out: `augment` makes the images into what a network takes."
+    for sample in samples:
+        fits, got = (
+            isinstance(sample, dict) and "image" in sample,
+            f"one of {type(sample).__name__}",
+        )
+        require(fits, "dataset", what, got, hint, error=TypeError)
+        image = sample["image"]
+        kind = getattr(image, "dtype", type(image).__name__)
+        fits = kind in (np.uint8, torch.uint8)
+        require(fits, "dataset", what, f"one of {kind}", hint, error=TypeError)
+        found = tuple(image.shape)
+        require(len(found) == 3 and found[2] == 3, "dataset", what, f"images {found}", hint)
+        shape = shape or found
+        size = f"a dataset of images of one size, {shape[0]} x {shape[1]} px"
+        got, prepare = (
+            f"one of {found[0]} x {found[1]} px too",
+            "Prepare the folder with `prepare`.",
+        )
+        require(found == shape, "dataset", size, got, prepare)

@@ -1,8 +1,4 @@
-"""Datasets to batches: order and draws follow from seed, epoch and row alone.
-
-However many workers or processes load, and wherever a run is taken up again, a row is drawn in an
-epoch as it would have been anyway. `make_loader` is the `torch.utils.data.DataLoader` for that.
-"""
+"""Datasets to batches: order and random draws follow from seed, epoch and row alone."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -13,7 +9,7 @@ import torch
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from dermolib._validation import Indices, check_number, expected, listed
+from dermolib._validation import Indices, check_number, listed, require
 from dermolib.datasets.seeding import draw_seeds, seeded_sample
 
 __all__ = ["EpochSampler", "SeededDataset", "make_loader"]
@@ -43,13 +39,13 @@ def make_loader(
     What a random transform draws for a sample follows from `seed`, the epoch and the row: two rows
     differ, two epochs differ, and the same seed repeats exactly with 0, 1 or many workers,
     persistent or not. Each pass through the loader is the next epoch;
-    ``loader.sampler.set_epoch(3)`` goes to one, and ``set_epoch(3, skip=640)`` into one, past what
-    has been seen. Transforms are found as `dermolib.augmentation.seed_worker` finds them. Where
-    there is one that it cannot seed, or none, the global generators of Python, NumPy and torch are
-    seeded for each sample too, and put back afterwards where samples are made in this process.
+    ``loader.sampler.set_epoch(3)`` goes to one, and ``set_epoch(3, skip=640)`` into one, past the
+    samples that have been seen. Transforms are found as `seed_worker` finds them. Where there is
+    one that it cannot seed, or none, the global generators of Python, NumPy and torch are seeded
+    for each sample too, and restored afterwards where samples are made in this process.
 
-    Under `torch.distributed` each process gets its own rows, found when an epoch starts. With
-    `shuffle`, a few rows come twice where they do not divide evenly, so that all processes make the
+    Under `torch.distributed` each process gets its own rows, determined when an epoch starts. With
+    `shuffle`, a few rows come twice where they do not divide evenly, so that all processes take the
     same number of steps; without it, each row comes once.
 
     Args:
@@ -62,8 +58,8 @@ def make_loader(
             ``"draw_seed"``, by which `dermolib.augmentation.BatchAugmentation` draws.
         sample_weights: How likely each row is to be drawn (N,), 0 or more: an epoch then draws N
             rows with replacement. See `dermolib.training.sample_weights`. None takes each row once.
-        num_replicas: Number of processes that share the rows; that of `torch.distributed` where it
-            runs, else 1.
+        num_replicas: Number of processes that share the rows; by default that of
+            `torch.distributed` where it runs, else 1.
         rank: Number of this process, 0..num_replicas - 1.
         options: Further options of `torch.utils.data.DataLoader`, such as ``pin_memory``.
 
@@ -71,8 +67,8 @@ def make_loader(
         Loader whose ``dataset`` is a `SeededDataset` and whose ``sampler`` an `EpochSampler`.
 
     Raises:
-        TypeError: The dataset has no length, a number is not an integer, or an option decides what
-            the loader decides here.
+        TypeError: The dataset has no length, a number is not an integer, or an option decides
+            order or seeds.
         ValueError: The dataset is empty, or a number is out of range.
 
     Examples:
@@ -90,26 +86,25 @@ def make_loader(
         >>> bool((first == again).all()), bool((first[0] == first[1]).all())
         (True, False)
     """
-    _check(dataset, options)
-    if batch_size is not None:
-        check_number(batch_size, "batch_size", low=1, integer=True)
+    map_style = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    what, got = "a map-style dataset, with a length and rows by number", type(dataset).__name__
+    require(map_style, "dataset", what, f"an object of type {got}", error=TypeError)
+    require(len(dataset), "dataset", "a set with at least one sample", "an empty one")
+    decided = listed(f"`{name}`" for name in sorted({*options} & {*_OWN}))
+    what = "options that leave order and seeds to `make_loader`"
+    require(not decided, "options", what, decided, error=TypeError)
+    check_number(1 if batch_size is None else batch_size, "batch_size", low=1, integer=True)
     check_number(workers, "workers", low=0, integer=True)
-    sampler = EpochSampler(
-        len(dataset),
-        seed=seed,
-        shuffle=shuffle,
-        sample_weights=sample_weights,
-        num_replicas=num_replicas,
-        rank=rank,
-    )
+    weights: Any = {"shuffle": shuffle, "sample_weights": sample_weights}
+    processes: Any = {"num_replicas": num_replicas, "rank": rank}
+    sampler = EpochSampler(len(dataset), seed=seed, **weights, **processes)
     check_number(seed, "seed", high=2**63 - 1, integer=True)
     return DataLoader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
         batch_size=None if batch_size is None else int(batch_size),
         sampler=sampler,
         num_workers=int(workers),
-        # Whoever draws outside of what is seeded here still gets another stream in each worker,
-        # and the loader leaves torch's global generator alone
+        # Other draws still differ between workers, and torch's global generator is left alone
         generator=torch.Generator().manual_seed(int(seed)),
         **options,
     )
@@ -118,8 +113,8 @@ def make_loader(
 class EpochSampler(DistributedSampler[Any]):
     """Rows of an epoch in its order, each with the seed of its draw.
 
-    It is a `torch.utils.data.DistributedSampler`, so that engines which would put one in its place
-    leave it alone; but it asks for the process group when an epoch starts, not before there is one.
+    It is a `torch.utils.data.DistributedSampler`, so that engines do not replace it by one; but it
+    asks for the process group when an epoch starts, not before there is one.
 
     Args:
         length: Number of rows, 1 or more.
@@ -157,12 +152,11 @@ class EpochSampler(DistributedSampler[Any]):
     ) -> None:
         """Start before epoch 0."""
         # Not that of DistributedSampler, which refuses to be made before the process group
+        replicas = 1 if num_replicas is None else num_replicas
         check_number(length, "length", low=1, integer=True)
         check_number(seed, "seed", low=0, integer=True)
-        if num_replicas is not None:
-            check_number(num_replicas, "num_replicas", low=1, integer=True)
-        if rank is not None:
-            check_number(rank, "rank", low=0, high=(num_replicas or 1) - 1, integer=True)
+        check_number(replicas, "num_replicas", low=1, integer=True)
+        check_number(rank or 0, "rank", low=0, high=replicas - 1, integer=True)
         self.shuffle = shuffle
         self.seed = int(seed)
         self.epoch = 0
@@ -172,14 +166,14 @@ class EpochSampler(DistributedSampler[Any]):
             self.sampling_weights = _sampling_weights(sample_weights, length, shuffle)
         self.weighted = sample_weights is not None
         self._skip = 0
-        self._share = None if num_replicas is None else (num_replicas, rank or 0)
+        self._process = None if num_replicas is None else (num_replicas, rank or 0)
 
     def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
-        """Choose the epoch of the next pass.
+        """Choose the epoch of the next pass, counted from 0.
 
         Args:
-            epoch: Number of the epoch, counted from 0.
-            skip: Rows of this process to leave out at its beginning, since they have been seen.
+            epoch: Number of the epoch.
+            skip: Rows of this process to skip at its beginning, since they have been seen.
 
         Raises:
             TypeError: A number is not an integer.
@@ -192,11 +186,7 @@ class EpochSampler(DistributedSampler[Any]):
 
     def __len__(self) -> int:
         """Return the number of rows of the next pass of this process."""
-        replicas, rank = self._place()
-        rows = self._length - rank
-        if self.shuffle:
-            rows += -self._length % replicas + rank
-        return max(0, -(-rows // replicas) - self._skip)
+        return max(0, len(self._part()) - self._skip)
 
     def __iter__(self) -> Iterator[Draw]:
         """Go through the rows of the epoch, and on to the next one."""
@@ -206,26 +196,32 @@ class EpochSampler(DistributedSampler[Any]):
         """Begin the next pass.
 
         Returns:
-            Rows of this process in their order, and the seed of what is drawn for each; a row that
-            comes twice has two seeds.
+            Rows of this process in their order, and the seed of the draw of each; a row that comes
+            twice has two seeds.
         """
         order = self._order(self.epoch)
-        seeds = draw_seeds(self.seed, self.epoch, _told_apart(order, self._length))
-        mine = self._mine(len(order))
-        rows, seeds = order[mine][self._skip :], seeds[mine][self._skip :]
+        seeds = draw_seeds(self.seed, self.epoch, _occurrences(order, self._length))
+        mine = self._mine()[self._skip :]
         self.set_epoch(self.epoch + 1)
-        return rows, seeds
+        return order[mine], seeds[mine]
 
     def rows(self, epoch: int) -> Indices:
         """List the rows of an epoch of this process, in its order."""
-        order = self._order(epoch)
-        return order[self._mine(len(order))]
+        return self._order(epoch)[self._mine()]
 
-    def _mine(self, count: int) -> Indices:
-        """List the places of this process among all."""
-        replicas, rank = self._place()
-        padded = count + (-count % replicas if self.shuffle else 0)
-        return np.arange(rank, padded, replicas) % count
+    def _mine(self) -> Indices:
+        """List the places of this process in the order of all."""
+        part = self._part()
+        return np.arange(part.start, part.stop, part.step) % self._length
+
+    def _part(self) -> range:
+        """Number the places of this process, beyond the last row where some come twice."""
+        replicas, rank = self._process or (1, 0)
+        running = distributed.is_available() and distributed.is_initialized()
+        if self._process is None and running:
+            replicas, rank = distributed.get_world_size(), distributed.get_rank()
+        padded = self._length + (-self._length % replicas if self.shuffle else 0)
+        return range(rank, padded, replicas)
 
     def _order(self, epoch: int) -> Indices:
         """List the rows of an epoch of all processes."""
@@ -241,28 +237,16 @@ class EpochSampler(DistributedSampler[Any]):
             some = slice(first, first + _CHUNK)
             yield from zip(rows[some].tolist(), seeds[some].tolist(), strict=True)
 
-    def _place(self) -> tuple[int, int]:
-        """Find the number of processes and that of this one."""
-        if self._share is not None:
-            return self._share
-        if distributed.is_available() and distributed.is_initialized():
-            return distributed.get_world_size(), distributed.get_rank()
-        return 1, 0
-
 
 class SeededDataset(Dataset[Any]):
     """A dataset whose samples are asked for by row and seed, and drawn by that seed alone.
-
-    Args:
-        dataset: Map-style dataset.
-        draw_seeds: Whether samples, which must be dictionaries, get the seed under ``"draw_seed"``.
 
     Attributes:
         dataset: The dataset.
     """
 
     def __init__(self, dataset: Any, *, draw_seeds: bool = False) -> None:
-        """Keep the dataset."""
+        """Keep the dataset; samples get the seed under ``"draw_seed"`` where asked for."""
         self.dataset = dataset
         self._draw_seeds = draw_seeds
 
@@ -271,30 +255,23 @@ class SeededDataset(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, draw: Draw) -> Any:
-        """Make a sample.
-
-        Args:
-            draw: Row number and seed.
-
-        Returns:
-            Sample of the dataset.
+        """Make the sample of a row number and seed.
 
         Raises:
-            TypeError: The sample is to get its seed and is no dictionary.
+            TypeError: The sample is to get its seed and is not a dictionary.
         """
         index, seed = draw
         with seeded_sample(self.dataset, seed):
             sample = self.dataset[index]
         if not self._draw_seeds:
             return sample
-        if not isinstance(sample, dict):
-            what = "a dataset of dictionaries, which can take a `draw_seed`"
-            raise TypeError(expected("dataset", what, f"one of {type(sample).__name__}"))
+        what, got = "a dataset of dictionaries, which can take a `draw_seed`", type(sample).__name__
+        require(isinstance(sample, dict), "dataset", what, f"one of {got}", error=TypeError)
         return {**sample, "draw_seed": seed}
 
 
-def _told_apart(rows: Indices, length: int) -> Indices:
-    """Number rows so that the first time of each is the row, and no other time is like another."""
+def _occurrences(rows: Indices, length: int) -> Indices:
+    """Number rows so that the first occurrence of each is the row, and no other one is like it."""
     by_row = np.argsort(rows, kind="stable")
     ordered = rows[by_row]
     firsts = np.searchsorted(ordered, ordered)
@@ -306,26 +283,12 @@ def _told_apart(rows: Indices, length: int) -> Indices:
 def _sampling_weights(weights: Any, length: int, shuffle: bool) -> npt.NDArray[np.float64]:
     """Turn weights of rows into probabilities."""
     given = np.asarray(weights, np.float64)
+    shaped = given.shape == (length,)
+    fits = shaped and np.isfinite(given).all() and given.min() >= 0 and given.any()
     what = f"{length} weights of 0 or more, one for each row, not all 0"
-    fits = given.shape == (length,) and bool(np.isfinite(given).all() and given.min() >= 0)
-    if not fits or not given.any():
-        got = f"an array of shape {given.shape}" if given.shape != (length,) else "other values"
-        raise ValueError(expected("sample_weights", what, got))
-    if not shuffle:
-        what = "None where `shuffle` is False"
-        remedy = "Rows that are drawn by chance have no order; pass `shuffle=True`."
-        raise ValueError(expected("sample_weights", what, "weights", remedy))
+    got = "other values" if shaped else f"an array of shape {given.shape}"
+    require(fits, "sample_weights", what, got)
+    hint = "Rows that are drawn at random have no order; pass `shuffle=True`."
+    require(shuffle, "sample_weights", "None where `shuffle` is False", "weights", hint)
     probabilities: npt.NDArray[np.float64] = given / given.sum()
     return probabilities
-
-
-def _check(dataset: Any, options: dict[str, Any]) -> None:
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        what = "a map-style dataset, with a length and rows by number"
-        raise TypeError(expected("dataset", what, f"an object of type {type(dataset).__name__}"))
-    if not len(dataset):
-        raise ValueError(expected("dataset", "a set with at least one sample", "an empty one"))
-    decided = sorted(set(options) & set(_OWN))
-    if decided:
-        what = "options that leave order and seeds to `make_loader`"
-        raise TypeError(expected("options", what, listed(map("`{}`".format, decided))))

@@ -84,4 +84,5 @@ def _join_duplicates(table: pd.DataFrame, path: Path) -> None:
     own = np.where(lesions == "", ids, lesions)
     _, first = np.unique(groups, return_index=True)
     paired = np.isin(groups, groups[edges.reshape(-1)])
-    table["lesion"] = np.where(paired, own[first[groups]], lesions)
+    joined = np.where(paired, own[first[groups]], lesions)
+    table["lesion"] = pd.Series(joined, dtype=object)
