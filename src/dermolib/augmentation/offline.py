@@ -176,11 +176,7 @@ def augment_offline(
     table = _training_rows(dataset, len(codes))
     times = _factors(factors, [*range(len(codes))], codes)
     tasks = _tasks(table, times)
-    known = {*table["id"]}
-    if held_out is not None:
-        other = _table(held_out, "held_out")
-        _check_held_out(table, other)
-        known |= {*other["id"]}
+    known = {*table["id"]} | (set() if held_out is None else _held_out_ids(table, held_out))
     copies = {task.name(copy): task.files(copy) for task in tasks for copy in task.copies}
     taken = [name for name in copies if name in known]
     got = f"{len(taken)} known ones ({listed(taken)})"
@@ -392,29 +388,29 @@ def _training_rows(dataset: Augmentable, classes: int) -> pd.DataFrame:
     absent = [column for column in _READ if column not in table.columns]
     what = f"a table with the columns {', '.join(_READ)}"
     require(not absent, "dataset.table", what, f"one without {listed(absent)}")
-    unlabeled = ~table["label"].isin(range(classes))
-    hint = "Take the others: `dataset.subset(dataset.labelled)`."
-    _refuse(table, unlabeled, f"rows with a label in 0..{classes - 1}", "without one", hint)
-    hint = "Leave these rows out with `subset`."
-    if "parent_id" in table:
-        made = table["parent_id"].fillna("") != ""
-        _refuse(table, made, "original images only", "that are augmented already", hint)
-    missing = table["image_path"].fillna("") == ""
-    _refuse(table, missing, "rows with an image file", "without one", hint)
+    leave = "Leave these rows out with `subset`."
+    parents = table.get("parent_id", pd.Series("", table.index)).fillna("")
+    labels = f"rows with a label in 0..{classes - 1}"
+    labelled = "Take the others: `dataset.subset(dataset.labelled)`."
+    for bad, what, got, hint in (
+        (~table["label"].isin(range(classes)), labels, "without one", labelled),
+        (parents != "", "original images only", "that are augmented already", leave),
+        (table["image_path"].fillna("") == "", "rows with an image file", "without one", leave),
+    ):
+        ids = table["id"][bad]
+        require(not len(ids), "dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", hint)
     return table
 
 
-def _refuse(table: pd.DataFrame, bad: Any, what: str, got: str, hint: str) -> None:
-    ids = table["id"][bad]
-    require(not len(ids), "dataset", what, f"{len(ids)} rows {got} ({listed(ids)})", hint)
-
-
-def _check_held_out(table: pd.DataFrame, held_out: pd.DataFrame) -> None:
+def _held_out_ids(table: pd.DataFrame, held_out: Augmentable) -> set[str]:
+    """Give the ids of rows that share no image, lesion or patient with the training rows."""
+    other = _table(held_out, "held_out")
     hint = "Split with `dermolib.datasets.grouped_split`, which keeps lesions and patients apart."
     for column, words in (("id", "images"), ("lesion", "lesions"), ("patient", "patients")):
-        shared = sorted(_known(table, column) & _known(held_out, column))
+        shared = sorted(_known(table, column) & _known(other, column))
         what, got = f"a set without {words} of the training set", f"{len(shared)} of them"
         require(not shared, "held_out", what, f"{got} ({listed(shared)})", hint)
+    return {*other["id"]}
 
 
 def _known(table: pd.DataFrame, column: str) -> set[str]:
