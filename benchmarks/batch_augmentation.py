@@ -101,12 +101,7 @@ def _kornia(device: str) -> Candidate:
         library.Normalize(torch.tensor(_MEAN), torch.tensor(_STD)),
         data_keys=["input"],
     ).to(device)
-
-    def call(images: torch.Tensor) -> Any:
-        with torch.no_grad():
-            return steps(images.to(torch.float32) / 255)
-
-    return call
+    return torch.no_grad()(lambda images: steps(images.to(torch.float32) / 255))
 
 
 def _torchvision() -> Candidate:

@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import pandas as pd
 from border_parts.drawn import BORDERS, cut_lesions, draw_border
 from dermolib import crop_border, shades_of_gray
 from dermolib._validation import DatasetNotFoundError, Image, Mask
-from dermolib.io import read_image, read_mask
+from dermolib.io import read_image
 from dermolib.preprocessing import Box, border_mask, field_of_view
 from hair_parts.images import PARTS, Part, default_data, part_of
+from input_parts.pairs import challenge_pairs, read_pair, task_pairs
 from tables import markdown
 
 _KINDS = ("bounding", "inscribed")
@@ -53,32 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def flagged_images(data: Path, part: Part) -> pd.DataFrame:
     """List the images of ISIC 2018 task 1 in one part: paths, flag, and border read by eye."""
-    folder = data / "isic2018_task1"
-    if not (folder / "artefacts.csv").exists():
-        layout = "artefacts.csv, images/ID.jpg and masks/ID_segmentation.png"
-        raise DatasetNotFoundError(folder, layout)
-    flags = pd.read_csv(folder / "artefacts.csv", index_col="ID")
-    ids = part_of(list(flags.index), part)
+    images = pd.DataFrame(task_pairs(data), columns=["image", "lesion"])
+    images.index = pd.Index([path.stem for path in images["image"]])
+    images = images.loc[part_of(list(images.index), part)]
+    flags = pd.read_csv(data / "isic2018_task1" / "artefacts.csv", index_col="ID")["dark_corner"]
     path = Path(__file__).with_name("border_parts") / "reading.csv"
-    reading = pd.read_csv(path, index_col="ID", dtype=str, keep_default_na=False)
-    return pd.DataFrame(
-        {
-            "image": [folder / "images" / f"{name}.jpg" for name in ids],
-            "lesion": [folder / "masks" / f"{name}_segmentation.png" for name in ids],
-            "flagged": flags["dark_corner"][ids].to_numpy() == 1,
-            "border": reading["border"].reindex(ids).fillna("none").to_numpy(),
-        }
-    )
-
-
-def challenge_images(data: Path) -> pd.DataFrame:
-    """List the training images of the challenge, which have a mask of the lesion."""
-    folder = data / "isic_challenge" / "Train"
-    images = sorted(folder.glob("*.jpg"))
-    if not images:
-        raise DatasetNotFoundError(folder, "ID.jpg and ID_seg.png")
-    lesions = [image.with_name(f"{image.stem}_seg.png") for image in images]
-    return pd.DataFrame({"image": images, "lesion": lesions})
+    reading = pd.read_csv(path, index_col="ID", dtype=str, keep_default_na=False)["border"]
+    border = reading.reindex(images.index).fillna("none")
+    return images.assign(flagged=flags[images.index] == 1, border=border)
 
 
 def find(image: Image, lesion: Mask, *, threshold: float = 0.3) -> dict[str, Any]:
@@ -92,13 +76,12 @@ def find(image: Image, lesion: Mask, *, threshold: float = 0.3) -> dict[str, Any
     return found
 
 
-def _load(row: Any) -> tuple[Image, Mask]:
-    image = read_image(row.image)
-    return image, read_mask(row.lesion, shape=(image.shape[0], image.shape[1]))
+def _read(images: pd.DataFrame) -> Iterator[tuple[Image, Mask]]:
+    return starmap(read_pair, zip(images["image"], images["lesion"], strict=True))
 
 
 def _find_all(images: pd.DataFrame, *, threshold: float = 0.3) -> pd.DataFrame:
-    rows = [find(*_load(row), threshold=threshold) for row in images.itertuples()]
+    rows = [find(*pair, threshold=threshold) for pair in _read(images)]
     return images.join(pd.DataFrame(rows, index=images.index))
 
 
@@ -107,7 +90,8 @@ def _tables(data: Path, part: Part, limit: int | None, *, timing: bool) -> Itera
     found = _find_all(images)
     yield f"{_real_table(found)}\n{_loss_table(found)}"
     yield _threshold_table(images)
-    challenge = _find_all(challenge_images(data)[:limit])
+    pairs = pd.DataFrame(challenge_pairs(data), columns=["image", "lesion"])
+    challenge = _find_all(pairs[:limit])
     hits = int((challenge["area"] > 0).sum())
     title = f"isic_challenge/Train: {len(challenge)} images, a border found in {hits}."
     yield f"{title}\n\n{_loss_table(challenge)}"
@@ -161,8 +145,7 @@ def _drawn_table(images: pd.DataFrame) -> str:
     for border in BORDERS:
         rng = np.random.default_rng(0)
         values = []
-        for row in chosen.itertuples():
-            image, lesion = _load(row)
+        for image, lesion in _read(chosen):
             drawn, field = draw_border(image, border, rng)
             found = find(drawn, lesion & field)
             inside = found["box inscribed"].crop(field)
@@ -180,8 +163,7 @@ def _drawn_table(images: pd.DataFrame) -> str:
 
 
 def _cut_table(images: pd.DataFrame) -> str:
-    loaded = (_load(row) for row in images.itertuples())
-    large = ((image, lesion) for image, lesion in loaded if lesion.mean() >= _LARGE)
+    large = ((image, lesion) for image, lesion in _read(images) if lesion.mean() >= _LARGE)
     found = pd.DataFrame([find(*cut) for pair in large for cut in cut_lesions(*pair)])
     rows = [
         [kind, _percent(found[f"kept {kind}"] < 1, 2), _mean_worst(found[f"lost {kind}"])]

@@ -28,14 +28,14 @@ from dermolib._validation import DatasetNotFoundError
 from dermolib.augmentation import is_blank
 from dermolib.augmentation.presets import make_generators
 from dermolib.datasets.synthetic import draw_sample
-from dermolib.io import read_image, read_mask, whole_file
+from dermolib.io import whole_file
+from input_parts.pairs import Pair, challenge_pairs, read_pair, task_pairs
 from tables import markdown
 
 # Height and width of images, as the challenge or HAM10000 has them, and side of the result
 _SETTINGS = (((150, 200), 224), ((450, 600), 224), ((450, 600), 512))
 _SIDES = (224, 512)  # px at which single transforms are timed
 _PACKAGES = ("dermolib", "albumentations", "opencv-python-headless", "numpy", "torch")
-_LAYOUT = "isic_challenge/Train/ID.jpg and ID_seg.png, isic2018_task1/images and masks"
 _Call: TypeAlias = Callable[[], Any]
 
 
@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     try:
-        pairs = find_pairs(given.data)[:: given.every] if given.lesions else []
+        pairs = []
+        if given.lesions:
+            pairs = [*challenge_pairs(given.data), *task_pairs(given.data)][:: given.every]
     except DatasetNotFoundError as error:
         parser.error(f"{error} Name the folder with --data or DERMOLIB_DATA, or use --no-lesions.")
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
@@ -180,21 +182,7 @@ def _clocked(call: _Call) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def find_pairs(data: Path) -> list[tuple[Path, Path]]:
-    """List the images that have a mask, with it, sorted."""
-    train, task = data / "isic_challenge" / "Train", data / "isic2018_task1"
-    for folder in (train, task):
-        if not folder.exists():
-            raise DatasetNotFoundError(folder, _LAYOUT)
-    pairs = [(path, path.with_name(f"{path.stem}_seg.png")) for path in train.glob("*.jpg")]
-    for path in (task / "images").iterdir():
-        pairs.append((path, task / "masks" / f"{path.stem}_segmentation.png"))
-    return sorted(pair for pair in pairs if pair[1].exists())
-
-
-def count_lesions(
-    pairs: Sequence[tuple[Path, Path]], names: Sequence[str], fractions: Sequence[float]
-) -> str:
+def count_lesions(pairs: Sequence[Pair], names: Sequence[str], fractions: Sequence[float]) -> str:
     """Draw once of every image with each preset and `min_visibility`, and count what is left."""
     transforms = [
         preset(name, image_size=224, normalize=False, min_visibility=fraction)
@@ -202,9 +190,8 @@ def count_lesions(
         for fraction in fractions
     ]
     results: list[list[tuple[float, bool, int]]] = [[] for _ in transforms]
-    for number, (image_path, mask_path) in enumerate(pairs):
-        image = read_image(image_path)
-        mask = read_mask(mask_path, shape=(image.shape[0], image.shape[1]))
+    for number, pair in enumerate(pairs):
+        image, mask = read_pair(*pair)
         for transform, found in zip(transforms, results, strict=True):
             drawn = transform(image=image, mask=mask, draw_seed=number)
             if transform.visibility is not None:

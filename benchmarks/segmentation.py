@@ -29,12 +29,10 @@ from dermolib import abcd_table, segment_lesion
 from dermolib._validation import DatasetNotFoundError, Image, Mask
 from dermolib.evaluation import bootstrap_interval
 from dermolib.features import ABCD_FEATURES
-from dermolib.io import read_image, read_mask
 from hair_parts.images import default_data, part_of
+from input_parts.pairs import Pair, challenge_pairs, read_pair, task_pairs
 from segmentation_parts.ways import OURS, PLAIN, WAYS
 from tables import markdown
-
-_Pair = tuple[Path, Path]
 
 _TABLES = ("ways", "challenge", "descriptors")
 _FOLDS = 5
@@ -65,13 +63,12 @@ def jaccard(mask: Mask, truth: Mask) -> float:
     return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
-def score(pairs: Sequence[_Pair], ways: dict[str, Callable[[Image], Mask]]) -> dict[str, Scores]:
+def score(pairs: Sequence[Pair], ways: dict[str, Callable[[Image], Mask]]) -> dict[str, Scores]:
     """Run ways in turns on pairs of an image and its mask."""
     indices: dict[str, list[float]] = {name: [] for name in ways}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for image_path, mask_path in pairs:
-        image = read_image(image_path)
-        truth = read_mask(mask_path, shape=(image.shape[0], image.shape[1]))
+    for pair in pairs:
+        image, truth = read_pair(*pair)
         for name, way in ways.items():
             start = time.perf_counter()
             mask = way(image)
@@ -98,39 +95,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _tables(data: Path, tables: Sequence[str], limit: int | None, workers: int) -> Iterator[str]:
     if "ways" in tables:
-        pairs = _drawn(data)[:limit]
+        pairs = task_pairs(data)[:limit]
         yield _way_table(pairs, score(pairs, WAYS))
     if "challenge" in tables:
-        pairs = _challenge(data)[:limit]
+        pairs = challenge_pairs(data)[:limit]
         few = {name: WAYS[name] for name in (PLAIN, OURS)}
-        yield _challenge_table(pairs, score(pairs, few), _tuning(_drawn(data)))
+        yield _challenge_table(pairs, score(pairs, few), _tuning(task_pairs(data)))
     if "descriptors" in tables:
-        yield _descriptor_table(data, _challenge(data)[:limit], workers)
+        yield _descriptor_table(data, challenge_pairs(data)[:limit], workers)
 
 
-def _pairs(folder: Path, images: str, mask: str, layout: str) -> list[_Pair]:
-    found = sorted(folder.glob(images))
-    if not found:
-        raise DatasetNotFoundError(folder, layout)
-    return [(path, folder / mask.format(path.stem)) for path in found]
-
-
-def _drawn(data: Path) -> list[_Pair]:
-    layout = "images/ID.jpg and masks/ID_segmentation.png"
-    folder, mask = data / "isic2018_task1", "masks/{}_segmentation.png"
-    return _pairs(folder, "images/*.jpg", mask, layout)
-
-
-def _challenge(data: Path) -> list[_Pair]:
-    folder = data / "isic_challenge" / "Train"
-    return _pairs(folder, "*.jpg", "{}_seg.png", "ID.jpg and ID_seg.png")
-
-
-def _tuning(pairs: list[_Pair]) -> set[str]:
+def _tuning(pairs: list[Pair]) -> set[str]:
     return set(part_of([image.stem for image, _ in pairs], "tuning"))
 
 
-def _way_table(pairs: list[_Pair], scores: dict[str, Scores]) -> str:
+def _way_table(pairs: list[Pair], scores: dict[str, Scores]) -> str:
     tuning = np.isin([image.stem for image, _ in pairs], list(_tuning(pairs)))
     plain = scores[PLAIN].seconds
     rows = []
@@ -143,7 +122,7 @@ def _way_table(pairs: list[_Pair], scores: dict[str, Scores]) -> str:
     return markdown(head, rows)
 
 
-def _challenge_table(pairs: list[_Pair], scores: dict[str, Scores], tuning: set[str]) -> str:
+def _challenge_table(pairs: list[Pair], scores: dict[str, Scores], tuning: set[str]) -> str:
     unseen = ~np.isin([image.stem for image, _ in pairs], list(tuning))
     rows = [
         [name, *_summary(found), f"{found.jaccard[unseen].mean():.3f}"]
@@ -169,7 +148,7 @@ def _summary(found: Scores) -> list[str]:
     return [interval, *(f"{m:.3f}" for m in means[1:]), f"{100 * (index < _ENOUGH).mean():.1f}"]
 
 
-def _descriptor_table(data: Path, pairs: list[_Pair], workers: int) -> str:
+def _descriptor_table(data: Path, pairs: list[Pair], workers: int) -> str:
     folder = data / "isic_challenge"
     labels = pd.read_csv(folder / "metadataTrain.csv", index_col="ID")["CLASS"]
     lesions = pd.read_csv(folder / "lesion_ids.csv", index_col="ID")["LESION_ID"]
@@ -214,12 +193,11 @@ def _descriptor_rows(
         yield [masks, f"{what} ({len(names)})", kind, _interval(accuracy, lesions)]
 
 
-def _samples(pairs: list[_Pair], *, masks: bool) -> Iterator[dict[str, object]]:
-    for image_path, mask_path in pairs:
-        sample: dict[str, object] = {"id": image_path.stem, "image": read_image(image_path)}
-        if masks:
-            sample["mask"] = read_mask(mask_path)
-        yield sample
+def _samples(pairs: list[Pair], *, masks: bool) -> Iterator[dict[str, object]]:
+    for pair in pairs:
+        image, mask = read_pair(*pair)
+        sample: dict[str, object] = {"id": pair[0].stem, "image": image}
+        yield {**sample, "mask": mask} if masks else sample
 
 
 if __name__ == "__main__":

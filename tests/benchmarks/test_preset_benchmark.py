@@ -11,6 +11,7 @@ import torch
 import presets
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
+from input_parts.pairs import challenge_pairs, task_pairs
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +37,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_lesions_are_counted_on_the_images_with_a_mask(data: Path) -> None:
-    pairs = presets.find_pairs(data)
-    assert [image.stem for image, _ in pairs] == ["B", "A"]
+    pairs = [*challenge_pairs(data), *task_pairs(data)]
+    assert [image.stem for image, _ in pairs] == ["A", "B"]
 
     rows = presets.count_lesions(pairs, ["evaluation", "strong"], [0, 1]).splitlines()[2:]
 
