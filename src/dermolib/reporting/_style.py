@@ -47,18 +47,14 @@ def style_axes(axes: Axes, *, title: str, xlabel: str = "", ylabel: str = "", gr
             axis.grid(visible=True, color="0.9", linewidth=0.8)
 
 
-def add_legend(axes: Axes, handles: Sequence[Artist]) -> None:
+def add_legend(axes: Axes, handles: Sequence[Artist], **options: Any) -> None:
     """Add a legend below the axes, where it hides nothing."""
     texts = [str(handle.get_label()) for handle in handles]
     # two longer entries do not fit side by side beneath narrow axes
     columns = 2 if len(texts) > 1 and max(map(len, texts)) <= 24 else 1
     # below the ticks and the label of the axis, in font heights
-    place: dict[str, Any] = {
-        "loc": "upper center",
-        "bbox_to_anchor": (0.5, 0),
-        "borderaxespad": 4.5,
-    }
-    legend = axes.legend(handles=handles, ncols=columns, fontsize=SMALL, frameon=False, **place)
+    options |= {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 4.5}
+    legend = axes.legend(handles=handles, ncols=columns, fontsize=SMALL, frameon=False, **options)
     for text in legend.get_texts():
         text.set_parse_math(False)
 

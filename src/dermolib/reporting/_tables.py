@@ -96,6 +96,12 @@ def words_of(
     return values.mask(values.isin(empty), UNKNOWN)
 
 
+def by_frequency(counts: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows from frequent to rare, equal ones by name, and "unknown" last."""
+    total = counts.sum(axis=1)
+    return counts.loc[sorted(total.index, key=lambda x: (x == UNKNOWN, -total[x], x))]
+
+
 def count_by_diagnosis(sources: Sequence[Source], by: str | None) -> bool:
     """Whether to count diagnoses as published: if asked for, or where no row has a label."""
     if by is not None:

@@ -17,6 +17,7 @@ from dermolib.reporting._tables import (
     CODES,
     UNKNOWN,
     Source,
+    by_frequency,
     classes_of,
     count_by_diagnosis,
     require_column,
@@ -92,8 +93,7 @@ def sheet_rows(source: Source, *, images: int, by: str | None = None, seed: int 
     paths = table["image_path"].to_numpy(object)
     classes = classes_of(source, by_diagnosis)
     indices = dict[Any, Any](classes.groupby(classes).indices)
-    # frequent ones first, equal ones by name
-    order = sorted(indices, key=lambda name: (name == UNKNOWN, -len(indices[name]), name))
+    order = [*by_frequency(classes.value_counts().to_frame()).index]
     if not by_diagnosis and order not in ([], [UNKNOWN]):
         order = CODES + [UNKNOWN] * (UNKNOWN in indices)
     rows = {}

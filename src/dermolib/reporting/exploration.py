@@ -30,6 +30,7 @@ from dermolib.reporting._tables import (
     NamedData,
     Source,
     as_counts,
+    by_frequency,
     class_names,
     classes_of,
     column_of,
@@ -410,22 +411,15 @@ def _sex_chart(sources: Sequence[Source]) -> _BarChart:
 
 
 def _word_chart(sources: Sequence[Source], title: str) -> _BarChart:
-    name = title.lower()
-    require_column(sources, name)
-    words = {source.name: words_of(source, name, _WORDS) for source in sources}
-    counts = _side_by_side({name: column.value_counts() for name, column in words.items()})
-    return _BarChart(title, "image", _by_frequency(counts), [""] * len(sources))
+    column = title.lower()
+    require_column(sources, column)
+    counts = _side_by_side({x.name: words_of(x, column, _WORDS).value_counts() for x in sources})
+    return _BarChart(title, "image", by_frequency(counts), [""] * len(sources))
 
 
 def _side_by_side(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
     """Put counts in columns, a row for each value, 0 where a data set does not have it."""
     return pd.DataFrame(counts).fillna(0).astype(int)
-
-
-def _by_frequency(counts: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows from frequent to rare, equal ones by name, and "unknown" last."""
-    total = counts.sum(axis=1)
-    return counts.loc[sorted(total.index, key=lambda x: (x == UNKNOWN, -total[x], x))]
 
 
 def _join_rare(counts: pd.DataFrame) -> pd.DataFrame:
@@ -440,17 +434,14 @@ def _join_rare(counts: pd.DataFrame) -> pd.DataFrame:
 
 def _lesion_chart(sources: Sequence[Source]) -> _BarChart:
     require_column(sources, "lesion")
-    lesions = {source.name: words_of(source, "lesion", _LESIONS, (str, Real)) for source in sources}
+    lesions = {x.name: words_of(x, "lesion", _LESIONS, (str, Real)) for x in sources}
     sizes = {name: column[column != UNKNOWN].value_counts() for name, column in lesions.items()}
-    most = max((int(size.max()) for size in sizes.values() if size.size), default=0)
-    last = _LARGEST_LESION + 1
-    counts = _side_by_side(
-        {name: size.clip(upper=last).value_counts() for name, size in sizes.items()}
-    )
+    most, last = max(size.max() if size.size else 0 for size in sizes.values()), _LARGEST_LESION + 1
+    clipped = {name: size.clip(upper=last).value_counts() for name, size in sizes.items()}
+    counts = _side_by_side(clipped)
     counts = counts.reindex(range(1, min(most, last) + 1), fill_value=0)
-    counts.index = counts.index.map(str)
-    counts = counts.rename({f"{last}": f"{last} to {most}"} if most > last else {})
-    unknown = [int((column == UNKNOWN).sum()) for column in lesions.values()]
+    counts.index = counts.index.map(lambda n: f"{n} to {most}" if most > n == last else f"{n}")
+    unknown = [(column == UNKNOWN).sum() for column in lesions.values()]
     notes = [f"{plural(number, 'image')} of unknown lesion" if number else "" for number in unknown]
     return _BarChart("Images per lesion", "lesion", counts, notes, "images per lesion")
 
@@ -461,32 +452,33 @@ def _class_chart(
     by_diagnosis = count_by_diagnosis(sources, by)
     what = "left out where classes are counted by their published codes"
     require(names is None or not by_diagnosis, "names", what, listed(names or []))
-    bare = {x.name: as_counts(x.values, x.argument, ndim=1) for x in sources if x.table is None}
-    numbers = {len(counts) for counts in bare.values()} | {
-        8 for x in sources if x.table is not None
+    numbers = {
+        len(DIAGNOSES if x.table is not None else as_counts(x.values, x.argument, ndim=1))
+        for x in sources
     }
     what = "counts of as many classes in each data set, 8 beside tables"
     require(len(numbers) == 1, "data", what, listed(sorted(numbers)))
     classes = class_names(names, *numbers)
     unique = len({*classes}) == len(classes)
     require(unique, "names", "unique", listed(classes, most=len(classes)))
-    columns = {
-        x.name: pd.Series(bare[x.name], classes)
-        if x.table is None
-        else classes_of(x, by_diagnosis, classes).value_counts()
-        for x in sources
-    }
+    columns = {x.name: _count_classes(x, by_diagnosis, classes) for x in sources}
     counts = _side_by_side(columns)
     unknown: pd.Series[int] = counts.reindex([UNKNOWN], fill_value=0).sum()
     hidden = counts.sum() == unknown  # no class is known
     of = "of unknown diagnosis" if by_diagnosis else "of unknown label"
     notes = [f"{plural(n, 'image')} {of}" if n else "" for n in unknown.where(hidden, 0)]
     counts.loc[:, hidden] = 0
-    counts = _by_frequency(counts[counts.any(axis=1)])
+    counts = by_frequency(counts[counts.any(axis=1)])
     if not by_diagnosis:
         order = dict.fromkeys([*classes, *counts.index])
         counts = counts.reindex(list(order), fill_value=0)
     return _BarChart("Class", "image", counts, notes)
+
+
+def _count_classes(source: Source, by_diagnosis: bool, classes: list[str]) -> "pd.Series[int]":
+    if source.table is None:
+        return pd.Series(np.asarray(source.values), classes)
+    return classes_of(source, by_diagnosis, classes).value_counts()
 
 
 def _arrange(

@@ -26,6 +26,7 @@ from dermolib.reporting._style import (
     COLORS,
     SMALL,
     TEXT,
+    add_legend,
     annotate_empty,
     axes_or_new,
     new_figure,
@@ -331,11 +332,10 @@ def _draw_line(
 
 def _finish_lines(axes: Axes) -> None:
     """Add a legend, or say that there is no data."""
+    handles, _ = axes.get_legend_handles_labels()
     if not axes.lines:
         annotate_empty(axes)
-    elif axes.get_legend_handles_labels()[1]:
-        # outside it hides no point, and its lines are long enough to tell dashes from a marker
-        place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
-        axes.legend(fontsize=SMALL, frameon=False, handlelength=4.5, **place)
+    elif handles:
+        add_legend(axes, handles, handlelength=4.5)  # long enough to tell dashes from a marker
     # one tick is enough: of a single epoch, two would lie between epochs
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
