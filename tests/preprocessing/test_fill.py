@@ -315,7 +315,7 @@ def test_on_real_skin_the_default_reaches_33_decibels(data_dir: Path) -> None:
     [
         ({"fill": "tela"}, ValueError, "'pyramid', 'telea', but got 'tela'. Did you mean 'telea'?"),
         ({"image": np.zeros((8, 9, 3), np.float32)}, TypeError, "dtype float32. Scale values in"),
-        ({"image": np.zeros((8, 9), np.uint8)}, ValueError, "shape (8, 9). Repeat a grey image"),
+        ({"image": np.zeros((8, 9), np.uint8)}, ValueError, "shape (8, 9). Repeat a gray image"),
         ({"mask": np.zeros((8, 9), np.uint8)}, TypeError, "bool, but got dtype uint8. Use `mask >"),
         ({"mask": np.zeros((9, 8), np.bool_)}, ValueError, "a mask (8, 9) of dtype bool, but got"),
     ],

@@ -32,29 +32,33 @@ def disk(radius: int) -> _Bytes:
 def closing(image: _Bytes, radius: int) -> _Bytes:
     """Close an image (H, W) or (H, W, C) with a disk, ignoring what lies outside the image."""
     far = 2 * radius
-    padded: _Bytes = cv2.copyMakeBorder(  # type: ignore[assignment]  # uint8, as the image is
-        image, far, far, far, far, cv2.BORDER_CONSTANT, value=(0, 0, 0)
-    )
-    dilated = _with_disk(padded, radius, cv2.dilate, cv2.max)
+    shape = (image.shape[0] + 2 * far, image.shape[1] + 2 * far, *image.shape[2:])
+    # Two arrays take turns, since memory that is new takes longer to touch than to fill
+    padded, spare = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    cv2.copyMakeBorder(image, far, far, far, far, cv2.BORDER_CONSTANT, dst=padded, value=(0, 0, 0))
+    dilated, spare = _with_disk(padded, spare, radius, cv2.dilate, cv2.max)
     dilated[:radius] = dilated[-radius:] = 255
     dilated[:, :radius] = dilated[:, -radius:] = 255
-    return _with_disk(dilated, radius, cv2.erode, cv2.min)
+    return _with_disk(dilated, spare, radius, cv2.erode, cv2.min)[0]
 
 
-def _with_disk(image: _Bytes, radius: int, morph: _Morph, join: _Morph) -> _Bytes:
+def _with_disk(
+    image: _Bytes, spare: _Bytes, radius: int, morph: _Morph, join: _Morph
+) -> tuple[_Bytes, _Bytes]:
     """Dilate or erode with a disk; the result lacks `radius` pixels on each side."""
     if radius in _FACTORS:
         for points in _factors(radius):
-            reach = len(points) // 2
-            image = morph(image, points)[reach:-reach, reach:-reach]
-        return image
+            inside = slice(len(points) // 2, -(len(points) // 2))
+            morph(image, points, dst=spare)
+            image, spare = spare[inside, inside], image[inside, inside]
+        return image, spare
     # Row by row from the ends of the disk: what there is moves outwards, and a wider row joins
     total, row, width = image, image, 0
     for distance, half_width in disk_rows(radius):
         row = morph(row, np.ones((1, 2 * (half_width - width) + 1), np.uint8))
         total = join(morph(total, np.ones((2 * distance + 1, 1), np.uint8)), row)
         width = half_width
-    return total[radius:-radius, radius:-radius]
+    return total[radius:-radius, radius:-radius], spare[radius:-radius, radius:-radius]
 
 
 def disk_rows(radius: int) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import cv2
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -64,7 +65,8 @@ class _Ring(NamedTuple):
 
 
 def _fill_small(images: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
-    ring = _Ring(dilated(holes, 2), dilated(holes, 1), holes)
+    marks = holes > 0
+    ring = _Ring(dilated(marks, 2).float(), dilated(marks, 1).float(), holes)
     color, trust = _judged(images, ring)
     weights = torch.where(ring.near > holes, trust, 1 - holes)
     source = color * weights
@@ -162,6 +164,8 @@ def _far(planes: torch.Tensor) -> torch.Tensor:
 
 
 def dilated(masks: torch.Tensor, radius: int) -> torch.Tensor:
-    """Dilate masks (N, 1, H, W), as 0 and 1, with a disk."""
-    kernel = torch.from_numpy(disk(radius))[None, None].to(masks.device, torch.float32)
-    return (functional.conv2d(masks.float(), kernel, padding=radius) > 0.5).float()
+    """Dilate masks (..., H, W), bool, with a disk."""
+    union, padded = masks.clone(), functional.pad(masks, (radius,) * 4)
+    for row, column in np.argwhere(disk(radius)).tolist():
+        union |= padded[..., row : row + masks.shape[-2], column : column + masks.shape[-1]]
+    return union

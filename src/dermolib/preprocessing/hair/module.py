@@ -135,7 +135,7 @@ class OcclusionRemoval(nn.Module):
                 masks = function(batch, **self.options)
                 check_masks(masks, shape, f"{name_of(function)}(images)")
             pixels = margin_pixels(self.margin, batch.shape[2:])
-            return dilated(masks[:, None], pixels)[:, 0] > 0 if pixels else masks
+            return dilated(masks, pixels) if pixels else masks
 
     def _fill(self, batch: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         sizes = sizes_of(self.method, self.fill, self.options)

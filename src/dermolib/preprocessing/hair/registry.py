@@ -1,5 +1,6 @@
 """Removal of hair and other thin occlusions: a method finds them, a fill replaces them."""
 
+import functools
 import inspect
 import math
 import pkgutil
@@ -17,6 +18,7 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
+    expected,
     require,
 )
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
@@ -65,14 +67,19 @@ class HairMethod:
     fill_options: tuple[str, ...] = ()
     own: bool = False
 
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Read the options and their defaults off the function."""
+        parameters = list(inspect.signature(self.mask).parameters.values())[1:]
+        return {one.name: one.default for one in parameters if one.default is not one.empty}
+
     def options(self, given: Mapping[str, Any], *, filled: bool = False) -> dict[str, Any]:
         """Complete options by the defaults; refuse those that the method does not have."""
-        parameters = list(inspect.signature(self.mask).parameters.values())[1:]
-        known = {one.name: one.default for one in parameters if one.default is not one.empty}
-        unknown = next((name for name in given if name not in known), None)
-        what = f"one of the options of {self.name!r}, {', '.join(known) or 'which has none'}"
-        require(unknown is None, str(unknown), what, "another name", error=TypeError)
-        return {**known, **(self.when_filled if filled else {}), **given}
+        known = ", ".join(self.defaults) or "which has none"
+        for name in given.keys() - self.defaults.keys():
+            what = f"one of the options of {self.name!r}, {known}"
+            raise TypeError(expected(name, what, "another name"))
+        return {**self.defaults, **(self.when_filled if filled else {}), **given}
 
     def __call__(self, image: Image, **options: Any) -> Mask:
         """Find hair in an image."""
