@@ -469,7 +469,7 @@ def test_a_plain_array_and_images_without_a_network_are_refused(kind: Any) -> No
     data = clouds()
     labels: Any = data.labels
 
-    with pytest.raises(TypeError, match=re.escape("Pass `Features(values, labels=labels)`")):
+    with pytest.raises(TypeError, match=re.escape("pass `Features(values, labels=labels)` as")):
         fit_svm(kind(data.values), labels)
     with pytest.raises(TypeError, match="`model` to be a network to extract features"):
         fit_svm([{"image": torch.zeros(3, 8, 8)}])

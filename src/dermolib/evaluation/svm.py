@@ -18,7 +18,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
-from torch import Tensor, nn
+from torch import nn
 
 from dermolib._validation import (
     Indices,
@@ -87,9 +87,6 @@ def svm_classifier(
             folds, which is right where each lesion has one row.
         class_weight: Weight by class, above 0; ``"balanced"`` for equal total weights; or None.
         seed: Seed of the landmarks and components, 0 or more.
-
-    Returns:
-        Pipeline with the steps of scikit-learn.
 
     Raises:
         TypeError: An argument is of another type.
@@ -195,8 +192,8 @@ class FittedSVM:
         pipeline: Fitted pipeline of `svm_classifier`.
         num_classes: Number of classes K.
         chosen: Parameters of `svm_classifier` that were chosen.
-        estimate: Weighted accuracy of the whole procedure on lesions that it was not trained on,
-            with its interval; None where none was wanted.
+        estimate: Weighted accuracy of the whole procedure on other lesions, with its interval; None
+            where none was wanted.
     """
 
     pipeline: Pipeline
@@ -239,14 +236,12 @@ class FittedSVM:
             Classes (N,), 0..K-1.
         """
         given = _finite_values(features, self.pipeline.n_features_in_)
-        values = self.pipeline[:-1].transform(given)
-        last = self.pipeline[-1]
+        values, last = self.pipeline[:-1].transform(given), self.pipeline[-1]
         calibrated = getattr(last, "calibrated_classifiers_", None)
         svms = [last] if calibrated is None else [part.estimator for part in calibrated]
         margins = np.sum([self._margins(svm, values) for svm in svms], axis=0)
-        known: _Labels = self.pipeline.classes_
-        decided: _Labels = known[margins[:, known].argmax(axis=1)]
-        return decided
+        known: Any = self.pipeline.classes_
+        return np.asarray(known[margins[:, known].argmax(axis=1)])
 
     def _margins(self, svm: Any, values: _Values) -> _Values:
         found = svm.decision_function(values)
@@ -319,12 +314,11 @@ def fit_svm(
         >>> fitted.predict_proba(features).shape, fitted.estimate.score > 0.9
         ((120, 8), True)
     """
-    check_number(num_classes, "num_classes", low=2, integer=True)
-    check_number(seed, "seed", low=0, integer=True)
-    check_number(workers, "workers", low=1, integer=True)
+    given = {"num_classes": (num_classes, 2), "seed": (seed, 0), "workers": (workers, 1)}
+    given |= {} if folds is None else {"folds": (folds, 2)}
+    for name, (value, low) in given.items():
+        check_number(value, name, low=low, integer=True)
     check_flag(calibrated, "calibrated")
-    if folds is not None:
-        check_number(folds, "folds", low=2, integer=True)
     features = _features_of(data, model, cache, extraction)
     values = _finite_values(features)
     labels = _known_labels(features, num_classes)
@@ -350,8 +344,7 @@ def fit_svm(
         tested = np.flatnonzero(predicted != _NOT_TESTED)
         preds, target = predicted[tested], labels[tested]
         estimate = bootstrap_interval(
-            lambda rows: _weighted_accuracy(preds[rows], target[rows], num_classes),
-            lesions[tested],
+            lambda rows: _recall(preds[rows], target[rows], num_classes), lesions[tested]
         )
     return replace(fit(np.arange(len(labels))), estimate=estimate)
 
@@ -371,7 +364,7 @@ def _tuned(
     def score(candidate: dict[str, Any], train: Indices, test: Indices) -> float:
         svm = svm_classifier(**{**options, "calibrated": False}, **candidate)
         predicted = svm.fit(values[train], labels[train]).predict(values[test])
-        return _weighted_accuracy(predicted, labels[test], num_classes)
+        return _recall(predicted, labels[test], num_classes)
 
     best = 0
     if len(candidates) > 1:
@@ -405,7 +398,8 @@ def lesion_splits(labels: _Labels, lesions: Indices, folds: int, seed: int) -> _
     return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in range(folds)]
 
 
-def _weighted_accuracy(predicted: _Values, labels: _Labels, num_classes: int) -> float:
+def _recall(predicted: _Values, labels: _Labels, num_classes: int) -> float:
+    """Compute the weighted accuracy of arrays."""
     preds, target = torch.as_tensor(predicted, dtype=torch.int64), torch.as_tensor(labels)
     return float(weighted_accuracy(preds, target, num_classes=num_classes))
 
@@ -419,10 +413,8 @@ def _features_of(
         what = "images, where options to extract features are given"
         require(not spare, "data", what, f"`Features` and {listed(spare)}", error=TypeError)
         return data
-    plain, got = isinstance(data, (np.ndarray, Tensor, pd.DataFrame)), type(data).__name__
-    what, hint = "`Features`, or images and a network", "Pass `Features(values, labels=labels)`."
-    require(not plain, "data", what, f"an object of type {got}", hint, error=TypeError)
-    what, hint = "a network to extract features of the images", "Or pass `Features` as `data`."
+    what = "a network to extract features of the images"
+    hint = "Or pass `Features(values, labels=labels)` as `data`."
     check_type(model, "model", nn.Module, what, hint)
     return extract_features(model, data, cache=cache, **extraction)
 
@@ -513,8 +505,5 @@ def _warn_of_single_lesions(labels: _Labels, lesions: Indices) -> None:
     pairs = np.unique(np.stack([labels, lesions]), axis=1)
     single = np.flatnonzero(np.bincount(pairs[0]) == 1)
     if len(single):
-        _log.warning(
-            "Classes with a single lesion cannot be calibrated or tested: %s. "
-            "They are in all training rows, and are hardly ever predicted.",
-            listed(single),
-        )
+        text = "Classes with a single lesion cannot be calibrated or tested: %s. They are in all "
+        _log.warning(text + "training rows, and are hardly ever predicted.", listed(single))

@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 
 _FORMAT = "dermolib-features-1"
 _SEEN = 8  # images that are hashed as the network sees them
-_METADATA = ("age", "sex", "site")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions: another in each run
 _ROW_OF_STORE = re.compile(r"(.*\.npy)#\d+", re.DOTALL)
 
@@ -42,7 +41,7 @@ def cache_key(model: nn.Module, dataset: Any, *, flips: bool, precision: str) ->
     before = FeatureExtractor(model)
     tensors = chain(before.named_parameters(), before.named_buffers())
     layers = (type(model).__qualname__, _ADDRESS.sub("", repr(before)), before.layer)
-    known = [name for name in _METADATA if name in dataset.table]
+    known = [name for name in ("age", "sex", "site") if name in dataset.table]
     metadata = dataset.table[known].to_csv(index=False) if before.takes_metadata else ""
     return {
         "format": _FORMAT,
@@ -112,19 +111,13 @@ def _contents(tensor: Tensor, name: str = "") -> Iterable[str | memoryview]:
 def _files(table: Any) -> Iterable[str]:
     state: dict[str, str] = {}  # of a store or an HDF5 file once, not for each of its rows
     for name, path in zip(table["id"], table["image_path"], strict=True):
-        file = _file_of(str(path))
+        row, joined = _ROW_OF_STORE.fullmatch(str(path)), split_path(path)
+        file = row[1] if row else joined[0] if joined else str(path)
         if file not in state:
             found = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest
             state[file] = f"{found.st_size} {found.st_mtime_ns}"
         place = str(path).removeprefix(os.path.dirname(file))  # noqa: PTH120 - as above
         yield f"{name}\0{place}\0{state[file]}"
-
-
-def _file_of(path: str) -> str:
-    row, joined = _ROW_OF_STORE.fullmatch(path), split_path(path)
-    if row is not None:
-        return row[1]
-    return path if joined is None else joined[0]
 
 
 def _seen(dataset: Any) -> Iterable[str | memoryview]:

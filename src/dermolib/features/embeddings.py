@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils import data as torch_data
@@ -43,6 +44,7 @@ _HINTS: dict[type, str] = {
     np.ndarray: _ARRAY,
     Tensor: _ARRAY,
     Mapping: "Pass `iter([batch])` for one batch.",
+    pd.DataFrame: "Open it with `dermolib.ISICDataset`.",
 }
 _IN_ORDER = "Pass `shuffle=False`, or the dataset itself: features must be in its order."
 _RANDOM = (
@@ -73,14 +75,7 @@ class Features:
         return len(self.values)
 
     def subset(self, indices: npt.ArrayLike) -> "Features":
-        """Take some rows.
-
-        Args:
-            indices: Row numbers (M,), in the order wanted.
-
-        Returns:
-            Features of these rows.
-        """
+        """Take the rows of these numbers (M,), in their order."""
         rows: Indices = np.asarray(indices, np.intp)
         columns = (self.ids, self.labels, self.groups)
         others: list[Any] = [None if column is None else column[rows] for column in columns]

@@ -34,13 +34,10 @@ def alexnet(
     With ``head="append"`` a linear layer of `num_classes` outputs follows the 1000 outputs of the
     ImageNet classifier, as in Table 3 of the AlexNet skin-lesion paper, without the table's softmax
     on the 1000 outputs (an error: hardly any gradient passes it) and on the last layer (it belongs
-    to the loss). The two last layers can express no more than one; the appended one keeps the
-    trained ImageNet classifier as its starting point. ``head="replace"`` puts a layer of
-    `num_classes` outputs in the place of the 1000 and has 4 million parameters less.
+    to the loss). ``head="replace"`` puts a layer of `num_classes` outputs in the place of the 1000.
 
     ``variant="krizhevsky"`` has the sizes of Table 3: 96 filters first, and two groups in
-    convolutions 2, 4 and 5. Like torchvision's it has no local response normalization; dropout of
-    0.5 follows both hidden layers, as in Krizhevsky's.
+    convolutions 2, 4 and 5. Neither variant has local response normalization; dropout is 0.5.
 
     Initial values, from torch's global generator: convolutions He's normal initialization, standard
     deviation √(2 / inputs); linear layers √(1 / inputs), as behind dropout, which doubles what it
@@ -70,10 +67,7 @@ def alexnet(
         rectifiers, 2015, https://doi.org/10.1109/ICCV.2015.123.
 
     Examples:
-        >>> import torch
         >>> model = alexnet()
-        >>> sum(parameter.numel() for parameter in model.parameters())
-        61108848
         >>> model.eval()(torch.zeros(1, 3, 224, 224)).shape
         torch.Size([1, 8])
         >>> model.architecture
@@ -99,7 +93,7 @@ class _AlexNet(nn.Module):
 
     def __init__(self, num_classes: int, *, krizhevsky: bool, append: bool) -> None:
         super().__init__()
-        self._krizhevsky = krizhevsky
+        self._size = _KRIZHEVSKY_SIZE if krizhevsky else None
         outputs = _IMAGENET_CLASSES if append else num_classes
         self.features = _features(krizhevsky=krizhevsky)
         self.avgpool = nn.Identity() if krizhevsky else nn.AdaptiveAvgPool2d((6, 6))
@@ -108,8 +102,7 @@ class _AlexNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn a batch (N, 3, H, W) into logits (N, num_classes)."""
-        exactly = _KRIZHEVSKY_SIZE if self._krizhevsky else None
-        check_images(images, least=_SMALLEST_SIZE, exactly=exactly)
+        check_images(images, least=_SMALLEST_SIZE, exactly=self._size)
         features = self.avgpool(self.features(images))
         logits: Tensor = self.head(self.classifier(torch.flatten(features, 1)))
         return logits
@@ -136,11 +129,12 @@ def _features(*, krizhevsky: bool) -> nn.Sequential:
 
 
 def _classifier(outputs: int, *, dropout_first: bool) -> nn.Sequential:
-    first: list[nn.Module] = [nn.Linear(256 * 6 * 6, 4096), nn.ReLU()]
-    second: list[nn.Module] = [nn.Linear(4096, 4096), nn.ReLU()]
-    for hidden in (first, second):
-        hidden.insert(0 if dropout_first else len(hidden), nn.Dropout(_DROPOUT))
-    return nn.Sequential(*first, *second, nn.Linear(4096, outputs))
+    layers: list[nn.Module] = []
+    for inputs in (256 * 6 * 6, 4096):
+        hidden = [nn.Linear(inputs, 4096), nn.ReLU()]
+        dropout = nn.Dropout(_DROPOUT)
+        layers += [dropout, *hidden] if dropout_first else [*hidden, dropout]
+    return nn.Sequential(*layers, nn.Linear(4096, outputs))
 
 
 def _initialize(model: _AlexNet) -> None:

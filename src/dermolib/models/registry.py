@@ -52,10 +52,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def list_models() -> list[str]:
-    """List this package's networks; `build_model` also takes ``"timm/"`` and any name of timm.
-
-    Returns:
-        Names, in alphabetical order.
+    """List this package's networks in order; `build_model` also takes ``"timm/"`` and timm's names.
 
     Examples:
         >>> list_models()[:3]
@@ -94,8 +91,8 @@ def build_model(
         weights: None; ``"DEFAULT"`` for the ImageNet weights that torchvision or timm publish; or
             the path of a state dict ending in .pth, .pt or .safetensors, of exactly this model or
             of an ImageNet model with 1000 classes, which leaves the new last layer as initialized.
-            Files are read without running code that they may hold. Downloads are kept, and their
-            digest is checked; an interrupted one starts again.
+            Files are read without running code that they may hold; the digest of downloads is
+            checked.
         **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`, `MetadataFusion`), of
             timm's network, such as ``drop_rate``, or of your function.
 
@@ -119,8 +116,7 @@ def build_model(
         >>> model = build_model("custom_cnn", image_size=64)
         >>> model.architecture
         {'name': 'custom_cnn', 'num_classes': 8, 'image_size': 64, 'dropout': 0.3}
-        >>> again = build_model(**model.architecture)
-        >>> again.architecture == model.architecture
+        >>> build_model(**model.architecture).architecture == model.architecture
         True
     """
     check_number(num_classes, "num_classes", low=1, integer=True)

