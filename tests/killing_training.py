@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,48 +118,41 @@ def in_child(call: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def outcome(folder: Path) -> tuple[Any, Any, Any, Any]:
+def outcome(folder: Path) -> tuple[Any, ...]:
     """Read all that a run has left."""
     result = torch.load(folder.with_suffix(".pt"), weights_only=True)
     best = torch.load(folder / "best.pt", weights_only=True)["state_dict"]
     files = sorted(path.name for path in folder.iterdir())
-    return result["weights"], best, result["rows"], (files, (folder / "history.csv").read_bytes())
+    return result["weights"], best, result["rows"], files, (folder / "history.csv").read_bytes()
 
 
-def fit_armed(folder: Path, name: str, point: int) -> None:
+def fit_killed(folder: Path, name: str, point: int) -> None:
     """Train, and be killed at a point."""
     arm(folder, point)
     fit(folder, name)
 
 
-def check_left(folder: Path) -> None:
-    """Look at what a killed run has left: what is there is whole."""
-    for name in ("last.ckpt", "best.pt"):
-        if (folder / name).exists():
-            torch.load(folder / name, weights_only=True)
-
-
 def main(root: Path, stride: int, names: list[str]) -> None:
-    """Kill runs of named options, and let each go on."""
+    """Kill runs of named options, and let each resume."""
     torch.set_num_threads(1)
     kills: dict[str, int] = {}
     for name in names:
-        whole = root / name
-        assert in_child(lambda n=name, f=whole: fit(f, n)) == 0  # type: ignore[misc]  # defaults bind now
-        weights, best, rows, files = outcome(whole)
+        assert in_child(partial(fit, root / name, name)) == 0
+        weights, best, *others = outcome(root / name)
         for point in itertools.count(len(name) % stride, stride):
             folder = root / f"{name}{point}"
-            ended = in_child(lambda n=name, f=folder, p=point: fit_armed(f, n, p))  # type: ignore[misc]  # as above
+            ended = in_child(partial(fit_killed, folder, name, point))
             assert ended in (0, -signal.SIGKILL)
             if ended == 0:
                 break
-            check_left(folder)
-            assert in_child(lambda n=name, f=folder: fit(f, n)) == 0  # type: ignore[misc]  # as above
-            found = outcome(folder)
-            assert same(found[0], weights), (name, point)
-            assert same(found[1], best), (name, point)
-            assert found[2] == rows, (name, point)
-            assert found[3] == files, (name, point)
+            for left in (folder / "last.ckpt", folder / "best.pt"):
+                if left.exists():
+                    torch.load(left, weights_only=True)  # is whole
+            assert in_child(partial(fit, folder, name)) == 0
+            found, found_best, *found_others = outcome(folder)
+            assert same(found, weights), (name, point)
+            assert same(found_best, best), (name, point)
+            assert found_others == others, (name, point)
             kills[name] = kills.get(name, 0) + 1
     print(json.dumps(kills))  # noqa: T201 - for the test that runs this
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,27 +86,20 @@ def trained(folder: Path | None, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class Written:
-    """Counts the files that this process writes."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        write = checkpoint.write_content
-
-        def note(content: Any, path: Path) -> None:
-            self.names.append(path.name)
-            write(content, path)
-
-        checkpoint.write_content = note
-        setattr(callbacks, "write_content", note)  # noqa: B010 - of a process that ends soon
-
-
 def left_alone(folder: Path) -> None:
     """Train as one of the processes of `torch.distributed.run`, with and without an output."""
-    written = Written()
+    written: list[str] = []
+    write = checkpoint.write_content
+
+    def note(content: Any, path: Path) -> None:
+        written.append(path.name)
+        write(content, path)
+
+    checkpoint.write_content = note
+    setattr(callbacks, "write_content", note)  # noqa: B010 - of a process that ends soon
     rank = int(os.environ["RANK"])
     torch.save(trained(folder / "run", TOGETHER), folder / f"kept{rank}.pt")
-    torch.save(written.names, folder / f"written{rank}.pt")
+    torch.save(written, folder / f"written{rank}.pt")
     torch.save(trained(None, TOGETHER), folder / f"lost{rank}.pt")
 
 
@@ -139,7 +133,7 @@ def both(call: Callable[[int], None]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def fit(folder: Path, rank: int, arm: Callable[[int], None] | None = None) -> None:
+def fit(folder: Path, arm: Callable[[int], None] | None, rank: int) -> None:
     """Train as one process of two, and write what came out."""
     if arm is not None:
         arm(rank)
@@ -174,17 +168,17 @@ def main(folder: Path) -> None:
     """End processes by signals, and let them go on."""
     torch.set_num_threads(1)
     whole = folder / "whole"
-    assert both(lambda rank: fit(whole, rank)) == [0, 0]
+    assert both(partial(fit, whole, None)) == [0, 0]
     wanted = results(whole)
     for number, process, point in MOMENTS:
         run, arm = folder / f"run{number}-{point}", armed(number, process, point)
-        ended = both(lambda rank, r=run, a=arm: fit(r, rank, a))  # type: ignore[misc]  # defaults bind now
+        ended = both(partial(fit, run, arm))
         if number == signal.SIGTERM:
             assert ended == [143, 143], ended
         else:
             assert (ended[process], ended[1 - process]) == (-signal.SIGKILL, 1), ended
-        assert in_child(lambda r=run: torch.load(r / "last.ckpt", weights_only=True)) == 0  # type: ignore[misc]  # as above
-        assert both(lambda rank, r=run: fit(r, rank)) == [0, 0]  # type: ignore[misc]  # as above
+        assert in_child(partial(torch.load, run / "last.ckpt", weights_only=True)) == 0
+        assert both(partial(fit, run, None)) == [0, 0]
         for found, there in zip(results(run), wanted, strict=True):
             assert found["rows"] == there["rows"], (number, point)
             assert same(found["weights"], there["weights"]), (number, point)

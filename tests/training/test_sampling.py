@@ -25,7 +25,7 @@ from dermolib.datasets.loaders import EpochSampler
 from dermolib.training import sample_weights
 
 # What `fit` asks before its first step; a run shows them only through thousands of draws
-from dermolib.training.sampling import check_classes, loss_weights, sampling_weights
+from dermolib.training.sampling import loss_weights, sampling_weights, warn_of_absent_classes
 
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
@@ -132,7 +132,7 @@ def test_classes_without_an_image_are_warned_of_where_the_run_is_started() -> No
 
     assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
     with pytest.warns(UserWarning, match=r"^The validation set has no image of green, blue, which"):
-        check_classes(trainer(**names), labeled(0, 1, 2), labeled(0, 0))
+        warn_of_absent_classes(trainer(**names), labeled(0, 1, 2), labeled(0, 0))
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3], [0, -1, 2], [1, 2, 3]])
@@ -225,4 +225,4 @@ def test_an_unknown_sampler_gets_no_automatic_weights_and_rows_not_drawn_do_not_
     assert weights is not None
     assert weights[0] == 2 * weights[1]
     with pytest.warns(UserWarning, match="The training set has no image of 2, which"):
-        check_classes(auto, DataLoader(UNEVEN, sampler=part), None)
+        warn_of_absent_classes(auto, DataLoader(UNEVEN, sampler=part), None)

@@ -261,12 +261,12 @@ class Returning(nn.Module):
 @pytest.mark.parametrize(
     ("make", "error", "got"),
     [
-        (lambda logits: (logits, logits), TypeError, "an output of type tuple. Wrap it in a mod"),
-        (lambda _: None, TypeError, "an output of type NoneType. Wrap it in a module that retur"),
-        (lambda logits: logits.argmax(dim=1), TypeError, "an output of torch.int64."),
-        (lambda logits: logits[0], ValueError, "(3,). Build it with the same `num_classes`"),
-        (lambda logits: logits[:, :2], ValueError, "(8, 2). Build it with the same `num_classes`"),
-        (lambda logits: logits[:5], ValueError, "5 rows for 8 images."),
+        (lambda logits: (logits, logits), TypeError, "an object of type tuple. Return the logits"),
+        (lambda _: None, TypeError, "an object of type NoneType. Return the logits alone, of the"),
+        (lambda logits: logits.argmax(dim=1), TypeError, "torch.int64 of shape (8,). Return the"),
+        (lambda logits: logits[0], ValueError, "torch.float32 of shape (3,), N being 8. Return"),
+        (lambda logits: logits[:, :2], ValueError, "of shape (8, 2), N being 8. Return the logi"),
+        (lambda logits: logits[:5], ValueError, "of shape (5, 3), N being 8. Return the logits"),
         (lambda logits: logits.detach(), ValueError, "logits without one. Leave `detach` and"),
     ],
 )
@@ -285,7 +285,7 @@ def spoiled(**parts: Any) -> list[dict[str, Any]]:
     ("validation", "sentence"),
     [
         (spoiled(image=torch.full((3, 8, 8), torch.nan)), "`image` to be finite, but got NaN"),
-        (spoiled(label=3), "`label` to be classes (N,) in 0..2, but got [3]. Labels begin at 0"),
+        (spoiled(label=3), "`label` to be classes (N,) in 0..2, but got 3. Labels begin at 0"),
         ([{"image": torch.zeros(3, 8, 8)}], "`batch` to be a batch with `label`, but got none."),
     ],
 )

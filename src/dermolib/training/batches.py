@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import expected, listed, require
+from dermolib._validation import listed, require
 
-__all__ = ["Batch", "check_finite_images", "label_error", "labeled", "mix", "unpack"]
+__all__ = ["FROM_ZERO", "Batch", "check_finite_images", "form", "labeled", "mix", "unpack"]
+
+FROM_ZERO = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
+"""Advice for labels out of range."""
 
 _TOLERANCE = 1e-3  # what rounding to half precision may add to a sum of probabilities
 
@@ -44,15 +47,15 @@ def unpack(batch: Any) -> Batch:
     pair = isinstance(batch, (tuple, list)) and len(batch) == 2
     parts: Any = {"image": batch[0], "label": batch[1]} if pair else batch
     what = "a dictionary with `image` and `label`, or a pair of them"
-    got = f"an object of type {type(batch).__name__}"
-    require(isinstance(parts, dict) and "image" in parts, "batch", what, got, error=TypeError)
-    image = parts["image"]
+    known = isinstance(parts, dict) and "image" in parts
+    require(known, "batch", what, form(batch), error=TypeError)
+    image, label = parts["image"], parts.get("label")
     fits = isinstance(image, Tensor) and image.is_floating_point() and image.ndim == 4
-    what = "a float tensor (N, 3, H, W)"
-    require(fits, "image", what, _form(image), _image_hint(image), error=TypeError)
-    soft = _numbers(parts.get("soft_label"), "soft_label", "(N, K)", image.device)
-    metadata = _numbers(parts.get("metadata"), "metadata", "(N, M)", image.device)
-    label = parts.get("label")
+    hint = "Give the dataset a transform that ends in one, such as `preset('evaluation')`"
+    hint += ", or a `DeviceLoader` an `augment` such as `BatchAugmentation`."
+    require(fits, "image", "a float tensor (N, 3, H, W)", form(image), hint, error=TypeError)
+    soft = _as_tensor(parts.get("soft_label"), "soft_label", "(N, K)", image.device)
+    metadata = _as_tensor(parts.get("metadata"), "metadata", "(N, M)", image.device)
     return Batch(
         image.float(),
         label=torch.as_tensor(label, device=image.device) if _is_array(label) else label,
@@ -65,15 +68,11 @@ def unpack(batch: Any) -> Batch:
 def labeled(batch: Any, num_classes: int, *, check_values: bool = False) -> Batch:
     """Read and check a batch with labels; values on a GPU are checked only if asked for."""
     ready = unpack(batch)
+    hint = "Accuracy counts by it, beside `soft_label` too; use `predict` for unlabeled images."
+    require(ready.label is not None, "batch", "a batch with `label`", "none", hint)
     check_values = check_values or ready.image.device.type == "cpu"
-    if ready.label is None:
-        soft_alone = ready.soft_label is not None
-        what = f"a batch with `label`{' beside `soft_label`' if soft_alone else ''}"
-        got = "`soft_label` alone" if soft_alone else "none"
-        hint = "Accuracy needs labels; use `predict` for unlabeled images."
-        raise ValueError(expected("batch", what, got, hint))
     count = len(ready.image)
-    label = _checked_label(ready.label, count, num_classes, check_values=check_values)
+    label = _as_classes(ready.label, count, num_classes, check_values=check_values)
     if ready.soft_label is not None:
         _check_soft_label(ready.soft_label, (count, num_classes), check_values=check_values)
     if check_values:
@@ -81,24 +80,24 @@ def labeled(batch: Any, num_classes: int, *, check_values: bool = False) -> Batc
     return replace(ready, label=label)
 
 
-def label_error(found: object, num_classes: int) -> str:
-    """Word that labels are not in 0..K-1."""
-    hint = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-    return expected("label", f"classes (N,) in 0..{num_classes - 1}", found, hint)
-
-
 def check_finite_images(batch: Batch) -> None:
     """Refuse images and metadata with NaN or infinity, naming their rows or ids."""
     for name in ("image", "metadata"):
         values = getattr(batch, name)
         # A sum is faster than a look at each value, and not finite if one of them is not
-        if values is None or bool(torch.isfinite(values.sum())):
-            continue
-        broken = (~torch.isfinite(values.flatten(1)).all(dim=1)).nonzero().flatten().tolist()
-        rows = broken if batch.ids is None else [batch.ids[row] for row in broken]
-        got = f"NaN or infinity in {'row' if batch.ids is None else 'image'} {listed(rows)}"
-        hint = "Repair or leave out these images; a transform may be the cause."
-        require(not broken, name, "finite", got, hint)
+        if values is not None and not bool(torch.isfinite(values.sum())):
+            finite = torch.isfinite(values.flatten(1)).all(dim=1)
+            rows = (~finite).nonzero().flatten().tolist()
+            rows = rows if batch.ids is None else [batch.ids[row] for row in rows]
+            got = f"NaN or infinity in {'row' if batch.ids is None else 'image'} {listed(rows)}"
+            require(not rows, name, "finite", got, "Repair or leave out; is a transform the cause?")
+
+
+def form(values: Any) -> str:
+    """Describe the dtype and shape of an array, or the type of another object."""
+    if not hasattr(values, "shape"):
+        return f"an object of type {type(values).__name__}"
+    return f"{values.dtype} of shape {tuple(values.shape)}"
 
 
 def mix(batch: Batch, *, mixup: float, cutmix: float, num_classes: int) -> Batch:
@@ -144,56 +143,40 @@ def _pasted(image: Tensor, other: Tensor, fraction: float) -> tuple[Tensor, floa
     return mixed, 1 - tall * wide / (height * width)
 
 
-def _checked_label(label: Any, count: int, num_classes: int, *, check_values: bool) -> Tensor:
-    fits = isinstance(label, Tensor) and not label.is_floating_point() and label.ndim == 1
+def _as_classes(label: Any, count: int, num_classes: int, *, check_values: bool) -> Tensor:
+    """Convert labels to classes (N,), int64."""
     what = f"classes (N,) in 0..{num_classes - 1}"
-    require(fits, "label", what, _form(label), error=TypeError)
-    if check_values and (int(label.min()) < 0 or int(label.max()) >= num_classes):
-        raise ValueError(label_error(sorted(set(label.tolist())), num_classes))
+    fits = isinstance(label, Tensor) and not label.is_floating_point() and label.ndim == 1
+    require(fits, "label", what, form(label), error=TypeError)
     got = f"{len(label)} for {count} images"
     require(len(label) == count, "label", "one class for each image", got)
     classes: Tensor = label.long()
+    if check_values and (int(classes.min()) < 0 or int(classes.max()) >= num_classes):
+        require(False, "label", what, listed(sorted(set(classes.tolist()))), FROM_ZERO)
     return classes
 
 
 def _check_soft_label(soft: Tensor, shape: tuple[int, int], *, check_values: bool) -> None:
     what = f"probabilities {shape}, floating point, each row of sum 1"
-    require(soft.is_floating_point(), "soft_label", what, soft.dtype, error=TypeError)
-    require(soft.shape == shape, "soft_label", what, f"shape {tuple(soft.shape)}")
-    if not check_values:
-        return
-    # NaN is not 0 or more, and infinity is in no sum of 1
-    fits = (soft >= 0).all(dim=1) & ((soft.sum(dim=1) - 1).abs() <= _TOLERANCE)
-    if not bool(fits.all()):
-        row = int((~fits).nonzero()[0])
+    require(soft.is_floating_point(), "soft_label", what, form(soft), error=TypeError)
+    require(soft.shape == shape, "soft_label", what, form(soft))
+    if check_values:
+        # NaN is not 0 or more, and infinity is in no sum of 1
+        fits = (soft >= 0).all(dim=1) & ((soft.sum(dim=1) - 1).abs() <= _TOLERANCE)
+        row = int(fits.long().argmin())
         got = f"{[round(value, 4) for value in soft[row].tolist()]} in row {row}"
         hint = "Logits become probabilities by `softmax(dim=-1)`."
-        raise ValueError(expected("soft_label", what, got, hint))
-
-
-def _image_hint(image: Any) -> str:
-    hint = "Give the dataset a transform that ends in one, such as `preset('evaluation')`"
-    if getattr(image, "dtype", None) == torch.uint8:
-        hint += ", or a `DeviceLoader` an `augment` such as `BatchAugmentation`"
-    return f"{hint}."
+        require(fits.all(), "soft_label", what, got, hint)
 
 
 def _is_array(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.dtype.kind in "biuf"
 
 
-def _numbers(values: Any, name: str, shape: str, device: torch.device) -> Tensor | None:
+def _as_tensor(values: Any, name: str, shape: str, device: torch.device) -> Tensor | None:
     if values is None or isinstance(values, Tensor):
         return values
-    what, got = (
-        f"a tensor {shape} of numbers, or None",
-        f"an object of type {type(values).__name__}",
-    )
     hint = f"Give each sample an array or tensor as its `{name}`; lists are collated differently."
-    require(_is_array(values), name, what, got, hint, error=TypeError)
+    what = f"a tensor {shape} of numbers, or None"
+    require(_is_array(values), name, what, form(values), hint, error=TypeError)
     return torch.as_tensor(values, device=device)
-
-
-def _form(values: Any) -> str:
-    shape = tuple(getattr(values, "shape", ()))
-    return f"{getattr(values, 'dtype', type(values).__name__)} of shape {shape}"

@@ -30,27 +30,24 @@ class WeightAverage(EMAWeightAveraging):
 
     _validating = False  # whether the model holds the average
 
-    def on_validation_epoch_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_validation_epoch_start(self, *given: Any) -> None:
         """Score the average."""
-        super().on_validation_epoch_start(trainer, pl_module)
+        super().on_validation_epoch_start(*given)
         self._validating = True
 
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_validation_epoch_end(self, *given: Any) -> None:
         """Give the model its own weights back."""
-        super().on_validation_epoch_end(trainer, pl_module)
+        super().on_validation_epoch_end(*given)
         self._validating = False
 
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Give the model its own weights back where scoring failed."""
-        del exception
         if self._validating:
             self.on_validation_epoch_end(trainer, pl_module)
 
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_fit_end(self, *given: Any) -> None:
         """Give the model the average also where a resumed run had no step left."""
-        self.on_train_end(trainer, pl_module)
+        self.on_train_end(*given)
 
 
 class BestWeights(lightning.Callback):
@@ -62,7 +59,6 @@ class BestWeights(lightning.Callback):
 
     def __init__(self, path: Path, save: Callable[[Path], None]) -> None:
         """Start without a best epoch."""
-        super().__init__()
         self._path, self._save, self._score = path, save, -1.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,7 +69,7 @@ class BestWeights(lightning.Callback):
         """Restore the score of the best epoch so far."""
         self._score = float(state_dict["score"])
 
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Keep the weights if they are the best so far."""
         if trainer.sanity_checking:
             return
@@ -85,7 +81,7 @@ class BestWeights(lightning.Callback):
 
 
 class HistoryWriter(lightning.Callback):
-    """Keep the metrics of each epoch as a row, in memory and in a CSV file.
+    """Keep the metrics of each epoch as a row.
 
     Args:
         path: CSV file that is rewritten, atomically, after each epoch; None writes none.
@@ -97,7 +93,6 @@ class HistoryWriter(lightning.Callback):
         self, path: Path | None = None, *, lines: bool = False, stop_below: float = -math.inf
     ) -> None:
         """Start without rows."""
-        super().__init__()
         self.rows: list[dict[str, float]] = []
         self._path, self._lines, self._stop_below = path, lines, stop_below
 
@@ -109,7 +104,7 @@ class HistoryWriter(lightning.Callback):
         """Restore the rows of a resumed run."""
         self.rows = [dict(row) for row in state_dict["rows"]]
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Make the row of the epoch, after validation."""
         trained = pl_module.epoch_metrics()
         pl_module.reset_epoch()
@@ -134,11 +129,8 @@ class HistoryWriter(lightning.Callback):
 class StateFile(TorchCheckpointIO):
     """Write states directly to their place, not through memory and a temporary folder."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
         """Write a state."""
-        del storage_options
         Path(path).parent.mkdir(parents=True, exist_ok=True)  # for a user's `ModelCheckpoint`
         write_content(checkpoint, Path(path))
 
@@ -158,38 +150,24 @@ class RunState(lightning.Callback):
     """
 
     def __init__(
-        self,
-        folder: Path,
-        loader: Any,
-        metadata: dict[str, Any],
-        *,
-        every: int | None,
-        writes: bool,
+        self, folder: Path, loader: Any, metadata: dict[str, Any], every: Any, *, writes: bool
     ) -> None:
         """Start without a position."""
-        super().__init__()
         self.path = folder / STATE_NAME
         self.earlier: list[Path] = []  # results of an earlier run, to be archived by a new one
         self._loader, self._metadata = loader, metadata
         self._every, self._writes = every, writes
-        self._asked = False  # whether SIGTERM came
+        self._terminated = False  # whether SIGTERM came
         self._written = False
         self._position: tuple[int, int] | None = None  # epoch, and batches of it that are done
 
-    def on_save_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Add the metadata and the position."""
         del pl_module
-        checkpoint[METADATA_KEY] = {
-            **self._metadata,
-            "position": list(self._position or (0, 0)),
-            "stopped": trainer.should_stop,
-        }
+        position = {"position": list(self._position or (0, 0)), "stopped": trainer.should_stop}
+        checkpoint[METADATA_KEY] = {**self._metadata, **position}
 
-    def on_load_checkpoint(
-        self, trainer: lightning.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Restore the position."""
         del pl_module
         epoch, batches = checkpoint[METADATA_KEY]["position"]
@@ -199,12 +177,11 @@ class RunState(lightning.Callback):
         if isinstance(self._loader, EpochLoader):
             self._loader.start_at(epoch, batches)
 
-    def on_sanity_check_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_sanity_check_start(self, *_: Any) -> None:
         """Handle SIGTERM from the sanity check on."""
-        del trainer, pl_module
         self._handle_sigterm()
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Save the state before the first step, and handle SIGTERM."""
         if self._position is None:
             if self._writes and trainer.is_global_zero:
@@ -212,50 +189,57 @@ class RunState(lightning.Callback):
             self._save(trainer, pl_module, (0, 0))
         self._handle_sigterm()
 
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: Any, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Any, *_: Any) -> None:
         """Leave no state of a run without a step, which would block a corrected call."""
-        del pl_module, exception
         started = self._position != (0, 0) or trainer.global_step > 0
         if self._written and not started and trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
 
     def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save the state within an epoch, between two steps of the optimizer."""
         del outputs, batch
         done = batch_idx + 1
-        between = (
-            done % trainer.accumulate_grad_batches == 0 and done < trainer.num_training_batches
-        )
-        if not between or not isinstance(self._loader, EpochLoader):
+        last = done >= trainer.num_training_batches
+        if (
+            last
+            or done % trainer.accumulate_grad_batches
+            or not isinstance(self._loader, EpochLoader)
+        ):
             return
-        asked = self._asked_anywhere(trainer)
+        terminated = self._terminated_anywhere(trainer)
         due = self._every is not None and trainer.global_step % self._every == 0
-        if asked or due:
+        if terminated or due:
             self._save(trainer, pl_module, (trainer.current_epoch, done))
-        if asked:
+        if terminated:
             self._exit()
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Save the state between two epochs."""
         self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
-        if self._asked_anywhere(trainer):
+        if self._terminated_anywhere(trainer):
             self._exit()
 
     def _handle_sigterm(self) -> None:
         if self._writes and threading.current_thread() is threading.main_thread():
             # Lightning's own would end inside validation, where one of several processes would wait
             # for the others for ever; it restores the former one
-            signal.signal(signal.SIGTERM, self._ask)
+            signal.signal(signal.SIGTERM, self._note_sigterm)
 
-    def _save(self, trainer: lightning.Trainer, pl_module: Any, position: tuple[int, int]) -> None:
+    def _note_sigterm(self, *_: Any) -> None:
+        self._terminated = True
+
+    def _terminated_anywhere(self, trainer: Any) -> bool:
+        if not self._writes or trainer.world_size == 1:
+            return self._terminated
+        return bool(trainer.strategy.reduce_boolean_decision(self._terminated, all=False))
+
+    def _save(self, trainer: Any, pl_module: Any, position: tuple[int, int]) -> None:
         self._position = position
         if not self._writes:
             return
-        pl_module.check_state()
+        pl_module.stop_if_broken()
         # One name for all processes, of which the first alone writes
         temporary = self.path.with_name(f".{self.path.name}.part")
         try:
@@ -266,15 +250,6 @@ class RunState(lightning.Callback):
         finally:
             if trainer.is_global_zero:
                 temporary.unlink(missing_ok=True)
-
-    def _ask(self, number: int, frame: Any) -> None:
-        del number, frame
-        self._asked = True
-
-    def _asked_anywhere(self, trainer: lightning.Trainer) -> bool:
-        if not self._writes or trainer.world_size == 1:
-            return self._asked
-        return bool(trainer.strategy.reduce_boolean_decision(self._asked, all=False))
 
     def _exit(self) -> None:
         _log.warning("Ended by SIGTERM; the same call resumes from the state in %s", self.path)

@@ -21,11 +21,11 @@ __all__ = [
     "METADATA_KEY",
     "STATE_NAME",
     "archive_results",
-    "check_model",
-    "check_same_run",
     "locked",
+    "plain_module",
     "read_checkpoint",
     "results",
+    "unfinished_run",
     "write_checkpoint",
     "write_content",
 ]
@@ -47,14 +47,16 @@ _ARCHIVE = "before"
 _PARTS = {"format", "architecture", "class_names", "state_dict"}
 
 
-def check_model(model: Any) -> None:
-    """Refuse what is not a module, and the wrapper of `torch.compile`, which renames weights."""
+def plain_module(model: Any) -> nn.Module:
+    """Return a module that is not the wrapper of `torch.compile`, which renames its weights."""
     got, hint = f"an object of type {type(model).__name__}", "See `build_model`."
     require(isinstance(model, nn.Module), "model", "a torch module", got, hint, error=TypeError)
-    compiled = any(name.startswith("_orig_mod.") for name in model.state_dict())
+    wrapped = any(name.startswith("_orig_mod.") for name in model.state_dict())
     got = "the wrapper that `torch.compile` returned"
     hint = "Pass the model itself with `compile=True`, or compile it in place: `model.compile()`."
-    require(not compiled, "model", "the model itself", got, hint, error=TypeError)
+    require(not wrapped, "model", "the model itself", got, hint, error=TypeError)
+    plain: nn.Module = model
+    return plain
 
 
 def write_checkpoint(
@@ -88,18 +90,16 @@ def write_content(content: Any, path: Path) -> None:
 
 def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:
     """Read a file of `write_checkpoint` into the model, or the one it describes; run no code."""
-    if model is not None:
-        check_model(model)
+    model = model if model is None else plain_module(model)
     content = _load(path, "a checkpoint of `Trainer.save`", "", mmap=False)
     fits = isinstance(content, dict) and content.keys() >= _PARTS and content["format"] == _FORMAT
     hint = "Load plain weights with `build_model(..., weights=PATH)`."
     what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
     require(fits, str(path), what, "other content", hint)
     if model is None:
-        built = content["architecture"]
-        hint, what = "Build the module yourself and pass it as `model`.", "one of a known model"
-        got = "one of another module"
-        require(isinstance(built, dict), str(path), f"{what} (`build_model`)", got, hint)
+        built, what = content["architecture"], "a checkpoint of a model that `build_model` built"
+        hint = "Build the module yourself and pass it as `model`."
+        require(isinstance(built, dict), str(path), what, "one of another module", hint)
         # The file names the network alone: its `weights` could name any file or address
         model = build_model(**{**built, "weights": None})
     # Before any is loaded, since torch changes those that fit
@@ -111,8 +111,11 @@ def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, lis
     return model, list(content["class_names"])
 
 
-def check_same_run(path: Path, metadata: dict[str, Any]) -> None:
-    """Refuse a state that is damaged, of another configuration, or without its best weights."""
+def unfinished_run(folder: Path, metadata: dict[str, Any]) -> Path | None:
+    """Find the state of a run of this configuration; refuse another or a damaged one."""
+    path, best = folder / STATE_NAME, folder / BEST_NAME
+    if not path.exists():
+        return None
     what, hint = "the state of a run", "Pass `resume=False` to start over, which replaces it."
     content = _load(path, what, hint, mmap=True)
     with zipfile.ZipFile(path) as archive:
@@ -122,15 +125,15 @@ def check_same_run(path: Path, metadata: dict[str, Any]) -> None:
     known = isinstance(found, dict) and found.keys() >= {"config", "class_names", "position"}
     require(known, str(path), what, "one of another version or program", hint)
     flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, metadata)]
-    differences = describe_differences(*flat)
-    what = f"a folder without an unfinished run of another configuration ({path.parent})"
+    differences = "; ".join(describe_differences(*flat))
+    what = f"a folder without an unfinished run of another configuration ({folder})"
     hint = "Use the same options, another `output`, or `resume=False` to start over."
-    require(not differences, "output", what, "; ".join(differences), hint)
-    best = path.with_name(BEST_NAME)
-    score = content.get("callbacks", {}).get("BestWeights", {}).get("score", -1.0)
-    missing = score >= 0 and not best.exists()
+    require(not differences, "output", what, differences, hint)
+    scored = content.get("callbacks", {}).get("BestWeights", {}).get("score", -1.0) >= 0
     hint = "Restore it, or pass `resume=False` to start over."
-    require(not missing, str(best), "the best weights of the run", "no file", hint)
+    complete = best.exists() or not scored
+    require(complete, str(best), "the best weights of the run", "no file", hint)
+    return path
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,147 +32,116 @@ from dermolib.training.optimizers import OPTIMIZERS, WARMUP
 
 __all__ = ["TrainerOptions", "digest", "run_config", "warn_of_both"]
 
-_INF = float("inf")
+_count = partial(check_number, low=1, integer=True)
+_positive = partial(check_number, above=0, below=float("inf"))
+_nonnegative = partial(check_number, low=0, below=float("inf"))
+_fraction = partial(check_number, low=0, high=1)
 
 
-def _number(*, optional: bool = False, **limits: Any) -> Callable[[Any, str], Any]:
-    def check(value: Any, name: str) -> Any:
-        if not (optional and value is None):
-            check_number(value, name, **limits)
-        return value
-
-    return check
-
-
-def _count(*, low: int = 1, optional: bool = False) -> Callable[[Any, str], Any]:
-    return _number(low=low, integer=True, optional=optional)
-
-
-def _flag(value: Any, name: str) -> Any:
-    check_flag(value, name)
-    return value
-
-
-def _device(value: Any, name: str) -> Any:
-    del name
-    check_device(value)
-    return value
-
-
-def _unchecked(value: Any, name: str) -> Any:
-    del name
-    return value
-
-
-def _named(names: Iterable[str], signature: str) -> Callable[[Any, str], Any]:
-    """Take one of the names, or a callable."""
-
-    def check(value: Any, name: str) -> Any:
+def _named(names: Iterable[str], signature: str) -> Callable[[Any, str], None]:
+    def name_or_callable(value: Any, name: str) -> None:
         if isinstance(value, str):
             check_choice(value, name, names)
         what = f"one of {', '.join(map(repr, names))}, or a callable {signature}"
         fits = isinstance(value, str) or callable(value)
         require(fits, name, what, f"a {type(value).__name__}", error=TypeError)
-        return value
 
-    return check
+    return name_or_callable
 
 
-def _loss(value: Any, name: str) -> Any:
+def _loss(value: Any, name: str) -> None:
     what, hint = "a loss that can be called", "Pass an instance of it."
     require(not isinstance(value, type), name, what, f"the {value!r}", hint, error=TypeError)
-    return _named(LOSSES, "(logits, target) -> scalar")(value, name)
+    _named(LOSSES, "(logits, target) -> scalar")(value, name)
 
 
-def _prefixes(value: Any, name: str) -> Any:
+def _prefixes(value: Any, name: str) -> None:
     what = "a list of prefixes of parameter names, such as ['features.0', 'blocks.1']"
     fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
     require(fits, name, what, repr(value), error=TypeError)
-    return value
 
 
-def _layer_rates(value: Any, name: str) -> dict[str, float]:
+def _layer_rates(value: Any, name: str) -> None:
     what = "factors by prefix of the parameter names, such as {'features': 0.1}"
-    rates = {} if value is None else value
-    fits = isinstance(rates, Mapping) and all(isinstance(prefix, str) for prefix in rates)
+    fits = isinstance(value, Mapping) and all(isinstance(prefix, str) for prefix in value)
     require(fits, name, what, repr(value), error=TypeError)
-    for prefix, factor in rates.items():
-        check_number(factor, f"{name}[{prefix!r}]", above=0, below=_INF)
-    return dict(rates)
+    for prefix, factor in value.items():
+        _positive(factor, f"{name}[{prefix!r}]")
 
 
-def _class_weights(value: Any, name: str) -> Any:
-    if value is None:
-        return None
+def _class_weights(value: Any, name: str) -> list[float] | None:
     if isinstance(value, str):
         check_choice(value, name, ("auto", "balanced"))
-        return value
+        return None
     numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     what = "one number for each class, 'auto', 'balanced' or None"
     require(numbers.dtype.kind in "biuf", name, what, repr(value), error=TypeError)
-    return numbers.tolist()
+    weights: list[float] = numbers.tolist()
+    return weights
 
 
-def _sampler(value: Any, name: str) -> Any:
-    if value is None or (isinstance(value, str) and value == "balanced"):
-        return value
+def _sampler(value: Any, name: str) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     error = ValueError if number or isinstance(value, str) else TypeError
-    what = "'balanced', a power in 0..1, or None"
-    require(number and 0 <= value <= 1, name, what, repr(value), error=error)
-    return value
+    fits = 0 <= value <= 1 if number else isinstance(value, str) and value == "balanced"
+    require(fits, name, "'balanced', a power in 0..1, or None", repr(value), error=error)
 
 
-def _callbacks(value: Any, name: str) -> Any:
-    return _instances(value, name, "Callback", "a list of Lightning callbacks") if value else []
+def _instances(kind: str, what: str) -> Callable[[Any, str], list[Any]]:
+    def listed_instances(value: Any, name: str) -> list[Any]:
+        values = value if isinstance(value, list) else [value]
+        for one in values:
+            from lightning.pytorch import callbacks, loggers  # take seconds to import
+
+            wanted = {"Callback": callbacks.Callback, "Logger": loggers.Logger}[kind]
+            require(isinstance(one, wanted), name, what, repr(one), error=TypeError)
+        return values
+
+    return listed_instances
 
 
-def _loggers(value: Any, name: str) -> Any:
-    what = "a Lightning logger, or a list of them"
-    return None if value is None else _instances(value, name, "Logger", what)
-
-
-def _instances(value: Any, name: str, kind: str, what: str) -> list[Any]:
-    from lightning.pytorch import callbacks, loggers  # take seconds to import
-
-    wanted = {"Callback": callbacks.Callback, "Logger": loggers.Logger}[kind]
-    values = value if isinstance(value, list) else [value]
-    for one in values:
-        require(isinstance(one, wanted), name, what, repr(one), error=TypeError)
-    return values
-
-
-def _output(value: Any, name: str) -> Path | None:
-    if value is None:
-        return None
+def _output(value: Any, name: str) -> Path:
     what, given = "a folder for the run", f"{value!r} of type {type(value).__name__}"
     require(isinstance(value, (str, os.PathLike)), name, what, given, error=TypeError)
     hint = "Pass '.' for the working directory, or None to keep nothing."
     require(os.fspath(value), name, what, "an empty path", hint)
     path = Path(value)
-    for part in (path, *path.parents):
-        got = f"{path}, " + ("a file" if part == path else f"below the file {part}")
-        require(part.is_dir() or not part.exists(), name, what, got, "Choose another path.")
+    found = next((part for part in (path, *path.parents) if part.exists()), path)
+    got = f"{path}, " + ("a file" if found == path else f"below the file {found}")
+    require(found.is_dir() or not found.exists(), name, what, got, "Choose another path.")
     return path
 
 
-def _devices(value: Any, name: str) -> Any:
-    what = "a number of devices, 1 or more, a list of device numbers, -1 for all, or 'auto'"
-    if isinstance(value, str):
-        return value  # such as "0,1", which Lightning reads
-    got = f"{value!r} of type {type(value).__name__}"
-    numbers = value if isinstance(value, list) else [value]
-    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in numbers)
-    require(whole, name, what, got, error=TypeError)
+def _devices(value: Any, name: str) -> None:
     many = isinstance(value, list)
-    fits = (value and min(value) >= 0) if many else (value >= 1 or value == -1)
+    numbers = value if many else [value]
+    what = "a number of devices, 1 or more, a list of device numbers, -1 for all, or 'auto'"
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in numbers)
+    got = f"{value!r} of type {type(value).__name__}"
+    text = isinstance(value, str)  # such as "0,1", which Lightning reads
+    require(whole or text, name, what, got, error=TypeError)
+    fits = text or ((value and min(value) >= 0) if many else (value >= 1 or value == -1))
     require(fits, name, what, repr(value))
-    return value
 
 
-def _option(default: Any, check: Callable[[Any, str], Any], *, fingerprint: bool = True) -> Any:
-    """Declare an option with its check; `fingerprint` tells whether it decides how a run ends."""
-    return field(default=default, metadata={"check": check, "fingerprint": fingerprint})
+def _option(
+    default: Any,
+    check: Callable[[Any, str], Any] | None = None,
+    *,
+    optional: bool = False,
+    fingerprint: bool = True,
+) -> Any:
+    """Declare an option.
+
+    Args:
+        default: Its default; None makes it optional.
+        check: Raises for a value and the name; may return what the value becomes.
+        optional: Whether it may be None, which is not checked.
+        fingerprint: Whether it decides how a run ends, and so which unfinished run is resumed.
+    """
+    optional = optional or default is None
+    metadata = {"check": check, "optional": optional, "fingerprint": fingerprint}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -239,71 +209,80 @@ class TrainerOptions:
         progress: Whether to show progress on a terminal.
     """
 
-    num_classes: int = _option(len(DIAGNOSES), _count(low=2), fingerprint=False)
-    class_names: Sequence[str] | None = _option(None, _unchecked, fingerprint=False)
+    num_classes: int = _option(
+        len(DIAGNOSES), partial(check_number, low=2, integer=True), fingerprint=False
+    )
+    class_names: Sequence[str] | None = _option(None, fingerprint=False)
     loss: str | Callable[[Tensor, Tensor], Tensor] = _option("cross_entropy", _loss)
-    focal_gamma: float = _option(2.0, _number(low=0, below=_INF))
-    label_smoothing: float = _option(0.0, _number(low=0, high=1))
+    focal_gamma: float = _option(2.0, _nonnegative)
+    label_smoothing: float = _option(0.0, _fraction)
     class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | str | None = _option(
-        "auto", _class_weights
+        "auto", _class_weights, optional=True
     )
     sampler: str | float | None = _option(None, _sampler)
     optimizer: str | Callable[[Any], torch.optim.Optimizer] = _option(
         "adamw", _named(OPTIMIZERS, "(params) -> torch.optim.Optimizer")
     )
-    learning_rate: float = _option(5e-4, _number(above=0, below=_INF))
-    momentum: float = _option(0.9, _number(low=0, high=1))
-    weight_decay: float = _option(0.02, _number(low=0, below=_INF))
+    learning_rate: float = _option(5e-4, _positive)
+    momentum: float = _option(0.9, _fraction)
+    weight_decay: float = _option(0.02, _nonnegative)
     schedule: str | Callable[[torch.optim.Optimizer], Any] = _option(
         "onecycle", _named(WARMUP, "(optimizer) -> LRScheduler")
     )
-    warmup: float | None = _option(None, _number(low=0, high=1, optional=True))
+    warmup: float | None = _option(None, _fraction)
     freeze: Sequence[str] = _option((), _prefixes)
     layer_rates: Mapping[str, float] | None = _option(None, _layer_rates)
-    layer_decay: float = _option(1.0, _number(above=0, high=1))
-    mixup: float = _option(0.0, _number(low=0, below=_INF))
-    cutmix: float = _option(0.0, _number(low=0, below=_INF))
-    ema: float | None = _option(None, _number(above=0, below=1, optional=True))
-    gradient_clip: float | None = _option(1.0, _number(above=0, optional=True))
-    accumulate: int = _option(1, _count())
-    epochs: int = _option(30, _count())
-    early_stopping: int | None = _option(None, _count(optional=True))
-    batch_size: int = _option(64, _count())
-    workers: int = _option(0, _count(low=0), fingerprint=False)
-    callbacks: Sequence[Any] = _option((), _callbacks, fingerprint=False)
-    logger: Any = _option(None, _loggers, fingerprint=False)
+    layer_decay: float = _option(1.0, partial(check_number, above=0, high=1))
+    mixup: float = _option(0.0, _nonnegative)
+    cutmix: float = _option(0.0, _nonnegative)
+    ema: float | None = _option(None, partial(check_number, above=0, below=1))
+    gradient_clip: float | None = _option(1.0, partial(check_number, above=0), optional=True)
+    accumulate: int = _option(1, _count)
+    epochs: int = _option(30, _count)
+    early_stopping: int | None = _option(None, _count)
+    batch_size: int = _option(64, _count)
+    workers: int = _option(0, partial(check_number, low=0, integer=True), fingerprint=False)
+    callbacks: Sequence[Any] = _option(
+        (), _instances("Callback", "a list of Lightning callbacks"), fingerprint=False
+    )
+    logger: Any = _option(
+        None, _instances("Logger", "a Lightning logger, or a list of them"), fingerprint=False
+    )
     output: PathLike | None = _option(None, _output, fingerprint=False)
-    save_every: int | None = _option(None, _count(optional=True), fingerprint=False)
-    device: str = _option("auto", _device, fingerprint=False)
+    save_every: int | None = _option(None, _count, fingerprint=False)
+    device: str = _option("auto", fingerprint=False)
     devices: int | str | list[int] = _option(1, _devices)
-    num_nodes: int = _option(1, _count())
-    strategy: Any = _option("auto", _unchecked)
-    precision: str = _option("auto", _unchecked)
-    channels_last: bool = _option(True, _flag, fingerprint=False)
-    compile: bool = _option(False, _flag, fingerprint=False)
-    seed: int = _option(0, _number(low=0, high=2**63 - 1, integer=True))
-    progress: bool = _option(True, _flag, fingerprint=False)
+    num_nodes: int = _option(1, _count)
+    strategy: Any = _option("auto")
+    precision: str = _option("auto")
+    channels_last: bool = _option(True, check_flag, fingerprint=False)
+    compile: bool = _option(False, check_flag, fingerprint=False)
+    seed: int = _option(0, partial(check_number, low=0, high=2**63 - 1, integer=True))
+    progress: bool = _option(True, check_flag, fingerprint=False)
 
     def __post_init__(self) -> None:
         """Check each option and keep it as plain Python values, which a checkpoint may hold."""
         for option in fields(TrainerOptions):
-            value = plain(getattr(self, option.name))
-            self._set(option.name, option.metadata["check"](value, option.name))
-        self._set("class_names", _names_of_classes(self.class_names, self.num_classes))
+            value, check = plain(getattr(self, option.name)), option.metadata["check"]
+            if check is not None and not (value is None and option.metadata["optional"]):
+                converted = check(value, option.name)
+                value = value if converted is None else converted
+            self._set(option.name, value)
+        check_device(self.device)
         self._set("precision", pick_precision(self.device, self.precision))
+        self._set("class_names", _names_of_classes(self.class_names, self.num_classes))
+        self._set("layer_rates", self.layer_rates or {})
         if self.schedule == "onecycle" and self.warmup is not None:
             check_number(self.warmup, "warmup", low=0, below=1)  # one cycle has to fall, too
-        hint = "A CPU cannot be counted: pass 1."
-        counted = self.devices != -1 or self.device != "cpu"
-        require(counted, "devices", "a number of processes", self.devices, hint)
+        what, hint = "a number of processes", "A CPU cannot be counted: pass 1."
+        require(self.devices != -1 or self.device != "cpu", "devices", what, self.devices, hint)
         if isinstance(self.class_weights, list):
             WeightedAccuracy(self.num_classes, self.class_weights)
         weighs = self.class_weights not in (None, "auto")
-        if not isinstance(self.loss, str):
-            got = f"{'class_weights' if weighs else 'label_smoothing'} beside a loss of your own"
-            hint = f"Pass it to {_qualified_name(self.loss)} instead."
-            what = "a named loss where it is weighted or smoothed"
-            require(not weighs and not self.label_smoothing, "loss", what, got, hint)
+        options = ("class_weights",) * weighs + ("label_smoothing",) * bool(self.label_smoothing)
+        got, hint = f"{' and '.join(options)} beside a loss of your own", "Pass it to that loss."
+        fits = isinstance(self.loss, str) or not options
+        require(fits, "loss", "a named loss where it is weighted or smoothed", got, hint)
         if weighs and self.sampler is not None:
             warn_of_both("`sampler`")
 

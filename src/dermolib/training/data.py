@@ -22,17 +22,17 @@ from torch.utils.data import (
 from dermolib._validation import require
 from dermolib.datasets.loaders import EpochSampler, SeededDataset, make_loader
 from dermolib.models.devices import on_cuda
+from dermolib.training.batches import form
 from dermolib.training.config import TrainerOptions, digest
 
 __all__ = [
     "EpochLoader",
     "as_loader",
-    "check_labels",
-    "check_order",
     "data_fingerprint",
     "drawn_labels",
     "draws_by_weight",
     "draws_evenly",
+    "in_order",
     "labels_of",
     "lone_image_refused",
     "resumable",
@@ -83,9 +83,8 @@ def as_loader(
     sample_weights: Any = None,
 ) -> Any:
     """Batch a dataset; a loader, anything with a length that gives batches, is returned."""
-    got = f"an object of type {type(data).__name__}"
-    what = "a dataset or loader with a length"
-    require(_has_length(data), name, what, got, error=TypeError)
+    sized = hasattr(data, "__len__") and not _endless(data)
+    require(sized, name, "a dataset or loader with a length", form(data), error=TypeError)
     require(len(data), name, "a set with at least one image", "an empty one")
     if isinstance(data, DataLoader) or not hasattr(data, "__getitem__"):
         what, hint = "a dataset where `sampler` is given", "See `sample_weights` of `make_loader`."
@@ -94,7 +93,7 @@ def as_loader(
     what = "a map-style dataset, or a loader"
     hint = "Pass a set that cannot be indexed by row as `DataLoader(dataset, batch_size=64)`."
     indexed = not isinstance(data, (IterableDataset, Mapping, str, bytes))
-    require(indexed, name, what, got, hint, error=TypeError)
+    require(indexed, name, what, form(data), hint, error=TypeError)
     batches = isinstance(data, (list, tuple)) and _is_batch(data[0])
     hint = "A list is taken for a dataset: pass a loader, or the samples one by one."
     require(not batches, name, what, f"a {type(data).__name__} of batches", hint, error=TypeError)
@@ -116,13 +115,12 @@ def resumable(loader: Any) -> Any:
     return EpochLoader(loader) if known and sized else loader
 
 
-def check_order(loader: Any) -> None:
-    """Refuse a loader whose rows may come in another order than those of its dataset."""
-    sampler = _sampler(loader)
-    kind = "that shuffles" if isinstance(sampler, (EpochSampler, RandomSampler)) else ""
-    got = f"one {kind or f'with a {type(sampler).__name__}'}"
+def in_order(loader: Any) -> Any:
+    """Return a loader that gives its rows in the order of its dataset."""
+    got = f"one that shuffles (by a {type(_sampler(loader)).__name__})"
     hint = "Pass `shuffle=False`: predictions in another order belong to other images."
     require(not shuffles(loader), "data", "a loader in order", got, hint)
+    return loader
 
 
 def shuffles(loader: Any) -> bool:
@@ -146,14 +144,9 @@ def draws_evenly(data: Any) -> bool:
     return (sampler is None or isinstance(sampler, known)) and not draws_by_weight(data)
 
 
-def check_labels(data: Any) -> None:
-    """Let a dataset with unlabeled rows raise its own error."""
-    getattr(_innermost(data), "labels", None)
-
-
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
     """Find the labels of a dataset (N,), through loaders and subsets; None where it has none."""
-    return _attribute(data, "labels", check=_checked_labels)
+    return _attribute(data, "labels", convert=_as_integers)
 
 
 def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
@@ -206,7 +199,7 @@ def lone_image_refused(
         del module
         count = len(given[0])
 
-    def check(module: nn.Module, given: tuple[Any, ...]) -> None:
+    def norm_hook(module: nn.Module, given: tuple[Any, ...]) -> None:
         values = given[0]
         # A norm over the images alone has one value for each channel of the last one
         alone = module.training and count == values.numel() // values.shape[1]
@@ -218,7 +211,7 @@ def lone_image_refused(
         require(not alone, "batch_size", what, "one image there", hint)
 
     hooks = [model.register_forward_pre_hook(note_count)]
-    hooks += [norm.register_forward_pre_hook(check) for norm in norms]
+    hooks += [norm.register_forward_pre_hook(norm_hook) for norm in norms]
     try:
         yield
     finally:
@@ -251,19 +244,19 @@ def _innermost(data: Any) -> Any:
 
 
 def _attribute(
-    data: Any, name: str, *, check: Callable[[_Values, Any], _Values | None] | None = None
+    data: Any, name: str, *, convert: Callable[[_Values, Any], _Values | None] | None = None
 ) -> _Values | None:
     """Find an attribute of one value for each row, through loaders and subsets, or None."""
     if isinstance(data, (DataLoader, SeededDataset)):
-        return _attribute(data.dataset, name, check=check)
+        return _attribute(data.dataset, name, convert=convert)
     if isinstance(data, Subset):
-        inside = _attribute(data.dataset, name, check=check)
+        inside = _attribute(data.dataset, name, convert=convert)
         return None if inside is None else inside[np.asarray(data.indices, np.intp)]
     found = getattr(data, name, None)
     if found is None or callable(found):
         return None
     values = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found)
-    return values if check is None else check(values, data)
+    return values if convert is None else convert(values, data)
 
 
 def _sampler(loader: Any) -> Any:
@@ -276,12 +269,10 @@ def _sampler(loader: Any) -> Any:
     return batches.sampler if type(batches) is BatchSampler else batches
 
 
-def _has_length(data: Any) -> bool:
-    try:
-        len(data)
-    except TypeError:
-        return False
-    return True
+def _endless(data: Any) -> bool:
+    """Tell whether a loader reads a stream that has no length."""
+    streams = isinstance(data, DataLoader) and isinstance(data.dataset, IterableDataset)
+    return streams and not hasattr(data.dataset, "__len__")
 
 
 def _is_batch(sample: Any) -> bool:
@@ -291,14 +282,14 @@ def _is_batch(sample: Any) -> bool:
     return pair and getattr(sample[0], "ndim", None) == 4
 
 
-def _checked_labels(labels: _Values, data: Any) -> npt.NDArray[np.int64] | None:
+def _as_integers(labels: _Values, data: Any) -> npt.NDArray[np.int64] | None:
     if labels.dtype == object and all(one is None for one in labels.flat):
         return None
-    what, shape = "integer classes (N,), one for each row", labels.shape
-    hint, got = "Number the classes from 0.", f"{labels.dtype} of shape {shape}"
-    require(labels.dtype.kind in "biu", "labels", what, got, hint, error=TypeError)
+    what, hint = "integer classes (N,), one for each row", "Number the classes from 0."
+    integer = labels.dtype.kind in "biu"
+    require(integer, "labels", what, form(labels), hint, error=TypeError)
     hint = "One-hot rows become classes by `labels.argmax(axis=1)`."
-    require(labels.ndim == 1, "labels", what, f"shape {shape}", hint)
+    require(labels.ndim == 1, "labels", what, form(labels), hint)
     # The length of a loader is a number of batches
     rows = len(data) if hasattr(data, "__getitem__") else len(labels)
     require(len(labels) == rows, "labels", what, f"{len(labels)} for {rows} rows")

@@ -14,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._validation import expected, require
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
-from dermolib.training.batches import Batch, check_finite_images, labeled, mix, unpack
+from dermolib.training.batches import Batch, check_finite_images, form, labeled, mix, unpack
 from dermolib.training.config import TrainerOptions
 from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
@@ -78,7 +78,7 @@ class ClassifierModule(lightning.LightningModule):
             what, hint = "a batch with `metadata`", "Make the dataset with `metadata=True`."
             require(batch.metadata is not None, "batch", what, "none", hint)
             inputs += [batch.metadata]  # type: ignore[list-item]  # not None, as just checked
-        return self._checked_logits(self._call(*inputs), len(batch.image))
+        return self._as_logits(self._call(*inputs), len(batch.image))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Seed what the step draws, and fix the statistics of frozen layers."""
@@ -96,9 +96,9 @@ class ClassifierModule(lightning.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
         """Compute the loss of a batch."""
-        options, ready = self.options(), self._labeled(batch)
-        if options.mixup or options.cutmix:
-            mixed = {"mixup": options.mixup, "cutmix": options.cutmix}
+        ready = self._labeled(batch)
+        mixed = {"mixup": self.options().mixup, "cutmix": self.options().cutmix}
+        if any(mixed.values()):
             ready = mix(ready, num_classes=self.num_classes, **mixed)
         logits = self(ready)
         hint = "Leave `detach` and `torch.no_grad` out of its `forward`."
@@ -106,11 +106,10 @@ class ClassifierModule(lightning.LightningModule):
         require(logits.requires_grad, "model", what, "logits without one", hint)
         loss = self.loss(logits, ready.target)
         if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad):
-            got = f"{self.loss!r}, which returned {loss!r}"
-            what = "a callable that returns a scalar tensor with a gradient"
-            raise TypeError(expected("loss", what, got))
+            what, got = "a callable that returns a scalar tensor with a gradient", repr(self.loss)
+            raise TypeError(expected("loss", what, f"{got}, which returned {loss!r}"))
         if loss.device.type == "cpu":
-            self._check_finite("train_loss", loss)
+            self._stop_if_nan("train_loss", loss)
         self._add(loss.detach(), logits.detach(), ready.label)
         return loss
 
@@ -118,19 +117,19 @@ class ClassifierModule(lightning.LightningModule):
         """Return ``train_loss`` and ``train_accuracy`` of the epoch so far, over all processes."""
         loss, correct, count = self._reduced()
         metrics = {"train_loss": loss / count, "train_accuracy": correct / count}
-        self._check_finite("train_loss", torch.tensor(metrics["train_loss"]))
+        self._stop_if_nan("train_loss", torch.tensor(metrics["train_loss"]))
         return metrics
 
     def reset_epoch(self) -> None:
         """Forget the sums of the epoch."""
         self._sums, self._resumed_sums = None, [0.0, 0.0, 0.0]
 
-    def check_state(self) -> None:
-        """Refuse to continue, or to save, after a loss or a step that was not finite."""
+    def stop_if_broken(self) -> None:
+        """Raise after a loss or a step that was not finite, before its state is saved."""
         if self._sums is not None:
-            self._check_finite("train_loss", self._sums[0])
+            self._stop_if_nan("train_loss", self._sums[0])
         weights = [parameter.detach() for parameter in self.model.parameters()]
-        self._check_finite("weights", nn.utils.get_total_norm(weights, float("inf")))
+        self._stop_if_nan("weights", nn.utils.get_total_norm(weights, float("inf")))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the sums of the epoch so far."""
@@ -147,7 +146,7 @@ class ClassifierModule(lightning.LightningModule):
         ready = self._labeled(batch)
         logits: Tensor = self(ready)
         label: Any = ready.label
-        self._check_finite("logits", logits)
+        self._stop_if_nan("logits", logits)
         self.weighted_accuracy.update(logits, label)
         self.accuracy.update(logits, label)
         size = len(logits)
@@ -166,7 +165,7 @@ class ClassifierModule(lightning.LightningModule):
         if ready.image.device.type == "cpu":
             check_finite_images(ready)
         probabilities: Tensor = self(ready).softmax(dim=1)
-        self._check_finite("probabilities", probabilities)
+        self._stop_if_nan("probabilities", probabilities)
         return probabilities.cpu()
 
     def configure_optimizers(self) -> Any:
@@ -194,22 +193,15 @@ class ClassifierModule(lightning.LightningModule):
         """Check a batch; on a GPU, which each check has to wait for, values at the first alone."""
         return labeled(batch, self.num_classes, check_values=self.global_step == 0)
 
-    def _checked_logits(self, logits: Any, count: int) -> Tensor:
-        what, got, hint = f"a model with logits (N, {self.num_classes})", "", ""
-        error: type[Exception] = ValueError
-        if not isinstance(logits, Tensor):
-            got, error = f"an output of type {type(logits).__name__}", TypeError
-            hint = "Wrap it in a module that returns the logits alone."
-        elif not logits.is_floating_point():
-            got, error = f"an output of {logits.dtype}", TypeError
-        elif logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            got = f"{tuple(logits.shape)}"
-            hint = "Build it with the same `num_classes` that the Trainer has."
-        elif len(logits) != count:
-            got = f"{len(logits)} rows for {count} images"
-        require(not got, "model", what, got, hint, error=error)
-        ready: Tensor = logits.float()
-        return ready
+    def _as_logits(self, output: Any, count: int) -> Tensor:
+        """Return the output of the model as logits (N, K), float32."""
+        what, shape = f"a model with logits (N, {self.num_classes})", (count, self.num_classes)
+        hint = "Return the logits alone, of the same `num_classes` that the Trainer has."
+        fits = isinstance(output, Tensor) and output.is_floating_point()
+        require(fits, "model", what, form(output), hint, error=TypeError)
+        require(output.shape == shape, "model", what, f"{form(output)}, N being {count}", hint)
+        logits: Tensor = output.float()
+        return logits
 
     def _add(self, loss: Tensor, logits: Tensor, label: Any) -> None:
         count = torch.full_like(loss, len(logits))
@@ -224,7 +216,7 @@ class ClassifierModule(lightning.LightningModule):
         everywhere: Any = self.trainer.strategy.reduce(here, reduce_op="sum")
         return [float(value) for value in everywhere]
 
-    def _check_finite(self, name: str, values: Tensor) -> None:
+    def _stop_if_nan(self, name: str, values: Tensor) -> None:
         if self.stop_at_nan and not bool(torch.isfinite(values).all()):
             hint = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
             if self.saved_state is not None and self.global_step:  # else nothing can be resumed

@@ -37,10 +37,10 @@ from dermolib.training.callbacks import (
 from dermolib.training.checkpoint import (
     BEST_NAME,
     HISTORY_NAME,
-    check_same_run,
     locked,
     read_checkpoint,
     results,
+    unfinished_run,
 )
 from dermolib.training.config import TrainerOptions
 from dermolib.training.data import lone_image_refused, resumable
@@ -99,7 +99,7 @@ def train(
     module = ClassifierModule(model, options, class_weights, compiled=options.compile)
     with ExitStack() as stack:
         folder = Path(output or stack.enter_context(tempfile.TemporaryDirectory()))
-        state = RunState(folder, loader, metadata, every=options.save_every, writes=writes)
+        state = RunState(folder, loader, metadata, options.save_every, writes=writes)
         history = HistoryWriter(folder / HISTORY_NAME if writes else None)
         average = [] if options.ema is None else [WeightAverage(decay=options.ema)]
         best = BestWeights(folder / BEST_NAME, save)
@@ -123,9 +123,7 @@ def train(
         stack.enter_context(frozen(model, options.freeze))
         fixed, processes = module.frozen_modules, engine.world_size
         stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
-        start = state.path if resume and writes and state.path.exists() else None
-        if start is not None:
-            check_same_run(start, metadata)
+        start = unfinished_run(folder, metadata) if resume and writes else None
         module.saved_state = state.path if writes else None
         module.train()  # a model that was used in between is in evaluation mode
         engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
@@ -186,7 +184,6 @@ class _RateSearch(lightning.Callback):
     """Note the rate and the running mean of the loss at each step, until the loss diverges."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.rates: list[float] = []
         self.losses: list[float] = []
         self._mean = 0.0

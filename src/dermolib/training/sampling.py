@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from dermolib._validation import check_number, expected, listed, outside, require
+from dermolib._validation import check_number, listed, outside, require
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
-from dermolib.training.batches import label_error
+from dermolib.training.batches import FROM_ZERO, form
 from dermolib.training.config import TrainerOptions, warn_of_both
 from dermolib.training.data import drawn_labels, draws_by_weight, draws_evenly, labels_of
 
-__all__ = ["check_classes", "loss_weights", "sample_weights", "sampling_weights"]
+__all__ = ["loss_weights", "sample_weights", "sampling_weights", "warn_of_absent_classes"]
 
 
 def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64]:
@@ -53,20 +53,19 @@ def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64
     return np.asarray(weights / weights.sum(), np.float64)
 
 
-def check_classes(options: TrainerOptions, train: Any, validation: Any) -> None:
-    """Refuse labels that are not classes, and warn of classes without an image."""
+def warn_of_absent_classes(options: TrainerOptions, train: Any, validation: Any) -> None:
+    """Warn of classes without an image, where labels are known and are classes."""
     sets = {
-        "training": (drawn_labels(train), "which the model cannot learn"),
-        "validation": (drawn_labels(validation), "which its scores leave out"),
+        "training": (train, "which the model cannot learn"),
+        "validation": (validation, "which its scores leave out"),
     }
-    for labels, _ in sets.values():
-        _check_range(labels, options.num_classes)
-    names = list(options.class_names or ())
-    for name, (labels, harm) in sets.items():
-        absent = [] if labels is None else sorted({*range(len(names))} - {*labels.tolist()})
+    drawn = {name: _as_classes(drawn_labels(data), options) for name, (data, _) in sets.items()}
+    for name, labels in drawn.items():
+        names = enumerate(options.class_names or ())
+        absent = [] if labels is None else [one for k, one in names if k not in labels]
         if absent:
             message = (
-                f"The {name} set has no image of {listed(names[k] for k in absent)}, {harm}. "
+                f"The {name} set has no image of {listed(absent)}, {sets[name][1]}. "
                 "Split again with `grouped_split`, or leave the class out."
             )
             warnings.warn(message, UserWarning, stacklevel=outside())
@@ -77,39 +76,38 @@ def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:
     given, count = options.class_weights, options.num_classes
     automatic = isinstance(given, str) and given == "auto"
     even = options.sampler is None and draws_evenly(train)
-    named = isinstance(options.loss, str)
-    if given is None or not named or (automatic and not even):
+    if given is None or not isinstance(options.loss, str) or (automatic and not even):
         return None
     if not automatic and draws_by_weight(train):
         warn_of_both("a loader that draws by weights")
     if not isinstance(given, str):
         return WeightedAccuracy(count, given).class_weights
     labels = drawn_labels(train)
-    if labels is None:
-        if automatic:
-            return None
-        raise ValueError(_unlabeled(train, "balanced class weights", "the weights as numbers"))
-    return balanced_weights(np.bincount(labels, minlength=count))
+    if labels is None and automatic:
+        return None
+    what, hint = (
+        "a dataset with `labels` for balanced class weights",
+        "Pass the weights as numbers.",
+    )
+    require(labels is not None, "train", what, form(train), hint)
+    return balanced_weights(np.bincount(np.asarray(labels), minlength=count))
 
 
 def sampling_weights(options: TrainerOptions, train: Any) -> npt.NDArray[np.float64] | None:
     """Compute the probability of each row to be drawn (N,), or None for each one once."""
     if options.sampler is None:
         return None
-    labels = labels_of(train)
-    _check_range(labels, options.num_classes)
-    if labels is None:
-        hint = "a loader of `make_loader` with `sample_weights`"
-        raise ValueError(_unlabeled(train, "a balanced sampler", hint))
+    labels: Any = _as_classes(labels_of(train), options)
+    what = "a dataset with `labels` for a balanced sampler"
+    hint = "Pass a loader of `make_loader` with `sample_weights`."
+    require(labels is not None, "train", what, form(train), hint)
     power = 1.0 if isinstance(options.sampler, str) else float(options.sampler)
     return sample_weights(labels, power=power) if len(labels) else None
 
 
-def _check_range(labels: Any, count: int) -> None:
-    if labels is not None and not np.isin(labels, range(count)).all():
-        raise ValueError(label_error(listed(np.unique(labels)), count))
-
-
-def _unlabeled(train: Any, purpose: str, instead: str) -> str:
-    what = f"a dataset with `labels` for {purpose}"
-    return expected("train", what, f"an object of type {type(train).__name__}", f"Pass {instead}.")
+def _as_classes(labels: Any, options: TrainerOptions) -> Any:
+    """Return labels that are in 0..K-1, or None."""
+    known = labels is None or np.isin(labels, range(options.num_classes)).all()
+    what = f"classes (N,) in 0..{options.num_classes - 1}"
+    require(known, "label", what, known or listed(np.unique(labels)), FROM_ZERO)
+    return labels

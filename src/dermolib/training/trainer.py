@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_number, require
-from dermolib.training.checkpoint import check_model, read_checkpoint, write_checkpoint
+from dermolib.training.checkpoint import plain_module, read_checkpoint, write_checkpoint
 from dermolib.training.config import TrainerOptions, run_config
-from dermolib.training.data import as_loader, check_labels, check_order, data_fingerprint
+from dermolib.training.data import as_loader, data_fingerprint, in_order, labels_of
 from dermolib.training.history import History, LearningRates
-from dermolib.training.sampling import check_classes, loss_weights, sampling_weights
+from dermolib.training.sampling import loss_weights, sampling_weights, warn_of_absent_classes
 
 __all__ = ["Trainer"]
 
@@ -50,7 +50,7 @@ class Trainer(TrainerOptions):
 
     def __post_init__(self) -> None:
         """Check the model and the options."""
-        check_model(self.model)
+        plain_module(self.model)
         super().__post_init__()
 
     def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
@@ -89,10 +89,9 @@ class Trainer(TrainerOptions):
             OSError: The disk is full; what was saved before is kept.
             UserWarning: A class has no image; a warning.
         """
-        check_labels(validation)
         what, scored = "None without a validation set", validation is not None
-        needless = self.early_stopping is None or scored
-        require(needless, "early_stopping", what, self.early_stopping)
+        fits = self.early_stopping is None or scored
+        require(fits, "early_stopping", what, self.early_stopping)
         from dermolib.training import run
 
         scoring = as_loader(validation, "validation", self) if scored else None
@@ -130,7 +129,7 @@ class Trainer(TrainerOptions):
             ValueError: The set is empty, or its batches have no labels.
             RuntimeError: Rows of the dataset have no label.
         """
-        check_labels(data)
+        labels_of(data)  # missing ones raise before an image is read
         loader = as_loader(data, "data", self)
         from dermolib.training import run
 
@@ -152,8 +151,7 @@ class Trainer(TrainerOptions):
             ValueError: The set is empty, or its loader shuffles.
             RuntimeError: A probability is not finite.
         """
-        loader = as_loader(data, "data", self)
-        check_order(loader)
+        loader = in_order(as_loader(data, "data", self))
         from dermolib.training import run
 
         with run.seeded(data, self.seed):
@@ -260,10 +258,9 @@ class Trainer(TrainerOptions):
 
     def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
         """Batch a training set and weigh its classes."""
-        check_labels(train)
         weights = sampling_weights(self, train)
         loader = as_loader(train, "train", self, shuffle=True, sample_weights=weights)
-        check_classes(self, train, validation)
+        warn_of_absent_classes(self, train, validation)
         return loader, loss_weights(self, train)
 
 
