@@ -15,8 +15,7 @@ from dermolib._validation import Image
 from dermolib.io import write_image
 from dermolib.labels import DIAGNOSES
 from dermolib.reporting import plot_class_sheet
-from dermolib.reporting._tables import Source
-from dermolib.reporting.class_sheet import sheet_rows  # which files are drawn is not in the figure
+from dermolib.reporting._class_sheet import sheet_rows  # a figure does not say which files it shows
 
 CODES = [diagnosis.code for diagnosis in DIAGNOSES]
 RED, BLUE = (200, 20, 20), (20, 20, 200)
@@ -132,53 +131,41 @@ def test_axes_given_are_drawn_on(table: pd.DataFrame) -> None:
     assert len(own.images) == 1
 
 
-def paths_of(table: pd.DataFrame, **options: Any) -> dict[str, list[str]]:
-    rows = sheet_rows(Source("", "data", table), **options)
-    return {name: paths for name, (_, paths) in rows.items()}
+def drawn_of(classes: list[Any], **options: Any) -> dict[str, list[int]]:
+    """Row numbers of the images that are drawn of each class."""
+    numbers = pd.Series(range(len(classes)))
+    rows = sheet_rows(pd.Series(classes, dtype=object), numbers, CODES, **options)
+    return {name: drawn for name, (_, drawn) in rows.items()}
 
 
 @given(
-    st.lists(st.integers(0, 7), min_size=1, max_size=60),
+    st.lists(st.sampled_from(CODES), min_size=1, max_size=60),
     st.integers(1, 8),
     st.integers(0, 100),
 )
 @settings(max_examples=50)
 def test_images_are_of_their_class_each_once_and_follow_from_the_seed(
-    labels: list[int], images: int, seed: int
+    classes: list[str], images: int, seed: int
 ) -> None:
-    table = pd.DataFrame({"label": labels, "image_path": [str(row) for row in range(len(labels))]})
+    drawn = drawn_of(classes, images=images, seed=seed)
 
-    shown = paths_of(table, images=images, seed=seed)
-
-    assert shown == paths_of(table, images=images, seed=seed)
-    for label, code in enumerate(CODES):
-        chosen = shown[code]
-        assert len(chosen) == len(set(chosen)) == min(images, labels.count(label))
-        assert all(labels[int(row)] == label for row in chosen)
+    assert drawn == drawn_of(classes, images=images, seed=seed)
+    for code in CODES:
+        rows = drawn[code]
+        assert len(rows) == len(set(rows)) == min(images, classes.count(code))
+        assert all(classes[row] == code for row in rows)
 
 
-@pytest.mark.parametrize("by", ["label", "diagnosis"])
-def test_other_classes_do_not_change_what_is_shown_of_one(by: str) -> None:
-    labels = np.arange(200) % 4
-    table = pd.DataFrame(
-        {
-            "label": labels,
-            "diagnosis": np.array(["a", "b", "c", "d"])[labels],
-            "image_path": [str(row) for row in range(200)],
-        }
-    )
+def test_other_classes_do_not_change_what_is_drawn_of_one() -> None:
+    mixed = CODES[:4] * 50
 
-    alone = paths_of(table[labels == 2], images=5, by=by)
-    among = paths_of(table, images=5, by=by)
+    alone = drawn_of(["BCC"] * 50, images=5, seed=0)["BCC"]
 
-    name = {"label": "BCC", "diagnosis": "c"}[by]
-    assert alone[name] == among[name]
+    assert drawn_of(mixed, images=5, seed=0)["BCC"] == [4 * row + 2 for row in alone]
 
 
-def test_another_seed_shows_other_images() -> None:
-    table = pd.DataFrame({"label": 1, "image_path": [str(row) for row in range(1000)]})
-
-    assert paths_of(table, images=6, seed=0) != paths_of(table, images=6, seed=1)
+def test_another_seed_draws_other_images() -> None:
+    assert drawn_of(["NV"] * 1000, images=6, seed=0) != drawn_of(["NV"] * 1000, images=6, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-from .class_sheet import plot_class_sheet as plot_class_sheet
 from .exploration import exploration_table as exploration_table
 from .exploration import plot_ages as plot_ages
 from .exploration import plot_class_counts as plot_class_counts
+from .exploration import plot_class_sheet as plot_class_sheet
 from .exploration import plot_exploration as plot_exploration
 from .exploration import plot_images_per_lesion as plot_images_per_lesion
 from .exploration import plot_sexes as plot_sexes

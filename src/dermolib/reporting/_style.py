@@ -1,17 +1,21 @@
-"""Look of all figures: colors that everyone can tell apart, a light grid, no global state."""
+"""Look and words of all figures: colors for everyone, a light grid, names of classes."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dermolib._validation import require
+from dermolib._validation import listed, require
+from dermolib.labels import DIAGNOSES
 
 # Okabe and Ito's palette, safe for any kind of color blindness
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C7A00")
 
+CODES = [diagnosis.code for diagnosis in DIAGNOSES]
 TEXT = 9  # points
 SMALL = 8
 _TITLE = 11
@@ -78,3 +82,24 @@ def shorten(text: object, width: int) -> str:
 def plural(number: int, unit: str) -> str:
     """Count units in words: ``1 image``, ``1,200 images``."""
     return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
+
+
+def as_counts(values: Any, name: str, *, ndim: int) -> npt.NDArray[np.int64]:
+    """Return a vector (K,) or a square matrix (K, K) of counts; refuse anything else."""
+    counts = np.asarray(values)
+    what = "a matrix of counts (K, K)" if ndim == 2 else "counts (K,)"
+    integer = counts.size == 0 or np.issubdtype(counts.dtype, np.integer)
+    require(integer, name, f"{what}, integers", f"dtype {counts.dtype}", error=TypeError)
+    fits = counts.size and counts.shape == counts.shape[:1] * ndim
+    require(fits, name, what, f"shape {counts.shape}")
+    require(counts.min() >= 0, name, f"{what} of 0 or more", counts.min())
+    return counts.astype(np.int64)
+
+
+def class_names(names: Sequence[str] | None, number: int) -> list[str]:
+    """Return the names of classes: the given ones, else the codes of eight, else indices."""
+    if names is None:
+        return CODES if number == len(CODES) else [str(index) for index in range(number)]
+    got = f"{len(names)}: {listed(names)}"
+    require(len(names) == number, "names", f"{number} names, one per class", got)
+    return [str(name) for name in names]

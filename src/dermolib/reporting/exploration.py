@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,47 +11,43 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from dermolib._validation import check_number, expected, listed, require
+from dermolib._validation import check_choice, check_number, expected, listed, require
+from dermolib.datasets.tables import HasTable
 from dermolib.labels import DIAGNOSES
+from dermolib.reporting._class_sheet import Rows, draw_sheet, sheet_rows, sheet_size
 from dermolib.reporting._style import (
+    CODES,
     COLORS,
     SMALL,
     add_legend,
     annotate_empty,
+    as_counts,
     axes_or_new,
+    class_names,
     new_figure,
     plural,
     shorten,
     style_axes,
 )
-from dermolib.reporting._tables import (
-    UNKNOWN,
-    Data,
-    NamedData,
-    Source,
-    as_counts,
-    by_frequency,
-    class_names,
-    classes_of,
-    column_of,
-    count_by_diagnosis,
-    has_column,
-    require_column,
-    sources_of,
-    words_of,
-)
-from dermolib.reporting.class_sheet import draw_sheet, sheet_rows, sheet_size
 
 __all__ = [
     "exploration_table",
     "plot_ages",
     "plot_class_counts",
+    "plot_class_sheet",
     "plot_exploration",
     "plot_images_per_lesion",
     "plot_sexes",
     "plot_sites",
 ]
 
+# a data set, its table, or bare values; one, or several by name
+_Data: TypeAlias = HasTable | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDArray[Any]
+_NamedData: TypeAlias = _Data | Mapping[str, _Data]
+
+_UNKNOWN = "unknown"
+_LABELS = f"a table whose labels are integers in 0..{len(DIAGNOSES) - 1}"
+_DIAGNOSES = 'a table whose diagnoses are text, "" where unknown'
 _OLDEST = 130  # years
 _AGE_BIN = 5  # years
 _AGES = f"ages (N,) in years, 0..{_OLDEST} or nan"
@@ -63,11 +59,9 @@ _MOST_BARS = 24
 _FEWEST_BARS = 5  # that fill the axes
 _LONGEST_WORD, _LONGEST_NAME = 40, 24  # letters of a bar and of a legend entry
 _WIDTH = 13.0  # inches of the figure of all
-_MARGIN = 1.15  # inches above and below axes: title, ticks and label
-_LOWEST = 2.4  # inches of axes
 
 
-def plot_ages(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+def plot_ages(data: _NamedData, other: _Data | None = None, *, axes: Axes | None = None) -> Axes:
     """Draw the distribution of ages in bins of five years.
 
     Bars are percentages of the images of known age, so that data sets of any size compare. The
@@ -95,10 +89,10 @@ def plot_ages(data: NamedData, other: Data | None = None, *, axes: Axes | None =
         >>> plot_ages([30, 45, np.nan]).get_xlabel()
         'age (years); 1 unknown'
     """
-    return _age_chart(sources_of(data, other)).draw(axes)
+    return _age_chart(_sources_of(data, other)).draw(axes)
 
 
-def plot_sexes(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+def plot_sexes(data: _NamedData, other: _Data | None = None, *, axes: Axes | None = None) -> Axes:
     """Draw the percentage of each sex, "unknown" last.
 
     Args:
@@ -114,10 +108,10 @@ def plot_sexes(data: NamedData, other: Data | None = None, *, axes: Axes | None 
         >>> [text.get_text() for text in axes.texts]
         ['1 (25.0 %)', '2 (50.0 %)', '1 (25.0 %)']
     """
-    return _sex_chart(sources_of(data, other)).draw(axes)
+    return _sex_chart(_sources_of(data, other)).draw(axes)
 
 
-def plot_sites(data: NamedData, other: Data | None = None, *, axes: Axes | None = None) -> Axes:
+def plot_sites(data: _NamedData, other: _Data | None = None, *, axes: Axes | None = None) -> Axes:
     """Draw the percentage of each body site, the most frequent first, "unknown" last.
 
     Of more than 24 sites, the 23 most frequent have a bar and the others share one.
@@ -132,11 +126,11 @@ def plot_sites(data: NamedData, other: Data | None = None, *, axes: Axes | None 
         >>> [label.get_text() for label in axes.get_yticklabels()]
         ['back', 'head/neck', 'unknown']
     """
-    return _word_chart(sources_of(data, other), "Site").draw(axes)
+    return _word_chart(_sources_of(data, other), "Site").draw(axes)
 
 
 def plot_images_per_lesion(
-    data: NamedData, other: Data | None = None, *, axes: Axes | None = None
+    data: _NamedData, other: _Data | None = None, *, axes: Axes | None = None
 ) -> Axes:
     r"""Draw how many lesions have one image, how many two, and so on.
 
@@ -157,12 +151,12 @@ def plot_images_per_lesion(
         >>> axes.get_xlabel()
         '% of 3 lesions\n1 image of unknown lesion'
     """
-    return _lesion_chart(sources_of(data, other)).draw(axes)
+    return _lesion_chart(_sources_of(data, other)).draw(axes)
 
 
 def plot_class_counts(
-    data: NamedData,
-    other: Data | None = None,
+    data: _NamedData,
+    other: _Data | None = None,
     *,
     by: str | None = None,
     names: Sequence[str] | None = None,
@@ -198,7 +192,7 @@ def plot_class_counts(
         >>> [label.get_text() for label in plot_class_counts(table).get_yticklabels()]
         ['nv', 'akiec', 'unknown']
     """
-    return _class_chart(sources_of(data, other), by=by, names=names).draw(axes)
+    return _class_chart(_sources_of(data, other), by=by, names=names).draw(axes)
 
 
 def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
@@ -229,8 +223,55 @@ def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
     return table.assign(count=counts, fraction=counts / (counts.sum() or np.nan))
 
 
+def plot_class_sheet(
+    data: HasTable | pd.DataFrame,
+    *,
+    images: int = 6,
+    by: str | None = None,
+    seed: int = 0,
+    axes: Axes | None = None,
+) -> Axes:
+    r"""Show a row of images for each class, beside its code and the number of its images.
+
+    Images are fitted into cells of 4 to 3 without the transform of a data set. A file that is
+    missing or unreadable leaves its cell gray with the reason on it, and the title counts these.
+    Which images are drawn follows from the seed, the class and the order of its rows.
+
+    Args:
+        data: A data set, or a table with the columns ``image_path`` and ``label`` or ``diagnosis``.
+        images: Images to show of each class, 1..24; all where it has fewer.
+        by: ``"label"``: a row for each of the eight diagnoses, and one named "unknown" for rows
+            without a label, alone where no row has one; ``"diagnosis"``: a row for each of the 24
+            most frequent; labels where there are any, if None.
+        seed: Seed of the draw, 0 or more.
+        axes: Where to draw; a new figure if None, which grows with the sheet.
+
+    Returns:
+        The axes drawn on. They say "no data" where there is no image.
+
+    Raises:
+        TypeError: `data` has no table, or `images`, `seed` or a label is not an integer.
+        ValueError: `images`, `seed`, `by` or a label is out of range, or a column is missing.
+
+    Examples:
+        >>> table = pd.DataFrame({"label": [1, 1, 0], "image_path": ["a.jpg", "b.jpg", ""]})
+        >>> axes = plot_class_sheet(table, images=2)
+        >>> [label.get_text() for label in axes.get_yticklabels()][:3]
+        ['MEL\n1', 'NV\n2', 'BCC\n0']
+        >>> axes.get_title()
+        'Images of each class (up to 2 shown, 3 unreadable)'
+    """
+    check_number(images, "images", low=1, high=24, integer=True)
+    check_number(seed, "seed", low=0, integer=True)
+    source, *others = _sources_of(data)
+    found, got = source.table is not None and not others, f"an object of type {type(data).__name__}"
+    require(found, "data", "a data set or a table", got, error=TypeError)
+    rows = _sheet_rows(source, images=images, by=by, seed=seed)
+    return draw_sheet(rows, axes, images=images, name=source.name)
+
+
 def plot_exploration(
-    data: NamedData, other: Data | None = None, *, images: int = 0, seed: int = 0
+    data: _NamedData, other: _Data | None = None, *, images: int = 0, seed: int = 0
 ) -> dict[str, Axes]:
     """Draw all that a table says about its images in one figure.
 
@@ -263,11 +304,11 @@ def plot_exploration(
     """
     check_number(images, "images", low=0, high=24, integer=True)
     check_number(seed, "seed", low=0, integer=True)
-    sources = sources_of(data, other)
+    sources = _sources_of(data, other)
     for source in sources:
         what, got = "a data set or a table", f"an object of type {type(source.values).__name__}"
         require(source.table is not None, source.argument, what, got, error=TypeError)
-    require_column(sources, "age", "sex", "site", "lesion", "label", "diagnosis")
+    _require_column(sources, "age", "sex", "site", "lesion", "label", "diagnosis")
     charts = {
         "age": _chart(_age_chart, sources, "Age", "age"),
         "sex": _chart(_sex_chart, sources, "Sex", "sex"),
@@ -275,7 +316,7 @@ def plot_exploration(
         "site": _chart(partial(_word_chart, title="Site"), sources, "Site", "site"),
         "class": _chart(_class_chart, sources, "Class", "label", "diagnosis"),
     }
-    rows = sheet_rows(sources[0], images=images, seed=seed) if images else {}
+    rows = _sheet_rows(sources[0], images=images, seed=seed) if images else {}
     heights = {name: chart.height for name, chart in charts.items()}
     axes = _arrange(heights, len(sources), sheet_size(rows) if images else None)
     for name, chart in charts.items():
@@ -283,6 +324,116 @@ def plot_exploration(
     if images:
         draw_sheet(rows, axes["sheet"], images=images, name=sources[0].name)
     return axes
+
+
+class _Source(NamedTuple):
+    """One of the data sets of a figure, with a table or else with bare values."""
+
+    name: str  # in the legend, "" where it is alone
+    argument: str  # in an error
+    table: pd.DataFrame | None
+    values: Any = None
+
+
+def _sources_of(data: _NamedData, other: _Data | None = None) -> list[_Source]:
+    """Name the data sets: by the mapping, else by their splits where these differ."""
+    if isinstance(data, Mapping):
+        what, got = "left out where `data` is a mapping", f"a {type(other).__name__}"
+        require(other is None, "other", what, got, "Add it to the mapping.", error=TypeError)
+        names: list[Any] = [*data]
+        # matplotlib leaves what begins with an underscore out of a legend
+        odd = [x for x in names if not isinstance(x, str) or x.strip()[:1] in {"", "_"}]
+        what = f"a mapping from 1..{len(COLORS)} names, none starting with an underscore, to data"
+        got = f"the names {listed(map(repr, names), most=9)}" if names else "no name"
+        require(1 <= len(names) <= len(COLORS) and not odd, "data", what, got)
+        return [_source(name, f"data[{name!r}]", given) for name, given in data.items()]
+    if other is None:
+        return [_source("", "data", data)]
+    names = [getattr(given, "split", None) for given in (data, other)]
+    if not all(isinstance(name, str) for name in names) or names[0] == names[1]:
+        names = ["first", "second"]
+    return [_source(names[0], "data", data), _source(names[1], "other", other)]
+
+
+def _source(name: str, argument: str, given: _Data) -> _Source:
+    table = given if isinstance(given, pd.DataFrame) else getattr(given, "table", None)
+    if isinstance(table, pd.DataFrame):
+        return _Source(name, argument, table)
+    return _Source(name, argument, None, given)
+
+
+def _has_column(sources: Sequence[_Source], *names: str) -> bool:
+    """Whether a data set has one of the columns; bare values are the column that is asked for."""
+    return any(source.table is None or {*names} & {*source.table.columns} for source in sources)
+
+
+def _require_column(sources: Sequence[_Source], *names: str) -> None:
+    """Refuse tables of which none has one of the columns."""
+    tables = [source.table for source in sources if source.table is not None]
+    columns = dict.fromkeys(str(name) for table in tables for name in table.columns)
+    what = f"a table with a column {' or '.join(f'`{name}`' for name in names)}"
+    got = f"the columns {listed(columns, most=12)}" if columns else "no column"
+    hint = "Read files with the functions of `dermolib.datasets`."
+    require(_has_column(sources, *names), "data", what, got, hint)
+
+
+def _column_of(source: _Source, name: str, what: str) -> "pd.Series[Any]":
+    """Return a column as objects, all of it missing where the table does not have it."""
+    if source.table is not None and name not in source.table.columns:
+        return pd.Series(np.nan, index=range(len(source.table)), dtype=object)
+    values = np.asarray(source.values if source.table is None else source.table[name], object)
+    require(values.ndim == 1, source.argument, what, f"shape {values.shape}")
+    return pd.Series(values)
+
+
+def _words_of(
+    source: _Source, name: str, what: str, kind: type[Any] | tuple[type[Any], ...] = str
+) -> "pd.Series[Any]":
+    """Return a column of text; what is missing, empty or "unknown" becomes "unknown"."""
+    values = _column_of(source, name, what)
+    values = values.where(values.notna(), _UNKNOWN)
+    odd = [repr(x) for x in values if not isinstance(x, kind) or isinstance(x, bool)]
+    require(not odd, source.argument, what, listed(dict.fromkeys(odd)), error=TypeError)
+    empty = {x for x in set(values) if isinstance(x, str) and x.strip().lower() in ("", _UNKNOWN)}
+    return values.mask(values.isin(empty), _UNKNOWN)
+
+
+def _by_frequency(counts: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows from frequent to rare, equal ones by name, and "unknown" last."""
+    total = counts.sum(axis=1)
+    return counts.loc[sorted(total.index, key=lambda x: (x == _UNKNOWN, -total[x], x))]
+
+
+def _count_by_diagnosis(sources: Sequence[_Source], by: str | None) -> bool:
+    """Whether to count diagnoses as published: if asked for, or where no row has a label."""
+    if by is not None:
+        check_choice(by, "by", ("label", "diagnosis"))
+        _require_column(sources, by)
+        return by == "diagnosis"
+    # a table of dermolib, which has ids, has no labels where no row has one
+    if not _has_column(sources, "id"):
+        _require_column(sources, "label", "diagnosis")
+    labeled = any(
+        x.table is None or ("label" in x.table and x.table["label"].notna().any()) for x in sources
+    )
+    return not labeled and _has_column(sources, "diagnosis")
+
+
+def _classes_of(
+    source: _Source, by_diagnosis: bool, names: Sequence[str] = CODES
+) -> "pd.Series[Any]":
+    """Name the class of each row of a table, "unknown" where it has none."""
+    if by_diagnosis:
+        return _words_of(source, "diagnosis", _DIAGNOSES)
+    labels = _column_of(source, "label", _LABELS)
+    # integers come as floats or objects where some are missing, and a column of none has no type
+    labels = labels.convert_dtypes() if labels.notna().any() else labels.astype("Int64")
+    integer, got = pd.api.types.is_integer_dtype(labels.dtype), f"labels of dtype {labels.dtype}"
+    require(integer, source.argument, _LABELS, got, error=TypeError)
+    odd = labels[~labels.between(0, len(names) - 1) & labels.notna()]
+    require(odd.empty, source.argument, _LABELS, f"labels {listed(odd)}")
+    indices = labels.fillna(len(names)).to_numpy(np.intp)
+    return pd.Series(np.array([*names, _UNKNOWN], object)[indices])
 
 
 class _BarChart(NamedTuple):
@@ -376,22 +527,25 @@ class _AgeChart(NamedTuple):
 
 
 def _chart(
-    read: Callable[..., _BarChart | _AgeChart], sources: Sequence[Source], title: str, *columns: str
+    read: Callable[..., _BarChart | _AgeChart],
+    sources: Sequence[_Source],
+    title: str,
+    *columns: str,
 ) -> _BarChart | _AgeChart:
     """Read a chart; without a column to read, one that says so."""
-    if has_column(sources, *columns):
+    if _has_column(sources, *columns):
         return read(sources)
     note = f"no column {' or '.join(f'`{name}`' for name in columns)}"
     return _BarChart(title, "", pd.DataFrame({"": []}, dtype=int), [note])
 
 
-def _age_chart(sources: Sequence[Source]) -> _AgeChart:
-    require_column(sources, "age")
+def _age_chart(sources: Sequence[_Source]) -> _AgeChart:
+    _require_column(sources, "age")
     return _AgeChart({source.name: _read_ages(source) for source in sources})
 
 
-def _read_ages(source: Source) -> npt.NDArray[np.float64]:
-    values = column_of(source, "age", _AGES)
+def _read_ages(source: _Source) -> npt.NDArray[np.float64]:
+    values = _column_of(source, "age", _AGES)
     try:
         ages = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -403,18 +557,18 @@ def _read_ages(source: Source) -> npt.NDArray[np.float64]:
     return ages
 
 
-def _sex_chart(sources: Sequence[Source]) -> _BarChart:
+def _sex_chart(sources: Sequence[_Source]) -> _BarChart:
     chart = _word_chart(sources, "Sex")
-    others = sorted({*chart.counts.index} - {*_SEXES, UNKNOWN})
-    rows = [*_SEXES, *others, UNKNOWN]
+    others = sorted({*chart.counts.index} - {*_SEXES, _UNKNOWN})
+    rows = [*_SEXES, *others, _UNKNOWN]
     return chart._replace(counts=chart.counts.reindex(rows, fill_value=0))
 
 
-def _word_chart(sources: Sequence[Source], title: str) -> _BarChart:
+def _word_chart(sources: Sequence[_Source], title: str) -> _BarChart:
     column = title.lower()
-    require_column(sources, column)
-    counts = _side_by_side({x.name: words_of(x, column, _WORDS).value_counts() for x in sources})
-    return _BarChart(title, "image", by_frequency(counts), [""] * len(sources))
+    _require_column(sources, column)
+    counts = _side_by_side({x.name: _words_of(x, column, _WORDS).value_counts() for x in sources})
+    return _BarChart(title, "image", _by_frequency(counts), [""] * len(sources))
 
 
 def _side_by_side(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
@@ -424,7 +578,7 @@ def _side_by_side(counts: Mapping[str, "pd.Series[int]"]) -> pd.DataFrame:
 
 def _join_rare(counts: pd.DataFrame) -> pd.DataFrame:
     """Join the rows beyond the first 23 in one, except "unknown"."""
-    known = counts.drop(index=UNKNOWN, errors="ignore")
+    known = counts.drop(index=_UNKNOWN, errors="ignore")
     if len(known) <= _MOST_BARS:
         return counts
     rest = known[_MOST_BARS - 1 :]
@@ -432,24 +586,24 @@ def _join_rare(counts: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([known[: _MOST_BARS - 1], joined, counts[len(known) :]])
 
 
-def _lesion_chart(sources: Sequence[Source]) -> _BarChart:
-    require_column(sources, "lesion")
-    lesions = {x.name: words_of(x, "lesion", _LESIONS, (str, Real)) for x in sources}
-    sizes = {name: column[column != UNKNOWN].value_counts() for name, column in lesions.items()}
+def _lesion_chart(sources: Sequence[_Source]) -> _BarChart:
+    _require_column(sources, "lesion")
+    lesions = {x.name: _words_of(x, "lesion", _LESIONS, (str, Real)) for x in sources}
+    sizes = {name: column[column != _UNKNOWN].value_counts() for name, column in lesions.items()}
     most, last = max(size.max() if size.size else 0 for size in sizes.values()), _LARGEST_LESION + 1
     clipped = {name: size.clip(upper=last).value_counts() for name, size in sizes.items()}
     counts = _side_by_side(clipped)
     counts = counts.reindex(range(1, min(most, last) + 1), fill_value=0)
     counts.index = counts.index.map(lambda n: f"{n} to {most}" if most > n == last else f"{n}")
-    unknown = [(column == UNKNOWN).sum() for column in lesions.values()]
+    unknown = [(column == _UNKNOWN).sum() for column in lesions.values()]
     notes = [f"{plural(number, 'image')} of unknown lesion" if number else "" for number in unknown]
     return _BarChart("Images per lesion", "lesion", counts, notes, "images per lesion")
 
 
 def _class_chart(
-    sources: Sequence[Source], *, by: str | None = None, names: Sequence[str] | None = None
+    sources: Sequence[_Source], *, by: str | None = None, names: Sequence[str] | None = None
 ) -> _BarChart:
-    by_diagnosis = count_by_diagnosis(sources, by)
+    by_diagnosis = _count_by_diagnosis(sources, by)
     what = "left out where classes are counted by their published codes"
     require(names is None or not by_diagnosis, "names", what, listed(names or []))
     numbers = {
@@ -463,22 +617,34 @@ def _class_chart(
     require(unique, "names", "unique", listed(classes, most=len(classes)))
     columns = {x.name: _count_classes(x, by_diagnosis, classes) for x in sources}
     counts = _side_by_side(columns)
-    unknown: pd.Series[int] = counts.reindex([UNKNOWN], fill_value=0).sum()
+    unknown: pd.Series[int] = counts.reindex([_UNKNOWN], fill_value=0).sum()
     hidden = counts.sum() == unknown  # no class is known
     of = "of unknown diagnosis" if by_diagnosis else "of unknown label"
     notes = [f"{plural(n, 'image')} {of}" if n else "" for n in unknown.where(hidden, 0)]
     counts.loc[:, hidden] = 0
-    counts = by_frequency(counts[counts.any(axis=1)])
+    counts = _by_frequency(counts[counts.any(axis=1)])
     if not by_diagnosis:
         order = dict.fromkeys([*classes, *counts.index])
         counts = counts.reindex(list(order), fill_value=0)
     return _BarChart("Class", "image", counts, notes)
 
 
-def _count_classes(source: Source, by_diagnosis: bool, classes: list[str]) -> "pd.Series[int]":
+def _count_classes(source: _Source, by_diagnosis: bool, classes: list[str]) -> "pd.Series[int]":
     if source.table is None:
         return pd.Series(np.asarray(source.values), classes)
-    return classes_of(source, by_diagnosis, classes).value_counts()
+    return _classes_of(source, by_diagnosis, classes).value_counts()
+
+
+def _sheet_rows(source: _Source, *, images: int, by: str | None = None, seed: int = 0) -> Rows:
+    """Draw images of each class, of all eight where these are labels."""
+    _require_column([source], "image_path")
+    by_diagnosis = _count_by_diagnosis([source], by)
+    classes = _classes_of(source, by_diagnosis)
+    found = [*_by_frequency(classes.value_counts().to_frame()).index]
+    every = CODES + [_UNKNOWN] * (_UNKNOWN in found)
+    order = found if by_diagnosis or found in ([], [_UNKNOWN]) else every
+    table: Any = source.table
+    return sheet_rows(classes, table["image_path"], order, images=images, seed=seed)
 
 
 def _arrange(
@@ -486,7 +652,8 @@ def _arrange(
 ) -> dict[str, Axes]:
     """Make axes as high as their bars need: three above, two below, the sheet at the bottom."""
     rows = [["age", "sex", "lesion"], ["site", "class"]]
-    tall = [0.2 * sets + _MARGIN + max(_LOWEST, *(heights[x] for x in row)) for row in rows]
+    # inches of the legend; of title, ticks and label; and of the axes
+    tall = [0.2 * sets + 1.15 + max(2.4, *(heights[x] for x in row)) for row in rows]
     if sheet is not None:
         rows.append(["sheet"])
         tall.append(sheet[1] * min(1, (_WIDTH - 0.5) / sheet[0]))

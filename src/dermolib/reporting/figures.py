@@ -28,11 +28,12 @@ from dermolib.reporting._style import (
     TEXT,
     add_legend,
     annotate_empty,
+    as_counts,
     axes_or_new,
+    class_names,
     new_figure,
     style_axes,
 )
-from dermolib.reporting._tables import as_counts, class_names
 
 __all__ = [
     "plot_confusion",

@@ -1,4 +1,4 @@
-"""What each class looks like: a row of images for each, drawn from a seed."""
+"""A sheet of images, a row for each class."""
 
 import zlib
 from typing import Any, TypeAlias
@@ -8,23 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from dermolib._validation import check_number, require
 from dermolib.datasets.store import load_image
-from dermolib.datasets.tables import HasTable
 from dermolib.io import resize_image
 from dermolib.reporting._style import SMALL, annotate_empty, axes_or_new, shorten, style_axes
-from dermolib.reporting._tables import (
-    CODES,
-    UNKNOWN,
-    Source,
-    by_frequency,
-    classes_of,
-    count_by_diagnosis,
-    require_column,
-    sources_of,
-)
-
-__all__ = ["plot_class_sheet"]
 
 _HEIGHT, _WIDTH = 180, 240  # px of an image, in the proportions of most of ISIC
 _GAP = 8  # px
@@ -38,70 +24,17 @@ _GRAY = np.uint8(232)
 Rows: TypeAlias = dict[str, tuple[int, list[Any]]]
 
 
-def plot_class_sheet(
-    data: HasTable | pd.DataFrame,
-    *,
-    images: int = 6,
-    by: str | None = None,
-    seed: int = 0,
-    axes: Axes | None = None,
-) -> Axes:
-    r"""Show a row of images for each class, beside its code and the number of its images.
-
-    Images are fitted into cells of 4 to 3 without the transform of a data set. A file that is
-    missing or unreadable leaves its cell gray with the reason on it, and the title counts these.
-    Which images are drawn follows from the seed, the class and the order of its rows.
-
-    Args:
-        data: A data set, or a table with the columns ``image_path`` and ``label`` or ``diagnosis``.
-        images: Images to show of each class, 1..24; all where it has fewer.
-        by: ``"label"``: a row for each of the eight diagnoses, and one named "unknown" for rows
-            without a label, alone where no row has one; ``"diagnosis"``: a row for each of the 24
-            most frequent; labels where there are any, if None.
-        seed: Seed of the draw, 0 or more.
-        axes: Where to draw; a new figure if None, which grows with the sheet.
-
-    Returns:
-        The axes drawn on. They say "no data" where there is no image.
-
-    Raises:
-        TypeError: `data` has no table, or `images`, `seed` or a label is not an integer.
-        ValueError: `images`, `seed`, `by` or a label is out of range, or a column is missing.
-
-    Examples:
-        >>> table = pd.DataFrame({"label": [1, 1, 0], "image_path": ["a.jpg", "b.jpg", ""]})
-        >>> axes = plot_class_sheet(table, images=2)
-        >>> [label.get_text() for label in axes.get_yticklabels()][:3]
-        ['MEL\n1', 'NV\n2', 'BCC\n0']
-        >>> axes.get_title()
-        'Images of each class (up to 2 shown, 3 unreadable)'
-    """
-    check_number(images, "images", low=1, high=24, integer=True)
-    check_number(seed, "seed", low=0, integer=True)
-    source, *others = sources_of(data)
-    found, got = source.table is not None and not others, f"an object of type {type(data).__name__}"
-    require(found, "data", "a data set or a table", got, error=TypeError)
-    rows = sheet_rows(source, images=images, by=by, seed=seed)
-    return draw_sheet(rows, axes, images=images, name=source.name)
-
-
-def sheet_rows(source: Source, *, images: int, by: str | None = None, seed: int = 0) -> Rows:
+def sheet_rows(
+    classes: "pd.Series[Any]", paths: "pd.Series[Any]", order: list[str], *, images: int, seed: int
+) -> Rows:
     """Draw images of each class; one class does not change what is drawn of another."""
-    require_column([source], "image_path")
-    by_diagnosis = count_by_diagnosis([source], by)
-    table: Any = source.table
-    paths = table["image_path"].to_numpy(object)
-    classes = classes_of(source, by_diagnosis)
     indices = dict[Any, Any](classes.groupby(classes).indices)
-    order = [*by_frequency(classes.value_counts().to_frame()).index]
-    if not by_diagnosis and order not in ([], [UNKNOWN]):
-        order = CODES + [UNKNOWN] * (UNKNOWN in indices)
     rows = {}
     for name in order:
         found = indices.get(name, np.empty(0, np.intp))
         generator = np.random.default_rng((seed, zlib.crc32(name.encode())))
         chosen = np.sort(generator.permutation(len(found))[:images])
-        rows[name] = len(found), list(paths[found[chosen]])
+        rows[name] = len(found), paths.iloc[found[chosen]].tolist()
     return rows
 
 
