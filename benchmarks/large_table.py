@@ -8,7 +8,6 @@ other column is what a project writes for itself: pandas and lists, and scikit-l
 """
 
 import argparse
-import csv
 import gc
 import io
 import sys
@@ -26,22 +25,21 @@ from torch.utils.data import DataLoader, Dataset
 from input_parts.measuring import in_fresh_process
 
 ROWS = 401_059
-_SITES = (
+_SITES = [
     "lower extremity",
     "head/neck",
     "posterior torso",
     "anterior torso",
     "upper extremity",
     "",
-)
-_CODES = (
-    ["Benign"] * 9973
-    + ["Benign::Benign melanocytic proliferations::Nevus"] * 17
-    + ["Malignant::Malignant adnexal epithelial proliferations - Follicular::Basal cell carcinoma"]
-    * 4
-    + ["Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma in situ"] * 4
-    + ["Malignant::Malignant epidermal proliferations::Squamous cell carcinoma, Invasive"] * 2
-)
+]
+_CODES = {
+    "Benign": 0.9973,
+    "Benign::Benign melanocytic proliferations::Nevus": 0.0017,
+    "Malignant::Malignant adnexal epithelial proliferations::Basal cell carcinoma": 4e-4,
+    "Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma in situ": 4e-4,
+    "Malignant::Malignant epidermal proliferations::Squamous cell carcinoma, Invasive": 2e-4,
+}
 
 
 def write(root: Path, rows: int) -> None:
@@ -52,31 +50,23 @@ def write(root: Path, rows: int) -> None:
     pixels = io.BytesIO()
     PillowImage.fromarray(np.full((16, 16, 3), 150, np.uint8)).save(pixels, "JPEG")
     data = np.void(pixels.getvalue())
-    head = ["isic_id", "target", "patient_id", "age_approx", "sex", "anatom_site_general"]
-    more = [f"tbp_lv_{number}" for number in range(47)]
-    with (
-        (root / "train-metadata.csv").open("w", newline="") as file,
-        h5py.File(root / "train-image.hdf5", "w", libver="latest") as images,
-    ):
-        writer = csv.writer(file)
-        writer.writerow([*head, "lesion_id", "iddx_full", *more])
-        for row in range(rows):
-            code = _CODES[generator.integers(len(_CODES))]
-            name = f"ISIC_{17 * row + 15_670:07d}"
-            lesion = f"IL_{row:07d}" if generator.random() < 0.055 else ""
-            writer.writerow(
-                [
-                    name,
-                    int(code.startswith("Malignant")),
-                    f"IP_{generator.integers(1042):07d}",
-                    ("", "45.0", "50.0", "60.0", "85.0")[generator.integers(5)],
-                    ("male", "female", "")[generator.integers(3)],
-                    _SITES[generator.integers(len(_SITES))],
-                    lesion,
-                    code,
-                    *(f"{value:.6f}" for value in generator.random(len(more))),
-                ]
-            )
+    codes = generator.choice([*_CODES], rows, p=[*_CODES.values()])
+    known = generator.random(rows) < 0.055
+    columns: dict[str, Any] = {
+        "isic_id": [f"ISIC_{17 * row + 15_670:07d}" for row in range(rows)],
+        "target": [int(code.startswith("Malignant")) for code in codes],
+        "patient_id": [f"IP_{patient:07d}" for patient in generator.integers(1042, size=rows)],
+        "age_approx": generator.choice(["", "45.0", "50.0", "60.0", "85.0"], rows),
+        "sex": generator.choice(["male", "female", ""], rows),
+        "anatom_site_general": generator.choice(_SITES, rows),
+        "lesion_id": [f"IL_{row:07d}" if has else "" for row, has in enumerate(known)],
+        "iddx_full": codes,
+        **{f"tbp_lv_{number}": generator.random(rows) for number in range(47)},
+    }
+    table = pd.DataFrame(columns)
+    table.to_csv(root / "train-metadata.csv", index=False, float_format="%.6f")
+    with h5py.File(root / "train-image.hdf5", "w", libver="latest") as images:
+        for name in columns["isic_id"]:
             images.create_dataset(name, data=data)
 
 
@@ -114,7 +104,7 @@ class _ListDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index]
-        return {"id": row["isic_id"], "label": row["target"], "image": np.zeros(1)}
+        return {"id": row["isic_id"], "label": row["target"]}
 
 
 def opened(root: Path, kind: str) -> tuple[float, float]:
@@ -130,7 +120,7 @@ def opened(root: Path, kind: str) -> tuple[float, float]:
 
 
 def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
-    """Split by patient or lesion; give seconds, MB and the largest deviation of a share."""
+    """Split by patient or lesion; give seconds, MB and the largest deviation in points."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     from dermolib import grouped_split
@@ -141,13 +131,13 @@ def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
     if by == "lesion":
         table["patient"] = ""
     if kind == "dermolib":
-        sides, seconds, memory = _measured(lambda: grouped_split(table))
-        return seconds, memory, sides.largest_deviation
+        found, seconds, memory = _measured(lambda: grouped_split(table))
+        return seconds, memory, 100 * found.largest_deviation
     labels, groups = table["label"].to_numpy(), pd.factorize(group_names(table))[0]
     splitter = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     (train, test), seconds, memory = _measured(lambda: next(splitter.split(labels, labels, groups)))
     off = [abs(labels[rows].mean() - labels.mean()) for rows in (train, test)]
-    return seconds, memory, float(max(off))
+    return seconds, memory, 100 * float(max(off))
 
 
 def _private(worker: int) -> float:
@@ -170,8 +160,7 @@ class _WithoutImages(Dataset[dict[str, Any]]):
         own = self.dataset
         if isinstance(own, _ListDataset):
             return own[index]
-        path = own._image_paths[index]
-        return {"id": own._ids[index].decode(), "label": len(path), "image": np.zeros(1)}
+        return {"id": own._ids[index].decode(), "label": len(own._image_paths[index])}
 
 
 def workers(root: Path, kind: str) -> list[float]:
@@ -209,20 +198,16 @@ def main() -> int:
         for _ in range(given.repeats):
             for kind, found in runs.items():
                 found.append(in_fresh_process(opened, root, kind, cores=2))
-        median = {kind: np.median(found, axis=0) for kind, found in runs.items()}
-        told = [f"{median[kind][0]:.1f} s, {median[kind][1]:.0f} MB" for kind in runs]
-        print(f"| open | {told[0]} | {told[1]} |", flush=True)
+        told = ("{:.1f} s, {:.0f} MB".format(*np.median(runs[kind], axis=0)) for kind in runs)
+        print(f"| open | {' | '.join(told)} |", flush=True)
+        words = "{:.1f} s, {:.0f} MB, off by {:.4f} points"
         for by in ("patient", "lesion"):
-            told = []
-            for kind in runs:
-                seconds, memory, off = in_fresh_process(split, root, kind, by, cores=2)
-                told.append(f"{seconds:.1f} s, {memory:.0f} MB, off by {100 * off:.4f} points")
-            print(f"| split 80/20 by {by} | {told[0]} | {told[1]} |", flush=True)
-        told = [
-            ", ".join(f"{own:.0f}" for own in in_fresh_process(workers, root, kind, cores=2))
-            for kind in runs
-        ]
-        print(f"| MB of a worker's own after epoch 1, 2, 3 | {told[0]} | {told[1]} |")
+            found = [in_fresh_process(split, root, kind, by, cores=2) for kind in runs]
+            told = (words.format(*values) for values in found)
+            print(f"| split 80/20 by {by} | {' | '.join(told)} |", flush=True)
+        found = [in_fresh_process(workers, root, kind, cores=2) for kind in runs]
+        told = (", ".join(f"{own:.0f}" for own in values) for values in found)
+        print(f"| MB of a worker's own after epoch 1, 2, 3 | {' | '.join(told)} |")
     return 0
 
 

@@ -155,7 +155,7 @@ WHAT = "dictionaries with `image`, uint8 RGB (H, W, 3), but got"
         (
             TypeError,
             {"image": np.zeros((8, 8, 3), np.uint8)},
-            "samples all have the same keys, but got ['image'] after ['image', 'label', 'mask'",
+            "samples all have the same keys, but got ['image'] after ['image', 'label', 'soft",
         ),
     ],
 )

@@ -98,14 +98,9 @@ def read_csv(
 ) -> dict[str, Texts]:
     """Read the columns that `choose` picks from the header by name and place.
 
-    Args:
-        path: File in UTF-8, or in UTF-16 with its byte order mark.
-        choose: From the header to the place of each column.
-        delimiter: Comma, semicolon, tab or bar.
-
     Raises:
         DatasetNotFoundError: There is no such file.
-        ValueError: The file is empty, in another encoding or not CSV, or a row is ragged.
+        ValueError: The file is empty, not in UTF-8 or UTF-16, or not CSV, or a row is ragged.
     """
     check_choice(delimiter, "delimiter", _DELIMITERS)
     try:

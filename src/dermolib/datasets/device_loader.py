@@ -1,6 +1,6 @@
 """All images in the memory of the device: batches without workers or the CPU."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -88,10 +88,11 @@ class DeviceLoader:
         self._columns: dict[str, Tensor] = {}
         ids: list[str] = []
         for first, samples in zip(range(0, len(dataset), _READ), loader, strict=True):
-            for name, part in self._stacked(samples).items():
+            shape = tuple(self.images.shape[1:]) if first else ()
+            for name, part in _stacked(samples, self._columns, shape).items():
                 if first == 0:
-                    shape = (len(dataset), *part.shape[1:])
-                    self._columns[name] = torch.empty(shape, dtype=part.dtype, device=self.device)
+                    whole = (len(dataset), *part.shape[1:])
+                    self._columns[name] = torch.empty(whole, dtype=part.dtype, device=self.device)
                 self._columns[name][first : first + len(part)] = part
             ids += [sample["id"] for sample in samples if "id" in sample]
         self.ids: npt.NDArray[np.object_] | None = (
@@ -134,41 +135,29 @@ class DeviceLoader:
             batch["id"] = self.ids[rows].tolist()
         return batch
 
-    def _stacked(self, samples: list[Any]) -> dict[str, Tensor]:
-        """Stack samples on the host; the first ones decide keys and size."""
-        _check_images(samples, tuple(self.images.shape[1:]) if self._columns else None)
-        keys = {*self._columns} or {*_KEPT} & {*samples[0]}
-        what = "a dataset whose samples all have the same keys"
-        for sample in samples:
-            found = {*_KEPT} & {*sample}
-            got = f"{sorted(found)} after {sorted(keys)}"
-            require(found == keys, "dataset", what, got, error=TypeError)
-        return {
-            name: torch.from_numpy(np.stack([np.asarray(sample[name]) for sample in samples]))
-            for name in _KEPT
-            if name in keys
-        }
 
-
-def _check_images(samples: list[Any], shape: tuple[int, ...] | None) -> None:
+def _stacked(
+    samples: list[Any], keys: Collection[str], shape: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Stack samples of the given keys and size, or those of the first sample, on the host."""
     what = "a dataset of dictionaries with `image`, uint8 RGB (H, W, 3)"
     hint = "Leave the transform out: `augment` makes the images into what a network takes."
     for sample in samples:
-        fits, got = (
-            isinstance(sample, dict) and "image" in sample,
-            f"one of {type(sample).__name__}",
-        )
-        require(fits, "dataset", what, got, hint, error=TypeError)
-        image = sample["image"]
-        kind = getattr(image, "dtype", type(image).__name__)
+        image = sample.get("image") if isinstance(sample, dict) else None
+        kind = getattr(image, "dtype", type(sample if image is None else image).__name__)
         fits = kind in (np.uint8, torch.uint8)
         require(fits, "dataset", what, f"one of {kind}", hint, error=TypeError)
-        found = tuple(image.shape)
-        require(len(found) == 3 and found[2] == 3, "dataset", what, f"images {found}", hint)
+        found = tuple(sample["image"].shape)
+        require(found[2:] == (3,), "dataset", what, f"images {found}", hint)
         shape = shape or found
-        size = f"a dataset of images of one size, {shape[0]} x {shape[1]} px"
-        got, prepare = (
-            f"one of {found[0]} x {found[1]} px too",
-            "Prepare the folder with `prepare`.",
-        )
-        require(found == shape, "dataset", size, got, prepare)
+        one = f"a dataset of images of one size, {shape[0]} x {shape[1]} px"
+        resize = "Prepare the folder with `prepare`."
+        require(found == shape, "dataset", one, f"one of {found[0]} x {found[1]} px too", resize)
+        own = [name for name in _KEPT if name in sample]
+        keys = keys or own
+        same = "a dataset whose samples all have the same keys"
+        require({*own} == {*keys}, "dataset", same, f"{own} after {[*keys]}", error=TypeError)
+    return {
+        name: torch.from_numpy(np.stack([np.asarray(sample[name]) for sample in samples]))
+        for name in keys
+    }

@@ -63,22 +63,7 @@ def find_files(
     *,
     masks: bool,
 ) -> Found:
-    """Find the image and mask of each row.
-
-    A file belongs to the row whose id is its name without suffix, or without ``_downsampled`` and
-    suffix.
-
-    Args:
-        rows: Table with the column ``id``.
-        image_dir: Folder of the images, a store, an HDF5 file, or several folders and files.
-        mask_dir: Folder of the masks, ``ID_seg.png`` or ``ID_segmentation.png``; that of the images
-            where not given. A store has its own.
-        masks: Whether masks are needed.
-
-    Raises:
-        DatasetNotFoundError: A folder does not exist.
-        ValueError: A store is not complete, or lacks masks that are needed.
-    """
+    """Find the image and mask of each row: files named ID or ID_downsampled, or rows of a store."""
     if isinstance(image_dir, (str, os.PathLike, PreparedStore)):
         if isinstance(image_dir, PreparedStore):
             return _in_store(rows, image_dir, masks=masks)
@@ -118,10 +103,7 @@ def resolve_paths(
     *,
     masks: bool,
 ) -> Path:
-    """Add the columns ``image_path`` and ``mask_path`` to rows that were read from a table.
-
-    Returns where the images are; `image_dir` None takes the paths that the table itself has.
-    """
+    """Add the paths that a table has, or that are found, to its rows; return where images are."""
     own: dict[str, npt.NDArray[np.object_]] = {}
     if isinstance(table, pd.DataFrame) and {*_PATHS} <= {*table}:
         columns = ((name, table[name]) for name in _PATHS)
@@ -142,18 +124,7 @@ def resolve_paths(
 def drop_missing(
     rows: pd.DataFrame, folder: Path, *, missing: str, masks: bool, hint: str = _FETCH
 ) -> npt.NDArray[np.bool_]:
-    """Tell which rows have their files (N,); refuse the others, or warn of them.
-
-    Args:
-        rows: Table with the columns ``id``, ``image_path`` and ``mask_path``.
-        folder: Folder or store of the images, for the message.
-        missing: ``"error"`` or ``"drop"``.
-        masks: Whether a row needs a mask too.
-        hint: What to do, for the error.
-
-    Raises:
-        FileNotFoundError: A row has no file and `missing` is ``"error"``.
-    """
+    """Tell which rows have their files (N,); refuse the others, or warn of them."""
     kept: npt.NDArray[np.bool_] = rows["image_path"].to_numpy(str) != ""
     kind = "an image and a mask" if masks else "an image"
     if masks:
@@ -168,22 +139,7 @@ def drop_missing(
 
 
 def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:
-    """Read the manifest of `augment_offline` and find its files.
-
-    Args:
-        folder: Folder of the augmented images.
-        parents: Table of the rows that may have been augmented.
-        masks: Whether each image needs a mask.
-
-    Returns:
-        Table of the augmented rows with what is known of their parents; None where it has no row.
-
-    Raises:
-        DatasetNotFoundError: There is no manifest.
-        FileNotFoundError: A file of the manifest is missing.
-        ValueError: A parent is not among the rows, a class differs from that of the parent, or an
-            id is one of the rows.
-    """
+    """Read the manifest of `augment_offline` and find its files; None where it has no row."""
     path = folder / "manifest.csv"
     if not path.exists():
         raise DatasetNotFoundError(path, "the folder of augment_offline")

@@ -143,9 +143,6 @@ class ISICDataset(_Base, metaclass=_Collections):
                 masks stay those of `root`, or a store; and options of the reader, such as
                 ``task=1`` of `dermolib.datasets.read_isic2018`.
 
-        Returns:
-            Dataset of the rows of one split.
-
         Raises:
             DatasetNotFoundError: `root` does not have the layout of the collection.
             FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
@@ -212,14 +209,11 @@ class ISICDataset(_Base, metaclass=_Collections):
     def subset(
         self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], *, split: str | None = None
     ) -> "ISICDataset":
-        """Take some rows as a dataset of their own.
+        """Take some rows as a dataset of their own, with everything else as here.
 
         Args:
             indices: Row numbers, 0..N-1, in the order wanted.
             split: What these rows are for; as here where not given.
-
-        Returns:
-            Dataset of these rows with everything else as here.
 
         Raises:
             TypeError: `indices` are not integers.
@@ -229,9 +223,9 @@ class ISICDataset(_Base, metaclass=_Collections):
         whole = not rows.size or np.issubdtype(rows.dtype, np.integer)
         require(whole, "indices", "row numbers", f"dtype {rows.dtype}", error=TypeError)
         rows = rows.astype(np.intp).reshape(-1)
-        if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
-            what = f"row numbers in 0..{len(self) - 1}"
-            raise IndexError(expected("indices", what, f"{rows.min()}..{rows.max()}"))
+        low, high = (rows.min(), rows.max()) if rows.size else (0, -1)
+        what, inside = f"row numbers in 0..{len(self) - 1}", low >= 0 and high < len(self)
+        require(inside, "indices", what, f"{low}..{high}", error=IndexError)
         check_choice(split or self.split, "split", _SPLITS)
         other = copy.copy(self)
         other.split = split or self.split
@@ -249,10 +243,7 @@ class ISICDataset(_Base, metaclass=_Collections):
 
         Args:
             folder: Folder with an image for each row, named as in the class, or a store of
-                `dermolib.preprocessing.prepare`.
-
-        Returns:
-            Dataset of these rows; the masks stay where they are, except that a store has its own.
+                `dermolib.preprocessing.prepare`; the masks stay, except that a store has its own.
 
         Raises:
             DatasetNotFoundError: There is no such folder.
@@ -285,9 +276,8 @@ class ISICDataset(_Base, metaclass=_Collections):
             DatasetNotFoundError: There is no manifest.
             FileNotFoundError: A file of the manifest is missing.
             RuntimeError: These rows are not for training, or some lack a label.
-            ValueError: The manifest names an image that is not among these rows, so that its copies
-                would leak from another split; a copy has another class than its original; or an id
-                is that of one of these rows.
+            ValueError: A copy is of an image that is not among these rows, and would leak from
+                another split; has another class than its original; or has the id of a row.
         """
         what, training = "'train' to take augmented images", self.split == "train"
         require(training, "split", what, repr(self.split), error=RuntimeError)
@@ -309,18 +299,16 @@ class ISICDataset(_Base, metaclass=_Collections):
         Args:
             index: Row number, 0..N-1, or negative from the end.
 
-        Returns:
-            Sample as the class describes it.
-
         Raises:
             IndexError: There is no such row.
             TypeError: `index` is not an integer.
             ValueError: The image or mask cannot be read, or they differ in size.
         """
-        if isinstance(index, (bool, np.bool_)) or not isinstance(index, (int, np.integer)):
-            hint = "Take several rows with `subset`."
-            raise TypeError(expected("index", "a row number", repr(index), hint))
-        if not -len(self) <= index < len(self):
+        given: Any = index
+        whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
+        hint = "Take several rows with `subset`."
+        require(whole, "index", "a row number", repr(index), hint, error=TypeError)
+        if not -len(self) <= index < len(self):  # how a loop over the samples ends
             raise IndexError(expected("index", f"a row number below {len(self)}", index))
         image = load_image(_unpacked(self._image_paths[index]))
         parts: dict[str, Any] = {"image": image}

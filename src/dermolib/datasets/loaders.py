@@ -111,28 +111,16 @@ def make_loader(
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """Rows of an epoch in its order, each with the seed of its draw.
+    """Rows of an epoch in its order, each with the seed of its draw; arguments as of `make_loader`.
 
     It is a `torch.utils.data.DistributedSampler`, so that engines do not replace it by one; but it
     asks for the process group when an epoch starts, not before there is one.
-
-    Args:
-        length: Number of rows, 1 or more.
-        seed: Seed of order and draws, 0 or more.
-        shuffle: Whether each epoch has an order of its own.
-        sample_weights: How likely each row is to be drawn (N,), see `make_loader`.
-        num_replicas: Number of processes that share the rows, see `make_loader`.
-        rank: Number of this process.
 
     Attributes:
         epoch: Epoch of the next pass, 0 or more.
         shuffle: Whether each epoch has an order of its own.
         weighted: Whether rows are drawn by weights.
         sampling_weights: Probability of each row in a draw (N,), or None.
-
-    Raises:
-        TypeError: A number is not an integer.
-        ValueError: A number is out of range.
 
     Examples:
         >>> sampler = EpochSampler(4, seed=1)
@@ -169,16 +157,7 @@ class EpochSampler(DistributedSampler[Any]):
         self._process = None if num_replicas is None else (num_replicas, rank or 0)
 
     def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
-        """Choose the epoch of the next pass, counted from 0.
-
-        Args:
-            epoch: Number of the epoch.
-            skip: Rows of this process to skip at its beginning, since they have been seen.
-
-        Raises:
-            TypeError: A number is not an integer.
-            ValueError: A number is negative.
-        """
+        """Choose the epoch of the next pass, from 0, and how many of its rows to skip as seen."""
         check_number(epoch, "epoch", low=0, integer=True)
         check_number(skip, "skip", low=0, integer=True)
         self.epoch = int(epoch)
@@ -193,12 +172,7 @@ class EpochSampler(DistributedSampler[Any]):
         return self._draws(*self.start())
 
     def start(self) -> tuple[Indices, npt.NDArray[np.int64]]:
-        """Begin the next pass.
-
-        Returns:
-            Rows of this process in their order, and the seed of the draw of each; a row that comes
-            twice has two seeds.
-        """
+        """Begin the next pass: its rows in order, and a seed for each time."""
         order = self._order(self.epoch)
         seeds = draw_seeds(self.seed, self.epoch, _occurrences(order, self._length))
         mine = self._mine()[self._skip :]
@@ -239,11 +213,7 @@ class EpochSampler(DistributedSampler[Any]):
 
 
 class SeededDataset(Dataset[Any]):
-    """A dataset whose samples are asked for by row and seed, and drawn by that seed alone.
-
-    Attributes:
-        dataset: The dataset.
-    """
+    """A dataset whose samples are asked for by row and seed, and drawn by that seed alone."""
 
     def __init__(self, dataset: Any, *, draw_seeds: bool = False) -> None:
         """Keep the dataset; samples get the seed under ``"draw_seed"`` where asked for."""
@@ -255,11 +225,7 @@ class SeededDataset(Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, draw: Draw) -> Any:
-        """Make the sample of a row number and seed.
-
-        Raises:
-            TypeError: The sample is to get its seed and is not a dictionary.
-        """
+        """Make the sample of a row number and seed."""
         index, seed = draw
         with seeded_sample(self.dataset, seed):
             sample = self.dataset[index]

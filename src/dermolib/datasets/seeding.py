@@ -1,8 +1,8 @@
 """Seeds for random transforms inside data sets, so that no two workers draw the same.
 
 A worker process starts as a copy of its parent, generators included: without new seeds every worker
-and, as the copy is made anew, every epoch draws the same augmentations. Global seeds do not reach
-the generators of albumentations or of a `dermolib.augmentation.Preset`; `seed_worker` does.
+and every epoch draws the same augmentations. Global seeds do not reach the generators of
+albumentations or of a `dermolib.augmentation.Preset`; `seed_worker` does.
 """
 
 import random
@@ -56,20 +56,13 @@ def seed_worker(worker_id: int) -> None:
 
     info = get_worker_info()
     if info is None:
-        remedy = "Pass it as `DataLoader(..., num_workers=1 or more, worker_init_fn=seed_worker)`."
-        raise RuntimeError(
-            expected("seed_worker", "called in a worker", "the main process", remedy)
-        )
+        hint = "Pass it as `DataLoader(..., num_workers=1 or more, worker_init_fn=seed_worker)`."
+        raise RuntimeError(expected("seed_worker", "called in a worker", "the main process", hint))
     seed_transforms(info.dataset, info.seed, worker_id)
 
 
 def seed_transforms(dataset: object, *entropy: int) -> None:
-    """Seed all random transforms that a dataset reaches, each from its own seed and place as well.
-
-    Args:
-        dataset: Dataset, searched as `seed_worker` describes.
-        entropy: Whole numbers to seed from.
-    """
+    """Seed all random transforms that a dataset reaches, each by its own seed and place as well."""
     _seed_all(_search(dataset)[0], *entropy)
 
 
@@ -83,23 +76,11 @@ def _seed_all(transforms: list[Any], *entropy: int) -> None:
 
 
 def draw_seeds(seed: int, epoch: int, rows: Indices) -> npt.NDArray[np.int64]:
-    """Derive the seed of each row's draw in an epoch, from these three numbers and nothing else.
-
-    Args:
-        seed: Seed of the run, 0 or more.
-        epoch: Number of the epoch, 0 or more.
-        rows: Row numbers (N,).
-
-    Returns:
-        Seeds (N,), 0..2**63 - 1.
+    """Derive the seed (N,) of each row's draw, 0..2**63 - 1, from seed, epoch and row alone.
 
     References:
         Steele, Lea and Flood, Fast splittable pseudorandom number generators, OOPSLA 2014,
         https://doi.org/10.1145/2660193.2660195, for the mixing of the bits.
-
-    Examples:
-        >>> draw_seeds(0, 0, np.arange(3)).tolist() == draw_seeds(0, 1, np.arange(3)).tolist()
-        False
     """
     start = np.array([seed % 2**64], np.uint64)
     mixed = _mixed(_mixed(start) + np.uint64(epoch))
@@ -119,11 +100,7 @@ def seeded_sample(dataset: object, seed: int) -> Iterator[None]:
     """Seed everything random of a dataset for one sample.
 
     Transforms that can be seeded are. Where there are others, or none that can be found, the global
-    generators are seeded too; in the main process they are put back after the block.
-
-    Args:
-        dataset: Dataset, searched as `seed_worker` describes.
-        seed: Seed of the sample.
+    generators are seeded too; in the main process they are restored after the block.
     """
     seedable, all_known = _search(dataset)
     _seed_all(seedable, seed)
@@ -193,7 +170,7 @@ def _search(root: object) -> tuple[list[Any], bool]:
 
 
 def _holds_nothing(item: object) -> bool:
-    """Tell an object without transforms from one of which it is not known."""
+    """Tell an object without transforms from one that may have some."""
     return isinstance(item, _CONTAINERS) or any(
         hasattr(item, place) for place in ("dataset", *_PLACES)
     )

@@ -119,7 +119,12 @@ class PreparedStore:
         content = _read_settings(self.path)
         self.settings: dict[str, Any] = content["settings"]
         self.key: str = content["key"]
-        self._check_settings({} if expect is None else dict(expect))
+        for name in expect or {}:
+            check_choice(name, "expect", self.settings)
+        wanted = json.loads(json.dumps(dict(expect or {}), default=np.generic.item))
+        others = describe_differences({name: self.settings[name] for name in wanted}, wanted)
+        what, got = "a store made with the expected settings", f"others ({listed(others)})"
+        require(not others, str(self.path), what, got, _AGAIN)
         self._rows = _read_index(self.path, content.get("images"))
         self.row_numbers: Indices = self._rows["row"]
         self.ids: npt.NDArray[Any] = self._rows["id"]
@@ -138,45 +143,27 @@ class PreparedStore:
             name: ``"height"`` and ``"width"`` of the file in px; ``"top"``, ``"bottom"``,
                 ``"left"`` and ``"right"`` of the part that ``crop_border`` kept, in px of the file
                 unless a step of yours changed the size before; ``"masked_fraction"`` by hair
-                removal, 0..1; or another of `INDEX_COLUMNS`.
-
-        Raises:
-            ValueError: There is no such column.
+                removal, 0..1; or another of `INDEX_COLUMNS`. Others are a ValueError.
         """
         check_choice(name, "name", INDEX_COLUMNS)
         return self._rows[name]
 
     def find(self, ids: Iterable[str]) -> Indices:
-        """Look up the number of each id, 0..N-1, and -1 where the store has no such image.
-
-        Raises:
-            TypeError: `ids` is one string instead of several.
-        """
+        """Look up the number of each id, 0..N-1, and -1 where the store has no such image."""
         one, hint = isinstance(ids, str), f"Write `[{ids!r}]`."
         require(not one, "ids", "a list of ids", "one string", hint, error=TypeError)
         return np.array([self._place.get(name, -1) for name in ids], dtype=np.intp)
 
     def image(self, number: int) -> Image:
-        """Copy an image (H, W, 3), uint8 RGB, by its number, 0..N-1.
-
-        Raises:
-            IndexError: There is no such image.
-        """
-        image: Image = self.images[self._row(number)].copy()
-        return image
+        """Copy an image (H, W, 3), uint8 RGB, by its number, 0..N-1; else an IndexError."""
+        return np.array(self.images[self._row(number)])
 
     def mask(self, number: int) -> Mask:
-        """Copy the lesion mask (H, W), bool, of an image by its number, 0..N-1.
-
-        Raises:
-            IndexError: There is no such image.
-            RuntimeError: The store has no masks.
-        """
+        """Copy the lesion mask (H, W), bool, of an image; a RuntimeError without masks."""
         if self._masks is None:
             hint = "Prepare the folder with `masks=`."
             raise RuntimeError(expected("store", "one with masks", str(self.path), hint))
-        mask: Mask = self._masks[self._row(number)].copy()
-        return mask
+        return np.array(self._masks[self._row(number)])
 
     def image_path(self, number: int) -> str:
         """Name an image so that `load_image` finds it, until the store is made again."""
@@ -208,14 +195,6 @@ class PreparedStore:
         """Pickle as the path: a map cannot travel, and what it shows lies there."""
         return type(self), (self.path,)
 
-    def _check_settings(self, expect: dict[str, Any]) -> None:
-        for name in expect:
-            check_choice(name, "expect", self.settings)
-        wanted = json.loads(json.dumps(expect, default=np.generic.item))
-        others = describe_differences({name: self.settings[name] for name in expect}, wanted)
-        what, got = "a store made with the expected settings", f"others ({listed(others)})"
-        require(not others, str(self.path), what, got, _AGAIN)
-
     def _opened(self, name: str) -> npt.NDArray[Any]:
         """Map a file, and check that it holds the rows of the index."""
         rows, last = _mapped(self.path / name), self.row_numbers.max()
@@ -231,19 +210,7 @@ class PreparedStore:
 
 
 def load_image(path: PathLike) -> Image:
-    """Read an image: a file, a row of a store as `PreparedStore.image_path` names it, or of HDF5.
-
-    Args:
-        path: Path of a file, of ``images.npy`` with ``#`` and the number of a row, or of an HDF5
-            file with ``#`` and an id.
-
-    Returns:
-        Image (H, W, 3), uint8 RGB.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read as an image, or the store is damaged.
-    """
+    """Read an image: a file, or what `PreparedStore.image_path` or an HDF5 path names."""
     row = _row_of(path)
     if row is not None:
         return np.array(row)
@@ -251,19 +218,7 @@ def load_image(path: PathLike) -> Image:
 
 
 def load_mask(path: PathLike, *, shape: tuple[int, int]) -> Mask:
-    """Read a mask: a file, or a row of a store as `PreparedStore.mask_path` names it.
-
-    Args:
-        path: Path of a file, or of ``masks.npy`` with ``#`` and the number of a row.
-        shape: Height and width that it must have, in px.
-
-    Returns:
-        Mask (H, W), bool.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read as a mask, or its size is not `shape`.
-    """
+    """Read a mask of a shape (H, W): a file, or what `PreparedStore.mask_path` names."""
     row = _row_of(path)
     if row is None:
         return read_mask(path, shape=shape)
@@ -271,18 +226,7 @@ def load_mask(path: PathLike, *, shape: tuple[int, int]) -> Mask:
 
 
 def content_digest(path: PathLike) -> bytes:
-    """Digest what a path of `load_image` or `load_mask` holds.
-
-    Args:
-        path: Path of a file, a row of a store, or an image of an HDF5 file.
-
-    Returns:
-        SHA-256 of the bytes of the file, row or image.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read.
-    """
+    """Digest (SHA-256) the bytes of the file, row or HDF5 image that a path names."""
     row = _row_of(path)
     if row is not None:
         return hashlib.sha256(np.ascontiguousarray(row).data).digest()
@@ -308,11 +252,10 @@ def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
     except FileNotFoundError:
         raise DatasetNotFoundError(Path(file), _LAYOUT) from None
     # A store that is made again is another file under the same name
-    rows: npt.NDArray[Any] = _mapped_once(file, state.st_ino, state.st_mtime_ns)
-    if number >= len(rows):
-        hint = "Open the store again: it has changed since."
-        raise ValueError(expected(str(path), f"one of {len(rows)} rows", "one beyond", hint))
-    return rows[number]  # type: ignore[no-any-return]  # a row is an array again
+    rows = _mapped_once(file, state.st_ino, state.st_mtime_ns)
+    hint = "Open the store again: it has changed since."
+    require(number < len(rows), str(path), f"one of {len(rows)} rows", "one beyond", hint)
+    return np.asarray(rows[number])
 
 
 @functools.lru_cache(maxsize=8)
@@ -322,10 +265,8 @@ def _mapped_once(file: str, _inode: int, _modified: int) -> npt.NDArray[Any]:
 
 def is_store(path: PathLike) -> bool:
     """Tell whether a folder is a store, complete or not."""
-    path = Path(path)
-    return (path / SETTINGS).is_file() or all(
-        (path / name).is_file() for name in ("run.jsonl", IMAGES)
-    )
+    settings, journal, images = (Path(path, name) for name in (SETTINGS, "run.jsonl", IMAGES))
+    return settings.is_file() or (journal.is_file() and images.is_file())
 
 
 def settings_key(settings: Any) -> str:
@@ -388,5 +329,4 @@ def _mapped(path: Path) -> npt.NDArray[Any]:
         raise ValueError(expected(str(path), what, error, _AGAIN)) from error
     fits = isinstance(rows, np.memmap) and (rows.dtype, rows.ndim) == _ARRAYS[path.name]
     require(fits, str(path), what, "another one", _AGAIN)
-    plain: npt.NDArray[Any] = rows.view(np.ndarray)
-    return plain
+    return np.asarray(rows)

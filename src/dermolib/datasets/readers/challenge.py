@@ -40,7 +40,7 @@ def read_challenge_table(
 
     Raises:
         DatasetNotFoundError: `root` does not have the layout of the challenge.
-        ValueError: A table is invalid.
+        ValueError: A table is invalid, or the split is unknown.
     """
     check_choice(split, "split", ("train", "test"))
     root, part = Path(root), split.capitalize()

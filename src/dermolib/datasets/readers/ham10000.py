@@ -44,14 +44,10 @@ def read_ham10000(root: PathLike, *, images: bool = True) -> pd.DataFrame:
         root: Folder with ``HAM10000_metadata`` (or ``.csv``, ``.tab``), the folders
             ``HAM10000_images_part_1`` and ``HAM10000_images_part_2`` or one folder of all images,
             and perhaps ``HAM10000_segmentations_lesion_tschandl`` with the masks.
-        images: Whether the folders of the images must exist.
+        images: Whether the images must exist.
 
     Returns:
         Table as of `read_challenge_table`, with the sites of ISIC where they are the same.
-
-    Raises:
-        DatasetNotFoundError: There are no such files.
-        ValueError: The table is invalid.
 
     References:
         Tschandl et al., The HAM10000 dataset, Scientific Data 5, 2018,

@@ -38,14 +38,10 @@ def read_isic2018(
             ``ISIC2018_Task1-2_Training_Input`` and ``ISIC2018_Task1_Training_GroundTruth``.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         task: 3, or 1. Task 1 has no diagnoses.
-        images: Whether the folder of the images must exist.
+        images: Whether the images must exist.
 
     Returns:
         Table as of `read_challenge_table`. ``AKIEC`` has no label, see `read_ham10000`.
-
-    Raises:
-        DatasetNotFoundError: There are no such files.
-        ValueError: A table is invalid, or the task is neither.
 
     References:
         Codella et al., Skin lesion analysis toward melanoma detection 2018, 2019,

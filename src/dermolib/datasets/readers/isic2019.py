@@ -37,14 +37,10 @@ def read_isic2019(root: PathLike, split: str = "train", *, images: bool = True) 
         root: Folder with ``ISIC_2019_Training_Input``, ``ISIC_2019_Training_GroundTruth.csv`` and
             ``ISIC_2019_Training_Metadata.csv``, or the same of ``Test``.
         split: ``"train"`` or ``"test"``; the ground truth of the test set may be missing.
-        images: Whether the folder of the images must exist.
+        images: Whether the images must exist.
 
     Returns:
-        Table as of `read_challenge_table`.
-
-    Raises:
-        DatasetNotFoundError: There are no such files.
-        ValueError: A table is invalid, or ground truth and metadata have different ids.
+        Table as of `read_challenge_table`, whose errors are those here.
 
     References:
         Combalia et al., BCN20000: dermoscopic lesions in the wild, 2019,

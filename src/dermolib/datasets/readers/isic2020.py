@@ -38,16 +38,12 @@ def read_isic2020(root: PathLike, split: str = "train", *, images: bool = True) 
             ``train.csv``) and ``train``, or with ``ISIC_2020_Test_Metadata.csv`` (or ``test.csv``)
             and its images.
         split: ``"train"`` or ``"test"``; test rows have no label.
-        images: Whether the folder of the images must exist.
+        images: Whether the images must exist.
 
     Returns:
         Table as of `read_challenge_table`, with patients, and for training rows with the column
         ``malignant``, bool: the target of the challenge. Most rows are of the diagnosis
         ``unknown`` and have no label.
-
-    Raises:
-        DatasetNotFoundError: There are no such files.
-        ValueError: The table is invalid.
 
     References:
         Rotemberg et al., A patient-centric dataset of images and metadata, Scientific Data 8, 2021,

@@ -36,11 +36,6 @@ def read_isic2024(root: PathLike, split: str = "train", *, images: bool = True) 
         the column ``malignant``, bool: the target of the challenge. Most rows are ``Benign``
         without more and have no label.
 
-    Raises:
-        DatasetNotFoundError: There are no such files.
-        ImportError: The images are in an HDF5 file and h5py is not installed.
-        ValueError: A table is invalid.
-
     References:
         Kurtansky et al., The SLICE-3D dataset, Scientific Data 11, 2024,
         https://doi.org/10.1038/s41597-024-03743-w.
