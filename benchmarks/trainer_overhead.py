@@ -38,13 +38,7 @@ _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 @dataclass
 class Batches:
-    """The same batches in each epoch, which note when an epoch begins.
-
-    Attributes:
-        batches: Batches on the device.
-        clock: Tells the time in s.
-        begun: Times in s at which epochs began.
-    """
+    """The same batches in each epoch, which note the times in s at which epochs began."""
 
     batches: list[dict[str, torch.Tensor]]
     clock: Callable[[], float]
@@ -64,12 +58,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Timed:
-    """Times of one run in s.
-
-    Attributes:
-        epochs: Of each epoch but the last.
-        start: From the call to the first batch.
-    """
+    """Times of one run in s: of each epoch but the last, and from the call to the first batch."""
 
     epochs: list[float]
     start: float

@@ -17,7 +17,7 @@ from training_together import CLASSES, OPTIONS, TRAIN, VALIDATION, trained
 
 
 def run(*arguments: str) -> str:
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(  # noqa: S603 - arguments of this test alone
         [sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment
