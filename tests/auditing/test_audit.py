@@ -855,7 +855,7 @@ def column(name: str, values: Any) -> tuple[pd.DataFrame]:
         (column("label", [0, 0.5]), ValueError, "or missing, but got 0.5 in row 1"),
         (column("label", [-1]), ValueError, "0 or more, or missing, but got -1 in row 0"),
         (column("label", [np.inf]), ValueError, "or more, or missing, but got inf in row 0"),
-        (column("year", DAYS), TypeError, "but got dates or times. Take the year with `.dt.y"),
+        (column("year", DAYS), TypeError, "but got dates or times. Take a number, as `.dt.y"),
         (column("age", DAYS - DAYS[0]), TypeError, "`age` has numbers, but got dates or times."),
     ],
 )

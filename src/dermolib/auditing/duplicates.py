@@ -1,10 +1,9 @@
 """Near-duplicates among many images, found from their hashes without comparing all pairs.
 
-Each hash has descriptors: numbers that a flip or a rotation of the image does not change, and in
-which two hashes within the tolerance cannot differ by much. Rows are sorted into the leaves of a
-k-d tree of descriptors, leaves further apart than the tolerance are never compared, and the others
-by matrix products, block by block. The remaining candidates are measured exactly in all eight
-orientations, so the result is that of all pairs, whatever the hashes are.
+Each hash has descriptors, which a flip or a rotation of the image does not change, and in which two
+hashes within the tolerance cannot differ by much. Leaves of a k-d tree of descriptors are compared
+by matrix products unless they are further apart than the tolerance, and the remaining candidates
+exactly, in all eight orientations: the result is that of all pairs, whatever the hashes are.
 """
 
 from collections.abc import Iterator
@@ -71,19 +70,15 @@ def find_duplicates(
 ) -> Duplicates:
     """Find all pairs of hashes that are near each other, up to flips and 90° rotations.
 
-    The result is that of a comparison of all pairs, with two exceptions that keep it small. Rows
-    whose hash is 0 throughout (featureless images, see `perceptual_hash`) are left out: any two of
-    them would be a pair, and none is a finding. Where many rows are near each other, as copies of
-    one image are, each is still in at least `most` of its pairs, but further ones are kept only
-    where they connect a group. So there are at most ``(most + 1) * N`` pairs, and
-    `Duplicates.groups` is complete.
-
-    Memory grows linearly with N. Time depends on how many rows have similar descriptors: hashes
-    made for the purpose can bring it to that of all pairs. The result is deterministic.
+    The result is that of a comparison of all pairs, with two exceptions that keep it small.
+    Featureless images, whose hash is 0 throughout, are left out. Where many rows are near each
+    other, as copies of one image are, each is in at least `most` of its pairs, and further pairs
+    are kept only where they connect a group: there are at most ``(most + 1) * N``, and
+    `Duplicates.groups` is complete. Memory grows linearly with N; hashes made for the purpose can
+    bring the time to that of all pairs.
 
     Args:
-        hashes: Hashes (N, `HASH_BYTES`), uint8, as `perceptual_hash` computes them; not modified.
-            Concatenate those of two splits to search them together.
+        hashes: Hashes (N, `HASH_BYTES`), uint8, of `perceptual_hash`; not modified.
         tolerance: Largest distance of a pair, 0..0.5. Of dermoscopic images, half the size and
             JPEG quality 60 together change the hash by 0.05 at most. Among 10,015 of them, no
             different images were nearer than 0.11, and a few hundred pairs were up to 0.2.
@@ -94,8 +89,7 @@ def find_duplicates(
 
     Raises:
         TypeError: `hashes` is not a uint8 array, or an option is not a number.
-        ValueError: `hashes` has another shape or a byte of 128, which no hash has, or an option is
-            out of range.
+        ValueError: `hashes` has another shape or a byte of 128, or an option is out of range.
 
     References:
         Bentley: Multidimensional binary search trees used for associative searching.

@@ -63,8 +63,8 @@ class Inspection:
         state: Index into `STATES` (N,).
         height: Height in px (N,), 0 where the header cannot be read.
         width: Width in px, likewise.
-        mode: Mode as Pillow names it, such as ``"RGB"``; empty where the header cannot be read.
-        format: Format as Pillow names it, such as ``"JPEG"``, or ``"store"``; likewise.
+        mode: Mode as Pillow names it, such as ``"RGB"``, else empty.
+        format: Format as Pillow names it, such as ``"JPEG"``, or ``"store"``, else empty.
         size: Size in bytes (N,).
         digest: BLAKE2b of the file, or of the pixels of an image in a store (N, 16).
         hash: Perceptual hash (N, HASH_BYTES), 0 where there is none.
@@ -95,8 +95,7 @@ def inspect_images(
     """Read each image once: its bytes, its header, and all its pixels.
 
     A file that cannot be read is a finding, never an error. An image of more than
-    `dermolib.io.MAX_PIXELS` is refused by its header, before anything is decoded. The result
-    is the same for any number of workers.
+    `dermolib.io.MAX_PIXELS` is refused by its header. The number of workers changes nothing.
 
     Args:
         paths: Paths (N,) as `dermolib.datasets.store.load_image` takes them; empty for a missing

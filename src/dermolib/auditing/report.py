@@ -3,7 +3,6 @@
 import json
 import math
 import textwrap
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import combinations
@@ -328,10 +327,6 @@ def _select(table: pd.DataFrame, /, **values: Any) -> pd.DataFrame:
     return table
 
 
-def _head(names: Iterable[str]) -> list[str]:
-    return [_short(name, _NAME) for name in names]
-
-
 def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
     """Tabulate how many images two splits share, by what."""
     leaks = _select(report.leaks, first=first, second=second).to_dict("records")
@@ -339,7 +334,7 @@ def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
     gaps = report.missing_values
     gaps = gaps[gaps["split"].isin([first, second]) & (gaps["missing"] == gaps["images"])]
     totals = report.splits[first], report.splits[second]
-    rows = [["images shared, by", *_head([first, second])]]
+    rows = [["images shared, by", _short(first, _NAME), _short(second, _NAME)]]
     for by, words in _BY.items():
         if by not in counts:
             rows.append([words, *["not checked"] * 2])
@@ -353,7 +348,7 @@ def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
 def _classes(counts: pd.DataFrame) -> _Rows:
     """Tabulate how many images of each class each split has."""
     names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
-    rows = [["", "", *_head(map(str, counts))]]
+    rows = [["", "", *(_short(name, _NAME) for name in counts)]]
     labeled = counts.drop(index="unknown").sum()
     for code, row in counts.drop(index="unknown").iterrows():
         cells = [_cell(*one) if one[1] else "-" for one in zip(row, labeled, strict=True)]
@@ -364,7 +359,7 @@ def _classes(counts: pd.DataFrame) -> _Rows:
 
 def _missing(gaps: pd.DataFrame) -> _Rows:
     """Tabulate how many rows of each split miss each piece of metadata."""
-    rows = [["", *_head(gaps["split"].unique())]]
+    rows = [["", *(_short(name, _NAME) for name in gaps["split"].unique())]]
     for column, part in gaps.groupby("column", sort=False):
         counts = zip(part["missing"], part["images"], strict=True)
         rows.append(

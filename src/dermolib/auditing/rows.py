@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import Indices, listed, require
-from dermolib.datasets.columns import MISSING, as_text, clean_name
+from dermolib.datasets.columns import as_text, clean_name
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["AGES", "METADATA", "UNKNOWN", "Splits", "class_name", "gather", "row_problems"]
@@ -142,31 +142,27 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
         return np.full(len(table), "", dtype=object)
     values = table[column].to_numpy(object)
     filled = np.where(pd.isna(values), "", values)
-    if column in _NAMES:
-        texts = [clean_name(text) for text in filled]
-    else:
-        texts = [text if type(text) is str else as_text(text) for text in filled]
-    if column != "image_path":
-        texts = [text.strip() for text in texts]
-    if column == "diagnosis":  # a placeholder would conflict with a code
-        texts = ["" if text.lower() in MISSING else text for text in texts]
-    return np.array(texts, dtype=object)
+    if column in (*_NAMES, "diagnosis"):  # placeholders are not known
+        return np.array([clean_name(text) for text in filled], dtype=object)
+    texts = map(as_text, filled)
+    return np.array([*texts] if column == "image_path" else [*map(str.strip, texts)], dtype=object)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     if column not in table:
         return np.full(len(table), np.nan)
     values = table[column]
+    what, hint = (
+        f"a table whose column `{column}` has numbers",
+        "Take a number, as `.dt.year` does.",
+    )
+    is_date = values.dtype.kind in "mM"  # which pandas turns into nanoseconds
+    require(not is_date, name, what, "dates or times", hint, error=TypeError)
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     wrong = np.isnan(numbers) & values.notna().to_numpy()
-    got = ""
-    if values.dtype.kind in "mM":  # which pandas turns into nanoseconds
-        got = "dates or times"
-    elif wrong.any():
-        got = f"{reprlib.repr(values.iloc[wrong.argmax()])} in row {wrong.argmax()}"
-    hint = "Take the year with `.dt.year`." if got and column == "year" else _HINT
-    what = f"a table whose column `{column}` has numbers"
-    require(not got, name, what, got, hint, error=TypeError)
+    first = int(wrong.argmax()) if wrong.any() else None
+    got = "" if first is None else f"{reprlib.repr(values.iloc[first])} in row {first}"
+    require(first is None, name, what, got, _HINT, error=TypeError)
     return numbers
 
 

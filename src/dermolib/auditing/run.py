@@ -34,18 +34,16 @@ def audit(
 ) -> AuditReport:
     """Check the splits of a data set for data leakage, and each for faults.
 
-    Between any two splits: lesions, patients and ids that both have, augmented copies of images of
-    the other split, identical files, near-duplicates, and distribution shift of age, sex, site,
-    class and collection. In each split: duplicates that a split by lesion would separate,
-    conflicting labels, missing and unreadable files, duplicate ids, impossible values, image sizes
-    and modes, class counts, and missing metadata. An age outside 0..120 years, a label above 7 and
-    a split without images are findings of ``"rows"``; a negative or fractional label is an error.
+    Between any two splits: shared lesions, patients and ids, augmented copies, identical files,
+    near-duplicates, and distribution shift of age, sex, site, class and collection. In each split:
+    duplicates that a split by lesion would separate, conflicting labels, missing and unreadable
+    files, duplicate ids, impossible values (an age outside 0..120 years, a label above 7), image
+    sizes and modes, class counts, and missing metadata.
 
     Labels conflict where two images of one lesion, or that show the same, have different ones, or,
-    where one of the two has none, different diagnoses as published by the same source.
-
-    The result depends neither on the order of the rows nor on the number of workers. Nothing is
-    written, and no file stops the audit. What could not be checked is reported.
+    where one of the two has none, different diagnoses as published by the same source. The result
+    depends neither on the order of the rows nor on the number of workers. Nothing is written, and
+    no file stops the audit. What could not be checked is reported.
 
     Args:
         train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``diagnosis``,
@@ -85,8 +83,6 @@ def audit(
         >>> report = audit(train, test)
         >>> report.shared_lesions[["lesion", "first_ids", "second_ids"]].to_dict("records")
         [{'lesion': 'L2', 'first_ids': ('b', 'c'), 'second_ids': ('d',)}]
-        >>> report.exit_code
-        1
     """
     hint = f"Write `[{fail_on!r}]`."
     single = isinstance(fail_on, str)
