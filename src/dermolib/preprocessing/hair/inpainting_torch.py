@@ -7,23 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from dermolib.preprocessing.hair import inpainting as like
 from dermolib.preprocessing.hair.closing import disk
-from dermolib.preprocessing.hair.inpainting import (
-    COARSEST,
-    FAR_LEAST,
-    FAR_SIGMA,
-    FAR_TRUST,
-    HALO_FRACTION,
-    HALO_JOINT,
-    HALO_LEAST,
-    HALO_LEVELS,
-    HALO_MOST,
-    HALO_SOFT,
-    SIGMA,
-    SOFT_SIGMA,
-    TRUST,
-    working_factor,
-)
 
 __all__ = ["dilated", "fill_batch"]
 
@@ -45,7 +30,7 @@ def _pyramid(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Fill images (N, 3, H, W) in 0..255 at the reduced size, and enlarge the result."""
     height, width = images.shape[2:]
     holes = masks.float()
-    factor = working_factor(height, width)
+    factor = like.working_factor(height, width)
     if factor > 1:
         border = (0, -width % factor, 0, -height % factor)
         images = functional.pad(images, border, mode="replicate")
@@ -72,8 +57,8 @@ def _fill_small(images: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
     source = color * weights
     coarse = _trend(_half(source), _half(weights))
     coarse = _enlarged(coarse, holes.shape[2:], 2)
-    detail = _smooth(source - coarse * weights, SIGMA)
-    coarse = coarse + detail / (_smooth(weights, SIGMA) + TRUST)
+    detail = _smooth(source - coarse * weights, like.SIGMA)
+    coarse = coarse + detail / (_smooth(weights, like.SIGMA) + like.TRUST)
     return coarse * (1 - weights) + source
 
 
@@ -82,9 +67,9 @@ def _judged(images: torch.Tensor, ring: _Ring) -> tuple[torch.Tensor, torch.Tens
     around, contrast = _surroundings(images, ring)
     strength = contrast * contrast
     total = strength.sum(dim=1, keepdim=True)
-    limit = (HALO_FRACTION * total).maximum(HALO_LEVELS * total.sqrt())
-    soft = contrast * (_soft(images) - around)
-    low, high = HALO_SOFT
+    limit = (like.HALO_FRACTION * total).maximum(like.HALO_LEVELS * total.sqrt())
+    soft = contrast * (_blurred(images, 3, like.SOFT_SIGMA, "replicate") - around)
+    low, high = like.HALO_SOFT
     trust = (high - soft.sum(dim=1, keepdim=True) / limit.clamp(min=1e-6)) / (high - low)
     trust = trust.clamp(0, 1)
     shown = contrast * (images - around)
@@ -93,9 +78,9 @@ def _judged(images: torch.Tensor, ring: _Ring) -> tuple[torch.Tensor, torch.Tens
         member = part * trust
         taken = (shown * member).sum(dim=(2, 3), keepdim=True)
         power = (strength * member).sum(dim=(2, 3), keepdim=True)
-        taken = taken + HALO_JOINT * taken.sum(dim=1, keepdim=True)
-        power = power + HALO_JOINT * power.sum(dim=1, keepdim=True)
-        fraction += part * (taken / power.clamp(min=1e-6)).clamp(HALO_LEAST, HALO_MOST)
+        taken = taken + like.HALO_JOINT * taken.sum(dim=1, keepdim=True)
+        power = power + like.HALO_JOINT * power.sum(dim=1, keepdim=True)
+        fraction += part * (taken / power.clamp(min=1e-6)).clamp(like.HALO_LEAST, like.HALO_MOST)
     return (images - fraction * contrast).clamp(0, 255), trust
 
 
@@ -105,11 +90,11 @@ def _surroundings(images: torch.Tensor, ring: _Ring) -> tuple[torch.Tensor, torc
     clear = 1 - ring.near
     clear_fraction, total = _half(clear), _half(images * clear)
     far_clear, far_hole = _far(clear_fraction), _far(_half(ring.holes))
-    both = ((far_clear > FAR_LEAST) & (far_hole > FAR_LEAST)).float()
+    both = ((far_clear > like.FAR_LEAST) & (far_hole > like.FAR_LEAST)).float()
     background = _far(total) * both / (far_clear + 1e-4)
     contrast = _far(_half(images * ring.holes)) * both / (far_hole + 1e-4) - background
-    color = _smooth(total, SIGMA) + FAR_TRUST * _enlarged(background, total.shape[2:], 4)
-    color = color / (_smooth(clear_fraction, SIGMA) + FAR_TRUST)
+    color = _smooth(total, like.SIGMA) + like.FAR_TRUST * _enlarged(background, total.shape[2:], 4)
+    color = color / (_smooth(clear_fraction, like.SIGMA) + like.FAR_TRUST)
     quarter = functional.interpolate(contrast, scale_factor=2.0, mode="bilinear")
     contrast = functional.interpolate(quarter, scale_factor=4.0, mode="nearest")
     return _enlarged(color, shape, 2), contrast[..., : shape[0], : shape[1]]
@@ -117,13 +102,13 @@ def _surroundings(images: torch.Tensor, ring: _Ring) -> tuple[torch.Tensor, torc
 
 def _trend(total: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Fill images (N, 3, H, W), given multiplied by their weights (N, 1, H, W)."""
-    if max(weights.shape[2:]) <= COARSEST:
+    if max(weights.shape[2:]) <= like.COARSEST:
         mean = total.sum(dim=(2, 3), keepdim=True)
         mean = mean / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1e-9)
         return mean.expand_as(total)
     coarse = _enlarged(_trend(_half(total), _half(weights)), weights.shape[2:], 2)
-    detail = _smooth(total - coarse * weights, SIGMA)
-    return coarse + detail / (_smooth(weights, SIGMA) + TRUST)
+    detail = _smooth(total - coarse * weights, like.SIGMA)
+    return coarse + detail / (_smooth(weights, like.SIGMA) + like.TRUST)
 
 
 def _half(planes: torch.Tensor) -> torch.Tensor:
@@ -140,16 +125,16 @@ def _enlarged(
 
 
 def _smooth(planes: torch.Tensor, sigma: float) -> torch.Tensor:
-    return _weighted(planes, cv2.getGaussianKernel(5, sigma)[:, 0].tolist(), "constant")
+    return _blurred(planes, 5, sigma, "constant")
 
 
-def _soft(planes: torch.Tensor) -> torch.Tensor:
-    return _weighted(planes, cv2.getGaussianKernel(3, SOFT_SIGMA)[:, 0].tolist(), "replicate")
+def _far(planes: torch.Tensor) -> torch.Tensor:
+    return _smooth(_half(_half(planes)), like.FAR_SIGMA)
 
 
-def _weighted(planes: torch.Tensor, weights: list[float], mode: str) -> torch.Tensor:
-    """Add up neighbors along both axes; a convolution would round to 19 bits on some devices."""
-    reach = len(weights) // 2
+def _blurred(planes: torch.Tensor, size: int, sigma: float, mode: str) -> torch.Tensor:
+    """Blur by shifts; a convolution would round to 19 bits on some devices."""
+    weights, reach = cv2.getGaussianKernel(size, sigma)[:, 0].tolist(), size // 2
     for dim, border in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
         padded = functional.pad(planes, border, mode=mode)
         planes = planes * weights[reach]
@@ -157,10 +142,6 @@ def _weighted(planes: torch.Tensor, weights: list[float], mode: str) -> torch.Te
             if start != reach:
                 planes.add_(padded.narrow(dim, start, planes.shape[dim]), alpha=weight)
     return planes
-
-
-def _far(planes: torch.Tensor) -> torch.Tensor:
-    return _smooth(_half(_half(planes)), FAR_SIGMA)
 
 
 def dilated(masks: torch.Tensor, radius: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ direction: Sha'ashua and Ullman, ICCV 1988, https://doi.org/10.1109/CCV.1988.590
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -80,8 +80,7 @@ def find_lines(
     if min(image.shape[:2]) < _SMALLEST:
         return mask
     for rows, columns, within in _pieces(image.shape[:2]):
-        piece = image[rows, columns]
-        found = _find(piece, low=low, high=high, min_length=min_length, edge=edge, light=light)
+        found = _find(image[rows, columns], low, high, min_length, edge, light)
         mask[rows, columns][within] = found[within]
     return mask
 
@@ -99,7 +98,7 @@ def _pieces(shape: tuple[int, int]) -> Iterator[tuple[slice, slice, tuple[slice,
 
 
 def _find(
-    image: Image, *, low: float, high: float, min_length: float, edge: float, light: float
+    image: Image, low: float, high: float, min_length: float, edge: float, light: float
 ) -> Mask:
     height, width = image.shape[:2]
     scale = _FRAME / min(height, width)
@@ -119,7 +118,7 @@ def _find(
         for planes in zip(*pairs, strict=True)
     )
     score = _follow(strength.max(axis=0))
-    middle = _middles(strength, score, low=low, high=high, min_length=min_length)
+    middle = _middles(strength, score, low, high, min_length)
     if not middle.any():
         return np.zeros((height, width), np.bool_)
     margin = _draw(channels, halves, strength, contrast, middle, edge)[: size[1], : size[0]]
@@ -251,9 +250,7 @@ def _follow(strength: _Array) -> _Array:
     return cv2.add(both, here.reshape(-1, width)).reshape(here.shape)
 
 
-def _middles(
-    strength: _Array, score: _Array, *, low: float, high: float, min_length: float
-) -> _Array:
+def _middles(strength: _Array, score: _Array, low: float, high: float, min_length: float) -> _Array:
     """Choose the places and directions (4, 16, h, w) where a hair runs.
 
     A place needs a strength of its own that fits its path, since a path from beside a hair soon
@@ -294,10 +291,11 @@ def _draw(
     height, width = channels[0].shape
     nearest = _nearest(strength, middle)
     spread = cv2.resize(nearest, (width, height), interpolation=cv2.INTER_NEAREST)
-    full, half = _Averages(channels), _Averages(halves)
+    full, half = _sums(channels), _sums(halves)
     rows, columns = np.nonzero(spread != _NONE)
     average = np.zeros((height, width), np.int16)
-    average[rows, columns] = full.at(rows, columns, spread[rows, columns] % full.codes)
+    code = spread[rows, columns] % (len(channels) * _ANGLES)
+    average[rows, columns] = full(rows, columns, code)
     certainty = np.zeros((height, width), np.uint8)
     for plane in np.flatnonzero(middle.any(axis=(1, 2, 3))):
         dark, channel = plane < len(channels), plane % len(channels)
@@ -305,16 +303,18 @@ def _draw(
         code = nearest[rows, columns] % _ANGLES + _ANGLES * channel
         sign = np.int16(1 if dark else -1)
         depth = contrast[plane][rows, columns] / np.float32(16)
-        beside = sign * half.at(rows, columns, code) + depth
-        core = np.min(
-            [
-                sign * full.at(2 * rows + down, 2 * columns + right, code)
-                for down in (0, 1)
-                for right in (0, 1)
-            ],
-            axis=0,
-        )
-        limit = _limit((rows, columns), depth, beside, core, edge, nearest.shape)
+        beside = sign * half(rows, columns, code) + depth
+        corners = ((0, 0), (0, 1), (1, 0), (1, 1))
+        cores = [sign * full(2 * rows + y, 2 * columns + x, code) for y, x in corners]
+        # The level where hair ends, as the mean of what is known nearby, where a high contrast
+        # counts more than a low one
+        known: Any = np.zeros((3, *nearest.shape), np.float32)
+        known[0] = 1e-6
+        known[0][rows, columns] += depth**2
+        known[1][rows, columns] = depth**2 * beside
+        known[2][rows, columns] = depth**2 * np.maximum(beside - np.min(cores, axis=0), 0)
+        total, level, fall = (cv2.GaussianBlur(one, (0, 0), _SPREAD) for one in known)
+        limit: Any = (level - np.maximum(edge * fall, 8 * _FAINTEST * total)) / total
         limit = cv2.resize(limit, (width, height))
         excess = limit - average if dark else limit + average
         here = cv2.inRange(spread, int(plane) * _ANGLES, int(plane) * _ANGLES + _ANGLES - 1)
@@ -339,51 +339,24 @@ def _nearest(strength: _Array, middle: _Array) -> _Array:
     return nearest
 
 
-class _Averages:
-    """Sums of eight pixels along a direction, at places of choice, in one of several channels."""
+def _sums(channels: list[_Array]) -> Callable[[_Array, _Array, _Array], _Array]:
+    """Give a function that sums eight pixels along a line at rows and columns.
 
-    def __init__(self, channels: list[_Array]) -> None:
-        padded = [
-            cv2.copyMakeBorder(one, _MARGIN, _MARGIN, _MARGIN, _MARGIN, cv2.BORDER_REPLICATE)
-            for one in channels
-        ]
-        self.pixels = np.concatenate([one.ravel() for one in padded])
-        self.width = padded[0].shape[1]
-        self.codes = len(channels) * _ANGLES
-        turn = np.pi * np.arange(_ANGLES) / _ANGLES
-        distance = (np.arange(8) - 3.5)[:, None]
-        steps = np.rint(np.sin(turn) * distance) * self.width + np.rint(np.cos(turn) * distance)
-        starts = np.arange(len(channels)) * padded[0].size
-        self.offsets = np.concatenate([steps + start for start in starts], axis=1).astype(np.intp)
+    Its code is the channel times 16 plus the direction.
+    """
+    border = (_MARGIN,) * 4
+    padded = np.stack([cv2.copyMakeBorder(one, *border, cv2.BORDER_REPLICATE) for one in channels])
+    width, turn = padded.shape[2], np.pi * np.arange(_ANGLES) / _ANGLES
+    distance = (np.arange(8) - 3.5)[:, None]
+    steps = np.rint(np.sin(turn) * distance) * width + np.rint(np.cos(turn) * distance)
+    starts = np.repeat(np.arange(len(channels)) * padded[0].size, _ANGLES)
+    offsets = (np.tile(steps, len(channels)) + starts).astype(np.intp)
 
-    def at(self, rows: _Array, columns: _Array, code: _Array) -> _Array:
-        """Sum eight pixels; `code` is the channel times 16 plus the direction."""
-        first = (rows + _MARGIN) * self.width + columns + _MARGIN
+    def at(rows: _Array, columns: _Array, code: _Array) -> _Array:
+        first = (rows + _MARGIN) * width + columns + _MARGIN
         total = np.zeros(len(first), np.int16)
-        for offsets in self.offsets:
-            total += self.pixels[first + offsets[code]]
+        for offset in offsets:
+            total += padded.take(first + offset[code])
         return total
 
-
-def _limit(
-    places: tuple[_Array, _Array],
-    contrast: _Array,
-    beside: _Array,
-    core: _Array,
-    edge: float,
-    shape: tuple[int, int],
-) -> _Array:
-    """Spread from the middles of hairs the level where hair ends, in levels times 8.
-
-    It is the mean of what is known nearby, where plain contrast counts more than faint.
-    """
-    weight = contrast**2
-    known: Any = np.zeros((3, *shape), np.float32)
-    known[0] = 1e-6
-    known[0][places] += weight
-    known[1][places] = weight * beside
-    known[2][places] = weight * np.maximum(beside - core, 0)
-    planes: list[Any] = [cv2.GaussianBlur(one, (0, 0), _SPREAD) for one in known]
-    total, level, depth = planes
-    limit: _Array = (level - np.maximum(edge * depth, 8 * _FAINTEST * total)) / total
-    return limit
+    return at

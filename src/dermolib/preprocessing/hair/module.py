@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dermolib._validation import check_masks, check_number, expected
+from dermolib._validation import check_masks, check_number, require
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
 from dermolib.preprocessing.hair.functions import name_of
 from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
@@ -80,7 +80,8 @@ class OcclusionRemoval(nn.Module):
         self.options = self.method.options(options, filled=True)
         check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
         self.margin = margin
-        self.device = _device(device)
+        cuda = device is not None and torch.device(device).type == "cuda"
+        self.device = "cpu" if cuda and not torch.cuda.is_available() else device
 
     def extra_repr(self) -> str:
         """Name the method and its options."""
@@ -97,33 +98,25 @@ class OcclusionRemoval(nn.Module):
 
     @torch.no_grad()
     def masks(self, images: torch.Tensor) -> torch.Tensor:
-        """Find what is replaced: hair, and the margin around it.
-
-        Args:
-            images: Images, as for the module.
-
-        Returns:
-            Masks (N, H, W) or (H, W), bool, on the device of the images.
-        """
+        """Find what is replaced, hair and the margin: (N, H, W) or (H, W), bool."""
         batch = _bytes(images)
         found = self._find(batch.to(self.device or batch.device)).to(batch.device)
         return found if images.ndim == 4 else found[0]
 
+    @torch.no_grad()
     def _clean(self, images: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            batch = _bytes(images)
-            work = batch.to(self.device or batch.device)
-            masks = self._find(work)
-            filled = self._fill(work, masks).to(images.device)
-            masks = masks.to(images.device)[:, None]
-            if images.dtype != torch.uint8:
-                filled = (filled.to(torch.float32) / 255).to(images.dtype)
-            whole = images if images.ndim == 4 else images[None]
-            cleaned = torch.where(masks, filled, whole.as_subclass(torch.Tensor))
-            return (cleaned if images.ndim == 4 else cleaned[0]).as_subclass(type(images))
+        batch = _bytes(images)
+        work = batch.to(self.device or batch.device)
+        masks = self._find(work)
+        filled = self._fill(work, masks).to(images.device)
+        masks = masks.to(images.device)[:, None]
+        if images.dtype != torch.uint8:
+            filled = (filled.to(torch.float32) / 255).to(images.dtype)
+        cleaned = torch.where(masks, filled, images.as_subclass(torch.Tensor))
+        return cleaned.view(images.shape).as_subclass(type(images))
 
     def _find(self, batch: torch.Tensor) -> torch.Tensor:
-        function = self.method.batch_function()
+        function = self.method.batch
         shape = (batch.shape[0], *batch.shape[2:])
         with torch.autocast(batch.device.type, enabled=False):
             if function is None:
@@ -132,6 +125,8 @@ class OcclusionRemoval(nn.Module):
                     found[number] = self.method(image, **self.options)
                 masks = torch.from_numpy(found).to(batch.device)
             else:
+                if isinstance(function, str):
+                    function = pkgutil.resolve_name(function)
                 masks = function(batch, **self.options)
                 check_masks(masks, shape, f"{name_of(function)}(images)")
             pixels = margin_pixels(self.margin, batch.shape[2:])
@@ -156,33 +151,22 @@ def _arrays(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
     return images
 
 
-def _device(device: torch.device | str | None) -> torch.device | None:
-    if device is None:
-        return None
-    wanted = torch.device(device)
-    missing = wanted.type == "cuda" and not torch.cuda.is_available()
-    return torch.device("cpu") if missing else wanted
-
-
 def _bytes(images: Any) -> torch.Tensor:
     """Check images and bring them to uint8 (N, 3, H, W)."""
+    name = "images"
     what = "a tensor of images (N, 3, H, W) or (3, H, W), uint8 or floating point in [0, 1]"
-    if not isinstance(images, torch.Tensor):
-        hint = "`occlusion_removal` takes NumPy arrays."
-        got = f"an object of type {type(images).__name__}"
-        raise TypeError(expected("images", what, got, hint))
-    if images.ndim not in (3, 4) or images.shape[-3] != 3 or 0 in images.shape[-2:]:
-        hint = "Move the channels first with `images.movedim(-1, -3)`."
-        swapped = images.ndim in (3, 4) and images.shape[-1] == 3
-        got = f"shape {tuple(images.shape)}"
-        raise ValueError(expected("images", what, got, hint if swapped else ""))
-    batch = (images if images.ndim == 4 else images[None]).as_subclass(torch.Tensor)
+    got = f"an object of type {type(images).__name__}"
+    hint = "`occlusion_removal` takes NumPy arrays."
+    require(isinstance(images, torch.Tensor), name, what, got, hint, error=TypeError)
+    shape = tuple(images.shape)
+    fits = images.ndim in (3, 4) and shape[-3] == 3 and 0 not in shape[-2:]
+    hint = "Move the channels first with `images.movedim(-1, -3)`." if shape[-1:] == (3,) else ""
+    require(fits, name, what, f"shape {shape}", hint)
+    batch: torch.Tensor = (images if images.ndim == 4 else images[None]).as_subclass(torch.Tensor)
     if batch.dtype == torch.uint8:
         return batch
-    if not batch.is_floating_point():
-        raise TypeError(expected("images", what, f"dtype {batch.dtype}"))
-    inside = (batch >= 0) & (batch <= 1)
-    if not inside.all():
-        hint = "Divide values in [0, 255] by 255."
-        raise ValueError(expected("images", what, "values outside [0, 1] or NaN", hint))
+    require(batch.is_floating_point(), name, what, f"dtype {batch.dtype}", error=TypeError)
+    inside = ((batch >= 0) & (batch <= 1)).all()
+    hint = "Divide values in [0, 255] by 255."
+    require(inside, name, what, "values outside [0, 1] or NaN", hint)
     return (batch.float() * 255).round().to(torch.uint8)

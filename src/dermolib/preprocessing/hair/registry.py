@@ -3,7 +3,6 @@
 import functools
 import inspect
 import math
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, overload
@@ -47,29 +46,19 @@ DEFAULT_METHOD = "unet"  # the best in benchmarks/hair.py
 
 @dataclass(frozen=True)
 class HairMethod:
-    """A method: what finds hair in an image or a batch, and what fills it unless asked otherwise.
-
-    Attributes:
-        name: Name in messages.
-        mask: Function from image to mask, with options by keyword.
-        fill: Default fill.
-        batch: Function from a batch of images to masks with the same options, or its name.
-        when_filled: Options that are others where the mask is filled.
-        fill_options: Options that the default fill takes as well.
-        own: Whether it belongs to the library.
-    """
+    """A method: what finds hair in an image or a batch, and what fills it by default."""
 
     name: str
     mask: Callable[..., Mask]
     fill: FillChoice = "pyramid"
-    batch: Callable[..., Any] | str | None = None
-    when_filled: Mapping[str, float] = field(default_factory=dict)
-    fill_options: tuple[str, ...] = ()
-    own: bool = False
+    batch: Callable[..., Any] | str | None = None  # or its name, since it needs torch
+    when_filled: Mapping[str, float] = field(default_factory=dict)  # options that change then
+    fill_options: tuple[str, ...] = ()  # that the default fill takes as well
+    own: bool = False  # of the library
 
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
-        """Read the options and their defaults off the function."""
+        """Defaults of the options, as the function has them."""
         parameters = list(inspect.signature(self.mask).parameters.values())[1:]
         return {one.name: one.default for one in parameters if one.default is not one.empty}
 
@@ -88,10 +77,6 @@ class HairMethod:
             return self.mask(image, **options)
         name = f"{name_of(self.mask)}(image)"
         return check_mask(call_foreign(self.mask, image, **options), image.shape[:2], name)
-
-    def batch_function(self) -> Callable[..., Any] | None:
-        """Find the function for batches; only here one of the library is imported, with torch."""
-        return pkgutil.resolve_name(self.batch) if isinstance(self.batch, str) else self.batch
 
     def fingerprint(self) -> str:
         """Tell methods apart by name, foreign ones by their code too."""
