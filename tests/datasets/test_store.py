@@ -1,6 +1,5 @@
 """The prepared store: what it gives, that it travels, and every damage that is told."""
 
-import csv
 import gc
 import hashlib
 import json
@@ -16,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,16 +111,6 @@ def test_what_comes_out_is_a_copy_that_can_be_written_to(made: PreparedStore) ->
     assert not made.mask(1).all()
 
 
-def test_columns_of_the_index_have_one_value_for_each_image(made: PreparedStore) -> None:
-    assert made.column("height").tolist() == [20, 21, 22, 23]
-    assert made.column("width").tolist() == [30] * 4
-    assert made.column("bottom").tolist() == [20, 21, 22, 23]
-    assert made.column("masked_fraction").tolist() == [0.0] * 4
-    assert made.column("masked_fraction").dtype == np.float64
-    for name in INDEX_COLUMNS:
-        assert made.column(name).shape == (4,)
-
-
 def test_a_store_says_what_it_is(made: PreparedStore, source: Path, tmp_path: Path) -> None:
     assert repr(made) == f"PreparedStore(4 images of 8 x 12 px, no steps, {tmp_path / 'store'})"
     other = make(source, tmp_path / "other", steps=["crop_border", shades_of_gray], image_size=4)
@@ -128,21 +118,20 @@ def test_a_store_says_what_it_is(made: PreparedStore, source: Path, tmp_path: Pa
 
 
 def test_the_files_are_those_of_numpy_and_csv(made: PreparedStore) -> None:
-    images = np.load(made.path / "images.npy", allow_pickle=False)
-    masks = np.load(made.path / "masks.npy", allow_pickle=False)
-    with (made.path / "index.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    content = json.loads((made.path / "store.json").read_text(encoding="utf-8"))
+    names = ["images.npy", "index.csv", "masks.npy", "run.jsonl", "store.json"]
+    images, index, masks, _, settings = (made.path / name for name in names)
 
-    np.testing.assert_array_equal(images, made.images)
-    assert (masks.shape, masks.dtype) == ((4, 8, 12), np.bool_)
-    assert [row["id"] for row in rows] == NAMES
-    assert tuple(rows[0]) == INDEX_COLUMNS
-    assert content["format"] == FORMAT
-    assert content["settings"] == made.settings
-    assert sorted(path.name for path in made.path.iterdir()) == [
-        "images.npy", "index.csv", "masks.npy", "run.jsonl", "store.json",
-    ]  # fmt: skip
+    assert sorted(path.name for path in made.path.iterdir()) == names
+    np.testing.assert_array_equal(np.load(images, allow_pickle=False), made.images)
+    assert np.load(masks, allow_pickle=False).dtype == np.bool_
+    content = json.loads(settings.read_text(encoding="utf-8"))
+    assert (content["format"], content["settings"]) == (FORMAT, made.settings)
+    table = pd.read_csv(index, keep_default_na=False)
+    assert tuple(table) == INDEX_COLUMNS
+    for name in INDEX_COLUMNS:
+        assert made.column(name).tolist() == table[name].tolist()
+    assert table["bottom"].tolist() == [20, 21, 22, 23]
+    assert made.column("masked_fraction").dtype == np.float64
 
 
 def test_the_key_is_equal_for_equal_settings_alone(source: Path, tmp_path: Path) -> None:
@@ -159,15 +148,12 @@ def test_the_key_is_equal_for_equal_settings_alone(source: Path, tmp_path: Path)
     assert len({store.key for store in (first, *others)}) == 5
 
 
-@given(
-    st.dictionaries(
-        st.text(max_size=3), st.one_of(st.none(), st.booleans(), st.floats(), st.text(max_size=3))
-    )
-)
-def test_the_key_does_not_depend_on_the_order_of_settings(settings: dict[str, Any]) -> None:
-    backwards = dict(reversed(settings.items()))
+SETTINGS = st.dictionaries(st.text(max_size=3), st.one_of(st.none(), st.floats(), st.text()))
 
-    assert settings_key(settings) == settings_key(backwards)
+
+@given(SETTINGS)
+def test_the_key_does_not_depend_on_the_order_of_settings(settings: dict[str, Any]) -> None:
+    assert settings_key(settings) == settings_key(dict(reversed(settings.items())))
     assert settings_key({**settings, "more": 1}) != settings_key({**settings, "more": 2})
 
 
@@ -380,20 +366,8 @@ def test_a_file_that_lacks_is_named(made: PreparedStore, name: str) -> None:
         PreparedStore(made.path)
 
 
-def cut_short(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def text(path: Path) -> None:
-    path.write_text("no array")
-
-
-def pickled(path: Path) -> None:
-    np.save(path, np.array([{"code": "that would run"}], dtype=object), allow_pickle=True)
+def saved(path: Path, array: Any) -> None:
+    np.save(path, array, allow_pickle=True)
 
 
 def zipped(path: Path) -> None:
@@ -401,29 +375,26 @@ def zipped(path: Path) -> None:
         np.savez(file, np.zeros((4, 8, 12, 3), np.uint8))
 
 
-def of_floats(path: Path) -> None:
-    np.save(path, np.zeros((4, 8, 12, 3)))
-
-
-def of_fewer_dimensions(path: Path) -> None:
-    np.save(path, np.zeros(4, np.uint8))
-
-
-def header_of_code(path: Path) -> None:
-    header = b"{'descr': (, 'fortran_order': False, 'shape': (4, 8, 12, 3)}"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+CODE = b"{'descr': (, 'fortran_order': False, 'shape': (4, 8, 12, 3)}"  # not a header of NumPy
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("no array"),
+    "pickled": lambda path: saved(path, np.array([{"code": "that would run"}], dtype=object)),
+    "zipped": zipped,
+    "of floats": lambda path: saved(path, np.zeros((4, 8, 12, 3))),
+    "of fewer dimensions": lambda path: saved(path, np.zeros(4, np.uint8)),
+    "code in the header": lambda path: path.write_bytes(
+        b"\x93NUMPY\x01\x00" + len(CODE).to_bytes(2, "little") + CODE
+    ),
+}
 
 
 @pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
-@pytest.mark.parametrize(
-    "damage",
-    [cut_short, emptied, text, pickled, zipped, of_floats, of_fewer_dimensions, header_of_code],
-)
-def test_an_array_that_is_damaged_is_refused(
-    made: PreparedStore, name: str, damage: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_array_that_is_damaged_is_refused(made: PreparedStore, name: str, damage: str) -> None:
     path = made.path / name
-    damage(path)
+    DAMAGES[damage](path)
     start = re.escape(f"Expected `{path}` to be an array of a store, but got ")
     sentence = re.compile(rf"^{start}.*\. Prepare the folder again\.$", re.DOTALL)
     with pytest.raises(ValueError, match=sentence):
