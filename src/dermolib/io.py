@@ -81,10 +81,7 @@ def read_image(path: PathLike) -> Image:
         FileNotFoundError: There is no such file.
         ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
     """
-    path = Path(path)
-    if path.suffix.lower() in _JPEG_SUFFIXES and path.is_file():
-        return decode_image(path.read_bytes(), str(path))
-    return np.array(_to_rgb(_decode(path, str(path))))
+    return decode_image(_bytes_of(path), str(path))
 
 
 def decode_image(data: bytes, name: str) -> Image:
@@ -106,7 +103,7 @@ def decode_image(data: bytes, name: str) -> Image:
         ValueError: Expected `ISIC_1.jpg` to be an image file, but got 22 bytes ...
     """
     image = _decode_jpeg(data)
-    return np.array(_to_rgb(_decode(io.BytesIO(data), name))) if image is None else image
+    return np.array(_to_rgb(_decode(data, name))) if image is None else image
 
 
 def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
@@ -123,7 +120,7 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as an image, or its size is not `shape`.
     """
-    values = np.array(_to_rgb(_decode(Path(path), str(path))).convert("L"))
+    values = np.array(_to_rgb(_decode(_bytes_of(path), str(path))).convert("L"))
     mask: Mask = values >= 128
     got, hint = (
         f"values up to {values.max()} alone",
@@ -259,18 +256,24 @@ def _decode_jpeg(data: bytes) -> Image | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def _decode(source: Path | io.BytesIO, name: str) -> PillowImage.Image:
+def _bytes_of(path: PathLike) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(expected(str(path), "a readable image file", error)) from error
+
+
+def _decode(data: bytes, name: str) -> PillowImage.Image:
     """Decode a file in full, or say which file it is and what is wrong with it."""
     try:
-        with PillowImage.open(source, formats=_FORMATS) as image:
+        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_kind(name, image)
             image.load()
             return image.copy()
-    except FileNotFoundError:
-        raise
     except UnidentifiedImageError:
-        size = source.stat().st_size if isinstance(source, Path) else len(source.getvalue())
-        got = f"{size} bytes that no image decoder knows"
+        got = f"{len(data)} bytes that no image decoder knows"
         raise ValueError(expected(name, "an image file", got)) from None
     except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
         raise ValueError(expected(name, *_too_large("a larger one"))) from error

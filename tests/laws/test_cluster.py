@@ -23,7 +23,7 @@ MODULES = {"prepare": "prepare", "hair": "folders"}
 def cluster() -> Iterator[Client]:
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as machines,
         Client(machines) as client,
     ):

@@ -404,20 +404,15 @@ def _flat(steps: list[Any]) -> Iterator[Any]:
         yield from _flat(getattr(step, "transforms", []))
 
 
-def _numbered(lesion: Mask) -> npt.NDArray[np.float32]:
+def _numbered(lesion: Mask) -> npt.NDArray[np.floating]:
     """Number the pixels of the lesion from 1 on, all others 0, as floats: the fastest to warp.
 
-    What a warp makes of the numbers says where each pixel comes from. Where there are more pixels
-    than floats can count, neighbors share a number.
+    What a warp makes of the numbers says where each pixel comes from.
     """
-    numbers = (np.arange(lesion.size) // _shared(lesion.size) + 1).astype(np.float32)
-    placed: npt.NDArray[np.float32] = numbers.reshape(lesion.shape)
-    placed *= lesion.astype(np.float32)
-    return placed
-
-
-def _shared(size: int) -> int:
-    return 1 + size // _COUNTABLE
+    dtype = np.float32 if lesion.size <= _COUNTABLE else np.float64
+    numbers: npt.NDArray[Any] = np.arange(1, lesion.size + 1, dtype=dtype).reshape(lesion.shape)
+    numbers *= lesion.astype(dtype)
+    return numbers
 
 
 def _visibility(mask: Mask, lesion: Mask, numbers: Any, records: _Records) -> float:
@@ -439,10 +434,8 @@ def _visibility(mask: Mask, lesion: Mask, numbers: Any, records: _Records) -> fl
     for _, params in records:
         for left, top, right, bottom in params.get("holes", ()):
             shown[top:bottom, left:right] = False
-    shared = _shared(lesion.size)
-    seen = np.zeros(lesion.size // shared + 2, np.uint8)
+    seen = np.zeros(lesion.size + 1, np.uint8)
     seen[numbers[shown].astype(np.intp)] = 1
-    seen = seen[1:] if shared == 1 else np.repeat(seen[1:], shared)
-    pixels = seen[: lesion.size].reshape(lesion.shape)
+    pixels = seen[1:].reshape(lesion.shape)
     closed = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, _GAP)
     return float(inside * (cv2.countNonZero(cv2.bitwise_and(closed, marks)) / whole))
