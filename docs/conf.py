@@ -49,6 +49,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(albumentations|A|joblib|timm|skimage|PIL)\b.*"),
     # A nested annotation that autodoc cuts in two
     (r"py:class", r"list\[dict\[str"),
+    # Types of signatures that no user makes
+    (r"py:class", r"dermolib\..*\._\w+|dermolib\.training\.config\.TrainerOptions"),
     # Annotations as autodoc shortens them
     (r"py:class", r"(Tensor|Path|PathLike|Image|Mask|Indices|Figure|Axes|DataFrame|Any|Callable)"),
 ]
@@ -95,6 +97,13 @@ def document_lazy_constant(
     if found := re.search(rf"from (\S+) import {constant} as", stub):
         module = ModuleAnalyzer.for_module(importlib.util.resolve_name(found[1], package))
         lines[:] = module.find_attr_docs().get(("", constant), [])
+
+
+def escape_types(
+    _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
+    """Keep reST from reading the ``numpy.str_`` of a type as a reference."""
+    lines[:] = [line.replace("numpy.str_]", r"numpy.str\_]") for line in lines]
 
 
 def draw_presets(app: Sphinx) -> None:
@@ -146,3 +155,4 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", find_by_last_name)
     # before napoleon (500), which reads the sections of what this finds
     app.connect("autodoc-process-docstring", document_lazy_constant, priority=400)
+    app.connect("autodoc-process-docstring", escape_types, priority=600)  # and after it

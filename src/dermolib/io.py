@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 89_478_485
-"""Largest image that is decoded, in pixels: Pillow's bound against decompression bombs."""
+"""Largest image that is decoded, in pixels (Pillow's bound against decompression bombs)."""
 
 # Others hand a file to programs outside (PostScript) or have decoders that few people check
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")

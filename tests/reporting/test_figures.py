@@ -352,19 +352,24 @@ def test_drawing_leaves_pyplot_and_its_state_alone() -> None:
 
 _FLOAT = np.zeros((12, 16, 3))
 REFUSED: list[tuple[Callable[..., Any], list[Any], type[Exception], str]] = [
-    (plot_occlusion, [[], [], []], ValueError, "`images` to be at least one image"),
-    (plot_occlusion, [[_IMAGE], [_MASK], []], ValueError, "of one length, but got 1, 1 and 0."),
+    (plot_occlusion, [[], [], []], ValueError, "of one length, 1 or more, but got 0, 0 and 0."),
+    (
+        plot_occlusion,
+        [[_IMAGE], [_MASK], []],
+        ValueError,
+        "one length, 1 or more, but got 1, 1 and 0.",
+    ),
     (plot_occlusion, [[_FLOAT], [_MASK], [_IMAGE]], TypeError, "`images` to be an RGB image"),
     (plot_occlusion, [[_IMAGE], [_MASK], [_FLOAT]], TypeError, "`results` to be an RGB image"),
     (plot_occlusion, [[_IMAGE], [_MASK.T], [_IMAGE]], ValueError, "`masks` to be a mask (12, 16)"),
     (plot_occlusion, [[_IMAGE], [_MASK], [_IMAGE[:6]]], ValueError, "those before, (12, 16, 3)"),
-    (plot_samples, [[]], ValueError, "`images` to be at least one image, but got none."),
+    (plot_samples, [[]], ValueError, "of one length, 1 or more, but got 0 and 0."),
     (plot_samples, [[_FLOAT]], TypeError, "`images` to be an RGB image (H, W, 3)"),
     (
         partial(plot_samples, titles=["a", "b"]),
         [[_IMAGE]],
         ValueError,
-        "1 titles, one per image, but got 2.",
+        "1 or more, but got 1 and 2.",
     ),
     (partial(plot_samples, columns=0), [[_IMAGE]], ValueError, "`columns` to be an integer of 1"),
     (plot_history, [[{"epoch": 1}]], TypeError, "`{'run': history}`"),

@@ -98,7 +98,7 @@ def inspect_images(
     `dermolib.io.MAX_PIXELS` is refused by its header. The number of workers changes nothing.
 
     Args:
-        paths: Paths (N,) as `dermolib.datasets.store.load_image` takes them; empty for a missing
+        paths: Paths (N,) of image files or of images in an HDF5 file; empty for a missing
             file. They are taken in their order, whatever the index of a Series.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.

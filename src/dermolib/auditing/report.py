@@ -23,7 +23,7 @@ FINDINGS: tuple[str, ...] = (
 """Findings that can make an audit fail."""
 
 DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
-"""Findings that make it fail by default: all that are faults, none that may be intended."""
+"""Findings that fail an audit by default; all are faults, none may be intended."""
 
 _FORMAT = "dermolib-audit-1"
 _WIDTH = 100  # columns of the page

@@ -89,7 +89,7 @@ def prepare(
     Each image is decoded, taken through `steps`, resized (`dermolib.io.resize_image`) and
     written in its row. A `dermolib.datasets.ISICDataset` takes the store in place of the folder of
     images and gives the samples that it would have made of them. The layout is that of
-    `dermolib.datasets.store`, in files of NumPy that others can open as well.
+    `PreparedStore`, in files of NumPy that others can open as well.
 
     The store is the same bytes for any number of workers: each computes on one thread. Images run
     in parallel on the joblib backend that is active, worker processes by default, which write into

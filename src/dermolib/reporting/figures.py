@@ -78,10 +78,9 @@ def plot_occlusion(
         >>> [axes.get_title() for axes in plot_occlusion([image], [mask], [image]).axes]
         ['before', 'mask (12.5 %)', 'after']
     """
-    require(len(images), "images", "at least one image", "none")
     got = f"{len(images)}, {len(masks)} and {len(results)}"
-    same = len(images) == len(masks) == len(results)
-    require(same, "images, masks and results", "of one length", got)
+    same = 0 < len(images) == len(masks) == len(results)
+    require(same, "images, masks and results", "of one length, 1 or more", got)
     for image, mask, result in zip(images, masks, results, strict=True):
         check_image(image, "images")
         check_image(result, "results")
@@ -121,8 +120,8 @@ def plot_samples(
     """
     check_number(columns, "columns", low=1, integer=True)
     texts = [""] * len(images) if titles is None else titles
-    require(len(images), "images", "at least one image", "none")
-    require(len(texts) == len(images), "titles", f"{len(images)} titles, one per image", len(texts))
+    got = f"{len(images)} and {len(texts)}"
+    require(0 < len(images) == len(texts), "images and titles", "of one length, 1 or more", got)
     for image in images:
         check_image(image, "images")
     columns = min(columns, len(images))
@@ -309,13 +308,13 @@ def _show_image(axes: Axes, pixels: npt.NDArray[Any], title: str) -> None:
 
 def _read_rows(rows: Iterable[_Row], name: str) -> list[_Row]:
     """Return rows as a list; refuse any without an epoch."""
-    found: Any = rows
-    rows = list(found) if isinstance(found, Iterable) else [found]
-    for number, row in enumerate(rows):
+    given: Any = rows
+    found: list[Any] = list(given) if isinstance(given, Iterable) else [given]
+    for number, row in enumerate(found):
         got = f"row {number} of type {type(row).__name__}"
         require(isinstance(row, Mapping), name, _ROWS, got, error=TypeError)
         require("epoch" in row, name, _ROWS, f"row {number} with {', '.join(row) or 'no key'}")
-    return rows
+    return found
 
 
 def _draw_line(
