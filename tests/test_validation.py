@@ -17,7 +17,7 @@ from dermolib._validation import (
     check_type,
     expected,
     listed,
-    plain,
+    to_python,
 )
 
 
@@ -136,7 +136,7 @@ def test_values_of_numpy_become_those_of_python() -> None:
         "c": np.longdouble(1),
     }
 
-    found = plain(given)
+    found = to_python(given)
 
     assert found == {"a": 0.5, "b": [2, True], "c": 1.0}
     assert type(next(iter(found))) is str

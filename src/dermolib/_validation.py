@@ -117,16 +117,16 @@ def check_flag(value: Any, name: str) -> None:
     require(isinstance(value, (bool, np.bool_)), name, "True or False", got, error=TypeError)
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Turn numbers and strings of NumPy, in lists, tuples and mappings too, into Python's own."""
     if isinstance(value, np.floating):
         return float(value)
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
-        return {plain(key): plain(one) for key, one in value.items()}
+        return {to_python(key): to_python(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
+        return [to_python(one) for one in value]
     return value
 
 
@@ -192,7 +192,7 @@ def _check_mask(mask: Any, kind: type, dtype: Any, name: str, what: str) -> None
     require(mask.dtype == dtype, name, what, f"dtype {mask.dtype}", hint, error=TypeError)
 
 
-def outside() -> int:
+def find_stack_level() -> int:
     """Count the frames up to the caller who is no part of dermolib: the stack level of a warning.
 
     A warning should name the line of the user, however many functions lie between.

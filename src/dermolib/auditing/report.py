@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from dermolib._validation import PathLike, check_number, listed, plain, require
+from dermolib._validation import PathLike, check_number, listed, require, to_python
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
 
@@ -232,7 +232,7 @@ def _with_nulls(value: Any) -> Any:
         return {str(key): _with_nulls(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_with_nulls(one) for one in value]
-    value = plain(value)
+    value = to_python(value)
     unknown = value is pd.NA or (isinstance(value, float) and not math.isfinite(value))
     return None if unknown else value
 

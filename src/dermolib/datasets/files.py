@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, listed, outside, require
+from dermolib._validation import DatasetNotFoundError, PathLike, find_stack_level, listed, require
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
@@ -134,7 +134,9 @@ def drop_missing(
     count = f"{int((~kept).sum())} of {len(rows)} without ({listed(rows['id'][~kept])})"
     what = f"a folder with {kind} for each row"
     require(missing == "drop", str(folder), what, count, hint, error=FileNotFoundError)
-    warnings.warn(f"Left out rows without {kind} in {folder}: {count}.", stacklevel=outside())
+    warnings.warn(
+        f"Left out rows without {kind} in {folder}: {count}.", stacklevel=find_stack_level()
+    )
     return kept
 
 

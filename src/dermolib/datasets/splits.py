@@ -10,7 +10,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 
-from dermolib._validation import Indices, PathLike, check_number, expected, listed, outside, require
+from dermolib._validation import (
+    Indices,
+    PathLike,
+    check_number,
+    expected,
+    find_stack_level,
+    listed,
+    require,
+)
 from dermolib.datasets.columns import read_columns
 from dermolib.datasets.groups import joined_groups
 from dermolib.io import whole_file
@@ -220,7 +228,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     pairs = np.unique([joined_groups(table), pd.factorize(split_of)[0]], axis=1)
     if torn := int((np.bincount(pairs[0]) > 1).sum()):
         text = f"{name} has {torn:,} lesions or patients in two splits: scores will be too good."
-        warnings.warn(text, stacklevel=outside())
+        warnings.warn(text, stacklevel=find_stack_level())
     labels = _labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
     return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
 

@@ -19,10 +19,10 @@ from dermolib._validation import (
     check_choice,
     check_flag,
     check_number,
+    find_stack_level,
     listed,
-    outside,
-    plain,
     require,
+    to_python,
 )
 from dermolib.labels import DIAGNOSES
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
@@ -263,7 +263,7 @@ class TrainerOptions:
     def __post_init__(self) -> None:
         """Check each option and keep it as plain Python values, which a checkpoint may hold."""
         for option in fields(TrainerOptions):
-            value, check = plain(getattr(self, option.name)), option.metadata["check"]
+            value, check = to_python(getattr(self, option.name)), option.metadata["check"]
             if check is not None and not (value is None and option.metadata["optional"]):
                 converted = check(value, option.name)
                 value = value if converted is None else converted
@@ -296,7 +296,7 @@ def warn_of_both(other: str) -> None:
         f"`class_weights` and {other} both upweight rare classes; together they have made models "
         "collapse. Leave one of them out."
     )
-    warnings.warn(message, UserWarning, stacklevel=outside())
+    warnings.warn(message, UserWarning, stacklevel=find_stack_level())
 
 
 def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:

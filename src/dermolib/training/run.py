@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dermolib._jobs import explain_disk_full
-from dermolib._validation import expected, outside, require
+from dermolib._validation import expected, find_stack_level, require
 from dermolib.datasets.seeding import seed_transforms
 from dermolib.training.callbacks import (
     BestWeights,
@@ -236,7 +236,9 @@ def find_rates(
     if suggestion is None:
         what = f"one that falls between the rates {search.rates[0]:g} and {search.rates[-1]:g}"
         hint = "Pass a higher `highest` or more `steps`."
-        warnings.warn(expected("loss", what, "none", hint), UserWarning, stacklevel=outside())
+        warnings.warn(
+            expected("loss", what, "none", hint), UserWarning, stacklevel=find_stack_level()
+        )
     return LearningRates(tuple(search.rates[:end]), tuple(losses[:end].tolist()), suggestion)
 
 
