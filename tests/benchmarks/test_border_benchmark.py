@@ -1,25 +1,16 @@
 """The benchmark of borders: drawn fields are where they are said to be, and every table is made."""
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import border
+import segmentation
+from border_parts import drawn
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
-
-_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Import a module of the benchmarks, which are no package that is installed."""
-    monkeypatch.syspath_prepend(_BENCHMARKS)
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -47,17 +38,15 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_tables_tell_what_was_found(
-    part: Callable[[str], Any],
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    benchmark = part("border")
-    monkeypatch.setattr(benchmark, "_DRAWN", 2)
+    monkeypatch.setattr(border, "_DRAWN", 2)
     threads = cv2.getNumThreads()
 
     try:
-        benchmark.main(["--data", str(data), "--no-timing"])
+        border.main(["--data", str(data), "--no-timing"])
     finally:
         cv2.setNumThreads(threads)
 
@@ -70,20 +59,17 @@ def test_the_tables_tell_what_was_found(
 
 
 def test_data_that_are_not_there_are_named(
-    part: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("border", "segmentation"):
+    for benchmark in (border, segmentation):
         with pytest.raises(SystemExit):
-            part(name).main(["--data", str(tmp_path)])
+            benchmark.main(["--data", str(tmp_path)])
 
         assert "Name the folder with --data or DERMOLIB_DATA." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["circle", "cut circle", "corners", "frame"])
-def test_a_drawn_border_is_dark_outside_its_field_and_light_inside(
-    part: Callable[[str], Any], kind: str
-) -> None:
-    drawn = part("border_parts.drawn")
+@pytest.mark.parametrize("kind", drawn.BORDERS)
+def test_a_drawn_border_is_dark_outside_its_field_and_light_inside(kind: drawn.Border) -> None:
     rng = np.random.default_rng(0)
 
     for _ in range(5):
@@ -95,12 +81,12 @@ def test_a_drawn_border_is_dark_outside_its_field_and_light_inside(
         assert image[near].min() > 60
 
 
-def test_a_lesion_is_cut_into_four_halves_and_four_quarters(part: Callable[[str], Any]) -> None:
+def test_a_lesion_is_cut_into_four_halves_and_four_quarters() -> None:
     image = noise_image(40, 60, 0)
     lesion = np.zeros((40, 60), np.bool_)
     lesion[10:21, 20:41] = True
 
-    parts = list(part("border_parts.drawn").cut_lesions(image, lesion))
+    parts = list(drawn.cut_lesions(image, lesion))
 
     assert sorted(cut.shape[:2] for cut, _ in parts) == sorted(
         [(40, 30), (40, 30), (15, 60), (25, 60), (15, 30), (15, 30), (25, 30), (25, 30)]

@@ -1,27 +1,18 @@
 """The benchmark of lesion masks: scores are what they are called, and every table is made."""
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+import segmentation
 from dermolib._validation import Image, Mask
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
-
-_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Import a module of the benchmarks, which are no package that is installed."""
-    monkeypatch.syspath_prepend(_BENCHMARKS)
-    return importlib.import_module
+from segmentation import jaccard
+from segmentation_parts.ways import WAYS
 
 
 def drawn(seed: int) -> tuple[Image, Mask]:
@@ -56,19 +47,16 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow  # ten ways and eight classifiers
-def test_the_tables_tell_what_was_found(
-    part: Callable[[str], Any], data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    benchmark, ways = part("segmentation"), part("segmentation_parts.ways").WAYS
+def test_the_tables_tell_what_was_found(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     threads = cv2.getNumThreads()
 
     try:
-        benchmark.main(["--data", str(data)])
+        segmentation.main(["--data", str(data)])
     finally:
         cv2.setNumThreads(threads)
 
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(f"| {name} |") for name in ways for line in lines) == len(ways) + 4
+    assert sum(line.startswith(f"| {name} |") for name in WAYS for line in lines) == len(WAYS) + 4
     assert "| 6 images of ISIC 2018 task 1 |" in lines[0]
     assert any(line.startswith("| 20 images of isic_challenge/Train |") for line in lines)
     assert "20 images, 20 lesions, five folds; 0 masks are empty." in lines
@@ -80,28 +68,23 @@ def test_the_tables_tell_what_was_found(
     [([1, 1, 0], [1, 1, 0], 1.0), ([1, 1, 0], [0, 1, 1], 1 / 3), ([0, 0, 0], [0, 0, 0], 1.0)],
 )
 def test_the_jaccard_index_is_the_share_of_the_union_that_is_shared(
-    part: Callable[[str], Any], mask: list[int], truth: list[int], index: float
+    mask: list[int], truth: list[int], index: float
 ) -> None:
-    jaccard = part("segmentation").jaccard
-
     assert jaccard(np.array(mask, np.bool_), np.array(truth, np.bool_)) == pytest.approx(index)
 
 
-def test_an_index_below_what_is_enough_counts_as_none(part: Callable[[str], Any]) -> None:
-    scores = part("segmentation").Scores(np.array([0.5, 0.65, 1.0]), np.ones(3))
+def test_an_index_below_what_is_enough_counts_as_none() -> None:
+    scores = segmentation.Scores(np.array([0.5, 0.65, 1.0]), np.ones(3))
 
     assert scores.thresholded.tolist() == [0, 0.65, 1]
     assert scores.dice == pytest.approx([2 / 3, 1.3 / 1.65, 1])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_way_that_looks_at_the_image_finds_a_plain_lesion(
-    part: Callable[[str], Any], seed: int
-) -> None:
-    parts = part("segmentation_parts.ways"), part("segmentation")
+def test_every_way_that_looks_at_the_image_finds_a_plain_lesion(seed: int) -> None:
     image, lesion = drawn(seed)
 
-    found = {name: parts[1].jaccard(way(image), lesion) for name, way in parts[0].WAYS.items()}
+    found = {name: jaccard(way(image), lesion) for name, way in WAYS.items()}
 
     found.pop("an ellipse in the middle")
     assert min(found.values()) > 0.75, found

@@ -661,19 +661,3 @@ def test_a_setting_that_is_unfit_is_refused_before_anything_is_written(
         run(source, out, **options)
 
     assert not out.exists()
-
-
-@pytest.mark.data
-def test_real_images_keep_what_lies_outside_the_mask(data_dir: Path, tmp_path: Path) -> None:
-    images = sorted((data_dir / "isic2018_task1" / "images").iterdir())[40:46]
-    (tmp_path / "in").mkdir()
-    for path in images:
-        shutil.copy(path, tmp_path / "in")
-
-    report = run(tmp_path / "in", tmp_path / "out", suffix=".png", masks=tmp_path / "masks")
-
-    assert report.done == len(images)
-    for path in images:
-        mask = read_mask(tmp_path / "masks" / f"{path.stem}.png")
-        clean = read_image(tmp_path / "out" / f"{path.stem}.png")
-        np.testing.assert_array_equal(clean[~mask], read_image(path)[~mask])
