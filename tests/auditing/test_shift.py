@@ -56,8 +56,8 @@ def test_sexes_are_compared_by_total_variation() -> None:
     assert {row["first_fraction"], row["second_fraction"]} in ({0.3, 0.6}, {0.7, 0.4})
 
 
-def test_what_is_unknown_is_left_out() -> None:
-    first = frame(age=[30.0, np.nan, 50.0], sex=["male", "", ""], label=[1, None, 1])
+def test_unknown_values_and_impossible_ages_are_left_out() -> None:
+    first = frame(age=[30.0, np.inf, 50.0], sex=["male", "", ""], label=[1, None, 1])
     second = frame(age=[np.nan, 30.0, 50.0], sex=["", "", ""], label=[1, 1, 1])
 
     table = find_shifts(gather(first, second.assign(id=["x", "y", "z"]))).set_index("column")

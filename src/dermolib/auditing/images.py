@@ -75,8 +75,8 @@ class Inspection:
     state: npt.NDArray[np.uint8]
     height: npt.NDArray[np.int32]
     width: npt.NDArray[np.int32]
-    mode: npt.NDArray[np.str_]
-    format: npt.NDArray[np.str_]
+    mode: npt.NDArray[Any]
+    format: npt.NDArray[Any]
     size: npt.NDArray[np.int64]
     digest: npt.NDArray[np.uint8]
     hash: npt.NDArray[np.uint8]
@@ -98,8 +98,8 @@ def inspect_images(
     `dermolib.io.MAX_PIXELS` is refused by its header. The number of workers changes nothing.
 
     Args:
-        paths: Paths (N,) of image files or of images in an HDF5 file; empty for a missing
-            file. They are taken in their order, whatever the index of a Series.
+        paths: Paths (N,) as in the column ``image_path`` of a dataset, empty for a missing file.
+            They are taken in their order, whatever the index of a Series.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.
         progress: Whether to show a progress bar on the standard error.
