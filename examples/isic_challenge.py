@@ -1,14 +1,13 @@
-"""The whole road of a skin-lesion challenge, from images to a submission.
+"""The whole pipeline of a skin-lesion challenge, from images to a submission.
 
 Run it without data on a synthetic challenge, or with the real one::
 
     python examples/isic_challenge.py
     python examples/isic_challenge.py --data DIR --output runs/real
 
-It explores the tables, removes hair, splits by lesion, augments the training side offline, checks
-that the model can learn one batch by heart, trains once without and once with augmentation, scores
-both on the validation side, and writes the submission of the better one. Everything it makes lies
-under the output folder.
+It explores the tables, removes hair, splits by lesion, augments the training split offline, checks
+that the model can overfit one batch, trains once without and once with augmentation, scores both on
+the validation split, and writes the submission of the better one. All output is in one folder.
 """
 
 import argparse
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     )
     say("explore")
     explore(root, output)
-    found = {side: load(root, side) for side in ("train", "test")}
+    found = {name: load(root, name) for name in ("train", "test")}
     say("clean")
     train_all, test = (
         clean(limited(images, options), output, options) for images in found.values()
@@ -124,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             "validation": len(validation),
             "test": len(test),
             "left out without a file": {
-                side: len(images.dropped) for side, images in found.items()
+                name: len(images.dropped) for name, images in found.items()
             },
         },
         "split": f"80/20 by lesion, stratified by diagnosis, seed {options.seed}",
@@ -132,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         "overfit": overfit,
         "validation": scores,
         "note": (
-            "Epoch and arm were chosen on the validation side, so its scores are optimistic. With "
+            "Epoch and arm were chosen on the validation split, so its scores are optimistic. With "
             "augmentation means offline copies and the random preset in each epoch, and so more "
             "steps in the same number of epochs."
         ),
@@ -145,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         },
     }
     write_json(output / "metrics.json", report)
-    summarise(report, output)
+    summarize(report, output)
     return report
 
 
@@ -164,7 +163,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--weights", help='"DEFAULT" for published ones, or a file (default: none)')
     add("--epochs", type=positive, help="default: 30, synthetic 8")
     add("--image-size", type=positive, help="pixels (default: 224, synthetic 96)")
-    add("--limit", type=positive, help="use this many images of each side at most")
+    add("--limit", type=positive, help="use at most this many images of each split")
     add("--learning-rate", type=float, default=0.01, help="highest of the cycle (default: 0.01)")
     add("--batch-size", type=positive, default=64, help="images in a batch (default: 64)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
@@ -205,11 +204,11 @@ def say(step: str) -> None:
     print(f"\n== {step}", flush=True)
 
 
-def load(root: Path, side: str) -> ISICDataset:
-    """Open one side of the challenge; rows whose image is not there are left out with a warning."""
-    dataset = ISICDataset.from_challenge(root, side, missing="drop")
+def load(root: Path, name: str) -> ISICDataset:
+    """Open one split of the challenge; rows without an image file are dropped with a warning."""
+    dataset = ISICDataset.from_challenge(root, name, missing="drop")
     lesions = len(set(dataset.groups))
-    print(f"{side}: {len(dataset)} images with a file, of {lesions} lesions")
+    print(f"{name}: {len(dataset)} images with a file, of {lesions} lesions")
     return dataset
 
 
@@ -223,7 +222,7 @@ def limited(dataset: ISICDataset, options: argparse.Namespace) -> ISICDataset:
 
 def explore(root: Path, output: Path) -> None:
     """Draw the tables of the challenge as they are, images or not."""
-    tables = {side: read_challenge_table(root, side) for side in ("train", "test")}
+    tables = {name: read_challenge_table(root, name) for name in ("train", "test")}
     counts = np.bincount(tables["train"]["label"], minlength=len(DIAGNOSES))
     table = exploration_table(counts)
     with whole_file(output / "class_counts.csv") as path:
@@ -240,15 +239,17 @@ def clean(dataset: ISICDataset, output: Path, options: argparse.Namespace) -> IS
         for path in dataset.table["image_path"]
     )
     parallel = joblib.Parallel(n_jobs=options.workers, return_as="generator")
-    shares = np.array(
+    fractions = np.array(
         list(tqdm(parallel(jobs), total=len(dataset), disable=not sys.stderr.isatty()))
     )
-    touched = (shares > 0).mean()
-    print(f"{dataset.split}: {shares.mean():.2%} of the pixels masked, {touched:.0%} of images")
+    touched = (fractions > 0).mean()
+    print(f"{dataset.split}: {fractions.mean():.2%} of the pixels masked, {touched:.0%} of images")
     with whole_file(output / "clean" / f"{dataset.split}.csv") as path:
-        pd.DataFrame({"ID": dataset.ids, "SHARE": shares.round(6)}).to_csv(path, index=False)
+        pd.DataFrame({"ID": dataset.ids, "MASKED_FRACTION": fractions.round(6)}).to_csv(
+            path, index=False
+        )
     if dataset.split == "train":
-        most = np.argsort(shares)[::-1][:4]
+        most = np.argsort(fractions)[::-1][:4]
         images = [read_image(dataset.table["image_path"][row]) for row in most]
         pairs = [occlusion_removal(image, method="luv", return_mask=True) for image in images]
         figure = plot_occlusion(
@@ -259,7 +260,7 @@ def clean(dataset: ISICDataset, output: Path, options: argparse.Namespace) -> IS
 
 
 def clean_one(source: str, target: Path) -> float:
-    """Remove hair from one file; the share of its pixels that was masked."""
+    """Remove hair from one file; return the fraction of its pixels that was masked."""
     image, mask = occlusion_removal(read_image(source), method="luv", return_mask=True)
     write_image(target, image)
     return float(mask.mean())
@@ -268,16 +269,16 @@ def clean_one(source: str, target: Path) -> float:
 def split(
     dataset: ISICDataset, output: Path, options: argparse.Namespace
 ) -> tuple[ISICDataset, ISICDataset]:
-    """Split 80 to 20 so that no lesion stands on both sides, and write down who went where."""
+    """Split 80 to 20 so that no lesion is in both splits, and write the split to a file."""
     rows = grouped_split(dataset, fractions=(0.8, 0.2), seed=options.seed)
-    sides = dict(zip(("train", "validation"), rows, strict=True))
+    splits = dict(zip(("train", "validation"), rows, strict=True))
     table = pd.concat(
-        pd.DataFrame({"ID": dataset.ids[rows], "LESION": dataset.groups[rows], "SPLIT": side})
-        for side, rows in sides.items()
+        pd.DataFrame({"ID": dataset.ids[rows], "LESION": dataset.groups[rows], "SPLIT": name})
+        for name, rows in splits.items()
     )
     with whole_file(output / "split.csv") as path:
         table.to_csv(path, index=False)
-    train, validation = (dataset.subset(rows, split=side) for side, rows in sides.items())
+    train, validation = (dataset.subset(rows, split=name) for name, rows in splits.items())
     print(f"train {train.class_counts().tolist()}, validation {validation.class_counts().tolist()}")
     return train, validation
 
@@ -310,7 +311,7 @@ def augment(
 
 
 def check_overfit(train: ISICDataset, output: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Ask whether the model can learn one batch by heart (the paper's Figure 6)."""
+    """Check that the model can overfit one batch (the paper's Figure 6)."""
     rows = np.random.default_rng(options.seed).permutation(len(train))[:OVERFIT_IMAGES]
     images = train.subset(rows).with_transform(preset("evaluation", image_size=options.image_size))
     batch = default_collate([images[row] for row in range(len(images))])
@@ -320,7 +321,7 @@ def check_overfit(train: ISICDataset, output: Path, options: argparse.Namespace)
     last = history.rows[-1]
     learned = last["accuracy"] > 0.95  # with drop-out active, a few answers may still differ
     if not learned:
-        print(f"not learned by heart in {len(history)} epochs: accuracy {last['accuracy']:.2f}")
+        print(f"not overfitted in {len(history)} epochs: accuracy {last['accuracy']:.2f}")
     return {"images": len(images), "learned": learned, **last}
 
 
@@ -354,7 +355,7 @@ def train_arm(
     output: Path,
     options: argparse.Namespace,
 ) -> tuple[Trainer, list[dict[str, float]], dict[str, Any]]:
-    """Train one arm and score its best epoch on the validation side."""
+    """Train one arm and score its best epoch on the validation split."""
     started = time.perf_counter()
     trainer = make_trainer(options, output / "training" / name.replace(" ", "_"))
     history = trainer.fit(train, validation)
@@ -363,7 +364,7 @@ def train_arm(
     labels = torch.from_numpy(validation.labels)
     predicted = probabilities.argmax(dim=1)
     counts = validation.class_counts()
-    # Weights of the whole side: a resample without a rare class is then no easier task
+    # Weights of the whole split: a resample without a rare class is then no easier task
     weights = class_weights(counts)
 
     def score(rows: np.ndarray[Any, Any]) -> float:
@@ -422,8 +423,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def summarise(report: dict[str, Any], output: Path) -> None:
-    """Tell what came out."""
+def summarize(report: dict[str, Any], output: Path) -> None:
+    """Print the scores and where the output is."""
     print()
     for name, scores in report["validation"].items():
         interval = scores["interval"]
