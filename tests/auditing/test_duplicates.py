@@ -28,7 +28,7 @@ def as_hashes(coefficients: npt.NDArray[Any]) -> Hashes:
 
 
 def changed(hashes: Hashes, seed: int, by: float = 1.0) -> Hashes:
-    """Change each fingerprint a little and rotate it at random."""
+    """Change each hash a little and rotate it at random."""
     rng = np.random.default_rng(seed)
     rotated = np.stack(list(orientations(hashes)))
     chosen = rotated[rng.integers(0, 8, len(hashes)), np.arange(len(hashes))].view(np.int8)
