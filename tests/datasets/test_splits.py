@@ -254,7 +254,7 @@ def test_options_that_do_not_fit_are_refused(
     [
         ([1, 2], TypeError, "a dataset with `labels` and `groups`, or a table, but got an object"),
         (None, TypeError, "but got an object of type NoneType."),
-        (Subset(TensorDataset(), [0]), TypeError, "of a dataset with `dataset.subset(rows)`."),
+        (Subset(TensorDataset(), [0]), TypeError, "Take rows with `dataset.subset(rows)`."),
         (Others([0, 1], ["A"]), ValueError, "a table, but got 2 labels and 1 groups"),
         (pd.DataFrame({"label": [0]}), TypeError, "a table with the column `lesion`, but got"),
         (

@@ -40,6 +40,8 @@ _MARKS = {
 }
 _WHOLE = re.compile(r"-?\d+\.0+")
 
+_ISIC_SITES = ("ANATOM_SITE_GENERAL", "ANATOM_SITE_GENERAL_CHALLENGE")
+
 # The challenge's names, then those of ISIC's own tables, then those here
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("ID", "IMAGE", "IMAGE_ID", "IMAGE_NAME", "ISIC_ID"),
@@ -49,13 +51,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "patient": ("PATIENT_ID", "PATIENT"),
     "age": ("AGE", "AGE_APPROX"),
     "sex": ("SEX",),
-    "site": (
-        "POSITION",
-        "ANATOM_SITE_GENERAL",
-        "ANATOM_SITE_GENERAL_CHALLENGE",
-        "LOCALIZATION",
-        "SITE",
-    ),
+    "site": ("POSITION", *_ISIC_SITES, "LOCALIZATION", "SITE"),
     "year": ("YEAR",),
     "source": ("SOURCE",),
     "parent_id": ("PARENT_ID",),
@@ -121,11 +117,9 @@ def read_columns(path: Path, names: Sequence[str]) -> list[Texts]:
 
     def choose(header: Sequence[str]) -> dict[str, int]:
         upper = [text.strip().upper() for text in header]
-        what, got = (
-            f"a table with the columns {' and '.join(names)}",
-            f"the columns {listed(header)}",
-        )
-        require({name.upper() for name in names} <= set(upper), str(path), what, got)
+        what = f"a table with the columns {' and '.join(names)}"
+        known = {name.upper() for name in names} <= set(upper)
+        require(known, str(path), what, f"the columns {listed(header)}")
         return {name: upper.index(name.upper()) for name in names}
 
     return list(read_csv(path, choose).values())

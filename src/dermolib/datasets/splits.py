@@ -142,8 +142,7 @@ def grouped_split(
             are not known to, such as ``find_duplicates(...).pairs``; they go to the same split.
 
     Returns:
-        Row numbers of each split, sorted, each row in exactly one, with the fractions of the
-        classes.
+        Row numbers of each split, sorted; each row is in exactly one.
 
     Raises:
         TypeError: The table lacks a column, or an argument is not a number.
@@ -169,13 +168,10 @@ def grouped_split(
     table = _table_of(dataset_or_table)
     if "label" not in table and not isinstance(dataset_or_table, pd.DataFrame):
         table = table.assign(label=pd.Series(pd.NA, index=table.index, dtype="Int64"))
-    absent = ["label", "lesion"]
-    absent = [column for column in absent if column not in table.columns]
-    what, got = (
-        f"a table with the column `{' '.join(absent[:1])}`",
-        f"the columns {', '.join(map(str, table))}",
-    )
-    require(not absent, "dataset_or_table", what, got, error=TypeError)
+    got = f"the columns {', '.join(map(str, table))}"
+    for name in ("label", "lesion"):
+        what = f"a table with the column `{name}`"
+        require(name in table, "dataset_or_table", what, got, error=TypeError)
     pairs = None if duplicates is None else _pairs(duplicates, len(table))
     ids = table["id"].to_numpy(object) if "id" in table else None
     labels, groups = _labels(table), _ordered(joined_groups(table, pairs), ids)
@@ -262,9 +258,7 @@ def _table_of(source: Any) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
         return table
     what, got = "a dataset with `labels` and `groups`, or a table", type(source).__name__
-    hint = (
-        "Take rows of a dataset with `dataset.subset(rows)`." if hasattr(source, "indices") else ""
-    )
+    hint = "Take rows with `dataset.subset(rows)`." if hasattr(source, "indices") else ""
     fits = hasattr(source, "labels") and hasattr(source, "groups")
     require(fits, "dataset_or_table", what, f"an object of type {got}", hint, error=TypeError)
     got = f"{len(source.labels)} labels and {len(source.groups)} groups"
@@ -323,11 +317,11 @@ def _assign_groups(
 ) -> Indices:
     """Assign groups (G,) to splits so that each comes near its fraction of every class.
 
-    Groups that hold the same numbers of each class are of one kind, and most groups of a large set
-    are of a few kinds. Kinds are assigned from the largest group to the smallest, each step to the
-    split that comes nearest to its fractions by it: the sum over classes of the squared relative
-    deviation, and that of the number of rows. So the work grows with the number of kinds and not
-    with that of groups, and the many small groups at the end even out what the large ones left.
+    Groups with the same number of rows of each class are of one kind, and most groups of a large
+    set are of a few kinds. Kinds are assigned from the largest group to the smallest, each step to
+    the split that comes nearest to its fractions by it, in squared relative deviation over classes
+    and rows. So the work grows with the number of kinds, not of groups, and the many small groups
+    at the end even out what the large ones left.
     """
     classes, column = np.unique(labels, return_inverse=True)
     shape = (int(groups.max()) + 1, len(classes))

@@ -82,11 +82,8 @@ def add_lesions(table: pd.DataFrame, path: Path, split: str) -> None:
     unknown = ~table["id"].isin(lesions.index)
     if split == "train":
         hint = "Without their lesions, a split would put one lesion in two splits."
-        what, got = (
-            "a table with the ids of the training images",
-            f"others ({listed(lesions.index)})",
-        )
-        require(not unknown.all(), str(path), what, got, hint)
+        what = "a table with the ids of the training images"
+        require(not unknown.all(), str(path), what, f"others ({listed(lesions.index)})", hint)
         if unknown.any():
             count = f"{int(unknown.sum())} of {len(table)} ({listed(table['id'][unknown])})"
             text = f"{path} lacks training images: {count}. Each counts as a lesion of its own."
