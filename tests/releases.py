@@ -29,7 +29,7 @@ def write_masks(folder: Path, names: Sequence[str], tail: str = "_segmentation")
 
 
 def write_onehot(path: Path, codes: Mapping[str, str], columns: Sequence[str]) -> None:
-    """Write a truth with a column for each class."""
+    """Write a ground truth with a column for each class."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
         {"image": name, **{column: float(column == code) for column in columns}}

@@ -1,5 +1,6 @@
-"""Which rows belong together, and texts in few arrays."""
+"""Which rows belong together."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,22 +17,30 @@ def table(**columns: list[str | None]) -> pd.DataFrame:
     return pd.DataFrame({"id": list("ABCDE"), **columns})
 
 
-def test_a_patient_joins_lesions() -> None:
-    rows = table(lesion=["L1", "L2", "", "L3", ""], patient=["P1", "P1", "P1", "", ""])
-
-    assert group_names(rows).tolist() == ["P1", "P1", "P1", "L3", "E"]
+PLACEHOLDERS = {"lesion": ["unknown", "NaN", "n/a", "", "L"], "patient": ["nan", "NA", "", "", ""]}
 
 
-def test_a_lesion_joins_a_row_without_patient_to_the_patient() -> None:
-    rows = table(lesion=["L1", "L1", "L2", "L2", ""], patient=["", "P1", "P1", "P2", "P2"])
-
-    assert group_names(rows).tolist() == ["P1"] * 5
-
-
-def test_missing_values_of_any_kind_join_nothing() -> None:
-    rows = table(lesion=[None, None, "", "L", "L"])
-
-    assert group_names(rows).tolist() == ["A", "B", "C", "L", "L"]
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (
+            {"lesion": ["L1", "L2", "", "L3", ""], "patient": ["P1", "P1", "P1", "", ""]},
+            ["P1", "P1", "P1", "L3", "E"],
+        ),
+        (
+            {"lesion": ["L1", "L1", "L2", "L2", ""], "patient": ["", "P1", "P1", "P2", "P2"]},
+            ["P1"] * 5,
+        ),
+        ({"lesion": [None, None, "", "L", "L"]}, ["A", "B", "C", "L", "L"]),
+        ({"lesion": ["L", "", "", "", ""], "parent_id": ["", "A", "B", "Z", "D"]}, [*"LLLZZ"]),
+        (PLACEHOLDERS, ["A", "B", "C", "D", "L"]),
+    ],
+    ids=["a patient", "a lesion joins patients", "missing values", "augmented", "placeholders"],
+)
+def test_rows_are_joined_by_patient_lesion_and_parent(
+    columns: dict[str, list[str | None]], names: list[str]
+) -> None:
+    assert group_names(table(**columns)).tolist() == names
 
 
 @pytest.mark.parametrize(
@@ -44,21 +53,10 @@ def test_a_number_is_one_lesion_however_it_is_written(lesions: list[Any]) -> Non
     assert read_table(frame)["lesion"].tolist() == ["1", "1", "1", "2", "02"]
 
 
-def test_placeholders_join_nothing() -> None:
-    rows = table(lesion=["unknown", "NaN", "n/a", "None", "L"], patient=["nan", "NA", "", "", ""])
-
-    assert len(set(joined_groups(rows))) == 5
-
-
 def test_pairs_join_groups() -> None:
-    rows = table(lesion=["L1", "L1", "L2", "", ""])
+    groups = joined_groups(table(lesion=["L1", "L1", "L2", "", ""]), np.array([[1, 2], [3, 4]]))
 
-    groups = joined_groups(rows, np.array([[1, 2], [3, 4]]))
-
-    assert groups[0] == groups[1] == groups[2] != groups[3] == groups[4]
-
-
-def test_a_table_of_no_rows_has_no_groups() -> None:
+    assert groups.tolist() == [0, 0, 0, 1, 1]
     assert group_names(pd.DataFrame({"id": [], "lesion": []})).tolist() == []
 
 
@@ -76,11 +74,8 @@ def test_groups_are_those_of_following_every_link(rows: list[tuple[str, str]]) -
 
     expected = list(range(len(rows)))  # the textbook way: rename until nothing changes
     for _ in rows:
-        for first in range(len(rows)):
-            for second in range(len(rows)):
-                same = any(a and a == b for a, b in zip(rows[first], rows[second], strict=True))
-                if same:
-                    lowest = min(expected[first], expected[second])
-                    expected[first] = expected[second] = lowest
+        for first, second in itertools.product(range(len(rows)), repeat=2):
+            if any(a and a == b for a, b in zip(rows[first], rows[second], strict=True)):
+                expected[first] = expected[second] = min(expected[first], expected[second])
     assert np.unique(expected, return_inverse=True)[1].tolist() == groups.tolist()
     assert (pd.factorize(group_names(frame))[0] == pd.factorize(groups)[0]).all()

@@ -127,36 +127,29 @@ def test_each_transform_gets_a_seed_of_its_own_that_worker_and_epoch_change(
 
 
 def test_the_own_seed_of_a_transform_is_mixed_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
+    transforms = [Recorder(own) for own in (1, 2, 1)]
 
-    for own in (1, 2, 1):
-        transform = Recorder(own)
+    for transform in transforms:
         seeds_of(monkeypatch, SimpleNamespace(transform=transform))
-        found += transform.seeds
 
-    assert found[0] == found[2] != found[1]
+    first, other, again = (transform.seeds for transform in transforms)
+    assert first == again != other
 
 
-def test_a_transform_that_is_reached_twice_is_seeded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    shared = Recorder()
+def test_each_transform_is_seeded_once_and_samples_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, in_ring, in_sample = Recorder(), Recorder(), Recorder()
     parts = [SimpleNamespace(transform=shared), SimpleNamespace(transforms=(shared,))]
-
-    seeds_of(monkeypatch, SimpleNamespace(datasets=parts))
-
-    assert len(shared.seeds) == 1
-
-
-def test_a_cycle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    transform = Recorder()
-    ring: list[object] = [transform]
+    ring: list[object] = [in_ring]
     ring.append(ring)
-    dataset = SimpleNamespace(transforms={"ring": ring})
-    dataset.dataset = dataset
-    dataset.transform = [dataset]
+    circle = SimpleNamespace(transforms={"ring": ring})
+    circle.dataset, circle.transform = circle, [circle]
+    samples = [SimpleNamespace(transform=in_sample)]  # of a dataset that is a plain list
 
-    seeds_of(monkeypatch, dataset)
+    for dataset in (SimpleNamespace(datasets=parts), circle, samples):
+        seeds_of(monkeypatch, dataset)
+    seeds_of(monkeypatch, SimpleNamespace(dataset=samples))
 
-    assert len(transform.seeds) == 1
+    assert (len(shared.seeds), len(in_ring.seeds), len(in_sample.seeds)) == (1, 1, 0)
 
 
 def test_objects_that_live_for_one_look_do_not_hide_those_that_come_after_them(
@@ -179,17 +172,6 @@ def test_objects_that_live_for_one_look_do_not_hide_those_that_come_after_them(
     seeds_of(monkeypatch, SimpleNamespace(datasets=parts))
 
     assert all(len(part.inner.seeds) == 1 for part in parts)
-
-
-def test_the_samples_of_a_plain_list_are_not_looked_through(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sample = SimpleNamespace(transform=Recorder())
-
-    seeds_of(monkeypatch, [sample])
-    seeds_of(monkeypatch, SimpleNamespace(dataset=[sample]))
-
-    assert sample.transform.seeds == []
 
 
 def test_the_transforms_of_a_seeded_albumentations_pipeline_stay_independent(

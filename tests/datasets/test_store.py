@@ -434,57 +434,41 @@ def test_an_array_of_other_rows_than_the_index_is_refused(
         PreparedStore(made.path)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "by", "got"),
-    [
-        (r".*", "", "No columns to parse"),
-        (r".*", "a,b\n1,2\n", "the columns a, b"),
-        (r"\n.*", "\n", "0 rows in place of 4"),
-        (r"\n3,.*", "\n", "3 rows in place of 4"),
-        (r"\n(3,.*)", r"\n\1\1", "5 rows in place of 4"),
-        (r"\n2,.*", "\n2,", ""),
-        (r",20,", ",x,", ""),
-        (r",20,", f",{9**30},", ""),
-        (r",30,", ",30,30,", ""),
-        (r"(\n2,.*?)\n", r"\1,1\n", ""),
-    ],
-    ids=range(10),
-)
-def test_an_index_that_is_damaged_is_refused(
-    made: PreparedStore, pattern: str, by: str, got: str
-) -> None:
-    path = made.path / "index.csv"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(pattern, by, text, count=1, flags=re.DOTALL), encoding="utf-8")
-    start = f"Expected `{path}` to be the index of a store, but got {got}"
-    with pytest.raises(ValueError, match=rf"^{re.escape(start)}.*\. Prepare the folder again\.$"):
-        PreparedStore(made.path)
+OTHER = "a store of the format 'dermolib-store-1', but got something else"
 
 
 @pytest.mark.parametrize(
-    ("pattern", "by", "got"),
+    ("file", "pattern", "by", "got"),
     [
-        (r".*", "", "something else"),
-        (r".*", "[]", "something else"),
-        (r".*", "3", "something else"),
-        (r".*", "{}", "something else"),
-        (r"..$", "", "something else"),
-        (r'("settings".*?)12', r"\g<1>13", "something else"),
-        (r'"key": "..', '"key": "', "something else"),
-        (r'"settings":', '"setting":', "something else"),
-        (r"-store-1", "-store-9", "those of 'dermolib-store-9'"),
+        ("index.csv", r".*", "", "the index of a store, but got No columns to parse"),
+        ("index.csv", r".*", "a,b\n1,2\n", "but got the columns a, b"),
+        ("index.csv", r"\n.*", "\n", "but got 0 rows in place of 4"),
+        ("index.csv", r"\n3,.*", "\n", "but got 3 rows in place of 4"),
+        ("index.csv", r"\n(3,.*)", r"\n\1\1", "but got 5 rows in place of 4"),
+        ("index.csv", r"\n2,.*", "\n2,", "the index of a store, but got "),
+        ("index.csv", r",20,", ",x,", "the index of a store, but got "),
+        ("index.csv", r",20,", f",{9**30},", "the index of a store, but got "),
+        ("index.csv", r",30,", ",30,30,", "the index of a store, but got "),
+        ("index.csv", r"(\n2,.*?)\n", r"\1,1\n", "the index of a store, but got "),
+        *(("store.json", r".*", text, OTHER) for text in ("", "[]", "3", "{}")),
+        ("store.json", r"..$", "", OTHER),
+        ("store.json", r'("settings".*?)12', r"\g<1>13", OTHER),
+        ("store.json", r'"key": "..', '"key": "', OTHER),
+        ("store.json", r'"settings":', '"setting":', OTHER),
+        ("store.json", r"-store-1", "-store-9", "but got those of 'dermolib-store-9'"),
     ],
-    ids=range(9),
+    ids=range(19),
 )
-def test_settings_that_are_damaged_or_of_another_format_are_refused(
-    made: PreparedStore, pattern: str, by: str, got: str
+def test_an_index_or_settings_that_are_damaged_are_refused(
+    made: PreparedStore, file: str, pattern: str, by: str, got: str
 ) -> None:
-    path = made.path / "store.json"
+    path = made.path / file
     text = path.read_text(encoding="utf-8")
     changed = re.sub(pattern, by, text, count=1, flags=re.DOTALL)
     assert changed != text
     path.write_text(changed, encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"of the format 'dermolib-store-1', but got {got}\."):
+    start = rf"^Expected `{re.escape(str(path))}` to be .*{re.escape(got)}.*"
+    with pytest.raises(ValueError, match=rf"{start}\. Prepare the folder again\.$"):
         PreparedStore(made.path)
 
 
