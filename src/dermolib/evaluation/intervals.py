@@ -14,12 +14,9 @@ __all__ = ["Interval", "bootstrap_interval"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with its confidence interval.
+    """A score of all images with its confidence interval from `low` to `high`.
 
     Attributes:
-        score: Score of all images.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
         level: Fraction of resamples within the interval, 0..1.
         n: Number of images.
         groups: Number of groups that were resampled.

@@ -38,24 +38,12 @@ _COLORS = {
 }
 _HUE = np.array([18.0, 6.0])  # a* and b* to which the skin is shifted
 
+_BORDER = ("compactness", "solidity", "convexity", "radial")
 ABCD_FEATURES = (
-    "asymmetry_least",
-    "asymmetry_most",
-    "asymmetry_color_least",
-    "asymmetry_color_most",
-    "border_compactness",
-    "border_solidity",
-    "border_convexity",
-    "border_radial",
-    "border_abruptness",
-    "border_abruptness_variation",
-    "border_cut",
-    "color_deviation_l",
-    "color_deviation_a",
-    "color_deviation_b",
-    "color_contrast",
-    "color_darkness",
-    "color_count",
+    *(f"asymmetry_{name}" for name in ("least", "most", "color_least", "color_most")),
+    *(f"border_{name}" for name in (*_BORDER, "abruptness", "abruptness_variation", "cut")),
+    *(f"color_deviation_{name}" for name in "lab"),
+    *(f"color_{name}" for name in ("contrast", "darkness", "count")),
     *(f"color_fraction_{name}" for name in _COLORS),
     "diameter_feret",
     "diameter_equivalent",
@@ -126,8 +114,7 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
         first two also where all of it is next to the dark border of a dermoscope.
 
     Raises:
-        TypeError: `image` is not a uint8 array, `mask` is not bool, or `pixel_size` is not a
-            number.
+        TypeError: An argument has another type or dtype.
         ValueError: `image` is not RGB, `mask` has another size or no pixel, or `pixel_size` is out
             of range.
 
@@ -155,14 +142,10 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
     hint = "Leave the image out, or segment the lesion again."
     require(mask.any(), "mask", "a mask with a lesion", "no pixel that is True", hint)
     lesion = _one_size(image, mask)
-    numbers = {
-        **_asymmetry(lesion),
-        **border_descriptors(
-            trace(lesion.mask), lesion.lab[..., 0], lesion.mask, seen=lesion.seen, lit=lesion.lit
-        ),
-        **_color(lesion),
-        **_diameter(mask, 1.0 if pixel_size is None else float(pixel_size)),
-    }
+    outline, lightness = trace(lesion.mask), lesion.lab[..., 0]
+    border = border_descriptors(outline, lightness, lesion.mask, seen=lesion.seen, lit=lesion.lit)
+    diameter = _diameter(mask, 1.0 if pixel_size is None else float(pixel_size))
+    numbers = {**_asymmetry(lesion), **border, **_color(lesion), **diameter}
     return {name: float(numbers[name]) for name in ABCD_FEATURES}
 
 
@@ -240,12 +223,11 @@ def _asymmetry(lesion: _Lesion) -> dict[str, float]:
             (_smooth(lesion.lab, lesion.mask), cv2.BORDER_REPLICATE),
         )
     )
-    shape, color = zip(*(_folded(mask, lab, axis) for axis in (0, 1)), strict=True)
+    both = zip(*(_folded(mask, lab, axis) for axis in (0, 1)), strict=True)
     return {
-        "asymmetry_least": min(shape),
-        "asymmetry_most": max(shape),
-        "asymmetry_color_least": min(color),
-        "asymmetry_color_most": max(color),
+        f"asymmetry_{name}{end}": extreme(values)
+        for name, values in zip(("", "color_"), both, strict=True)
+        for end, extreme in (("least", min), ("most", max))
     }
 
 

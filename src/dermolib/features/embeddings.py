@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,10 @@ def extract_features(
             `torch.utils.data.DataLoader` that does not shuffle.
         batch_size: Images in a batch, 1 or more; that of a loader is its own.
         workers: Processes that load images; 0 loads in this one.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; ``"auto"`` takes a GPU where there
-            is one.
+        device: ``"cpu"``, ``"cuda"``, ``"mps"``, or ``"auto"`` for a GPU where there is one.
         precision: ``"float32"``, ``"float16"`` (not on the CPU) or ``"bfloat16"``, or Lightning's
-            names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``. The features are float32 all
-            the same.
-        flips: Whether features are the mean of those of an image and its mirror image, which takes
-            twice the time.
+            names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``; features are float32 anyway.
+        flips: Whether features are the mean of those of an image and its mirror image.
         cache: File to keep the features in; for a `dermolib.ISICDataset` alone.
 
     Returns:
@@ -131,10 +129,9 @@ def extract_features(
     Raises:
         TypeError: The data, their samples or an argument are of another type, or a cache is wanted
             for data without files.
-        ValueError: The data are empty or a loader that shuffles, a batch has more or fewer labels
-            or ids than images, a label is not an integer, the network has no linear layer, features
-            are not finite, the device or the precision is not available, or `cache` is a file of
-            something else.
+        ValueError: The data are empty or a loader that shuffles, labels or ids do not fit the
+            images, the network has no linear layer, features are not finite, the device or the
+            precision is not available, or `cache` is a file of something else.
 
     References:
         Razavian et al., CNN features off-the-shelf, CVPR workshops, 2014,
@@ -164,12 +161,9 @@ def extract_features(
     values = None if cache is None else read_cache(cache, key)
     if values is not None:
         return _described(values, data)
-    batches, rows = data, 0
-    if by_number:
-        # Every process of a distributed run gets all rows
-        one: dict[str, Any] = {"num_replicas": 1, "rank": 0}
-        batches = make_loader(data, batch_size=batch_size, workers=workers, **one)
-        rows = len(data)
+    # Every process of a distributed run gets all rows
+    loader = partial(make_loader, batch_size=batch_size, workers=workers, num_replicas=1, rank=0)
+    batches, rows = (loader(data), len(data)) if by_number else (data, 0)
     with _ready(model, place) as network:
         found = _collected(
             batches, lambda batch: _features(network, batch, place, precision, flips=flips), rows

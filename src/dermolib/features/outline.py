@@ -20,17 +20,11 @@ _Real = npt.NDArray[np.float32]
 
 
 class Outline(NamedTuple):
-    """Outline of the largest component of a mask.
+    """Outline of the largest component of a mask (h, w)."""
 
-    Attributes:
-        line: Closed line (N, 2), rows and columns at subpixel precision.
-        inside: True within it (h, w).
-        distance: Distance of each pixel to it in px, on both sides (h, w).
-    """
-
-    line: npt.NDArray[np.float64]
-    inside: npt.NDArray[np.bool_]
-    distance: _Real
+    line: npt.NDArray[np.float64]  # closed (N, 2), rows and columns at subpixel precision
+    inside: npt.NDArray[np.bool_]  # True within it (h, w)
+    distance: _Real  # of each pixel to it in px, on both sides (h, w)
 
 
 def trace(mask: _Gray) -> Outline:
@@ -117,11 +111,7 @@ def _area(line: npt.NDArray[np.float64]) -> float:
 
 
 def _differences(
-    outline: Outline,
-    center: npt.NDArray[np.float64],
-    lightness: _Real,
-    mask: _Gray,
-    lit: _Gray,
+    outline: Outline, center: npt.NDArray[np.float64], lightness: _Real, mask: _Gray, lit: _Gray
 ) -> npt.NDArray[np.float64]:
     """Compute how much lighter each sector is outside of the line than inside."""
     near = outline.distance <= _BAND
@@ -130,8 +120,7 @@ def _differences(
     rows, columns = np.indices(near.shape)
     angles = np.arctan2(rows - center[0], columns - center[1])
     sector = (np.floor(angles / (2 * np.pi) * _SECTORS) % _SECTORS).astype(np.intp)
-    means = []
-    counts = []
+    means, counts = [], []
     for part in (inside, outside):
         count = np.bincount(sector[part], minlength=_SECTORS)
         total = np.bincount(sector[part], weights=lightness[part], minlength=_SECTORS)

@@ -64,15 +64,7 @@ class FeatureExtractor(nn.Module):
         self.model = _without(model, [name.split(".") for name in left_out])
 
     def forward(self, images: Tensor, *others: Any, **options: Any) -> Tensor:
-        """Compute the features.
-
-        Args:
-            images: Batch (N, 3, H, W), as `model` takes it.
-            *others: What `model` takes beside images.
-            **options: What `model` takes by name.
-
-        Returns:
-            Features (N, `size`).
+        """Compute the features (N, `size`) of what `model` takes: images (N, 3, H, W), and others.
 
         Raises:
             ValueError: The output of the network is not that of its last linear layer.

@@ -106,15 +106,12 @@ class MetadataFusion(nn.Module):
             finish(self, NAME, num_classes, **options, metadata_dropout=self.metadata_dropout)
 
     def forward(self, images: Tensor, metadata: Tensor | None = None) -> Tensor:
-        """Turn images and metadata into logits.
+        """Turn images (N, 3, H, W) and metadata into logits (N, `num_classes`).
 
         Args:
-            images: Batch (N, 3, H, W), as the backbone takes it.
+            images: Batch, as the backbone takes it.
             metadata: Vectors (N, 13), floating point, with the meanings
                 `dermolib.labels.METADATA_NAMES`, on any device; None where nothing is known.
-
-        Returns:
-            Logits (N, `num_classes`).
 
         Raises:
             TypeError: Metadata is not a floating-point tensor.
