@@ -142,8 +142,7 @@ class MetadataFusion(nn.Module):
 def _check_metadata(metadata: Any, number: int) -> None:
     name, what = "metadata", f"a floating-point tensor ({number}, {_WIDTH}), a row for each image"
     check_type(metadata, name, Tensor, what)
-    floating = metadata.is_floating_point()
-    require(floating, name, what, f"dtype {metadata.dtype}", error=TypeError)
+    require(metadata.is_floating_point(), name, what, f"dtype {metadata.dtype}", error=TypeError)
     got, hint = f"shape {tuple(metadata.shape)}", "Use `dermolib.datasets.metadata_vectors(table)`."
     require(tuple(metadata.shape) == (number, _WIDTH), name, what, got, hint)
     if torch.compiler.is_compiling():

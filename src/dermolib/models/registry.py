@@ -32,10 +32,9 @@ def _fusion(
         for name in list(options)
         if name.startswith(_OF_BACKBONE)
     }
-    got = [
-        _OF_BACKBONE + name for name in ("name", "num_classes", "weights") if name in of_backbone
-    ]
-    require(not got, "options", "options of the backbone", listed(got), hint, error=TypeError)
+    own = of_backbone.keys() & {"name", "num_classes", "weights"}
+    got = listed(sorted(_OF_BACKBONE + name for name in own))
+    require(not own, "options", "options of the backbone", got, hint, error=TypeError)
     network = build_model(backbone, num_classes=num_classes, **of_backbone)
     model = MetadataFusion(network, num_classes=num_classes, **options)
     load_weights(model, weights)

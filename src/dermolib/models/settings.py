@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypedDict
 
 from torch import nn
@@ -119,16 +120,6 @@ def _settings_of_timm(model: nn.Module, published: Mapping[str, Any]) -> InputSe
     return InputSettings(**known, image_size=height, interpolation=interpolation)
 
 
-def checked_mean(mean: Any) -> tuple[float, float, float]:
-    """Convert a mean to plain numbers, or refuse it."""
-    return _checked_channels(mean, "mean", low=0)
-
-
-def checked_std(std: Any) -> tuple[float, float, float]:
-    """Convert a standard deviation to plain numbers, or refuse it."""
-    return _checked_channels(std, "std", above=0)
-
-
 def _checked_channels(values: Any, name: str, **limits: Any) -> tuple[float, float, float]:
     what = "three numbers, one for red, green and blue, of pixels in [0, 1]"
     check_type(values, name, Iterable, what)
@@ -138,3 +129,10 @@ def _checked_channels(values: Any, name: str, **limits: Any) -> tuple[float, flo
         check_number(value, f"{name}[{channel}]", high=1, **limits)
     red, green, blue = (float(value) for value in numbers)
     return red, green, blue
+
+
+checked_mean = partial(_checked_channels, name="mean", low=0)
+"""Convert a mean to plain numbers, or refuse it."""
+
+checked_std = partial(_checked_channels, name="std", above=0)
+"""Convert a standard deviation to plain numbers, or refuse it."""
