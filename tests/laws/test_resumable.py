@@ -50,10 +50,8 @@ def whole(run: Call, tmp_path: Path) -> dict[str, bytes]:
     return files_of(tmp_path / "whole")
 
 
-def fail_at(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, point: int, error: BaseException
-) -> None:
-    """Let the file system raise at some change of the files in a folder."""
+def interrupt(call: Call, folder: Path, point: int, error: BaseException) -> str:
+    """Make a call during which the file system raises at a change of the files in its folder."""
     left = iter(range(point))
     opened, replaced = Path.open, Path.replace
 
@@ -70,8 +68,13 @@ def fail_at(
         tick(self)
         return replaced(self, target)
 
-    monkeypatch.setattr(Path, "open", open_)
-    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "open", open_)
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(type(error)) as raised:
+            call(folder)
+    assert getattr(raised.value, "errno", None) == getattr(error, "errno", None)
+    return str(raised.value)
 
 
 @jobs()
@@ -93,13 +96,9 @@ def test_a_full_disk_is_explained_and_the_next_call_goes_on(
     run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
 ) -> None:
     out = tmp_path / "out"
-    full = OSError(errno.ENOSPC, "No space left on device")
-    words = "on a disk with room .*Free some space and call again: what is finished is kept"
-    with pytest.MonkeyPatch.context() as patch:
-        fail_at(patch, out, point, full)
-        with pytest.raises(OSError, match=words) as raised:
-            run(out)
-    assert raised.value.errno == errno.ENOSPC
+    words = interrupt(run, out, point, OSError(errno.ENOSPC, "No space left on device"))
+    assert f"on a disk with room ({out})" in words
+    assert "Free some space and call again: what is finished is kept" in words
 
     run(out)
 
@@ -111,10 +110,7 @@ def test_ctrl_c_ends_a_run_and_the_next_call_goes_on(
     run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
 ) -> None:
     out = tmp_path / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        fail_at(patch, out, point, KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
-            run(out)
+    interrupt(run, out, point, KeyboardInterrupt())
 
     run(out)
 
@@ -188,14 +184,11 @@ def test_other_settings_are_refused_by_what_differs(
 def test_a_folder_of_other_settings_is_made_again_on_request(
     run: Call, whole: dict[str, bytes], tmp_path: Path, point: int
 ) -> None:
-    out = tmp_path / "out"
+    out, again = tmp_path / "out", partial(run, overwrite=True)
     run(out, other=True)
-    with pytest.MonkeyPatch.context() as patch:
-        fail_at(patch, out, point, KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
-            run(out, overwrite=True)
+    interrupt(again, out, point, KeyboardInterrupt())
 
-    run(out, overwrite=True)
+    again(out)
 
     assert files_of(out) == whole
 
