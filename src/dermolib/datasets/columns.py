@@ -183,8 +183,8 @@ def _read(
     encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
     with path.open(encoding=encoding, newline="") as file:
         header = next(csv.reader(file, strict=True, delimiter=delimiter), None)
-        if header is None:
-            raise ValueError(expected(str(path), "a CSV file with a header", "an empty file"))
+        require(header is not None, str(path), "a CSV file with a header", "an empty file")
+        header = header or []
         chosen = choose(header)
         for row, count in enumerate(_field_counts(file, delimiter), start=2):
             if count != len(header):  # pandas would fill or cut it silently

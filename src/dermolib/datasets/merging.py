@@ -59,7 +59,7 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
         >>> conflicts[["id", "column", "kept", "other"]].to_numpy().tolist()
         [['A', 'sex', 'male', 'female']]
     """
-    read = _checked(tables)
+    read = _read_tables(tables)
     names = list(dict.fromkeys(name for table in read for name in table.columns))
     rows = {name: _stacked(read, name) for name in names}
     groups, ids = pd.factorize(rows["id"].to_numpy(object))
@@ -79,7 +79,7 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
     return Merged(table, pd.concat(found, ignore_index=True))
 
 
-def _checked(tables: Any) -> list[pd.DataFrame]:
+def _read_tables(tables: Any) -> list[pd.DataFrame]:
     several = isinstance(tables, Sequence) and len(tables) > 0
     require(several, "tables", "a list of one table or more", type(tables).__name__)
     read = []
@@ -132,8 +132,7 @@ def _joined(
     if not joined.any():
         return kept
     part = connected_groups(len(names), np.stack([own[joined], others[joined]], axis=1))
-    first = np.full(part.max() + 1, len(names))
-    np.minimum.at(first, part, np.arange(len(names)))  # names stand in the order of their rows
+    first = np.unique(part, return_index=True)[1]  # names stand in the order of their rows
     return names[first[part]][codes[: len(kept)]]
 
 

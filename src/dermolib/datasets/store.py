@@ -204,8 +204,8 @@ class PreparedStore:
         return rows
 
     def _row(self, number: int) -> int:
-        if not 0 <= number < len(self):
-            raise IndexError(expected("number", f"an image in 0..{len(self) - 1}", number))
+        what = f"an image in 0..{len(self) - 1}"
+        require(0 <= number < len(self), "number", what, number, error=IndexError)
         return int(self.row_numbers[number])
 
 
@@ -312,9 +312,9 @@ def _read_index(path: Path, count: object) -> dict[str, npt.NDArray[Any]]:
         what = "the index of a store"
         raise ValueError(expected(str(path / INDEX), what, str(error).strip(), _AGAIN)) from error
     got = f"the columns {listed(frame, most=len(INDEX_COLUMNS))}"
-    require((*frame,) == INDEX_COLUMNS, str(path / INDEX), "the index of a store", got, _AGAIN)
-    got = f"{len(frame)} rows in place of {count}"
-    require(len(frame) == count, str(path / INDEX), "the index of a store", got, _AGAIN)
+    got = got if (*frame,) != INDEX_COLUMNS else f"{len(frame)} rows in place of {count}"
+    intact = (*frame,) == INDEX_COLUMNS and len(frame) == count
+    require(intact, str(path / INDEX), "the index of a store", got, _AGAIN)
     return {name: frame[name].to_numpy(copy=True) for name in INDEX_COLUMNS}
 
 

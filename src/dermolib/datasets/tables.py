@@ -114,11 +114,10 @@ def read_table(
     require(columns is None or isinstance(columns, Mapping), "columns", what, got, error=TypeError)
     for column in columns or {}:
         check_choice(column, "columns", _RENAMED)
-    if not isinstance(source, (str, os.PathLike, pd.DataFrame)):
-        what = "the path of a CSV file or a data frame"
-        raise TypeError(expected("table", what, f"an object of type {type(source).__name__}"))
-    if not isinstance(source, pd.DataFrame):
-        name = str(source)
+    readable = isinstance(source, (str, os.PathLike, pd.DataFrame))
+    what, kind = "the path of a CSV file or a data frame", type(source).__name__
+    require(readable, "table", what, f"an object of type {kind}", error=TypeError)
+    name = name if isinstance(source, pd.DataFrame) else str(source)
     choose = partial(resolve_columns, name=name, columns=columns or {}, needed=needed)
     if isinstance(source, pd.DataFrame):
         raw = read_frame(source, choose)

@@ -83,14 +83,7 @@ def list_readers() -> list[str]:
 
 
 def find_reader(name: str) -> Reader:
-    """Look up a reader.
-
-    Args:
-        name: One of `list_readers`.
-
-    Raises:
-        ValueError: The collection is unknown.
-    """
+    """Look up the reader of a collection of `list_readers`; an unknown one is a ValueError."""
     from dermolib._validation import check_choice
 
     check_choice(name, "collection", list_readers())
