@@ -237,7 +237,7 @@ def test_a_jpeg_whose_pixels_are_missing_is_refused(tmp_path: Path) -> None:
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(data[: data.index(b"\xff\xda")] + b"\xff\xd9")
 
-    with pytest.raises(ValueError, match=r"^Expected `.*a\.jpg` to be a readable image file"):
+    with pytest.raises(ValueError, match=r"^Expected `.*a\.jpg` to be an? (readable )?image file"):
         read_image(tmp_path / "a.jpg")
 
 

@@ -199,6 +199,10 @@ def test_names_are_compared_as_clean_text(
     assert values(gaps, "missing") == [1 - len(shared)] * 2
 
 
+@pytest.mark.skipif(
+    pd.factorize(pd.Series(["\udcfe", "\udcff"]))[0].max() == 0,
+    reason="pandas before 3.1 takes all texts with bytes that are not UTF-8 for one",
+)
 def test_ids_of_bytes_equal_those_of_text_and_invalid_bytes_stay_distinct() -> None:
     first, second = ["é".encode(), b"\xff", b"x"], [" é", b"\xfe", "x "]
 

@@ -58,8 +58,10 @@ def test_it_is_the_balanced_accuracy_or_with_weights_the_weighted_accuracy_of_sc
     preds, target = tensors(pairs)
     of_image = np.array(weights)[target.numpy()]
 
-    assert score(preds, target) == pytest.approx(balanced_accuracy_score(target, preds))
-    weighted = accuracy_score(target, preds, sample_weight=of_image)
+    assert score(preds, target) == pytest.approx(
+        balanced_accuracy_score(target.numpy(), preds.numpy())
+    )
+    weighted = accuracy_score(target.numpy(), preds.numpy(), sample_weight=of_image)
     assert score(preds, target, class_weights=weights) == pytest.approx(weighted)
 
 

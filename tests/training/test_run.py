@@ -123,7 +123,15 @@ def test_a_model_that_its_owner_has_compiled_stays_so() -> None:
 
         return call
 
-    model = network()
+    class Own(torch.nn.Module):  # old versions of torch do not compile their own Sequential
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.inner(images)) + 0
+
+    model = Own()
     model.compile(backend=backend)
 
     trainer(model, epochs=1).fit(Colors(8))

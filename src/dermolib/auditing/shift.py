@@ -82,8 +82,8 @@ def _groups(
     patient, lesion, origin = (splits[name][rows] for name in ("patient", "lesion", "origin"))
     kind = np.where(patient != "", 0, np.where(lesion != "", 1, 2))
     name = np.where(kind == 0, patient, np.where(kind == 1, lesion, origin))
-    group, keys = pd.factorize(pd.MultiIndex.from_arrays([in_first, kind, name]))
-    return group, keys.get_level_values(0).to_numpy(np.bool_)
+    group = pd.DataFrame([in_first, kind, name]).T.groupby([0, 1, 2], sort=False).ngroup()
+    return group.to_numpy(np.intp), in_first[~group.duplicated()]
 
 
 def _values(splits: Splits, rows: Indices, name: str) -> pd.Series:

@@ -68,7 +68,9 @@ class ClassificationLoss(nn.Module):
         smoothed = (1 - self.label_smoothing) * soft + self.label_smoothing / classes
         losses = -smoothed * log_p
         if self.gamma:
-            losses = losses * (1 - log_p.exp()).clamp(min=0) ** self.gamma
+            # Not 0, where the gradient of a power below 1 is infinite
+            easy = (1 - log_p.exp()).clamp(min=torch.finfo(log_p.dtype).tiny)
+            losses = losses * easy**self.gamma
         if self.class_weights is not None:
             soft, losses = soft * self.class_weights, losses * self.class_weights
         total = soft.sum()
