@@ -83,7 +83,7 @@ def _groups(
     kind = np.where(patient != "", 0, np.where(lesion != "", 1, 2))
     name = np.where(kind == 0, patient, np.where(kind == 1, lesion, origin))
     group = pd.DataFrame([in_first, kind, name]).T.groupby([0, 1, 2], sort=False).ngroup()
-    return group.to_numpy(np.intp), in_first[~group.duplicated()]
+    return np.asarray(group, np.intp), in_first[~group.duplicated()]
 
 
 def _values(splits: Splits, rows: Indices, name: str) -> pd.Series:
