@@ -59,7 +59,7 @@ def unpack(batch: Any) -> Batch:
     return Batch(
         image.float(),
         label=torch.as_tensor(label, device=image.device) if _is_array(label) else label,
-        soft_label=soft.float() if soft is not None and soft.is_floating_point() else soft,
+        soft_label=soft,
         metadata=None if metadata is None else metadata.float(),
         ids=parts.get("id"),
     )
@@ -73,11 +73,11 @@ def labeled(batch: Any, num_classes: int, *, check_values: bool = False) -> Batc
     check_values = check_values or ready.image.device.type == "cpu"
     count = len(ready.image)
     label = _as_classes(ready.label, count, num_classes, check_values=check_values)
-    if ready.soft_label is not None:
-        _check_soft_label(ready.soft_label, (count, num_classes), check_values=check_values)
+    shape = (count, num_classes)
+    soft = _as_probabilities(ready.soft_label, shape, check_values=check_values)
     if check_values:
         check_finite_images(ready)
-    return replace(ready, label=label)
+    return replace(ready, label=label, soft_label=soft)
 
 
 def check_finite_images(batch: Batch) -> None:
@@ -156,10 +156,16 @@ def _as_classes(label: Any, count: int, num_classes: int, *, check_values: bool)
     return classes
 
 
-def _check_soft_label(soft: Tensor, shape: tuple[int, int], *, check_values: bool) -> None:
+def _as_probabilities(
+    soft: Tensor | None, shape: tuple[int, int], *, check_values: bool
+) -> Tensor | None:
+    """Convert soft labels to float32."""
+    if soft is None:
+        return None
     what = f"probabilities {shape}, floating point, each row of sum 1"
     require(soft.is_floating_point(), "soft_label", what, form(soft), error=TypeError)
     require(soft.shape == shape, "soft_label", what, form(soft))
+    soft = soft.float()
     if check_values:
         # NaN is not 0 or more, and infinity is in no sum of 1
         fits = (soft >= 0).all(dim=1) & ((soft.sum(dim=1) - 1).abs() <= _TOLERANCE)
@@ -167,6 +173,7 @@ def _check_soft_label(soft: Tensor, shape: tuple[int, int], *, check_values: boo
         got = f"{[round(value, 4) for value in soft[row].tolist()]} in row {row}"
         hint = "Logits become probabilities by `softmax(dim=-1)`."
         require(fits.all(), "soft_label", what, got, hint)
+    return soft
 
 
 def _is_array(values: Any) -> bool:

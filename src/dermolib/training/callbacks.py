@@ -81,12 +81,9 @@ class BestWeights(lightning.Callback):
 
 
 class HistoryWriter(lightning.Callback):
-    """Keep the metrics of each epoch as a row.
+    """Keep the metrics of each epoch as a row, also in a CSV file, and as lines to standard error.
 
-    Args:
-        path: CSV file that is rewritten, atomically, after each epoch; None writes none.
-        lines: Whether to write a line to standard error in the first and every tenth epoch.
-        stop_below: Training loss below which the run ends early.
+    The run ends early when the training loss falls below `stop_below`.
     """
 
     def __init__(
@@ -138,15 +135,8 @@ class StateFile(TorchCheckpointIO):
 class RunState(lightning.Callback):
     """Save the state of a run: at the start, after each epoch, within epochs, and on SIGTERM.
 
-    Each state replaces the one before atomically. In the list of callbacks it comes last, so that
-    it saves the state of all others.
-
-    Args:
-        folder: Folder of the run.
-        loader: Loader of the training set; a run resumes within an epoch of an `EpochLoader` alone.
-        metadata: Plain values to store with the state: configuration and class names.
-        every: Steps between two states within an epoch; None saves none there.
-        writes: Whether states are written.
+    Each state replaces the one before atomically. A run resumes within an epoch of an `EpochLoader`
+    alone. In the list of callbacks it comes last, so that it saves the state of all others.
     """
 
     def __init__(

@@ -131,13 +131,10 @@ def _option(
     optional: bool = False,
     fingerprint: bool = True,
 ) -> Any:
-    """Declare an option.
+    """Declare an option by default and check, which takes value and name and may convert the value.
 
-    Args:
-        default: Its default; None makes it optional.
-        check: Raises for a value and the name; may return what the value becomes.
-        optional: Whether it may be None, which is not checked.
-        fingerprint: Whether it decides how a run ends, and so which unfinished run is resumed.
+    It may be None where that is the default or `optional`; `fingerprint` tells whether it decides
+    how a run ends, and so which unfinished run is resumed.
     """
     optional = optional or default is None
     metadata = {"check": check, "optional": optional, "fingerprint": fingerprint}

@@ -1,8 +1,8 @@
 """Datasets and loaders: batches of a dataset, what a loader draws, and its fingerprint."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,19 +39,11 @@ __all__ = [
     "shuffles",
 ]
 
-_Values: TypeAlias = npt.NDArray[Any]
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class EpochLoader:
-    """Batches of one epoch after another, from any position in any of them.
-
-    Args:
-        loader: Loader whose sampler is an `EpochSampler`, which knows the order of each epoch.
-
-    Attributes:
-        loader: The loader.
-    """
+    """Batches of one epoch after another of a loader with an `EpochSampler`, from any position."""
 
     def __init__(self, loader: Any) -> None:
         """Start at the beginning of the first epoch."""
@@ -146,7 +138,7 @@ def draws_evenly(data: Any) -> bool:
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
     """Find the labels of a dataset (N,), through loaders and subsets; None where it has none."""
-    return _attribute(data, "labels", convert=_as_integers)
+    return _attribute(data, "labels")
 
 
 def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
@@ -158,11 +150,7 @@ def drawn_labels(data: Any) -> npt.NDArray[np.int64] | None:
 
 
 def data_fingerprint(data: Any) -> dict[str, Any] | None:
-    """Describe a set by plain values, so that a run resumes with the same images alone.
-
-    These are the number of rows or batches; digests of ids, labels and soft labels where it has
-    them; transforms whose repr is the same in each process; and what decides a known order.
-    """
+    """Describe a set by plain values, so that a run resumes with the same images alone."""
     if data is None:
         return None
     known: dict[str, Any] = {"rows": len(data)}
@@ -243,20 +231,18 @@ def _innermost(data: Any) -> Any:
     return data
 
 
-def _attribute(
-    data: Any, name: str, *, convert: Callable[[_Values, Any], _Values | None] | None = None
-) -> _Values | None:
+def _attribute(data: Any, name: str) -> npt.NDArray[Any] | None:
     """Find an attribute of one value for each row, through loaders and subsets, or None."""
     if isinstance(data, (DataLoader, SeededDataset)):
-        return _attribute(data.dataset, name, convert=convert)
+        return _attribute(data.dataset, name)
     if isinstance(data, Subset):
-        inside = _attribute(data.dataset, name, convert=convert)
+        inside = _attribute(data.dataset, name)
         return None if inside is None else inside[np.asarray(data.indices, np.intp)]
     found = getattr(data, name, None)
     if found is None or callable(found):
         return None
     values = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found)
-    return values if convert is None else convert(values, data)
+    return _as_integers(values, data) if name == "labels" else values
 
 
 def _sampler(loader: Any) -> Any:
@@ -282,7 +268,7 @@ def _is_batch(sample: Any) -> bool:
     return pair and getattr(sample[0], "ndim", None) == 4
 
 
-def _as_integers(labels: _Values, data: Any) -> npt.NDArray[np.int64] | None:
+def _as_integers(labels: npt.NDArray[Any], data: Any) -> npt.NDArray[np.int64] | None:
     if labels.dtype == object and all(one is None for one in labels.flat):
         return None
     what, hint = "integer classes (N,), one for each row", "Number the classes from 0."

@@ -30,13 +30,7 @@ class ClassifierModule(lightning.LightningModule):
     What a training step draws follows from the seed, the epoch, the batch and the process alone, so
     that a resumed run draws what it would have drawn.
 
-    Args:
-        model: Maps images (N, 3, H, W) to logits (N, K); metadata (N, M) are its second argument
-            where its attribute ``takes_metadata`` is true.
-        options: Options of the Trainer.
-        class_weights: Weights of the classes in a named training loss (K,), or None. The validation
-            loss is plain cross-entropy, so that runs can be compared.
-        compiled: Whether to run the model through `torch.compile`.
+    The validation loss is plain cross-entropy, so that runs can be compared.
     """
 
     def __init__(

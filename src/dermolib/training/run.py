@@ -81,17 +81,9 @@ def train(
     resume: bool,
     save: Callable[[Path], None],
 ) -> list[dict[str, float]]:
-    """Train from the start, or from a saved state, and load the best weights; a row per epoch.
+    """Train from the start or from a saved state, and load the best weights; a row per epoch.
 
-    Args:
-        model: Model.
-        options: Options of the Trainer.
-        loader: Loader of the training set.
-        validation: Loader of the validation set, or None.
-        class_weights: Class weights of the loss (K,), or None.
-        metadata: Class names, and the configuration that an unfinished run is compared by.
-        resume: Whether an unfinished run in the folder is resumed.
-        save: Writes the weights of the model to a path.
+    The metadata are what an unfinished run is compared by; `save` writes the weights of the model.
     """
     _check_launch(options)
     loader, output = resumable(loader), options.output
