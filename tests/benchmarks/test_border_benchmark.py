@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import border
-import segmentation
 from border_parts import drawn
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
@@ -56,16 +55,6 @@ def test_the_tables_tell_what_was_found(
     assert "| read by eye: clear (1) | 100.0 | 100.0 | 100.0 |" in text
     assert "3 images, a border found in 0" in text
     assert "| 24 images whose frame cuts the lesion |" in text
-
-
-def test_data_that_are_not_there_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for benchmark in (border, segmentation):
-        with pytest.raises(SystemExit):
-            benchmark.main(["--data", str(tmp_path)])
-
-        assert "Name the folder with --data or DERMOLIB_DATA." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", drawn.BORDERS)

@@ -1,37 +1,34 @@
 """The benchmark of near-duplicates runs on a few images, and its figures are right."""
 
-import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import duplicates
 from dermolib._validation import Image
 from dermolib.auditing import find_duplicates, perceptual_hash
 from dermolib.datasets.synthetic import draw_lesion
 from dermolib.io import write_image
-
-_BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from duplicates_parts import changes
 
 
 def lesion(seed: int, size: tuple[int, int] = (48, 64)) -> Image:
     return draw_lesion(seed % 8, image_size=size, generator=np.random.default_rng(seed))[0]
 
 
-@pytest.fixture
-def part(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Import a module of the benchmarks, which are no package that is installed."""
-    threads = cv2.getNumThreads()
-    monkeypatch.syspath_prepend(_BENCHMARKS)
-    yield importlib.import_module
-    cv2.setNumThreads(threads)
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Give OpenCV its threads back after a benchmark."""
+    before = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(before)
 
 
 def test_the_tables_have_the_pairs_that_were_drawn(
-    part: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     challenge = tmp_path / "isic_challenge"
     # A0 and A5 are one image of one lesion, which B0 shows upside down as another one
@@ -48,7 +45,7 @@ def test_the_tables_have_the_pairs_that_were_drawn(
         rows = [f"{name},{int(name[1]) + 1}" for name in names if name[0] == letter]
         (challenge / f"metadata{split}.csv").write_text("\n".join([head, *rows]))
 
-    part("duplicates").main(["--data", str(tmp_path), "--rows", "60"])
+    duplicates.main(["--data", str(tmp_path), "--rows", "60"])
 
     printed = capsys.readouterr().out
     assert "| both in training | 1 | 1 | 0 | 1 |" in printed
@@ -60,19 +57,10 @@ def test_the_tables_have_the_pairs_that_were_drawn(
     assert printed.count("| --- |") == 4
 
 
-def test_a_folder_without_images_ends_in_one_sentence(
-    part: Callable[[str], Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        part("duplicates").main(["--data", str(tmp_path)])
-
-    assert "Name the folder with --data or DERMOLIB_DATA." in capsys.readouterr().err
-
-
-def test_each_promised_change_leaves_an_image_a_duplicate(part: Callable[[str], Any]) -> None:
+def test_each_promised_change_leaves_an_image_a_duplicate() -> None:
     image = lesion(0, (150, 200))
 
-    for change in part("duplicates_parts.changes").PROMISED.values():
+    for change in changes.PROMISED.values():
         copy = change(image)
         assert copy.shape != image.shape or (copy != image).any()
         hashes = np.stack([perceptual_hash(image), perceptual_hash(copy)])

@@ -132,12 +132,3 @@ def test_the_command_writes_a_table_and_every_value(
     assert scored["faint"] == scored["none"] == ["I1", "I3"]
     assert scored["flagged"] == ["I5"]
     assert (values.loc[values["remover"] == "untouched", "masked"].dropna() == 0).all()
-
-
-def test_the_command_says_where_it_looked_for_images(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        hair.main(["--data", str(tmp_path)])
-
-    assert "Name the folder with --data or DERMOLIB_DATA." in capsys.readouterr().err

@@ -59,14 +59,3 @@ def test_the_command_writes_its_tables(data: Path, capsys: pytest.CaptureFixture
     assert "| paper | 600 x 450 | 512 |" in printed
     assert "| paper | ElasticTransform | 0.167 |" in printed
     assert "| strong | 0.5 | 2 |" in printed
-
-
-def test_a_folder_without_the_images_is_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit):
-        presets.main(["--data", str(tmp_path)])
-
-    error = capsys.readouterr().err
-    assert f"Expected `{tmp_path / 'isic_challenge' / 'Train'}" in error
-    assert "Name the folder with --data or DERMOLIB_DATA, or use --no-lesions." in error
