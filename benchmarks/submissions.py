@@ -33,8 +33,7 @@ from dermolib.reporting import write_submission
 from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
 from submission_parts.decision import best_power, crossfitted, weighted
-from submission_parts.networks import Plan, alexnet, lite
-from submission_parts.runs import POWER, known, sharpened, student, trained
+from submission_parts.runs import POWER, Plan, alexnet, known, lite, sharpened, student, trained
 
 _LITE_LAYERS = ("conv_stem", "bn1", "blocks.0", "blocks.1")
 _LITE = Plan(

@@ -11,8 +11,7 @@ from torch import nn
 from dermolib import make_synthetic_challenge
 from submission_parts.data import Softened, open_challenge
 from submission_parts.decision import best_power, crossfitted, decide, weighted
-from submission_parts.networks import Plan, Symmetries
-from submission_parts.runs import known, sharpened, student, trained
+from submission_parts.runs import Plan, Symmetries, known, sharpened, student, trained
 
 
 @pytest.fixture(scope="module")
