@@ -29,7 +29,11 @@ OWN_LOSS = torch.nn.CrossEntropyLoss()
         ({"num_classes": "3"}, TypeError, "`num_classes` to be an integer of 2 or more"),
         ({"class_names": ["a"]}, ValueError, "`class_names` to be 3 names, one for each class"),
         ({"class_names": "abc"}, TypeError, "but got an object of type str. Pass a list, in the"),
-        ({"class_names": {"a", "b", "c"}}, TypeError, "but got an object of type set. Pass a lis"),
+        (
+            {"class_names": dict.fromkeys("abc")},
+            TypeError,
+            "but got an object of type dict. Pass a lis",
+        ),
         ({"class_names": ["a", "b", "a"]}, ValueError, "but got a more than once."),
         ({"loss": "hinge"}, ValueError, "`loss` to be one of 'cross_entropy', 'focal', but got"),
         ({"loss": None}, TypeError, "or a callable (logits, target) -> scalar, but got a NoneType"),
