@@ -80,7 +80,9 @@ def test_it_is_listed_with_its_options(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "choice", ["dark", dark, functools.partial(dark), lambda image: dark(image)]
+    "choice",
+    ["dark", dark, functools.partial(dark), lambda image: dark(image)],
+    ids=["name", "function", "partial", "lambda"],
 )
 def test_a_name_or_function_finds_and_removes(choice: Any, image: Image) -> None:
     mask = occlusion_mask(image, method=choice)
@@ -109,7 +111,7 @@ def test_it_works_on_batches(batch: Callable[..., torch.Tensor] | None, image: I
     assert (expected[:, [30, 50]] == 255).all()
 
 
-@pytest.mark.parametrize("choice", ["dark", dark])
+@pytest.mark.parametrize("choice", ["dark", dark], ids=["name", "function"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_cleans_folders_and_stores_with_workers(
     choice: Any, workers: int, folder: Path, image: Image
