@@ -1,7 +1,6 @@
 """Steps of a preparation: what they are called, what decides their result, and how they run."""
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -22,6 +21,7 @@ from dermolib._validation import (
 )
 from dermolib.preprocessing.border import Box, crop_border, field_of_view
 from dermolib.preprocessing.color import shades_of_gray
+from dermolib.preprocessing.hair.functions import fingerprint
 from dermolib.preprocessing.hair.registry import (
     DEFAULT_METHOD,
     find_method,
@@ -156,7 +156,8 @@ def _named(step: Any, place: str) -> _Named:
     _check_options(function, options, place, name)
     if function is occlusion_removal:  # workers know no name that was registered here
         options["method"] = find_method(options.get("method", DEFAULT_METHOD))
-    return _Named(name, function, options, "" if function in _NAMES else _digest(function, place))
+    source = "" if function in _NAMES else fingerprint(function).split()[-1]
+    return _Named(name, function, options, source)
 
 
 def _check_options(
@@ -192,16 +193,6 @@ def _settings(step: _Named) -> dict[str, Any]:
         options |= options["method"].options(given, filled=True)
     noted = {name: json_value(value) for name, value in sorted(options.items())}
     return {"step": step.name, "options": noted} | ({"source": step.source} if step.source else {})
-
-
-def _digest(function: Callable[..., Any], place: str) -> str:
-    """Digest the code of a foreign function."""
-    try:
-        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
-    except OSError:
-        what = "a function whose source can be read"
-        hint = "Define it in a file: its code tells stores apart."
-        raise TypeError(expected(place, what, function.__qualname__, hint)) from None
 
 
 def _run_foreign(step: _Named, image: Image, mask: Mask | None) -> Image:
