@@ -1,9 +1,11 @@
 """Argument checks, the wording of errors, and the types that all rooms share."""
 
 import difflib
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,6 +117,35 @@ def check_flag(value: Any, name: str) -> None:
     """Refuse what is neither True nor False."""
     got = f"{value!r} of type {type(value).__name__}"
     require(isinstance(value, (bool, np.bool_)), name, "True or False", got, error=TypeError)
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Name a function, that of a `functools.partial`, or the class of another callable object."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def check_call(
+    function: Callable[..., Any],
+    named: Iterable[str],
+    placed: Sequence[str] = (),
+    hint: str = "",
+) -> None:
+    """Refuse a function that cannot be called with arguments by place and by name."""
+    named = list(named)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some that are written in C tell none
+    try:
+        signature.bind(*placed, **dict.fromkeys(named))
+    except TypeError:
+        name = name_of(function)
+        call = ", ".join([*placed, *(f"{one}=..." for one in named)])
+        what = f"a function that can be called as `{name.rpartition('.')[2]}({call})`"
+        got = f"one that takes {listed(signature.parameters) or 'nothing'}"
+        raise TypeError(expected(name, what, got, hint)) from None
 
 
 def to_python(value: Any) -> Any:

@@ -134,6 +134,7 @@ def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
     ("words", "sentence"),
     [
         ("gone.csv", "Expected `gone.csv` to exist, but it does not"),
+        ("nope", "layout: the folder of a collection, or a CSV file with columns such as ID and "),
         ("empty", "Expected `empty/metadataTrain.csv` to exist"),
         ("train.csv test.csv --images gone", "Expected `gone` to exist"),
         (". test.csv", "expected the folder of a collection alone, but got TEST as well"),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from torchvision.transforms import v2
 
 from dermolib import DatasetNotFoundError, ISICDataset
 from dermolib.io import write_image
@@ -104,6 +105,40 @@ def test_a_transform_gets_image_and_mask_and_replaces_both(challenge: Path) -> N
 
     assert dataset[0]["image"].shape == (3,)
     assert dataset[0]["mask"] == 48
+
+
+@pytest.mark.parametrize(
+    ("transform", "masks", "fragment"),
+    [
+        (
+            "paper",
+            False,
+            "`transform` to be a function, but got 'paper'. Make one, such as `preset(",
+        ),
+        (
+            lambda x: x,
+            False,
+            "as `<lambda>(image=...)`, but got one that takes x. It returns a dict",
+        ),
+        (v2.Identity(), True, "as `forward(image=..., mask=...)`, but got one that takes inputs."),
+        (
+            lambda image: image,
+            True,
+            "`lambda image, mask: {'image': transform(image), 'mask': mask}`",
+        ),
+    ],
+)
+def test_what_cannot_be_called_as_a_transform_is_refused_at_once(
+    challenge: Path, transform: Any, masks: bool, fragment: str
+) -> None:
+    dataset = open_train(challenge, masks=masks)
+
+    for use in (
+        dataset.with_transform,
+        lambda one: ISICDataset(dataset.table, transform=one, masks=masks),
+    ):
+        with pytest.raises(TypeError, match=re.escape(fragment)):
+            use(transform)
 
 
 @pytest.mark.parametrize("made", [torch.zeros(3), {"img": 1}])

@@ -208,6 +208,7 @@ def _share(rank: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow  # two processes that load torch: half a minute on two cores
 def test_two_processes_draw_together_what_one_draws(tmp_path: Path) -> None:
     multiprocessing.spawn(_share, args=(str(tmp_path),), nprocs=2)  # type: ignore[attr-defined,no-untyped-call]  # torch annotates neither
 
@@ -281,14 +282,17 @@ def test_numbers_of_numpy_are_taken_as_those_of_python() -> None:
     assert epoch(loader) == epoch(make_loader(paper(), batch_size=4, seed=3))
 
 
-MAP_STYLE = "a map-style dataset, with a length and rows by number, but got an object of type gen"
+MAP_STYLE = "a map-style dataset, with a length and rows by number, but got an object of type "
 WEIGHTS = "`sample_weights` to be 2 weights of 0 or more, one for each row, not all 0, but got"
 
 
 @pytest.mark.parametrize(
     ("data", "options", "error", "fragment"),
     [
-        ((row for row in [1]), {}, TypeError, MAP_STYLE),
+        ((row for row in [1]), {}, TypeError, f"{MAP_STYLE}generator."),
+        ("ch", {"batch_size": 2}, TypeError, f"{MAP_STYLE}str."),
+        (b"ch", {"batch_size": 2}, TypeError, f"{MAP_STYLE}bytes."),
+        (Path("ch"), {"batch_size": 2}, TypeError, MAP_STYLE),
         ([], {}, ValueError, "a set with at least one sample, but got an empty one."),
         ([1], {"sampler": 1, "generator": 1}, TypeError, "but got `generator`, `sampler`."),
         ([1, 2], {"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more"),
@@ -304,7 +308,7 @@ WEIGHTS = "`sample_weights` to be 2 weights of 0 or more, one for each row, not 
         ),
         ([1, 2], {"sample_weights": [1, 1]}, ValueError, "None where `shuffle` is False, but got"),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_options_that_do_not_fit_are_refused(
     data: Any, options: Any, error: type[Exception], fragment: str

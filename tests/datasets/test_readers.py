@@ -82,8 +82,10 @@ def test_a_registered_collection_is_read_through_every_door(
 
 
 def test_names_that_are_taken_or_unknown_are_refused(drawn: Path) -> None:
-    for name in ("drawn", "isic2019", "my data"):
-        with pytest.raises(ValueError, match="`name` to be an identifier that is not taken"):
+    for name in ("isic2019", "my data"):
+        with pytest.raises(
+            ValueError, match="`name` to be an identifier that the library does not"
+        ):
             register_reader(name, title="", labels="")(read_table)
     with pytest.raises(ValueError, match="`collection` to be one of 'challenge', 'drawn'"):
         ISICDataset.from_collection("isic2021", drawn)
@@ -91,8 +93,51 @@ def test_names_that_are_taken_or_unknown_are_refused(drawn: Path) -> None:
         ISICDataset.from_isic2021(drawn)
     with pytest.raises(ValueError, match="`split` to be one of 'train', but got 'test'"):
         ISICDataset.from_drawn(drawn, "test")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'task'"):
+    with pytest.raises(
+        TypeError, match=r"`read_drawn\(root, task=..., images=...\)`, but got one th"
+    ):
         ISICDataset.from_drawn(drawn, task=1)
+
+
+@pytest.mark.parametrize(
+    ("made", "fragment"),
+    [
+        (3, "but got an object of type int."),
+        (read_table(pd.DataFrame({"ID": ["a"]})), "but got one without image_path, mask_path."),
+        (
+            pd.DataFrame({"image_path": ["a"]}),
+            "but got one without id, diagnosis, lesion, patient, ",
+        ),
+    ],
+)
+def test_a_reader_of_a_user_is_named_where_it_makes_no_table(
+    drawn: Path, made: Any, fragment: str
+) -> None:
+    def read_mine(root: Path, *, images: bool = True) -> Any:  # noqa: ARG001 - the form asked for
+        return made
+
+    register_reader("drawn", title="", labels="")(read_mine)  # in place of the one before
+
+    start = "read_mine(root)` to be a table of `read_table` with the paths of files, "
+    with pytest.raises((TypeError, ValueError), match=re.escape(start + fragment)):
+        ISICDataset.from_drawn(drawn)
+    assert main(["audit", str(drawn), "--collection", "drawn"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("splits", "fragment"),
+    [
+        ("train", "`splits` to be a list of names, but got 'train'"),
+        ((), "`splits` to be a list of names, but got ()"),
+        (("train",), "called as `read_table(root, images=...)`, but got one that takes source, "),
+        (("train", "test"), "called as `read_table(root, split, images=...)`, but got one that"),
+    ],
+)
+@pytest.mark.usefixtures("drawn")
+def test_a_reader_of_another_form_is_not_registered(splits: Any, fragment: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(fragment)):
+        register_reader("other", title="", labels="", splits=splits)(read_table)
+    assert "other" not in list_readers()
 
 
 def written(name: str, root: Path) -> Path:

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,23 @@ def test_a_function_builds_a_network_with_options_and_weights(tmp_path: Path) ->
         build_model(Plain, weights=tmp_path / "own.pth", width=7)
     with pytest.raises(TypeError, match="`name` to be a function that returns a torch module, but"):
         build_model(lambda **_: None)  # type: ignore[arg-type] # the mistake
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "fragment"),
+    [
+        (nn.Linear, {}, "`Linear(num_classes=...)`, but got one that takes in_features, out_feat"),
+        (lambda n: Plain(n), {}, "`<lambda>(num_classes=...)`, but got one that takes n."),
+        (lambda: Plain(8), {}, "`<lambda>(num_classes=...)`, but got one that takes nothing."),
+        (Plain, {"widht": 3}, "`Plain(num_classes=..., widht=...)`, but got one that takes num_cl"),
+    ],
+)
+def test_a_function_that_does_not_take_what_it_is_given_is_named(
+    function: Any, options: dict[str, Any], fragment: str
+) -> None:
+    sentence = f"to be a function that can be called as {fragment}"
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        build_model(function, **options)
 
 
 @pytest.mark.parametrize(

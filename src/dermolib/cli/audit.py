@@ -91,6 +91,11 @@ def _images(text: str) -> str:
 
 def _check(given: argparse.Namespace) -> None:
     """Refuse options that contradict each other, before anything is read."""
+    from dermolib._validation import DatasetNotFoundError
+
+    if not Path(given.train).exists():
+        layout = "the folder of a collection, or a CSV file with columns such as ID and CLASS"
+        raise DatasetNotFoundError(Path(given.train), layout)
     folder = Path(given.train).is_dir()
     lone = {"TEST": given.test, "--images": given.images, "--test-images": given.test_images}
     beside = [name for name, value in lone.items() if value is not None]
@@ -112,12 +117,10 @@ def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     from dermolib.datasets.readers import find_reader
 
     reader = find_reader(given.collection or "challenge")
-    if len(reader.splits) == 1:
-        return {reader.splits[0]: reader.read(given.train)}
     first, *others = reader.splits
     needed = reader.name == "challenge"
     found = [first, *(split for split in others if needed or _has(given.train, split))]
-    return {split: reader.read(given.train, split) for split in found}
+    return {split: reader.table(given.train, split) for split in found}
 
 
 def _has(root: str, split: str) -> bool:

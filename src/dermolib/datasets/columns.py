@@ -102,7 +102,7 @@ def read_csv(
     try:
         return _read(path, choose, delimiter)
     except FileNotFoundError:
-        raise DatasetNotFoundError(path, "a CSV file with the columns ID, CLASS, ...") from None
+        raise DatasetNotFoundError(path, "a CSV file with columns such as ID and CLASS") from None
     except IsADirectoryError:
         raise ValueError(expected(str(path), "a CSV file", "a folder")) from None
     except UnicodeError as error:

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import Indices, PathLike, check_choice, expected, listed, require
+from dermolib._validation import (
+    Indices,
+    PathLike,
+    check_call,
+    check_choice,
+    expected,
+    listed,
+    require,
+)
 from dermolib.datasets.files import drop_missing, find_files, read_augmented, resolve_paths
 from dermolib.datasets.groups import group_names
 from dermolib.datasets.readers import find_reader, list_readers
@@ -118,8 +126,8 @@ class ISICDataset(_Base, metaclass=_Collections):
         kept = drop_missing(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
-        self.transform = transform
         self._with_masks = masks
+        self.transform = _check_transform(transform, masks=masks)
         self._with_metadata = metadata
         self._take(rows if kept.all() else rows[kept].reset_index(drop=True))
 
@@ -152,8 +160,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         check_choice(split, "split", reader.splits)
         own = {key: options.pop(key) for key in {*options} - {*_OPTIONS}}
         own["images"] = options.get("image_dir") is None
-        which = () if len(reader.splits) == 1 else (split,)
-        rows: Any = _Checked(reader.read(root, *which, **own))
+        rows: Any = _Checked(reader.table(root, split, **own))
         return cls(rows, split=split, **options)
 
     @property
@@ -233,9 +240,9 @@ class ISICDataset(_Base, metaclass=_Collections):
         return other
 
     def with_transform(self, transform: Transform | None) -> "ISICDataset":
-        """Return the same rows with another transform."""
+        """Return the same rows with another transform, of the form that the class asks for."""
         other = copy.copy(self)
-        other.transform = transform
+        other.transform = _check_transform(transform, masks=self._with_masks)
         return other
 
     def with_images(self, folder: PathLike | PreparedStore) -> "ISICDataset":
@@ -350,11 +357,28 @@ def _unpacked(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
+def _check_transform(transform: Transform | None, *, masks: bool) -> Transform | None:
+    """Refuse what cannot be called as a transform, before an image is read."""
+    if transform is not None:
+        hint, got = 'Make one, such as `preset("paper", image_size=224)`.', repr(transform)
+        require(callable(transform), "transform", "a function", got, hint, error=TypeError)
+        parts = ("image", "mask") if masks else ("image",)
+        hint = f"It returns a dictionary with {' and '.join(parts)}. {_wrapper(parts)}"
+        check_call(getattr(transform, "forward", transform), parts, hint=hint)
+    return transform
+
+
+def _wrapper(parts: Iterable[str]) -> str:
+    """Say how a function of an image alone becomes a transform."""
+    names = list(parts)
+    made = ["'image': transform(image)", *(f"{name!r}: {name}" for name in names[1:])]
+    return f"Wrap it: `lambda {', '.join(names)}: {{{', '.join(made)}}}`."
+
+
 def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
     made: Any = transform(**parts)
     if not isinstance(made, dict) or not parts.keys() <= made.keys():
         what = f"a function that returns a dictionary with {' and '.join(parts)}"
         got = f"the keys {listed(made)}" if isinstance(made, dict) else type(made).__name__
-        hint = "Wrap it: `lambda image: {'image': transform(image)}`."
-        raise TypeError(expected("transform", what, got, hint))
+        raise TypeError(expected("transform", what, got, _wrapper(parts)))
     return made

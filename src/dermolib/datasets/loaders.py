@@ -86,7 +86,8 @@ def make_loader(
         >>> bool((first == again).all()), bool((first[0] == first[1]).all())
         (True, False)
     """
-    map_style = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    rows = not isinstance(dataset, (str, bytes)) and hasattr(dataset, "__getitem__")
+    map_style = rows and hasattr(dataset, "__len__")
     what, got = "a map-style dataset, with a length and rows by number", type(dataset).__name__
     require(map_style, "dataset", what, f"an object of type {got}", error=TypeError)
     require(len(dataset), "dataset", "a set with at least one sample", "an empty one")

@@ -7,7 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from dermolib._validation import PathLike, check_choice, check_number, check_type, listed, require
+from dermolib._validation import (
+    PathLike,
+    check_call,
+    check_choice,
+    check_number,
+    check_type,
+    listed,
+    require,
+)
 from dermolib.models.alexnet import alexnet
 from dermolib.models.architecture import forbid_inplace
 from dermolib.models.custom_cnn import custom_cnn
@@ -120,6 +128,7 @@ def build_model(
     """
     check_number(num_classes, "num_classes", low=1, integer=True)
     if callable(name):
+        check_call(name, ["num_classes", *options])
         model = name(num_classes=num_classes, **options)
         what, got = "a function that returns a torch module", f"a {type(model).__name__} from it"
         require(isinstance(model, nn.Module), "name", what, got, error=TypeError)

@@ -4,10 +4,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dermolib._validation import PathLike
 
 __all__ = ["Reader", "find_reader", "list_readers", "register_reader"]
 
@@ -33,6 +35,24 @@ class Reader:
     splits: tuple[str, ...]
     read: _Read
 
+    def table(self, root: "PathLike", split: str, **options: Any) -> "pd.DataFrame":
+        """Read a split, and refuse what is not the table that `register_reader` asks for."""
+        import pandas as pd
+
+        from dermolib._validation import check_call, check_type, listed, name_of, require
+        from dermolib.datasets.tables import COLUMNS
+
+        placed = _placed(self.splits, split)
+        check_call(self.read, options, ["root", *placed])
+        made: pd.DataFrame = self.read(root, *placed, **options)
+        name = f"{name_of(self.read)}(root)"
+        what = "a table of `read_table` with the paths of files"
+        check_type(made, name, pd.DataFrame, what)
+        paths = ("image_path", "mask_path") if options.get("images", True) else ()
+        lost = [one for one in (*COLUMNS, *paths) if one != "label" and one not in made]
+        require(not lost, name, what, f"one without {listed(lost)}")
+        return made
+
 
 _READERS: dict[str, Reader] = {}
 
@@ -46,7 +66,8 @@ def register_reader(
     command ``dermolib audit``, and of the table in the documentation.
 
     Args:
-        name: Name of the collection, an identifier that is not taken.
+        name: Name of the collection, an identifier. One of your own may be replaced, none of the
+            library.
         title: Name of the collection, for people.
         labels: What is known of its labels, for people.
         splits: Published splits, the first one always present.
@@ -58,14 +79,21 @@ def register_reader(
         keywords are options of the collection.
 
     Raises:
-        ValueError: The name is taken or not an identifier.
+        TypeError: `splits` are not names, or the function does not take these arguments.
+        ValueError: The name belongs to the library or is not an identifier.
     """
-    from dermolib._validation import require  # the command line lists names without NumPy
+    # Here, since the command line lists names without NumPy
+    from dermolib._validation import check_call, require
+
+    several = not isinstance(splits, str) and splits and all(isinstance(one, str) for one in splits)
+    what, hint = "a list of names", 'Such as `splits=("train", "test")`.'
+    require(several, "splits", what, repr(splits), hint, error=TypeError)
 
     def register(read: _Function) -> _Function:
         own = read.__module__ == f"{__name__}.{name}"
-        free = name.isidentifier() and (own or name not in list_readers())
-        require(free, "name", "an identifier that is not taken", repr(name))
+        free = name.isidentifier() and (own or name not in _own_modules())
+        require(free, "name", "an identifier that the library does not use", repr(name))
+        check_call(read, ["images"], ["root", *_placed(splits, "split")])
         _READERS[name] = Reader(name, title, labels, tuple(splits), read)
         return read
 
@@ -90,6 +118,11 @@ def find_reader(name: str) -> Reader:
     if name not in _READERS:
         importlib.import_module(f"{__name__}.{name}")  # registers itself
     return _READERS[name]
+
+
+def _placed(splits: Sequence[str], split: str) -> tuple[str, ...]:
+    """Give the split where there are several, which a reader then takes by place."""
+    return () if len(splits) == 1 else (split,)
 
 
 def _own_modules() -> list[str]:

@@ -11,18 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from dermolib._validation import expected, require
+from dermolib._validation import expected, name_of, require
 
-__all__ = ["call_foreign", "check_sendable", "fingerprint", "name_of"]
+__all__ = ["call_foreign", "check_sendable", "fingerprint"]
 
 _VALUES = (int, float, complex, str, bytes, np.generic)
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """Name a function, that of a `functools.partial`, or the class of another callable object."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def call_foreign(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:

@@ -9,9 +9,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_choice, check_image, check_mask, require
+from dermolib._validation import (
+    Image,
+    Mask,
+    check_choice,
+    check_image,
+    check_mask,
+    name_of,
+    require,
+)
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, closing, disk, scaled_radius
-from dermolib.preprocessing.hair.functions import call_foreign, name_of
+from dermolib.preprocessing.hair.functions import call_foreign
 
 __all__ = ["FILLS", "FillChoice", "check_fill", "fill_mask", "fill_with", "list_fills"]
 

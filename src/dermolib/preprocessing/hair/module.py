@@ -9,9 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dermolib._validation import check_masks, check_number, require
+from dermolib._validation import check_masks, check_number, name_of, require
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
-from dermolib.preprocessing.hair.functions import name_of
 from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.inpainting_torch import dilated
 from dermolib.preprocessing.hair.registry import (

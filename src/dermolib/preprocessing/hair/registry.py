@@ -18,10 +18,11 @@ from dermolib._validation import (
     check_mask,
     check_number,
     expected,
+    name_of,
     require,
 )
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
-from dermolib.preprocessing.hair.functions import call_foreign, fingerprint, name_of
+from dermolib.preprocessing.hair.functions import call_foreign, fingerprint
 from dermolib.preprocessing.hair.inpainting import FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.line import find_lines
 from dermolib.preprocessing.hair.luv import find_luv
