@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from colors import Acting, Colors, fail, network, same, trainer
@@ -14,7 +15,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProg
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import LambdaLR, MultiStepLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
 
 class Margin(nn.Module):
@@ -134,7 +135,7 @@ def test_the_rate_search_works_with_objects() -> None:
         ("optimizer", lambda _: None, "`optimizer` to be a callable that returns a torch.op"),
         ("optimizer", list, "<class 'list'>, which returned ["),
         ("schedule", lambda _: None, "`schedule` to be a callable that returns a torch sc"),
-        ("schedule", lambda _: {"interval": "step"}, "which returned None."),
+        ("schedule", lambda _: {"interval": "step"}, "which returned {'int"),
         ("schedule", ReduceLROnPlateau, "scheduler which needs no metric, but got"),
     ],
 )
@@ -222,3 +223,111 @@ def test_callbacks_and_loggers_of_lightning_take_part(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "mine.ckpt").exists()
     assert (tmp_path / "log" / "metrics.csv").exists()
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.pt", "history.csv"]
+
+
+class Keeping(Counting):
+    """A callback whose state holds something."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"batches": self.batches, "kept": [{"value": self.value}]}
+
+
+class Noting(Margin):
+    """A loss with a state of more than tensors."""
+
+    def __init__(self, note: Any) -> None:
+        super().__init__()
+        self.note = note
+
+    def get_extra_state(self) -> Any:
+        return self.note
+
+    def set_extra_state(self, state: Any) -> None:
+        self.note = state
+
+
+TINY: Any = np.float32(1e-7)
+THIRD: Any = np.float32(0.3)
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"optimizer": partial(Adam, lr=np.logspace(-3, -1, 3)[1], eps=TINY)},
+        {"schedule": partial(StepLR, step_size=1, gamma=THIRD)},
+        {"schedule": partial(MultiStepLR, milestones=np.array([1, 2]), gamma=np.float64(0.3))},
+        {"callbacks": [Keeping((np.int64(3), np.bool_(True), np.str_("x")))]},
+        {"loss": Noting(np.float64(0.1))},
+    ],
+)
+def test_a_run_with_numbers_of_numpy_resumes_exactly(
+    tmp_path: Path, objects: dict[str, Any]
+) -> None:
+    def run(name: str, data: Any) -> Any:
+        model, output = network(dropout=0.3), tmp_path / name
+        options = {"epochs": 3, "batch_size": 4, "save_every": 1, "output": output, **objects}
+        return trainer(model, **options).fit(data).rows, model.state_dict()
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        run("cut", Acting(12, 16, fail))
+    torch.load(tmp_path / "cut" / "last.ckpt", weights_only=True)
+    rows, weights = run("cut", Colors(12))
+    whole, wanted = run("whole", Colors(12))
+
+    assert rows == whole
+    assert same(weights, wanted)
+
+
+@pytest.mark.parametrize(
+    ("objects", "owner", "kind"),
+    [
+        ({"callbacks": [Keeping(PurePosixPath("x"))]}, "Keeping", "a pathlib"),
+        ({"callbacks": [Keeping(Path)]}, "Keeping", "the class pathlib"),
+        ({"callbacks": [Keeping(np.ones(2))]}, "Keeping", "a numpy.ndarray"),
+        ({"loss": Noting(np.ones(2))}, "loss", "a numpy.ndarray"),
+        ({"loss": Noting(np.ones(2)), "ema": 0.5}, "loss", "a numpy.ndarray"),
+    ],
+)
+def test_a_state_that_cannot_be_resumed_is_refused_at_once(
+    tmp_path: Path, objects: dict[str, Any], owner: str, kind: str
+) -> None:
+    data = Acting(12, 4, lambda: pytest.fail("It has trained"))
+    sentence = f"Expected `{owner}` to be an object whose state is of .* but got {kind}"
+
+    with pytest.raises(TypeError, match=sentence):
+        trainer(output=tmp_path, batch_size=4, **objects).fit(data)
+
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+class Apart(Adam):
+    """Adam with a group that holds nothing yet."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__([*({"params": [p]} for p in parameters), {"params": []}], lr=0.1)
+
+
+def flat(groups: Any) -> torch.optim.Optimizer:
+    return Adam([p for group in groups for p in group["params"]])
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "sentence"),
+    [
+        (lambda _: Adam(network().parameters()), {}, "exactly the parameters given to it, but got"),
+        (lambda ps: Adam(ps[1:]), {}, "whose optimizer has others. Fix parameters with `freeze`."),
+        (flat, {"layer_rates": {"0": 0.1}}, "apart, but got <function flat"),
+    ],
+)
+def test_an_optimizer_of_other_parameters_or_groups_is_refused(
+    make: Any, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        trainer(optimizer=make, **options).fit(Colors(8))
+
+
+def test_an_optimizer_may_have_groups_of_its_own() -> None:
+    assert len(trainer(optimizer=Apart, freeze=["0"], epochs=1).fit(Colors(8))) == 1

@@ -16,7 +16,14 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
 from dermolib.io import whole_file
-from dermolib.training.checkpoint import METADATA_KEY, STATE_NAME, archive_results, write_content
+from dermolib.training.checkpoint import (
+    METADATA_KEY,
+    STATE_NAME,
+    archive_results,
+    refusal,
+    without_numpy,
+    write_content,
+)
 from dermolib.training.data import EpochLoader
 
 __all__ = ["BestWeights", "HistoryWriter", "RunState", "StateFile", "WeightAverage"]
@@ -129,7 +136,7 @@ class StateFile(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
         """Write a state."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)  # for a user's `ModelCheckpoint`
-        write_content(checkpoint, Path(path))
+        write_content(without_numpy(checkpoint), Path(path))
 
 
 class RunState(lightning.Callback):
@@ -149,6 +156,7 @@ class RunState(lightning.Callback):
         self._every, self._writes = every, writes
         self._terminated = False  # whether SIGTERM came
         self._written = False
+        self._state: dict[str, Any] = {}
         self._position: tuple[int, int] | None = None  # epoch, and batches of it that are done
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -156,6 +164,7 @@ class RunState(lightning.Callback):
         del pl_module
         position = {"position": list(self._position or (0, 0)), "stopped": trainer.should_stop}
         checkpoint[METADATA_KEY] = {**self._metadata, **position}
+        self._state = checkpoint
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Restore the position."""
@@ -234,10 +243,15 @@ class RunState(lightning.Callback):
         temporary = self.path.with_name(f".{self.path.name}.part")
         try:
             trainer.save_checkpoint(temporary)
+            first = trainer.is_global_zero
+            refused = trainer.strategy.broadcast(refusal(temporary, self._state) if first else "")
+            if refused:
+                raise TypeError(refused)
             if trainer.is_global_zero:
                 temporary.replace(self.path)
             self._written = True
         finally:
+            self._state = {}
             if trainer.is_global_zero:
                 temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,8 @@
 """Files of training: models without code, the state of a run, and the folder of a run."""
 
+import copy
+import io
+import pickle
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -7,11 +10,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from dermolib._jobs import TEMPORARY, describe_differences, exclusive_lock
-from dermolib._validation import expected, listed, require
+from dermolib._validation import expected, listed, require, to_python
 from dermolib.io import whole_file
 from dermolib.models.registry import build_model
 
@@ -24,8 +28,10 @@ __all__ = [
     "locked",
     "plain_module",
     "read_checkpoint",
+    "refusal",
     "results",
     "unfinished_run",
+    "without_numpy",
     "write_checkpoint",
     "write_content",
 ]
@@ -86,6 +92,66 @@ def write_content(content: Any, path: Path) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
+
+
+def without_numpy(value: Any) -> Any:
+    """Turn numbers and strings of NumPy into Python's own; containers keep their kind."""
+    if isinstance(value, np.generic):
+        return to_python(value)
+    if isinstance(value, dict):
+        items = {without_numpy(key): without_numpy(one) for key, one in value.items()}
+        copied = copy.copy(value)  # which keeps the versions that torch notes in a state dict
+        copied.clear()
+        copied.update(items)
+        return copied
+    if type(value) in (list, tuple):
+        return type(value)(without_numpy(one) for one in value)
+    return value
+
+
+def refusal(path: Path, state: Mapping[str, Any]) -> str:
+    """Word which object has a state that does not load from the file; empty if all of it does."""
+    if not path.is_file() or _loads(path):
+        return ""
+    weights = state.get("state_dict", {})
+    parts = {
+        "loss": {name: value for name, value in weights.items() if name.startswith("loss.")},
+        "model": weights,
+        "optimizer": state.get("optimizer_states"),
+        "schedule": state.get("lr_schedulers"),
+        **state.get("callbacks", {}),
+        **state,
+    }
+    for owner, part in parts.items():
+        found = _unloadable(without_numpy(part))
+        if found is not None:
+            kind = found if isinstance(found, type) else type(found)
+            got = f"{'the class' if kind is found else 'a'} {kind.__module__}.{kind.__qualname__}"
+            what = "an object whose state is of tensors, numbers, texts, lists and dictionaries"
+            hint = "Return those from its `state_dict`, or train without `output`."
+            return expected(owner, what, f"{got} in its state", hint)
+    return ""
+
+
+def _unloadable(value: Any) -> Any:
+    """Find the innermost part of a state that does not load, None if there is none."""
+    buffer = io.BytesIO()
+    with suppress(Exception):  # what pickle cannot write raises whatever its class raises
+        torch.save(value, buffer)
+        buffer.seek(0)
+        if _loads(buffer):
+            return None
+    within = [*value, *value.values()] if isinstance(value, dict) else value
+    parts = within if isinstance(within, (list, tuple)) else []
+    return next((found for part in parts if (found := _unloadable(part)) is not None), value)
+
+
+def _loads(file: Any) -> bool:
+    try:
+        torch.load(file, weights_only=True, map_location="cpu", mmap=isinstance(file, Path))
+    except pickle.UnpicklingError:
+        return False
+    return True
 
 
 def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from dermolib._validation import listed, require
+from dermolib.training.checkpoint import without_numpy
 
 __all__ = [
     "OPTIMIZERS",
@@ -113,8 +114,12 @@ def make_schedule(
         found = config.get("scheduler")
         fits = isinstance(found, LRScheduler) and not isinstance(found, ReduceLROnPlateau)
         what = "a callable that returns a torch scheduler which needs no metric"
-        got = f"{schedule!r}, which returned {found!r}"
+        got = f"{schedule!r}, which returned {made!r}"
         require(fits, "schedule", what, got, error=TypeError)
+        # From the start, since a resumed run has Python's numbers, which NumPy's may round unlike
+        own = {name: value for name, value in vars(found).items() if name != "optimizer"}
+        vars(found).update(without_numpy(own))
+        _drop_numpy(optimizer)
         return config
     warmup = WARMUP[schedule] if options.warmup is None else float(options.warmup)
     if schedule == "constant" and warmup == 0:
@@ -154,9 +159,25 @@ def _users_optimizer(
     got = f"{make!r}, which returned {optimizer!r}"
     fits = isinstance(optimizer, torch.optim.Optimizer)
     require(fits, "optimizer", what, got, error=TypeError)
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    what = "a callable whose optimizer has exactly the parameters given to it"
+    got, hint = f"{make!r}, whose optimizer has others", "Fix parameters with `freeze`."
+    require(sorted(held) == sorted(map(id, parameters)), "optimizer", what, got, hint)
     for group in optimizer.param_groups:
-        group["lr"] *= factors.get(id(group["params"][0]), 1.0)
+        scales = {factors[id(p)] for p in group["params"]}
+        what = "a callable that keeps the groups of `layer_rates` and `layer_decay` apart"
+        got = f"{make!r}, which put several of them into one"
+        require(len(scales) <= 1, "optimizer", what, got, "Pass the groups on as they are.")
+        group["lr"] = group["lr"] * max(scales, default=1.0)
+    _drop_numpy(optimizer)
     return optimizer
+
+
+def _drop_numpy(optimizer: torch.optim.Optimizer) -> None:
+    """Turn the numbers of NumPy in the groups of an optimizer into Python's own."""
+    for group in optimizer.param_groups:
+        own = {name: value for name, value in group.items() if name != "params"}
+        group.update(without_numpy(own))
 
 
 def _matching(name: str, prefixes: Collection[str]) -> list[str]:
