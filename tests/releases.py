@@ -1,6 +1,6 @@
 """Small folders in the layouts of the collections, for tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     """Write columns as CSV."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(columns).to_csv(path, index=False)
+
+
+def write(name: str, root: Path) -> Path:
+    """Write the small folder of a collection by its name."""
+    writer: Callable[[Path], Path] = globals()[f"write_{name}"]
+    return writer(root)
 
 
 def write_ham10000(root: Path) -> Path:

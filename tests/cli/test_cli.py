@@ -15,11 +15,12 @@ import pytest
 import dermolib
 from command import check_mistake, run
 from dermolib.auditing import FINDINGS
+from dermolib.cli import _COMMANDS
 from dermolib.datasets.download import list_collections
 from dermolib.io import read_mask, write_image
 from dermolib.preprocessing import STEPS, FolderReport, folders
 
-COMMANDS = ("download", "audit", "hair", "prepare")
+COMMANDS = tuple(_COMMANDS)
 CONTINUES = "What is finished stays; the same command continues from there."
 
 

@@ -200,7 +200,7 @@ def test_all_splits_of_a_collection_are_audited(
     target: str,
     splits: str,
 ) -> None:
-    root = getattr(releases, f"write_{name}")(tmp_path / "root")
+    root = releases.write(name, tmp_path / "root")
     move(root, source, target)
 
     assert run(f"{root} --collection {name} --fail-on nothing") == 0
@@ -237,7 +237,7 @@ def test_a_split_that_is_there_and_cannot_be_read_is_reported(
     target: str,
     missing: str,
 ) -> None:
-    root = getattr(releases, f"write_{name}")(tmp_path / "root")
+    root = releases.write(name, tmp_path / "root")
     move(root, source, target)
 
     sentence = f"Expected `{root / missing}` to exist, but it does not"

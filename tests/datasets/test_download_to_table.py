@@ -47,7 +47,7 @@ def published(server: Server, root: Path, name: str, *, inside: bool) -> Collect
 def test_a_downloaded_collection_is_read_as_it_lies(
     name: str, inside: bool, server: Server, tmp_path: Path
 ) -> None:
-    root = getattr(releases, f"write_{name}")(tmp_path / "small")
+    root = releases.write(name, tmp_path / "small")
     if name == "ham10000":
         (root / "HAM10000_metadata.csv").rename(root / find_metadata())
     collection = published(server, root, name, inside=inside)

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +139,6 @@ def test_a_reader_of_another_form_is_not_registered(splits: Any, fragment: str) 
     assert "other" not in list_readers()
 
 
-def written(name: str, root: Path) -> Path:
-    writer: Callable[[Path], Path] = getattr(releases, f"write_{name}")
-    return writer(root)
-
-
 def labels(table: pd.DataFrame) -> list[Any]:
     """Return labels, None where there is none."""
     return [None if pd.isna(label) else int(label) for label in table["label"]]
@@ -165,7 +159,7 @@ def test_every_reader_is_public_and_registered_in_the_module_of_its_name(challen
 def test_every_collection_is_read_to_the_same_columns_with_its_files(
     name: str, tmp_path: Path
 ) -> None:
-    root = written(name, tmp_path)
+    root = releases.write(name, tmp_path)
     table = find_reader(name).read(root)
 
     assert {*table} - {"malignant"} == {*COLUMNS, "image_path", "mask_path"}
@@ -183,13 +177,13 @@ def test_every_collection_is_read_to_the_same_columns_with_its_files(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_images_from_elsewhere_need_no_original_folder(name: str, tmp_path: Path) -> None:
-    root = written(name, tmp_path / "root")
+    root = releases.write(name, tmp_path / "root")
     ids = list(find_reader(name).read(root)["id"])
     write_images(tmp_path / "clean", ids)
-    for folder in [*root.rglob("*_Input"), root / "train", *root.glob("HAM10000_images*")]:
-        if folder.is_dir():
-            shutil.rmtree(folder)
-    (root / "train-image.hdf5").unlink(missing_ok=True)
+    for folder in {path.parent for path in root.rglob("*.jpg")}:
+        shutil.rmtree(folder)
+    for file in root.glob("*.hdf5"):
+        file.unlink()
 
     dataset = ISICDataset.from_collection(name, root, image_dir=tmp_path / "clean")
 
@@ -215,7 +209,7 @@ def test_images_from_elsewhere_need_no_original_folder(name: str, tmp_path: Path
     ],
 )
 def test_a_missing_file_is_named_with_the_layout(name: str, lost: str, tmp_path: Path) -> None:
-    (written(name, tmp_path) / lost).rename(tmp_path / "elsewhere")
+    (releases.write(name, tmp_path) / lost).rename(tmp_path / "elsewhere")
 
     with pytest.raises(DatasetNotFoundError, match=r"but it does not\. Expected layout: \w"):
         find_reader(name).read(tmp_path)

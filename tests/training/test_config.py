@@ -35,7 +35,7 @@ OWN_LOSS = torch.nn.CrossEntropyLoss()
             "but got an object of type dict. Pass a lis",
         ),
         ({"class_names": ["a", "b", "a"]}, ValueError, "but got a more than once."),
-        ({"loss": "hinge"}, ValueError, "`loss` to be one of 'cross_entropy', 'focal', but got"),
+        ({"loss": "hinge"}, ValueError, "`loss` to be one of 'cross_entropy', 'focal'"),
         ({"loss": None}, TypeError, "or a callable (logits, target) -> scalar, but got a NoneType"),
         ({"loss": OWN_LOSS, "class_weights": "balanced"}, ValueError, "but got class_weights bes"),
         ({"loss": OWN_LOSS, "label_smoothing": 0.1}, ValueError, "but got label_smoothing beside"),
