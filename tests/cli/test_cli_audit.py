@@ -36,6 +36,15 @@ def write_tables(folder: Path) -> tuple[Path, Path]:
     return folder / "train.csv", folder / "test.csv"
 
 
+@pytest.fixture
+def here(challenge: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work beside a challenge, with two tables and folders of misleading names."""
+    monkeypatch.chdir(challenge.parent)
+    write_tables(challenge.parent)
+    for name in ("empty", "old.json"):
+        Path(name).mkdir()
+
+
 def test_a_clean_challenge_has_its_page_and_the_exit_code_0(
     clean: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,56 +163,43 @@ def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
         ("train.csv --workers 0", "Expected `workers` to be an integer of 1 or more, but got 0."),
     ],
 )
-@pytest.mark.usefixtures("challenge")
+@pytest.mark.usefixtures("here")
 def test_a_mistake_is_one_sentence_and_the_exit_code_2(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: str,
-    sentence: str,
+    capsys: pytest.CaptureFixture[str], words: str, sentence: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_tables(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "old.json").mkdir()
-
     command.check_mistake(f"audit {words}", sentence, capsys)
 
 
-def move(root: Path, source: str, target: str) -> None:
-    """Move a file of a collection, out of it where no target is given, or add an empty one."""
+def write_moved(root: Path, name: str, source: str = "", target: str = "") -> Path:
+    """Write a collection and move a file of it, out of it without a target, or add an empty one."""
+    releases.write(name, root)
     if source:
         (root / source).rename(root / target if target else root.with_name("moved away"))
     elif target:
         (root / target).touch()
+    return root
 
 
 TEST_2018 = "ISIC2018_Task3_Test_Input"
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "target", "splits"),
+    ("case", "splits"),
     [
-        ("ham10000", "", "", r"train \(\d images\)"),
-        ("isic2018", "", "", r"train \(3 images\), test \(1 image\)"),
-        ("isic2018", TEST_2018, "ISIC2018_Task1-2_Test_Input", r"train \(3 images\)"),
-        ("isic2019", "", "", r"train \(\d images\), test \(\d images?\)"),
-        ("isic2020", "", "", r"train \(\d images\), test \(\d images?\)"),
-        ("isic2024", "", "", r"train \(\d images\)"),
+        (["ham10000"], r"train \(\d images\)"),
+        (["isic2018"], r"train \(3 images\), test \(1 image\)"),
+        (["isic2018", TEST_2018, "ISIC2018_Task1-2_Test_Input"], r"train \(3 images\)"),
+        (["isic2019"], r"train \(\d images\), test \(\d images?\)"),
+        (["isic2020"], r"train \(\d images\), test \(\d images?\)"),
+        (["isic2024"], r"train \(\d images\)"),
     ],
 )
 def test_all_splits_of_a_collection_are_audited(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    source: str,
-    target: str,
-    splits: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: list[str], splits: str
 ) -> None:
-    root = releases.write(name, tmp_path / "root")
-    move(root, source, target)
+    root = write_moved(tmp_path / "root", *case)
 
-    assert run(f"{root} --collection {name} --fail-on nothing") == 0
+    assert run(f"{root} --collection {case[0]} --fail-on nothing") == 0
 
     assert re.match(f"Audit of {splits}\n", capsys.readouterr().out)
 
@@ -220,25 +216,19 @@ def test_the_validation_split_is_audited_too(
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "target", "missing"),
+    ("case", "missing"),
     [
-        ("isic2019", "ISIC_2019_Test_Metadata.csv", "", "ISIC_2019_Test_Metadata.csv"),
-        ("isic2020", "ISIC_2020_Test_Metadata.csv", "", "ISIC_2020_Test_Metadata.csv"),
-        ("isic2018", TEST_2018, "isic_TEST.zip", TEST_2018),
-        ("isic2018", "", "my Validation", "ISIC2018_Task3_Validation_Input"),
-        ("isic2024", "", "test-image.hdf5", "test-metadata.csv"),
+        (["isic2019", "ISIC_2019_Test_Metadata.csv"], "ISIC_2019_Test_Metadata.csv"),
+        (["isic2020", "ISIC_2020_Test_Metadata.csv"], "ISIC_2020_Test_Metadata.csv"),
+        (["isic2018", TEST_2018, "isic_TEST.zip"], TEST_2018),
+        (["isic2018", "", "my Validation"], "ISIC2018_Task3_Validation_Input"),
+        (["isic2024", "", "test-image.hdf5"], "test-metadata.csv"),
     ],
 )
 def test_a_split_that_is_there_and_cannot_be_read_is_reported(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
-    source: str,
-    target: str,
-    missing: str,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: list[str], missing: str
 ) -> None:
-    root = releases.write(name, tmp_path / "root")
-    move(root, source, target)
+    root = write_moved(tmp_path / "root", *case)
 
     sentence = f"Expected `{root / missing}` to exist, but it does not"
-    command.check_mistake(f"audit {root} --collection {name} --quiet", sentence, capsys)
+    command.check_mistake(f"audit {root} --collection {case[0]} --quiet", sentence, capsys)
