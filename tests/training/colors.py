@@ -95,7 +95,11 @@ PLAIN: dict[str, Any] = {
 
 
 def trainer(model: nn.Module | None = None, **options: Any) -> Trainer:
-    return Trainer(network() if model is None else model, **{**PLAIN, **options})
+    given = {**PLAIN, **options}
+    if not isinstance(given["optimizer"], str):
+        for name in {"learning_rate", "weight_decay"} - set(options):
+            del given[name]
+    return Trainer(network() if model is None else model, **given)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """Losses, optimizers, schedules, callbacks and loggers of the user's own."""
 
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -76,9 +77,7 @@ def test_a_function_is_a_loss_and_mixed_targets_are_probabilities() -> None:
 
 def test_an_optimizer_of_ones_own_trains_as_its_name_does() -> None:
     named = trainer(epochs=2, schedule="onecycle")
-    given = trainer(
-        epochs=2, schedule="onecycle", optimizer=partial(SGD, lr=0.1, momentum=0.9), learning_rate=9
-    )
+    given = trainer(epochs=2, schedule="onecycle", optimizer=partial(SGD, lr=0.1, momentum=0.9))
 
     named.fit(Colors(24))
     given.fit(Colors(24))
@@ -331,3 +330,75 @@ def test_an_optimizer_of_other_parameters_or_groups_is_refused(
 
 def test_an_optimizer_may_have_groups_of_its_own() -> None:
     assert len(trainer(optimizer=Apart, freeze=["0"], epochs=1).fit(Colors(8))) == 1
+
+
+class Running(Margin):
+    """A loss that counts its batches, and cannot be copied unless it may."""
+
+    seen: Tensor
+
+    def __init__(self, *, copied: bool = True) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.tensor(0))
+        self.lock = None if copied else threading.Lock()
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        self.seen += 1
+        return super().forward(logits, target)
+
+
+def test_an_average_of_the_weights_leaves_the_loss_alone(tmp_path: Path) -> None:
+    def run(name: str, data: Any) -> Any:
+        model, loss = network(), Running(copied=False)
+        options: dict[str, Any] = {"epochs": 2, "batch_size": 4, "save_every": 1, "ema": 0.5}
+        fitted = trainer(model, loss=loss, output=tmp_path / name, **options)
+        return fitted.fit(data, Colors(6)).rows, model.state_dict(), int(loss.seen)
+
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        run("cut", Acting(12, 16, fail))
+    rows, weights, seen = run("cut", Colors(12))
+    whole, wanted, count = run("whole", Colors(12))
+
+    assert (rows, seen) == (whole, count) == (whole, 6)
+    assert same(weights, wanted)
+
+
+def test_the_rate_search_leaves_the_loss_as_it_was() -> None:
+    loss = Running()
+
+    trainer(loss=loss, warmup=0.1).find_learning_rate(Colors(24), steps=20)
+
+    assert int(loss.seen) == 0
+
+
+def test_a_loss_that_would_learn_is_refused_unless_the_model_learns_for_it() -> None:
+    loss, model = Margin(), network()
+    loss.model = model
+    trainer(model, loss=loss)
+
+    loss.scale = nn.Parameter(torch.ones(()))
+
+    with pytest.raises(ValueError, match=r"without parameters that learn, but got Margin with s"):
+        trainer(model, loss=loss)
+    loss.scale.requires_grad_(False)
+    trainer(model, loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "beside"),
+    [
+        ("loss", nn.CrossEntropyLoss(), {"class_weights": "balanced", "label_smoothing": 0.1}),
+        ("optimizer", SGD, {"learning_rate": 9, "momentum": 0.5, "weight_decay": 0.0}),
+        ("schedule", by_step, {"warmup": 0.0}),
+    ],
+)
+def test_options_without_effect_beside_an_object_are_refused(
+    name: str, made: Any, beside: dict[str, Any]
+) -> None:
+    words = " and ".join(f"`{option}`" for option in beside)
+    sentence = (
+        f"Expected `{name}` to be a name beside options that it takes, but got {words} beside"
+    )
+
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        trainer(**{name: made}, **beside)

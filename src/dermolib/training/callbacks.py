@@ -5,7 +5,8 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,69 @@ _log = logging.getLogger(__name__)
 
 
 class WeightAverage(EMAWeightAveraging):
-    """An average of the weights that survives a failed validation and a resumed last epoch."""
+    """An average of the weights that survives a failed validation and a resumed last epoch.
+
+    The loss takes no part: its state is not averaged, and it need not be one that can be copied.
+    """
 
     _validating = False  # whether the model holds the average
 
-    def on_validation_epoch_start(self, *given: Any) -> None:
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Copy the weights."""
+        with _without_loss(pl_module):
+            super().setup(trainer, pl_module, stage)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *given: Any) -> None:
+        """Average the weights."""
+        with _without_loss(pl_module):
+            super().on_train_batch_end(trainer, pl_module, *given)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Give the model the average."""
+        with _without_loss(pl_module):
+            super().on_train_end(trainer, pl_module)
+
+    def on_validation_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Score the average."""
-        super().on_validation_epoch_start(*given)
+        with _without_loss(pl_module):
+            super().on_validation_epoch_start(trainer, pl_module)
         self._validating = True
 
-    def on_validation_epoch_end(self, *given: Any) -> None:
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Give the model its own weights back."""
-        super().on_validation_epoch_end(*given)
+        with _without_loss(pl_module):
+            super().on_validation_epoch_end(trainer, pl_module)
         self._validating = False
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Add the average, beside which the loss keeps its state."""
+        state = checkpoint["state_dict"]
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        checkpoint["state_dict"] = {**state, **checkpoint["state_dict"]}
+
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Restore the average."""
+        state = checkpoint["state_dict"].items()
+        averaged = {name: value for name, value in state if not name.startswith("loss.")}
+        super().on_load_checkpoint(trainer, pl_module, {**checkpoint, "state_dict": averaged})
 
     def on_exception(self, trainer: Any, pl_module: Any, *_: Any) -> None:
         """Give the model its own weights back where scoring failed."""
         if self._validating:
             self.on_validation_epoch_end(trainer, pl_module)
 
-    def on_fit_end(self, *given: Any) -> None:
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Give the model the average also where a resumed run had no step left."""
-        self.on_train_end(*given)
+        self.on_train_end(trainer, pl_module)
+
+
+@contextmanager
+def _without_loss(module: Any) -> Iterator[None]:
+    loss, module.loss = module.loss, None
+    try:
+        yield
+    finally:
+        module.loss = loss
 
 
 class BestWeights(lightning.Callback):

@@ -141,6 +141,14 @@ def _option(
     return field(default=default, metadata=metadata)
 
 
+_OWN = {
+    "loss": ("class_weights", "label_smoothing"),
+    "optimizer": ("learning_rate", "momentum", "weight_decay"),
+    "schedule": ("warmup",),
+}
+"""Options by the object that takes their place."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TrainerOptions:
     """The options of a `Trainer`, checked.
@@ -275,13 +283,21 @@ class TrainerOptions:
         require(self.devices != -1 or self.device != "cpu", "devices", what, self.devices, hint)
         if isinstance(self.class_weights, list):
             WeightedAccuracy(self.num_classes, self.class_weights)
-        weighs = self.class_weights not in (None, "auto")
-        options = ("class_weights",) * weighs + ("label_smoothing",) * bool(self.label_smoothing)
-        got, hint = f"{' and '.join(options)} beside a loss of your own", "Pass it to that loss."
-        fits = isinstance(self.loss, str) or not options
-        require(fits, "loss", "a named loss where it is weighted or smoothed", got, hint)
-        if weighs and self.sampler is not None:
+        for name in _OWN:
+            self._check_beside(name)
+        if self.class_weights not in (None, "auto") and self.sampler is not None:
             warn_of_both("`sampler`")
+
+    def _check_beside(self, name: str) -> None:
+        """Refuse options that an object of the user's own would leave without effect."""
+        usual = {option.name: (option.default, None) for option in fields(TrainerOptions)}
+        given = [f"`{one}`" for one in _OWN[name] if getattr(self, one) not in usual[one]]
+        what, got = (
+            "a name beside options that it takes",
+            f"{' and '.join(given)} beside an object of your own",
+        )
+        fits = isinstance(getattr(self, name), str) or not given
+        require(fits, name, what, got, "Pass them to that object.")
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

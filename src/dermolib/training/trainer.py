@@ -52,6 +52,12 @@ class Trainer(TrainerOptions):
         """Check the model and the options."""
         plain_module(self.model)
         super().__post_init__()
+        own = [] if not isinstance(self.loss, nn.Module) else self.loss.parameters()
+        shared = set(map(id, self.model.parameters()))
+        learning = any(p.requires_grad and id(p) not in shared for p in own)
+        what, got = "a loss without parameters that learn", f"{type(self.loss).__name__} with some"
+        hint = "Make them a part of the model, or call `requires_grad_(False)` on the loss."
+        require(not learning, "loss", what, got, hint)
 
     def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
         """Train for all epochs, then load the best weights.
@@ -191,7 +197,7 @@ class Trainer(TrainerOptions):
     def find_learning_rate(
         self, train: Any, *, lowest: float = 1e-6, highest: float = 1.0, steps: int = 100
     ) -> LearningRates:
-        """Train a copy of the model with rising learning rates, to see which ones work.
+        """Train a copy of model and loss with rising learning rates, to see which ones work.
 
         All options are those of `fit` but the schedule, the weight average and layer-wise rates.
 
@@ -215,8 +221,9 @@ class Trainer(TrainerOptions):
         from dermolib.training import run
 
         rising = run.exponential_schedule(lowest, highest, steps)
-        model = copy.deepcopy(self.model)
-        trial = replace(self, model=model, sampler=None, schedule=rising, epochs=steps)
+        model, loss = copy.deepcopy((self.model, self.loss))
+        changed: dict[str, Any] = {"schedule": rising, "warmup": None, "epochs": steps}
+        trial = replace(self, model=model, loss=loss, sampler=None, **changed)
         with run.seeded(train, self.seed):
             return run.find_rates(model, trial, loader, weights)
 
