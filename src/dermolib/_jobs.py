@@ -433,7 +433,7 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
 def describe_failure(error: BaseException, folder: Path) -> str:
     """Word why a file failed: on one line, and the same wherever its folder lies."""
     text = " ".join(str(error).split())
-    if not text or not isinstance(error, _WORDED):
+    if not text or not (isinstance(error, _WORDED) or text.startswith("Expected `")):
         text = ": ".join(filter(None, (type(error).__name__, text)))
     return text.replace(f"{folder}{os.sep}", "")
 

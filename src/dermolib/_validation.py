@@ -123,7 +123,7 @@ def name_of(function: Callable[..., Any]) -> str:
     """Name a function, that of a `functools.partial`, or the class of another callable object."""
     while isinstance(function, functools.partial):
         function = function.func
-    return getattr(function, "__qualname__", type(function).__qualname__)
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def check_call(
@@ -166,10 +166,14 @@ def check_choice(value: Any, name: str, choices: Iterable[str]) -> None:
     choices = list(choices)
     if isinstance(value, str) and value in choices:
         return
-    close = difflib.get_close_matches(str(value), choices, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else ""
     what = f"one of {', '.join(map(repr, choices))}"
-    raise ValueError(expected(name, what, repr(value), hint))
+    raise ValueError(expected(name, what, repr(value), did_you_mean(value, choices)))
+
+
+def did_you_mean(value: Any, choices: Iterable[str]) -> str:
+    """Ask whether the known name was meant that is close to an unknown one, if any is."""
+    close = difflib.get_close_matches(str(value), list(choices), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""
 
 
 def check_image(image: Any, name: str = "image") -> Image:

@@ -195,7 +195,7 @@ def test_a_method_that_returns_something_else_is_named(
     function: Any, kind: type[Exception], fragment: str, image: Image
 ) -> None:
     before = image.copy()
-    sentence = re.escape(fragment.format(function.__qualname__))
+    sentence = re.escape(fragment.format(function.__name__))
 
     for use in (occlusion_mask, occlusion_removal):
         with pytest.raises(kind, match=sentence):
@@ -222,7 +222,7 @@ def test_a_method_that_returns_something_else_is_named(
 def test_a_fill_that_returns_something_else_is_named(
     function: Any, kind: type[Exception], fragment: str, image: Image
 ) -> None:
-    with pytest.raises(kind, match=re.escape(fragment.format(function.__qualname__))):
+    with pytest.raises(kind, match=re.escape(fragment.format(function.__name__))):
         fill_mask(image, image[..., 0] == 40, fill=function)
 
 
@@ -233,6 +233,15 @@ def test_a_fill_that_returns_something_else_is_named(
         ({"name": "luv"}, ValueError, "`name` to be a name that the library does not use"),
         ({"mask": "dark"}, TypeError, "`mask` to be a function, but got an object of type str."),
         ({"batch": 3}, TypeError, "`batch` to be a function, but got an object of type int."),
+        ({"name": ""}, ValueError, "does not use, and not empty, but got ''."),
+        (
+            {"mask": lambda image, level: image[..., 0] < level},
+            TypeError,
+            "`mask` to be a function of an image, whose further parameters have names and defaults,"
+            " but got <lambda>(image, level).",
+        ),
+        ({"mask": lambda image, **_: image[..., 0] < 9}, TypeError, "got <lambda>(image, **_)."),
+        ({"mask": lambda: 3}, TypeError, "`mask` to be a function of an image"),
         ({"fill": "tela"}, ValueError, "but got 'tela'. Did you mean 'telea'?"),
     ],
 )
@@ -250,6 +259,60 @@ def test_a_batch_of_masks_that_does_not_fit_names_its_function(image: Image) -> 
         TypeError, match=re.escape("<lambda>(images)` to be a tensor of masks (1, ")
     ):
         OcclusionRemoval("mine")(torch.from_numpy(image).permute(2, 0, 1))
+
+
+def test_a_batch_function_that_writes_into_its_images_is_refused(image: Image) -> None:
+    def blackening(images: torch.Tensor, **_: Any) -> torch.Tensor:
+        return images.zero_().amax(dim=1) > 0
+
+    register_hair_method("mine", dark, batch=blackening)
+    images = torch.from_numpy(image.copy()).permute(2, 0, 1)
+
+    with pytest.raises(ValueError, match="`blackening` to be a function that leaves what it is"):
+        OcclusionRemoval("mine")(images)
+    np.testing.assert_array_equal(images.permute(1, 2, 0), image)
+
+
+def narrow(image: Image) -> Mask:
+    if image.shape[1] < 80:
+        raise ZeroDivisionError("too narrow")
+    return dark(image)
+
+
+FAILS = "Expected `narrow` to be a function that can take values of the shape (64, 70, 3), but got"
+
+
+def test_a_method_that_fails_on_an_image_is_named_with_it(
+    folder: Path, image: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(folder / "in" / "c.png", image[:, :70])
+    register_hair_method("narrow", narrow)
+    places = (folder / "in", folder / "out")
+
+    report = remove_hair_from_folder(*places, method="narrow", progress=False)
+
+    assert (report.cleaned, report.failed) == (2, 1)
+    assert report.failures == (("c.png", f"{FAILS} ZeroDivisionError: too narrow."),)
+    with pytest.raises(ValueError, match=r"ZeroDivisionError: too narrow\. It was c\.png\."):
+        remove_hair_from_folder(*places, method="narrow", progress=False, errors="raise")
+    with pytest.raises(RuntimeError, match=re.escape(FAILS)):
+        occlusion_removal(image[:, :70], method="narrow")
+
+    register_hair_method("failing", lambda image: image[..., 9] > 0)
+    assert main(["hair", str(places[0]), str(folder / "other"), "--method", "failing"]) == 2
+    words = "to be a function that can take values of the shape (512, 512, 3), but got IndexError:"
+    assert words in capsys.readouterr().err
+
+
+def test_an_option_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(TypeError, match=r"but got 'radus'\. Did you mean 'radius'\?"):
+        method_options("luv", {"radus": 3})
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda0", ""])
+def test_an_unknown_device_is_refused(device: str) -> None:
+    with pytest.raises(ValueError, match="`device` to be one of 'auto', 'cpu', 'cuda', 'mps', but"):
+        OcclusionRemoval(device=device)
 
 
 def test_an_unknown_option_is_refused_with_the_known_ones(image: Image) -> None:

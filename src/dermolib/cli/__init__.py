@@ -47,13 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(given, f"stopped. {_CONTINUES}", _STOPPED)
     except _PATHS as error:
         return fail(given, str(error), _MISTAKE)
-    except (ImportError, TypeError, ValueError) as error:
-        if not str(error).startswith("Expected `"):
-            raise  # a fault of ours, whose traceback is of use
-        return fail(given, str(error), _MISTAKE)
     except BrokenExecutor:
         words = "a worker process was killed, which happens where memory runs out."
         return fail(given, f"{words} {_CONTINUES} Try fewer workers.", FAILED)
+    except (ImportError, RuntimeError, TypeError, ValueError) as error:
+        if not str(error).startswith("Expected `"):
+            raise  # a fault of ours, whose traceback is of use
+        return fail(given, str(error), _MISTAKE)
     except OSError as error:
         return fail(given, f"{str(error).rstrip('.')}. {_CONTINUES}", FAILED)
     return code

@@ -60,7 +60,8 @@ _JOURNAL, _TABLE = "hair.jsonl", "hair.csv"
 _COLUMNS = ("file", "output", "height", "width", "masked_fraction", "error")
 _FIELDS = (*_COLUMNS[1:], "mask", "size", "modified")
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # others become PNG
-_FAILURES = (ValueError, FileNotFoundError, MemoryError, cv2.error)  # of an image, not of a disk
+# Of an image or a function of the user, not of a disk
+_FAILURES = (ValueError, TypeError, RuntimeError, FileNotFoundError, MemoryError, cv2.error)
 _NAMED = 100  # failures that a report names; the table has all
 _SHOWN = 12  # images on a contact sheet
 
@@ -195,6 +196,7 @@ def remove_hair_from_folder(
             or around it, hold other files of these names, a run with other settings, or one that
             goes on; two images would become one file; `contact_sheet` would harm a file; a setting
             is unknown or out of range; or, with ``errors="raise"``, an image failed.
+        RuntimeError: A function of yours fails on an image of 512 x 512 px, which it is tried on.
         OSError: A folder cannot be read or written, or the disk is full.
 
     Examples:
@@ -252,7 +254,9 @@ def remove_hair_from_folder(
         ):
             job.add([record])
             if record["error"] and errors == "raise":
-                raise ValueError(record["error"])
+                named = record["file"] in record["error"]
+                where = "" if named else f" It was {record['file']}."
+                raise ValueError(f"{record['error']}{where}")
             cleaned += record["masked_fraction"] > 0
             failed += bool(record["error"])
             if record["error"] and len(failures) < _NAMED:

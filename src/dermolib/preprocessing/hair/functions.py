@@ -19,10 +19,15 @@ _VALUES = (int, float, complex, str, bytes, np.generic)
 
 
 def call_foreign(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
-    """Call a function with copies of arrays, and refuse one that changes them."""
-    given = [array.copy() for array in arrays]
-    made = function(*given, **options)
-    kept = all(map(np.array_equal, given, arrays))
+    """Call a function with copies of arrays or tensors; refuse one that fails or changes them."""
+    given = [one.copy() if isinstance(one, np.ndarray) else one.clone() for one in arrays]
+    try:
+        made = function(*given, **options)
+    except Exception as error:
+        what = f"a function that can take values of the shape {tuple(arrays[0].shape)}"
+        got = f"{type(error).__name__}: {error}".removesuffix(".")
+        raise RuntimeError(expected(name_of(function), what, got)) from error
+    kept = all((one == array).all() for one, array in zip(given, arrays, strict=True))
     what = "a function that leaves what it is given unchanged"
     require(kept, name_of(function), what, "one that writes into it", "Work on a copy.")
     return made
@@ -38,7 +43,7 @@ def check_sendable(function: Any) -> None:
         what = "a function that can be sent to worker processes"
         got = f"one that cannot be pickled ({error})"
         hint = "Use one worker, or create what it refers to within the function."
-        raise TypeError(expected(name_of(function).rpartition(".")[2], what, got, hint)) from error
+        raise TypeError(expected(name_of(function), what, got, hint)) from error
 
 
 def fingerprint(function: Callable[..., Any]) -> str:

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from dermolib._validation import check_masks, check_number, name_of, require
+from dermolib._validation import check_choice, check_masks, check_number, name_of, require
+from dermolib.models.devices import DEVICES, pick_device
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
+from dermolib.preprocessing.hair.functions import call_foreign
 from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.inpainting_torch import dilated
 from dermolib.preprocessing.hair.registry import (
@@ -42,11 +44,13 @@ class OcclusionRemoval(nn.Module):
         method: See `occlusion_removal`.
         fill: See `occlusion_removal`.
         margin: See `occlusion_removal`.
-        device: Where to work, such as ``"cuda"``; the result returns to where the images came from.
-            By default that is where the images are. Without a GPU, ``"cuda"`` is the CPU.
+        device: Where to work: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"auto"``; the
+            result returns to where the images came from. By default that is where the images are.
+            Without a GPU, ``"cuda"`` is the CPU.
         options: Options of the method, see `occlusion_removal`.
 
     Raises:
+        RuntimeError: A function of yours fails.
         TypeError: `method` has no such option, or the images are neither uint8 nor floating point.
         ValueError: `method` or `fill` is unknown, an option is out of range, the images do not have
             three channels or have no pixels, or floating-point values are not in [0, 1].
@@ -79,6 +83,9 @@ class OcclusionRemoval(nn.Module):
         self.options = self.method.options(options, filled=True)
         check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
         self.margin = margin
+        if isinstance(device, str):
+            check_choice(device.partition(":")[0], "device", DEVICES)
+            device = pick_device(device) if device == "auto" else device
         cuda = device is not None and torch.device(device).type == "cuda"
         self.device = "cpu" if cuda and not torch.cuda.is_available() else device
 
@@ -123,10 +130,10 @@ class OcclusionRemoval(nn.Module):
                 for number, image in enumerate(_arrays(batch)):
                     found[number] = self.method(image, **self.options)
                 masks = torch.from_numpy(found).to(batch.device)
+            elif isinstance(function, str):
+                masks = pkgutil.resolve_name(function)(batch, **self.options)
             else:
-                if isinstance(function, str):
-                    function = pkgutil.resolve_name(function)
-                masks = function(batch, **self.options)
+                masks = call_foreign(function, batch, **self.options)
                 check_masks(masks, shape, f"{name_of(function)}(images)")
             pixels = margin_pixels(self.margin, batch.shape[2:])
             return dilated(masks, pixels) if pixels else masks

@@ -17,6 +17,7 @@ from dermolib._validation import (
     check_image,
     check_mask,
     check_number,
+    did_you_mean,
     expected,
     name_of,
     require,
@@ -68,7 +69,7 @@ class HairMethod:
         known = ", ".join(self.defaults) or "which has none"
         for name in given.keys() - self.defaults.keys():
             what = f"one of the options of {self.name!r}, {known}"
-            raise TypeError(expected(name, what, "another name"))
+            raise TypeError(expected(name, what, repr(name), did_you_mean(name, self.defaults)))
         return {**self.defaults, **(self.when_filled if filled else {}), **given}
 
     def __call__(self, image: Image, **options: Any) -> Mask:
@@ -142,8 +143,9 @@ def register_hair_method(
         fill: What replaces the hair unless asked otherwise, see `fill_mask`.
 
     Raises:
-        TypeError: `name` is not a text, or `mask` or `batch` not a function.
-        ValueError: `name` belongs to the library, or `fill` is unknown.
+        TypeError: `name` is not a text, `mask` or `batch` not a function, or a further parameter of
+            `mask` has no name or no default.
+        ValueError: `name` is empty or belongs to the library, or `fill` is unknown.
 
     Examples:
         >>> def dark(image, *, level=60):
@@ -156,11 +158,13 @@ def register_hair_method(
     """
     require(isinstance(name, str), "name", "a text", f"{name!r}", error=TypeError)
     own = name in _METHODS and _METHODS[name].own
-    require(not own, "name", "a name that the library does not use", f"{name!r}")
+    what = "a name that the library does not use, and not empty"
+    require(name.strip() and not own, "name", what, f"{name!r}")
     functions = {"mask": mask} if batch is None else {"mask": mask, "batch": batch}
     for argument, function in functions.items():
         got = f"an object of type {type(function).__name__}"
         require(callable(function), argument, "a function", got, error=TypeError)
+    _check_parameters(mask, "mask")
     check_fill(fill)
     _METHODS[name] = HairMethod(name, mask, fill, batch)
 
@@ -170,9 +174,26 @@ def find_method(method: MethodChoice) -> HairMethod:
     if isinstance(method, HairMethod):
         return method
     if callable(method):
+        _check_parameters(method, "method")
         return HairMethod(name_of(method), method)
     check_choice(method, "method", list_occlusion_methods())
     return _METHODS[method]
+
+
+def _check_parameters(function: Callable[..., Mask], argument: str) -> None:
+    """Refuse a function whose parameters after the image cannot be options."""
+    what = "a function of an image, whose further parameters have names and defaults"
+    try:
+        signature = inspect.signature(function)
+        _, *others = signature.parameters.values()
+    except ValueError:  # it takes nothing, or hides what it takes
+        raise TypeError(expected(argument, what, name_of(function))) from None
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    fit = all(
+        (one.kind in kinds and one.default is not one.empty) or one.kind is one.VAR_POSITIONAL
+        for one in others
+    )
+    require(fit, argument, what, f"{name_of(function)}{signature}", error=TypeError)
 
 
 def list_occlusion_methods() -> list[str]:
@@ -224,6 +245,7 @@ def occlusion_mask(image: Image, *, method: MethodChoice = DEFAULT_METHOD, **opt
         Mask (H, W), bool.
 
     Raises:
+        RuntimeError: A function fails.
         TypeError: `image` is not a uint8 array, `method` has no such option, or a function does not
             return a bool array.
         ValueError: `image` is not RGB, `method` is unknown, an option is out of range, a function
@@ -318,6 +340,7 @@ def occlusion_removal(
         Image of the same shape, or that image and its mask (H, W), bool.
 
     Raises:
+        RuntimeError: A function fails.
         TypeError: `image` is not a uint8 array, `method` has no such option, or a function does not
             return an array of the right type.
         ValueError: `image` is not RGB, `method` or `fill` is unknown, an option is out of range, a
