@@ -25,14 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from input_parts.measuring import in_fresh_process
 
 ROWS = 401_059
-_SITES = [
-    "lower extremity",
-    "head/neck",
-    "posterior torso",
-    "anterior torso",
-    "upper extremity",
-    "",
-]
+_SITES = ["lower extremity", "head/neck", "posterior torso", "anterior torso", "upper extremity"]
 _CODES = {
     "Benign": 0.9973,
     "Benign::Benign melanocytic proliferations::Nevus": 0.0017,
@@ -58,7 +51,7 @@ def write(root: Path, rows: int) -> None:
         "patient_id": [f"IP_{patient:07d}" for patient in generator.integers(1042, size=rows)],
         "age_approx": generator.choice(["", "45.0", "50.0", "60.0", "85.0"], rows),
         "sex": generator.choice(["male", "female", ""], rows),
-        "anatom_site_general": generator.choice(_SITES, rows),
+        "anatom_site_general": generator.choice([*_SITES, ""], rows),
         "lesion_id": [f"IL_{row:07d}" if has else "" for row, has in enumerate(known)],
         "iddx_full": codes,
         **{f"tbp_lv_{number}": generator.random(rows) for number in range(47)},
@@ -70,20 +63,20 @@ def write(root: Path, rows: int) -> None:
             images.create_dataset(name, data=data)
 
 
-def _status(name: str) -> float:
-    """Read a figure of this process in MB."""
-    with Path("/proc/self/status").open() as file:
-        line = next(line for line in file if line.startswith(name))
-    return int(line.split()[1]) / 1024
+def _memory(file: str, *names: str) -> float:
+    """Add figures of a process in MB."""
+    lines = Path("/proc", file).read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names)) / 1024
 
 
 def _measured(function: Callable[[], Any]) -> tuple[Any, float, float]:
     """Call a function; return its result, the seconds, and the MB at the peak above the start."""
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that from here on
-    begin, start = _status("VmRSS"), time.perf_counter()
+    begin, start = _memory("self/status", "VmRSS"), time.perf_counter()
     result = function()
-    return result, time.perf_counter() - start, _status("VmHWM") - begin
+    seconds = time.perf_counter() - start
+    return result, seconds, _memory("self/status", "VmHWM") - begin
 
 
 def _by_dermolib(root: Path) -> Any:
@@ -92,19 +85,12 @@ def _by_dermolib(root: Path) -> Any:
     return ISICDataset.from_isic2024(root)
 
 
-class _ListDataset(Dataset[dict[str, Any]]):
-    """What a project writes for itself: rows of dictionaries."""
+def _by_hand(root: Path) -> Any:
+    return pd.read_csv(root / "train-metadata.csv", low_memory=False).to_dict("records")
 
-    def __init__(self, root: Path) -> None:
-        self.rows = pd.read_csv(root / "train-metadata.csv", low_memory=False).to_dict("records")
-        self.file = root / "train-image.hdf5"
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self.rows[index]
-        return {"id": row["isic_id"], "label": row["target"]}
+_WAYS = {"dermolib": _by_dermolib, "hand": _by_hand}
+_PRIVATE = ("Private_Clean", "Private_Dirty")  # what a process shares with nobody
 
 
 def opened(root: Path, kind: str) -> tuple[float, float]:
@@ -113,10 +99,7 @@ def opened(root: Path, kind: str) -> tuple[float, float]:
 
     import dermolib.datasets  # noqa: F401 - as above
 
-    _, seconds, memory = _measured(
-        lambda: _by_dermolib(root) if kind == "dermolib" else _ListDataset(root)
-    )
-    return seconds, memory
+    return _measured(lambda: _WAYS[kind](root))[1:]
 
 
 def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
@@ -140,13 +123,6 @@ def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
     return seconds, memory, 100 * float(max(off))
 
 
-def _private(worker: int) -> float:
-    """Read the memory that a process shares with nobody, in MB."""
-    lines = Path(f"/proc/{worker}/smaps_rollup").read_text().splitlines()
-    kinds = ("Private_Clean", "Private_Dirty")
-    return sum(int(line.split()[1]) for line in lines if line.startswith(kinds)) / 1024
-
-
 class _WithoutImages(Dataset[dict[str, Any]]):
     """Reads what a sample is made of, but not the image, which takes the same in all ways."""
 
@@ -158,28 +134,24 @@ class _WithoutImages(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         own = self.dataset
-        if isinstance(own, _ListDataset):
-            return own[index]
+        if isinstance(own, list):
+            return {"id": own[index]["isic_id"], "label": own[index]["target"]}
         return {"id": own._ids[index].decode(), "label": len(own._image_paths[index])}
 
 
 def workers(root: Path, kind: str) -> list[float]:
     """Read all rows three times with two forked workers; give the MB of their own after each."""
-    dataset = _by_dermolib(root) if kind == "dermolib" else _ListDataset(root)
+    dataset = _WithoutImages(_WAYS[kind](root))
     gc.collect()
-    loader = DataLoader(
-        _WithoutImages(dataset),
-        batch_size=1024,
-        num_workers=2,
-        persistent_workers=True,
-        multiprocessing_context="fork",
-    )
+    options: Any = {"persistent_workers": True, "multiprocessing_context": "fork"}
+    loader = DataLoader(dataset, batch_size=1024, num_workers=2, **options)
     own = []
     for _ in range(3):
         batches = iter(loader)
         for _ in batches:
             pass
-        own.append(float(np.mean([_private(worker.pid) for worker in batches._workers])))  # type: ignore[attr-defined]  # workers have no public name
+        files = [f"{worker.pid}/smaps_rollup" for worker in batches._workers]  # type: ignore[attr-defined]  # workers have no public name
+        own.append(float(np.mean([_memory(file, *_PRIVATE) for file in files])))
     return own
 
 
@@ -194,7 +166,7 @@ def main() -> int:
         write(root, given.rows)
         print(f"{given.rows:,} rows, medians of {given.repeats}\n")
         print("| what | dermolib | by hand |\n|---|---|---|")
-        runs: dict[str, list[Any]] = {kind: [] for kind in ("dermolib", "hand")}
+        runs: dict[str, list[Any]] = {kind: [] for kind in _WAYS}
         for _ in range(given.repeats):
             for kind, found in runs.items():
                 found.append(in_fresh_process(opened, root, kind, cores=2))

@@ -12,8 +12,7 @@ rows put samples into batches of 64, by `make_loader` and by a plain `torch.util
 
 import argparse
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,32 +26,24 @@ from torch.utils.data import DataLoader, Dataset
 from dermolib import ISICDataset, make_loader, occlusion_removal, prepare, preset
 from dermolib._validation import Image
 from hair_parts.images import default_data
-from input_parts.measuring import in_fresh_process, make_corpus, median_ratio
+from input_parts.measuring import in_fresh_process, make_corpus, median_ratio, take_turns
 from tables import markdown
 
 _SIDE = 224
 _EVALUATION = preset("evaluation", image_size=_SIDE)
 
 
-class BareDataset(Dataset[dict[str, Any]]):
+class _Bare(Dataset[dict[str, Any]]):
     """The least that a loader needs: a copy out of the map, and the transform."""
 
     def __init__(self, images: Image) -> None:
-        """Keep the map."""
         self.images = images
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Copy and transform."""
         return {**_EVALUATION(image=np.array(self.images[index])), "label": 0, "id": "IMG"}
-
-
-def cleaned(image: Image) -> dict[str, Any]:
-    """Do for one image what the store holds done."""
-    return _EVALUATION(image=occlusion_removal(image, method="luv"))
 
 
 def main() -> None:
@@ -80,34 +71,27 @@ def measure(place: Path, rounds: int) -> dict[str, list[float]]:
     """Give the processor time of each way in s an image, round by round."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    steps = [partial(occlusion_removal, method="luv")]
-    store = prepare(
-        place / "images", place / "store", steps=steps, image_size=_SIDE, progress=False
-    )
+    clean = partial(occlusion_removal, method="luv")
+    settings: Any = {"steps": [clean], "image_size": _SIDE, "progress": False}
+    store = prepare(place / "images", place / "store", **settings)
     table = pd.DataFrame({"ID": store.ids, "CLASS": 1})
     stored = ISICDataset(table, store, transform=_EVALUATION)
-    files = ISICDataset(table, place / "images", transform=lambda image: cleaned(image))
-    bare = BareDataset(np.load(store.path / "images.npy", mmap_mode="r"))
+    original = place / "images"
+    files = ISICDataset(table, original, transform=lambda image: _EVALUATION(image=clean(image)))
+    bare = _Bare(np.load(store.path / "images.npy", mmap_mode="r"))
     every = range(len(store))
-    ways: dict[str, Callable[[], Any]] = {
-        "bare loop over the map": lambda: [bare[number]["label"] for number in every],
-        "store": lambda: [stored[number]["label"] for number in every],
-        "JPEG files, the same steps": lambda: [files[number]["label"] for number in every[::8]],
-        "bare dataset in a DataLoader": lambda: [
-            len(batch["id"]) for batch in DataLoader(bare, batch_size=64)
-        ],
-        "store in make_loader": lambda: [
-            len(batch["id"]) for batch in make_loader(stored, batch_size=64)
-        ],
+    ways: dict[str, Callable[[], int]] = {
+        "bare loop over the map": lambda: len([bare[number]["label"] for number in every]),
+        "store": lambda: len([stored[number]["label"] for number in every]),
+        "JPEG files, the same steps": lambda: len([files[n]["label"] for n in every[::8]]),
+        "bare dataset in a DataLoader": lambda: _count(DataLoader(bare, batch_size=64)),
+        "store in make_loader": lambda: _count(make_loader(stored, batch_size=64)),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            start = time.process_time()
-            count = sum(way()) if "oader" in name else len(way())
-            if turn:  # the first one warms up
-                times[name].append((time.process_time() - start) / count)
-    return times
+    return take_turns(ways, rounds)
+
+
+def _count(loader: Iterable[Any]) -> int:
+    return sum(len(batch["id"]) for batch in loader)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from input_parts.measuring import (
     make_corpus,
     median_ratio,
     peak_memory,
+    take_turns,
     timed,
 )
 from input_parts.scripts import SCRIPTS, run_script
@@ -68,18 +69,18 @@ def measure_speed(corpus: Path, place: Path, rounds: int) -> dict[str, list[floa
     cv2.setNumThreads(1)
     files = sorted(corpus.iterdir())
     (place / "written").mkdir()
-    times: dict[str, list[float]] = {name: [] for name in ("prepare", *SCRIPTS)}
-    for turn in range(rounds + 1):
-        costs = {"prepare": timed(paper_steps, corpus, place / "store").cpu}
-        for name in SCRIPTS:
-            # That one takes a second an image
-            some = files[::8] if "scikit" in name else files
-            cost = timed(run_script, name, some, place / "written", side=_SIDE).cpu
-            costs[name] = cost * len(files) / len(some)
-        if turn:  # the first one warms up
-            for name, cost in costs.items():
-                times[name].append(cost / len(files))
-    return times
+
+    def script(name: str) -> int:
+        some = files[::8] if "scikit" in name else files  # that one takes a second an image
+        run_script(name, some, place / "written", side=_SIDE)
+        return len(some)
+
+    def prepared() -> int:
+        paper_steps(corpus, place / "store")
+        return len(files)
+
+    scripts = {name: partial(script, name) for name in SCRIPTS}
+    return take_turns({"prepare": prepared, **scripts}, rounds)
 
 
 def print_speed(times: dict[str, list[float]]) -> None:
@@ -88,9 +89,8 @@ def print_speed(times: dict[str, list[float]]) -> None:
     for name, values in times.items():
         ratio = "" if name == "prepare" else f"{median_ratio(values, times['prepare']):.1f}"
         rows.append([name, f"{1000 * np.median(values):.1f}", ratio])
-    print(
-        markdown(["", "ms an image, one core", "images/s of `prepare` over it"], rows), flush=True
-    )
+    head = ["", "ms an image, one core", "images/s of `prepare` over it"]
+    print(markdown(head, rows), flush=True)
 
 
 def measure_workers(corpus: Path, place: Path, rounds: int) -> dict[int, list[float]]:

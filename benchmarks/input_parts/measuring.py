@@ -6,7 +6,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,15 @@ import numpy as np
 from dermolib._validation import DatasetNotFoundError
 from dermolib.io import read_image, write_image
 
-__all__ = ["Cost", "in_fresh_process", "make_corpus", "median_ratio", "peak_memory", "timed"]
+__all__ = [
+    "Cost",
+    "in_fresh_process",
+    "make_corpus",
+    "median_ratio",
+    "peak_memory",
+    "take_turns",
+    "timed",
+]
 
 _EVERY = 0.02  # seconds between two looks at the memory
 
@@ -61,6 +69,18 @@ def timed(function: Callable[..., Any], *args: Any, **options: Any) -> Cost:
     cpu, wall = _processor_time(), time.perf_counter()
     function(*args, **options)
     return Cost(_processor_time() - cpu, time.perf_counter() - wall)
+
+
+def take_turns(ways: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
+    """Give the processor time of ways by turns, in s for each of the images that they count."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, way in ways.items():
+            start = _processor_time()
+            count = way()
+            if turn:  # the first one warms up
+                times[name].append((_processor_time() - start) / count)
+    return times
 
 
 def median_ratio(above: list[float], below: list[float]) -> float:
