@@ -93,6 +93,7 @@ def fill_mask(image: Image, mask: Mask, *, fill: FillChoice = "pyramid") -> Imag
         Image of the same shape.
 
     Raises:
+        RuntimeError: A function fails.
         TypeError: `image` is not a uint8 array, `mask` not a bool array, or a function does not
             return a uint8 array.
         ValueError: `image` is not RGB, `mask` has another shape, `fill` is unknown, or a function
