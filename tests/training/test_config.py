@@ -36,7 +36,7 @@ OWN_LOSS = torch.nn.CrossEntropyLoss()
         ),
         ({"class_names": ["a", "b", "a"]}, ValueError, "but got a more than once."),
         ({"loss": "hinge"}, ValueError, "`loss` to be one of 'cross_entropy', 'focal'"),
-        ({"loss": None}, TypeError, "or a callable (logits, target) -> scalar, but got a NoneType"),
+        ({"loss": None}, TypeError, "-> scalar, but got an object of type NoneType"),
         ({"loss": OWN_LOSS, "class_weights": "balanced"}, ValueError, "got `class_weights` beside"),
         ({"loss": OWN_LOSS, "label_smoothing": 0.1}, ValueError, "but got `label_smoothing` besid"),
         ({"focal_gamma": math.inf}, ValueError, f"`focal_gamma` {FINITE}"),

@@ -127,7 +127,8 @@ def test_the_rate_search_works_with_objects() -> None:
 @pytest.mark.parametrize(
     ("option", "made", "sentence"),
     [
-        ("loss", lambda *given: given[0].sum(1), "`loss` to be a callable that returns a scalar"),
+        ("loss", lambda *given: given[0].sum(1), "of shape (8,). Return its `.mean()`."),
+        ("loss", nn.Identity(), "Identity(), which takes other arguments. Pass a function or"),
         ("loss", lambda *given: given[0].sum().detach(), "scalar tensor with a gradient"),
         ("loss", lambda *_: 0.5, "which returned 0.5."),
         ("loss", nn.CrossEntropyLoss, "CrossEntropyLoss'>. Pass an instance"),
@@ -135,6 +136,7 @@ def test_the_rate_search_works_with_objects() -> None:
         ("optimizer", list, "<class 'list'>, which returned ["),
         ("schedule", lambda _: None, "`schedule` to be a callable that returns a torch sc"),
         ("schedule", lambda _: {"interval": "step"}, "which returned {'int"),
+        ("schedule", StepLR, "takes other arguments. Pass one such as `functools.partial(torch.o"),
         ("schedule", ReduceLROnPlateau, "scheduler which needs no metric, but got"),
     ],
 )
@@ -143,6 +145,26 @@ def test_an_object_that_does_not_fit_is_named(option: str, made: Any, sentence: 
         trainer(**{option: made}).fit(Colors(8))
 
     assert repr(made) in str(error.value)
+
+
+STEPPING: Any = SGD(network().parameters())
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "sentence"),
+    [
+        ("optimizer", STEPPING, "type SGD. Pass one such as `functools.partial(torch.optim.Adam,"),
+        ("schedule", StepLR(STEPPING, 1), "of type StepLR. Pass one such as `functools.partial("),
+        ("loss", None, "an object of type NoneType."),
+        ("callbacks", [Counting], "Counting'> in it. Pass an instance of it."),
+        ("callbacks", [None], "but got None in it."),
+    ],
+)
+def test_an_object_of_another_kind_is_refused_with_what_to_pass(
+    option: str, given: Any, sentence: str
+) -> None:
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        trainer(**{option: given})
 
 
 OBJECTS: dict[str, dict[str, Any]] = {
@@ -182,10 +204,35 @@ def test_a_run_with_objects_resumes_exactly(tmp_path: Path, name: str, read: int
     assert batches == count == 9
 
 
+W = torch.tensor([1.0, 2.0, 3.0])
+
+
+def hinge(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    return nn.functional.multi_margin_loss(logits, target, weight=weight)
+
+
+def weighted(last: float) -> nn.Module:
+    loss = Margin()
+    loss.weight[0] = last
+    return loss
+
+
+def falling(factor: float) -> Callable[[Any], Any]:
+    def schedule(optimizer: torch.optim.Optimizer) -> Any:
+        return LambdaLR(optimizer, lambda epoch: factor**epoch)
+
+    return schedule
+
+
 @pytest.mark.parametrize(
     ("first", "second", "difference"),
     [
         ({"loss": Margin()}, {"loss": Margin()}, None),
+        ({"loss": Margin()}, {"loss": weighted(3.0)}, "content of loss '"),
+        ({"loss": partial(hinge, weight=W)}, {"loss": partial(hinge, weight=-W)}, "of loss '"),
+        ({"schedule": falling(0.5)}, {"schedule": falling(0.5)}, None),
+        ({"schedule": falling(0.5)}, {"schedule": falling(0.6)}, "content of schedule '"),
+        ({"optimizer": lambda ps: SGD(ps, 0.1)}, {"optimizer": lambda ps: SGD(ps, 0.2)}, "optimiz"),
         ({"loss": Margin()}, {}, "test_objects.Margin Margin()' there, 'cross_entropy' here"),
         ({"schedule": by_step}, {}, "test_objects.by_step' there, 'constant' here"),
         (

@@ -1,6 +1,7 @@
 """Options of `Trainer`: the name, default, description and check of each, in one place."""
 
 import hashlib
+import inspect
 import os
 import re
 import warnings
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -38,21 +40,40 @@ _nonnegative = partial(check_number, low=0, below=float("inf"))
 _fraction = partial(check_number, low=0, high=1)
 
 
-def _named(names: Iterable[str], signature: str) -> Callable[[Any, str], None]:
+def _named(names: Iterable[str], signature: str, hint: str) -> Callable[[Any, str], None]:
+    arguments = signature.partition(" -> ")[0].count(",") + 1
+
     def name_or_callable(value: Any, name: str) -> None:
         if isinstance(value, str):
             check_choice(value, name, names)
+            return
         what = f"one of {', '.join(map(repr, names))}, or a callable {signature}"
-        fits = isinstance(value, str) or callable(value)
-        require(fits, name, what, f"a {type(value).__name__}", error=TypeError)
+        got = f"an object of type {type(value).__name__}"
+        require(callable(value), name, what, got, hint, error=TypeError)
+        got = f"{value!r}, which takes other arguments"
+        require(_takes(value, arguments), name, what, got, hint, error=TypeError)
 
     return name_or_callable
+
+
+def _takes(value: Any, arguments: int) -> bool:
+    """Tell whether a callable takes so many arguments; one that does not tell may."""
+    try:
+        signature = inspect.signature(value.forward if isinstance(value, nn.Module) else value)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
 
 
 def _loss(value: Any, name: str) -> None:
     what, hint = "a loss that can be called", "Pass an instance of it."
     require(not isinstance(value, type), name, what, f"the {value!r}", hint, error=TypeError)
-    _named(LOSSES, "(logits, target) -> scalar")(value, name)
+    hint = "Pass a function or module that takes both."
+    _named(LOSSES, "(logits, target) -> scalar", hint)(value, name)
 
 
 def _prefixes(value: Any, name: str) -> None:
@@ -94,7 +115,9 @@ def _instances(kind: str, what: str) -> Callable[[Any, str], list[Any]]:
             from lightning.pytorch import callbacks, loggers  # take seconds to import
 
             wanted = {"Callback": callbacks.Callback, "Logger": loggers.Logger}[kind]
-            require(isinstance(one, wanted), name, what, repr(one), error=TypeError)
+            hint = "Pass an instance of it." if isinstance(one, type) else ""
+            got = f"{one!r} in it" if isinstance(value, list) else repr(one)
+            require(isinstance(one, wanted), name, what, got, hint, error=TypeError)
         return values
 
     return listed_instances
@@ -226,13 +249,23 @@ class TrainerOptions:
     )
     sampler: str | float | None = _option(None, _sampler)
     optimizer: str | Callable[[Any], torch.optim.Optimizer] = _option(
-        "adamw", _named(OPTIMIZERS, "(params) -> torch.optim.Optimizer")
+        "adamw",
+        _named(
+            OPTIMIZERS,
+            "(params) -> torch.optim.Optimizer",
+            "Pass one such as `functools.partial(torch.optim.Adam, lr=1e-3)`.",
+        ),
     )
     learning_rate: float = _option(5e-4, _positive)
     momentum: float = _option(0.9, _fraction)
     weight_decay: float = _option(0.02, _nonnegative)
     schedule: str | Callable[[torch.optim.Optimizer], Any] = _option(
-        "onecycle", _named(WARMUP, "(optimizer) -> LRScheduler")
+        "onecycle",
+        _named(
+            WARMUP,
+            "(optimizer) -> LRScheduler",
+            "Pass one such as `functools.partial(torch.optim.lr_scheduler.StepLR, step_size=4)`.",
+        ),
     )
     warmup: float | None = _option(None, _fraction)
     freeze: Sequence[str] = _option((), _prefixes)
@@ -285,6 +318,16 @@ class TrainerOptions:
             WeightedAccuracy(self.num_classes, self.class_weights)
         for name in _OWN:
             self._check_beside(name)
+        own = {name: getattr(self, name) for name in _OWN}
+        # Now, since a run changes the state of a loss
+        self._set(
+            "_contents",
+            {
+                f"content of {name}": digest(repr(_content(value)))
+                for name, value in own.items()
+                if not isinstance(value, str)
+            },
+        )
         if self.class_weights not in (None, "auto") and self.sampler is not None:
             warn_of_both("`sampler`")
 
@@ -321,6 +364,7 @@ def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:
             for option in fields(TrainerOptions)
             if option.metadata["fingerprint"]
         },
+        **vars(options)["_contents"],
         "model": getattr(model, "architecture", None) or type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": digest(str(shapes)),
@@ -335,7 +379,7 @@ def digest(text: str) -> str:
 def _qualified_name(value: Any) -> str:
     """Name an object by its own qualified name, or that of its class."""
     named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{getattr(named, '__module__', None)}.{named.__qualname__}"
 
 
 def _plain_words(value: Any) -> Any:
@@ -346,6 +390,56 @@ def _plain_words(value: Any) -> Any:
     # An address is another one in each process
     words = "" if hasattr(value, "__qualname__") else re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
     return words if words.startswith(name) else f"{name} {words}".strip()
+
+
+_PARTS: list[tuple[Any, Callable[[Any], Iterable[Any]]]] = [
+    (
+        nn.Module,
+        lambda module: [
+            *([vars(part)[name] for name in _public(part)] for part in module.modules()),
+            *module.parameters(),
+            *module.buffers(),
+        ],
+    ),
+    (partial, lambda given: [given.func, given.args, given.keywords]),
+    (MethodType, lambda method: [method.__func__, method.__self__]),
+    (
+        FunctionType,
+        lambda function: [
+            function.__code__,
+            function.__defaults__,
+            function.__kwdefaults__,
+            *(cell.cell_contents for cell in function.__closure__ or () if cell != CellType()),
+        ],
+    ),
+    (CodeType, lambda code: [code.co_code.hex(), code.co_names, code.co_consts]),
+    (Mapping, lambda mapping: [*mapping, *mapping.values()]),
+    ((list, tuple), list),
+    ((set, frozenset), lambda values: sorted(values, key=repr)),
+]
+"""What the content of an object is of, by its type."""
+
+
+def _public(module: nn.Module) -> list[str]:
+    return sorted(name for name in vars(module) if name[0] != "_" and name != "training")
+
+
+def _content(value: Any, outer: tuple[int, ...] = ()) -> Any:
+    """Describe what an object computes with: its state, arguments, code and closure."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.ndarray):
+        return _content(value.tolist())
+    if isinstance(value, Tensor):
+        # What learns is a part of the model, which may start at random and is saved
+        fixed = torch.empty(0) if value.requires_grad else value.cpu().to_dense().resolve_conj()
+        data = fixed.contiguous().flatten().view(torch.uint8).numpy().data
+        return str(value.dtype), tuple(value.shape), hashlib.sha256(data).hexdigest()
+    if value is None or isinstance(value, (str, int, float, complex, bytes)):
+        return value
+    take = next((take for kind, take in _PARTS if isinstance(value, kind)), None)
+    if take is None or id(value) in outer:  # a function may be in its own closure
+        return _qualified_name(value)
+    return [_content(part, (*outer, id(value))) for part in take(value)]
 
 
 def _names_of_classes(given: Any, num_classes: int) -> tuple[str, ...]:

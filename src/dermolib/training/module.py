@@ -100,8 +100,11 @@ class ClassifierModule(lightning.LightningModule):
         require(logits.requires_grad, "model", what, "logits without one", hint)
         loss = self.loss(logits, ready.target)
         if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad):
-            what, got = "a callable that returns a scalar tensor with a gradient", repr(self.loss)
-            raise TypeError(expected("loss", what, f"{got}, which returned {loss!r}"))
+            what = "a callable that returns a scalar tensor with a gradient"
+            many = isinstance(loss, Tensor) and loss.ndim > 0
+            got = f"{self.loss!r}, which returned {form(loss) if many else repr(loss)}"
+            hint = "Return its `.mean()`." if many else ""
+            raise TypeError(expected("loss", what, got, hint))
         if loss.device.type == "cpu":
             self._stop_if_nan("train_loss", loss)
         self._add(loss.detach(), logits.detach(), ready.label)
