@@ -39,7 +39,7 @@ def imports_between(rooms: list[str]) -> dict[tuple[str, str], int]:
 
 
 def draw_layers(path: Path) -> None:
-    """Draw each room as a box in its layer, and an arrow to each room that it imports from."""
+    """Draw each room as a box in its layer, with arrows of its color to what it imports from."""
     rows = layers()
     counts = imports_between([room for row in rows for room in row])
     places = {}
@@ -49,6 +49,7 @@ def draw_layers(path: Path) -> None:
             shift = (-1.3, 1.3)[level % 2] if len(row) == 1 and level else 0.0
             places[room] = ((column - (len(row) - 1) / 2) * 2.9 + shift, -level * _STEP)
     bottom = -len(rows) * _STEP
+    colors = {room: f"C{number}" for number, room in enumerate(places)}
     figure, ax = plt.subplots(figsize=(9, 0.95 * len(rows) + 1))
     for (room, other), count in counts.items():
         (x, y), (to_x, to_y) = places[room], places[other]
@@ -60,7 +61,7 @@ def draw_layers(path: Path) -> None:
             mutation_scale=11,
             connectionstyle=f"arc3,rad={bend}",
             linewidth=0.8 + min(count, 20) / 8,
-            color="#4a6fa5",
+            color=colors[room],
         )
         ax.add_patch(arrow)
     for column, room in enumerate(SHARED):
@@ -69,6 +70,7 @@ def draw_layers(path: Path) -> None:
         corner = (x - _WIDTH / 2, y - _HEIGHT / 2)
         face = "#eeeeee" if room in SHARED else "white"
         box = FancyBboxPatch(corner, _WIDTH, _HEIGHT, boxstyle="round,pad=0.05", facecolor=face)
+        box.set(edgecolor=colors.get(room, "black"), linewidth=1.5)
         ax.add_patch(box)
         ax.text(x, y, room, ha="center", va="center", fontsize=11)
     ax.text(0, bottom + 0.5, "every room may import these", ha="center", fontsize=9, style="italic")
