@@ -1,7 +1,5 @@
 """Loading a prepared store against a bare loop over the same bytes, and against the JPEG files.
 
-One command prints the table::
-
     python benchmarks/loading.py --data DIR
 
 All ways take turns on the same images, on one core, in processor time: a dataset over a store with
