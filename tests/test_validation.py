@@ -21,7 +21,7 @@ from dermolib._validation import (
 )
 
 
-def test_a_sentence_names_what_was_expected_what_came_and_the_remedy() -> None:
+def test_a_sentence_names_what_was_expected_what_came_and_a_hint() -> None:
     assert expected("x", "a number", -3, "Use 3.") == (
         "Expected `x` to be a number, but got -3. Use 3."
     )
@@ -93,7 +93,7 @@ def test_an_unknown_name_lists_the_known_and_guesses(value: Any, got: str) -> No
         (np.zeros((4, 4, 2), np.uint8), ValueError, "but got shape (4, 4, 2)."),
     ],
 )
-def test_what_is_no_rgb_image_is_refused_with_a_remedy(
+def test_what_is_not_an_rgb_image_is_refused_with_a_hint(
     image: Any, kind: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(kind, match=re.escape(sentence)):

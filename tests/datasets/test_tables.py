@@ -120,7 +120,7 @@ LONG = "x" * 1_000_000
     ],
     ids=range(38),
 )
-def test_a_broken_table_is_refused_by_file_row_and_remedy(
+def test_a_broken_table_is_refused_by_file_row_and_hint(
     tmp_path: Path, data: str | bytes, fragment: str
 ) -> None:
     path = write(tmp_path, data)

@@ -46,7 +46,7 @@ class ClassificationLoss(nn.Module):
         """Keep the options, which `Trainer` has checked."""
         super().__init__()
         weights = None if class_weights is None else class_weights.float()
-        # Not part of a state dict: a resumed run is given them anew
+        # Not part of a state dict: a resumed run is given them again
         self.register_buffer("class_weights", weights, persistent=False)
         self.gamma = gamma
         self.label_smoothing = label_smoothing
