@@ -16,10 +16,12 @@ def run(words: str) -> int:
         return int(error.code or 0)
 
 
-def check_mistake(words: str, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Check that a call ends with the exit code 2, one line on the standard error and no output."""
+def mistake_of(words: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line of a call that ends with the exit code 2 and has no output."""
     code = run(words)
 
     shown = capsys.readouterr()
     assert (code, shown.out) == (2, "")
-    assert re.fullmatch(f"dermolib[a-z ]*: [^\n]*{re.escape(sentence)}[^\n]*\n", shown.err)
+    line = re.fullmatch("dermolib[a-z ]*: ([^\n]*)\n", shown.err)
+    assert line is not None, shown.err
+    return line[1]

@@ -507,6 +507,9 @@ def test_nothing_waits_for_the_gpu(name: str) -> None:
 
     torch.cuda.set_sync_debug_mode("error")
     try:
-        augment(images, images[:, 0] > 99, draw_seeds=seeds)  # waiting is an error here
+        # Waiting is an error here
+        drawn, marked = augment(images, images[:, 0] > 99, draw_seeds=seeds)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+    assert (drawn.is_cuda, marked.is_cuda, len(drawn)) == (True, True, 8)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command import check_mistake, run
+from command import mistake_of, run
 from dermolib.datasets.download import Archive, Collection, collections, list_files
 from fetch_server import serving
 
@@ -69,4 +69,4 @@ def test_collections_and_their_files_are_listed(
 def test_a_mistake_gets_one_sentence(
     words: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check_mistake(f"download {words}", message, capsys)
+    assert message in mistake_of(f"download {words}", capsys)
