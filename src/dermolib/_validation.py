@@ -134,18 +134,27 @@ def check_call(
 ) -> None:
     """Refuse a function that cannot be called with arguments by place and by name."""
     named = list(named)
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return  # some that are written in C tell none
-    try:
-        signature.bind(*placed, **dict.fromkeys(named))
-    except TypeError:
+    if not takes(function, named, placed):
         name = name_of(function)
         call = ", ".join([*placed, *(f"{one}=..." for one in named)])
         what = f"a function that can be called as `{name.rpartition('.')[2]}({call})`"
-        got = f"one that takes {listed(signature.parameters) or 'nothing'}"
-        raise TypeError(expected(name, what, got, hint)) from None
+        got = f"one that takes {listed(inspect.signature(function).parameters) or 'nothing'}"
+        raise TypeError(expected(name, what, got, hint))
+
+
+def takes(
+    function: Callable[..., Any], named: Iterable[str] = (), placed: Sequence[Any] = ()
+) -> bool:
+    """Tell whether a function takes arguments by place and by name; one without signature may."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True  # some that are written in C have none
+    try:
+        signature.bind(*placed, **dict.fromkeys(named))
+    except TypeError:
+        return False
+    return True
 
 
 def to_python(value: Any) -> Any:

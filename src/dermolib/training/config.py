@@ -1,7 +1,6 @@
 """Options of `Trainer`: the name, default, description and check of each, in one place."""
 
 import hashlib
-import inspect
 import os
 import re
 import warnings
@@ -24,6 +23,7 @@ from dermolib._validation import (
     find_stack_level,
     listed,
     require,
+    takes,
     to_python,
 )
 from dermolib.labels import DIAGNOSES
@@ -51,22 +51,12 @@ def _named(names: Iterable[str], signature: str, hint: str) -> Callable[[Any, st
         got = f"an object of type {type(value).__name__}"
         require(callable(value), name, what, got, hint, error=TypeError)
         got = f"{value!r}, which takes other arguments"
-        require(_takes(value, arguments), name, what, got, hint, error=TypeError)
+        # Calling a module takes anything, and hands it on
+        function = value.forward if isinstance(value, nn.Module) else value
+        fits = takes(function, placed=range(arguments))
+        require(fits, name, what, got, hint, error=TypeError)
 
     return name_or_callable
-
-
-def _takes(value: Any, arguments: int) -> bool:
-    """Tell whether a callable takes so many arguments; one that does not tell may."""
-    try:
-        signature = inspect.signature(value.forward if isinstance(value, nn.Module) else value)
-    except (TypeError, ValueError):
-        return True
-    try:
-        signature.bind(*range(arguments))
-    except TypeError:
-        return False
-    return True
 
 
 def _loss(value: Any, name: str) -> None:
