@@ -31,7 +31,7 @@ class DatasetNotFoundError(FileNotFoundError):
     """A data set is not where it was looked for."""
 
     def __init__(self, path: Path, layout: str) -> None:
-        """Name the path that lacks the data and the layout expected there."""
+        """Name the path where data are missing and the layout expected there."""
         self.path = path
         self.layout = layout
         super().__init__(f"Expected `{path}` to exist, but it does not. Expected layout: {layout}.")

@@ -240,7 +240,7 @@ def _write(path: Path, pixels: npt.NDArray[np.uint8], quality: int) -> None:
 def _decode_jpeg(data: bytes) -> Image | None:
     """Decode a whole RGB JPEG in half of Pillow's time, to the same pixels; None for other bytes.
 
-    Only Pillow tells a truncated file from a whole one, so that what lacks its end goes there.
+    Only Pillow tells a truncated file from a whole one, so that what may be truncated goes there.
     """
     if not (data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")):
         return None

@@ -29,7 +29,7 @@ def call(function: Callable[..., _Result], given: argparse.Namespace, **others: 
 
 
 def show(given: argparse.Namespace, report: object) -> None:
-    """Print a report unless ``--quiet``; a character that the terminal lacks becomes ``?``."""
+    """Print a report unless ``--quiet``; a character missing from the terminal becomes ``?``."""
     if not given.quiet:
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))

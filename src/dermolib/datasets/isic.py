@@ -98,7 +98,7 @@ class ISICDataset(_Base, metaclass=_Collections):
 
     Raises:
         DatasetNotFoundError: The table or a folder does not exist.
-        FileNotFoundError: Rows lack their image or mask and `missing` is ``"error"``.
+        FileNotFoundError: The image or mask of a row is missing and `missing` is ``"error"``.
         ValueError: The table is invalid, see `dermolib.datasets.read_table`.
     """
 
@@ -153,7 +153,7 @@ class ISICDataset(_Base, metaclass=_Collections):
 
         Raises:
             DatasetNotFoundError: `root` does not have the layout of the collection.
-            FileNotFoundError: Rows lack their file and `missing` is ``"error"``.
+            FileNotFoundError: The file of a row is missing and `missing` is ``"error"``.
             ValueError: The collection or split is unknown, or a table is invalid.
         """
         reader = find_reader(name)
@@ -255,7 +255,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         Raises:
             DatasetNotFoundError: There is no such folder.
             FileNotFoundError: A row has no image there.
-            ValueError: A store is incomplete, or lacks the masks that samples need.
+            ValueError: A store is incomplete, or has no masks where samples need them.
         """
         rows = self.table.copy()
         found = find_files(rows, folder, masks=self._with_masks)
@@ -282,7 +282,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         Raises:
             DatasetNotFoundError: There is no manifest.
             FileNotFoundError: A file of the manifest is missing.
-            RuntimeError: These rows are not for training, or some lack a label.
+            RuntimeError: These rows are not for training, or some have no label.
             ValueError: A copy is of an image that is not among these rows, and would leak from
                 another split; has another class than its original; or has the id of a row.
         """

@@ -95,7 +95,7 @@ def _read_tables(tables: Any) -> list[pd.DataFrame]:
 
 
 def _stacked(tables: Sequence[pd.DataFrame], name: str) -> "pd.Series[Any]":
-    """Stack a column of all tables; where one lacks it, its rows know nothing."""
+    """Stack a column of all tables; where a table does not have it, its values are missing."""
     kind: Any = _TYPES.get(name, object)
     nothing = "" if kind is object else pd.NA
     parts: list[Any] = [

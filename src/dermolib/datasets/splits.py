@@ -145,7 +145,7 @@ def grouped_split(
         Row numbers of each split, sorted; each row is in exactly one.
 
     Raises:
-        TypeError: The table lacks a column, or an argument is not a number.
+        TypeError: A column of the table is missing, or an argument is not a number.
         ValueError: The fractions do not add up to 1, there are fewer groups than splits, or a pair
             is not one of row numbers.
 

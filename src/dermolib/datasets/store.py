@@ -86,7 +86,7 @@ class PreparedStore:
     Attributes:
         path: Folder of the store, absolute.
         settings: How the images were made: ``steps``, ``image_size``, ``masks``, ``versions``.
-        key: Digest of the settings: two stores with the same key were made alike.
+        key: Digest of the settings: two stores with the same key were made the same way.
         ids: Ids (N,): names of the files without folder and ending, in the order of the files.
         files: Files (N,), relative to the folder that was prepared, with slashes.
         row_numbers: Row of each image in ``images.npy`` (N,).

@@ -97,7 +97,7 @@ def read_table(
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: `source` is neither a path nor a data frame.
-        ValueError: The file is empty, not CSV, lacks a required column or has one twice, or a row
+        ValueError: The file is empty, not CSV, misses a required column or has one twice, or a row
             has more or fewer fields than the header, a repeated or unsafe id, a class outside 1..8,
             an unknown diagnosis, an age outside 0..120 years, a year outside 1900..2100, or an
             unknown sex.

@@ -91,7 +91,7 @@ def _rename_lite(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapp
         return found
     names = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
     names["_fc"] = "classifier"
-    # In the order of use, in which both list the layers of a block; the first block lacks two
+    # In the order of use, in which both list the layers of a block; the first block has two fewer
     ports = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2")
     layers = dict.fromkeys(key.rpartition(".")[0] for key in own)
     of_blocks = (layer for layer in layers if layer.startswith("blocks."))

@@ -159,7 +159,7 @@ def overfit(model: nn.Module, options: TrainerOptions, batch: Any) -> list[dict[
 
 
 def exponential_schedule(lowest: float, highest: float, steps: int) -> Callable[[Any], Any]:
-    """Make a schedule of rising rates, alike for all parameters, for `find_rates`."""
+    """Make a schedule of rising rates, the same for all parameters, for `find_rates`."""
 
     def schedule(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         for group in optimizer.param_groups:

@@ -87,7 +87,7 @@ class Trainer(TrainerOptions):
         Raises:
             TypeError: A batch has another form, or your own loss, optimizer or schedule returns
                 something else than it should.
-            ValueError: A set is empty or lacks labels that are needed, model or values do not fit,
+            ValueError: A set is empty or needed labels are missing, model or values do not fit,
                 another run trains in the folder, or it holds a damaged run or an unfinished one of
                 another configuration.
             RuntimeError: Rows of a dataset have no label, or the loss is no longer finite; the

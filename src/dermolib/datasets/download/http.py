@@ -1,6 +1,6 @@
 """One file over HTTP: resumed where it broke off, tried again, and checked when it is complete.
 
-Own code for what pooch lacks and files of many gigabytes need: ranges, and servers that lie. What
+Own code for what is missing from pooch: resuming by ranges, and servers that lie. What
 was received is kept in a part file, with a note beside it of the version that it belongs to: a
 process may be killed at any time, and the next call resumes.
 """

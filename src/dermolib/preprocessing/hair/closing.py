@@ -45,7 +45,7 @@ def closing(image: _Bytes, radius: int) -> _Bytes:
 def _with_disk(
     image: _Bytes, spare: _Bytes, radius: int, morph: _Morph, join: _Morph
 ) -> tuple[_Bytes, _Bytes]:
-    """Dilate or erode with a disk; the result lacks `radius` pixels on each side."""
+    """Dilate or erode with a disk; the result is `radius` pixels smaller on each side."""
     if radius in _FACTORS:
         for points in _factors(radius):
             inside = slice(len(points) // 2, -(len(points) // 2))

@@ -1,4 +1,4 @@
-"""Methods and fills that users write: how they are named, told apart, and called."""
+"""Methods and fills that users write: how they are named, distinguished, and called."""
 
 import copyreg
 import dis
