@@ -12,8 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from dermolib import io as images
-from dermolib.io import read_image, read_mask, resize_image, resize_mask, write_image, write_mask
+from dermolib.io import (
+    images,
+    read_image,
+    read_mask,
+    resize_image,
+    resize_mask,
+    write_image,
+    write_mask,
+)
 from drawing import noise_image
 
 

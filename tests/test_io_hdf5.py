@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dermolib import io as hdf5
 from dermolib._validation import DatasetNotFoundError
 from dermolib.datasets.store import content_digest, load_image
 from dermolib.io import (
     ENDINGS,
     contained,
+    hdf5,
     hdf5_path,
     read_hdf5,
     read_image,

@@ -22,14 +22,12 @@ from dermolib._jobs import (
     Job,
     describe_differences,
     exclusive_lock,
-    explain_disk_full,
     fingerprint,
     init_worker,
     one_thread,
     run_tasks,
-    whole_file,
-    write_table,
 )
+from dermolib.io import explain_disk_full, whole_file, write_table
 
 _HOLD = """
 import os, signal, sys

@@ -1,14 +1,10 @@
 """One engine for resumable work on many files into one folder."""
 
-import csv
-import errno
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
-import re
-import secrets
 import signal
 import threading
 import warnings
@@ -22,14 +18,11 @@ from typing import Any, NoReturn, TypeVar
 import cv2
 from tqdm import tqdm
 
-from dermolib._validation import PathLike, expected, listed, require
-
-TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
-"""Names of the files that `whole_file` writes before it renames them."""
+from dermolib._validation import expected, listed, require
+from dermolib.io import explain_disk_full, parse_json, remove_halves, whole_file
 
 _LOCK = ".lock"
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 _Result = TypeVar("_Result")
 
@@ -240,7 +233,7 @@ class Job:
         """Note the place of a line; returns the line where it is one of settings."""
         place, self._end = self._end, self._end + len(line)
         try:
-            content = json.loads(line)
+            content = parse_json(line)
             names = content.keys()
             if number == 1 and content["kind"] != self._header["kind"]:
                 raise KeyError
@@ -319,19 +312,6 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def explain_disk_full(folder: Path) -> Iterator[None]:
-    """Say of a full disk what has become of the run, and how to continue."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        hint = "Free some space and call again: what is finished is kept."
-        what = f"on a disk with room ({folder})"
-        raise OSError(error.errno, expected("destination", what, error.strerror, hint)) from error
-
-
-@contextmanager
 def one_thread() -> Iterator[None]:
     """Let OpenCV compute on one thread for the length of the block.
 
@@ -383,51 +363,6 @@ def run_tasks(
                 yield from pool(block)
         else:
             yield from pool(calls)
-
-
-@contextmanager
-def whole_file(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends well.
-
-    After an error inside the block, `path` is what it was before and the temporary file is gone.
-    The folder of `path` is made where missing.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def remove_halves(folders: Sequence[Path], names: Iterable[str]) -> None:
-    """Delete what a killed run left of `whole_file` in folders and their subfolders.
-
-    Only of files by these names, which are relative to the first folder, is anything deleted.
-    """
-    halves: dict[str, list[Path]] = {}
-    for path in itertools.chain.from_iterable(folder.rglob(".*-*") for folder in {*folders}):
-        if match := TEMPORARY.fullmatch(path.name):
-            whole = path.with_name(f"{match['stem']}{match['suffix']}")
-            name = Path(os.path.relpath(whole, folders[0])).as_posix()
-            halves.setdefault(name, []).append(path)
-    for name in names if halves else ():
-        for path in halves.get(name, ()):
-            path.unlink(missing_ok=True)
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file whole, whatever bytes the names of files in it are made of."""
-    with (
-        whole_file(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file,
-    ):
-        # Left to itself, the writer leaves a carriage return in a name without quotes
-        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-        table.writerow(header)
-        table.writerows(rows)
 
 
 def describe_failure(error: BaseException, folder: Path) -> str:

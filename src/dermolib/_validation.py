@@ -34,7 +34,8 @@ class DatasetNotFoundError(FileNotFoundError):
         """Name the path where data are missing and the layout expected there."""
         self.path = path
         self.layout = layout
-        super().__init__(f"Expected `{path}` to exist, but it does not. Expected layout: {layout}.")
+        sentence = f"Expected `{path}` to exist, but it does not. Expected layout: {layout}."
+        super().__init__(printable(sentence))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the two arguments, so that the error crosses process borders."""
@@ -44,7 +45,17 @@ class DatasetNotFoundError(FileNotFoundError):
 def expected(name: str, what: str, got: object, hint: str = "") -> str:
     """Word an error: what was expected of `name`, what came instead, and what to do."""
     sentence = f"Expected `{name}` to be {what}, but got {got}."
-    return f"{sentence} {hint}" if hint else sentence
+    return printable(f"{sentence} {hint}" if hint else sentence)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey: control characters, and those that turn the direction."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for one in text
+    )
 
 
 def require(

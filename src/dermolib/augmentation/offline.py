@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from dermolib._jobs import Job, fingerprint, init_worker, library_versions, write_table
+from dermolib._jobs import Job, fingerprint, init_worker, library_versions
 from dermolib._validation import (
     Image,
     Mask,
@@ -38,7 +38,7 @@ from dermolib._validation import (
 from dermolib.augmentation.presets import SMALLEST, list_presets, make_generators
 from dermolib.augmentation.presets import preset as build_preset
 from dermolib.datasets.store import content_digest, load_image, load_mask
-from dermolib.io import write_image, write_mask
+from dermolib.io import write_image, write_mask, write_table
 from dermolib.labels import DIAGNOSES, Diagnosis
 
 __all__ = ["Augmentable", "augment_offline", "draw_seed", "is_blank", "plan_offline"]

@@ -33,7 +33,14 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.io import read_hdf5, read_hdf5_bytes, read_image, read_mask, split_path
+from dermolib.io import (
+    digest_file,
+    read_hdf5,
+    read_hdf5_bytes,
+    read_image,
+    read_mask,
+    split_path,
+)
 
 __all__ = [
     "FORMAT",
@@ -232,13 +239,7 @@ def content_digest(path: PathLike) -> bytes:
         return hashlib.sha256(np.ascontiguousarray(row).data).digest()
     if split_path(path) is not None:
         return hashlib.sha256(read_hdf5_bytes(path)).digest()
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(expected(str(path), "a readable file", error)) from error
+    return bytes.fromhex(digest_file(path))
 
 
 def _row_of(path: PathLike) -> npt.NDArray[Any] | None:

@@ -17,11 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._jobs import TEMPORARY, whole_file
 from dermolib._validation import PathLike, expected
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
-from dermolib.io import split_path
+from dermolib.io import TEMPORARY, split_path, whole_file
 from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["cache_key", "read_cache", "write_cache"]

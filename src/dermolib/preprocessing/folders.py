@@ -23,9 +23,6 @@ from dermolib._jobs import (
     describe_failure,
     init_worker,
     library_versions,
-    remove_halves,
-    whole_file,
-    write_table,
 )
 from dermolib._validation import (
     Image,
@@ -37,7 +34,17 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.io import EXCLUDED, check_source, list_images, read_image, write_image, write_mask
+from dermolib.io import (
+    EXCLUDED,
+    check_source,
+    list_images,
+    read_image,
+    remove_halves,
+    whole_file,
+    write_image,
+    write_mask,
+    write_table,
+)
 from dermolib.preprocessing.contact_sheet import (
     is_contact_sheet,
     sheet_entry,

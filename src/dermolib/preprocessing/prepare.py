@@ -23,8 +23,6 @@ from dermolib._jobs import (
     init_worker,
     library_versions,
     one_thread,
-    whole_file,
-    write_table,
 )
 from dermolib._validation import (
     DatasetNotFoundError,
@@ -57,6 +55,8 @@ from dermolib.io import (
     read_mask,
     resize_image,
     resize_mask,
+    whole_file,
+    write_table,
 )
 from dermolib.preprocessing.steps import Pipeline, Step
 

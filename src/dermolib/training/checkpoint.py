@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermolib._jobs import TEMPORARY, describe_differences, exclusive_lock
+from dermolib._jobs import describe_differences, exclusive_lock
 from dermolib._validation import expected, listed, require, to_python
-from dermolib.io import whole_file
+from dermolib.io import TEMPORARY, whole_file
 from dermolib.models.registry import build_model
 
 __all__ = [

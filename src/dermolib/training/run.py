@@ -24,9 +24,9 @@ from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from dermolib._jobs import explain_disk_full
 from dermolib._validation import expected, find_stack_level, require
 from dermolib.datasets.seeding import seed_transforms
+from dermolib.io import explain_disk_full
 from dermolib.training.callbacks import (
     BestWeights,
     HistoryWriter,

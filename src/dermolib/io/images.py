@@ -1,13 +1,7 @@
-"""Image files, read whole or refused, written whole or not at all; HDF5 collections; folders."""
+"""Image files, read whole or refused, and written whole or not at all."""
 
-import functools
 import io
-import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import translate
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,9 +9,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from dermolib._jobs import whole_file
 from dermolib._validation import (
-    DatasetNotFoundError,
     Image,
     Mask,
     PathLike,
@@ -27,29 +19,15 @@ from dermolib._validation import (
     expected,
     require,
 )
-
-if TYPE_CHECKING:
-    import h5py
+from dermolib.io.files import read_bytes, whole_file
 
 __all__ = [
-    "ENDINGS",
-    "EXCLUDED",
     "MAX_PIXELS",
-    "SUFFIXES",
-    "Listing",
-    "check_source",
-    "contained",
     "decode_image",
-    "hdf5_path",
-    "list_images",
-    "read_hdf5",
-    "read_hdf5_bytes",
     "read_image",
     "read_mask",
     "resize_image",
     "resize_mask",
-    "split_path",
-    "whole_file",
     "write_image",
     "write_mask",
 ]
@@ -81,7 +59,7 @@ def read_image(path: PathLike) -> Image:
         FileNotFoundError: There is no such file.
         ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
     """
-    return decode_image(_bytes_of(path), str(path))
+    return decode_image(read_bytes(path), str(path))
 
 
 def decode_image(data: bytes, name: str) -> Image:
@@ -120,7 +98,7 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
         FileNotFoundError: There is no such file.
         ValueError: The file cannot be read as an image, or its size is not `shape`.
     """
-    values = np.array(_to_rgb(_decode(_bytes_of(path), str(path))).convert("L"))
+    values = np.array(_to_rgb(_decode(read_bytes(path), str(path))).convert("L"))
     mask: Mask = values >= 128
     got, hint = (
         f"values up to {values.max()} alone",
@@ -256,15 +234,6 @@ def _decode_jpeg(data: bytes) -> Image | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def _bytes_of(path: PathLike) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(expected(str(path), "a readable image file", error)) from error
-
-
 def _decode(data: bytes, name: str) -> PillowImage.Image:
     """Decode a file in full, or say which file it is and what is wrong with it."""
     try:
@@ -305,192 +274,3 @@ def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
         # Pillow warns when a palette with transparency loses it in one step
         image = image.convert("RGBA")
     return image.convert("RGB")
-
-
-ENDINGS = (".hdf5", ".h5")
-"""Endings of files that are taken for HDF5."""
-
-_JOINED = re.compile(
-    rf"(.*?(?:{'|'.join(map(re.escape, ENDINGS))}))#(.*)", re.IGNORECASE | re.DOTALL
-)
-_LAYOUT = "an HDF5 file with the encoded bytes of each image under its id"
-_MOST_BYTES = 1 << 30  # of one encoded image; no camera makes as many
-
-
-def hdf5_path(file: PathLike, key: str) -> str:
-    """Name an image of an HDF5 file: the path of the file, ``#`` and the id."""
-    return f"{file}#{key}"
-
-
-def split_path(path: PathLike) -> tuple[str, str] | None:
-    """Split what `hdf5_path` joined; None for the path of another file.
-
-    The path is cut at the first ``#`` that follows an ending of HDF5, so that an id may have one.
-
-    Examples:
-        >>> split_path("images.hdf5#A#1"), split_path("images.png")
-        (('images.hdf5', 'A#1'), None)
-    """
-    joined = _JOINED.fullmatch(str(path))
-    return None if joined is None else (joined[1], joined[2])
-
-
-def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """Flag the ids (N,) that an HDF5 file has; raises what `read_hdf5_bytes` raises."""
-    opened = _opened(file)
-    import h5py
-
-    names: list[bytes] = []
-    # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
-    opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
-    known = set(names)
-    return np.array([key.encode() in known for key in keys], np.bool_)
-
-
-def read_hdf5(path: PathLike) -> Image:
-    """Read an image of an HDF5 file, by its `hdf5_path`, as `read_image` reads one of its own.
-
-    Raises:
-        ValueError: As `read_hdf5_bytes`, or the bytes are no image.
-    """
-    return decode_image(read_hdf5_bytes(path), str(path))
-
-
-def read_hdf5_bytes(path: PathLike) -> bytes:
-    """Read the encoded bytes of an image of an HDF5 file.
-
-    Args:
-        path: Path of `hdf5_path`.
-
-    Returns:
-        Bytes of an image file.
-
-    Raises:
-        DatasetNotFoundError: There is no such file.
-        ImportError: h5py is not installed.
-        ValueError: The file is not an HDF5 file, or has no such image.
-    """
-    file, key = split_path(path) or (str(path), "")
-    opened = _opened(file)
-    what = f"an HDF5 file with the bytes of {key!r}"
-    # Only what lies in this file is read: a link may lead to any other
-    import h5py
-
-    own = isinstance(opened.get(key, getlink=True), h5py.HardLink)
-    require(own, file, what, "one without")
-    item = opened[key]
-    # Neither in other files, nor more than an image can have
-    own = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
-    require(own and item.nbytes <= _MOST_BYTES, file, what, "something else")
-    value: Any = item[()]
-    return value if isinstance(value, bytes) else np.asarray(value).tobytes()
-
-
-def _opened(file: PathLike) -> "h5py.File":
-    """Open a file once for each process: the handle of another process is of no use."""
-    try:
-        state = os.stat(file)  # noqa: PTH116 - a Path costs more than the rest, for each image
-    except FileNotFoundError:
-        raise DatasetNotFoundError(Path(file), _LAYOUT) from None
-    return _opened_once(str(file), state.st_ino, state.st_mtime_ns, os.getpid())
-
-
-@functools.lru_cache(maxsize=4)
-def _opened_once(file: str, _inode: int, _modified: int, _process: int) -> "h5py.File":
-    try:
-        import h5py
-    except ImportError as error:
-        sentence = expected("h5py", "installed to read HDF5 files", "none")
-        raise ImportError(f"{sentence} Call `pip install 'dermolib[hdf5]'`.") from error
-    try:
-        return h5py.File(file, "r", locking=False)
-    except OSError as error:
-        raise ValueError(expected(file, "an HDF5 file", error)) from error
-
-
-EXCLUDED = (
-    *("*_seg.png", "*_segmentation.png", "*_superpixels.png", "*_attribute_*.png"),
-    "*_hair.png",
-)
-"""Names under which the challenges, the synthetic one too, keep masks beside their images."""
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings of images, in any case."""
-
-
-class Listing(NamedTuple):
-    """Images of a folder: sorted paths with slashes, relative to it; and how many files are none.
-
-    `excluded` counts the images that a pattern left out, `ignored` files that are not images, or
-    hidden.
-    """
-
-    files: list[str]
-    excluded: int
-    ignored: int
-
-
-def check_source(source: PathLike) -> Path:
-    """Refuse what is not a folder, and resolve it."""
-    root = Path(source)
-    if not root.exists():
-        raise DatasetNotFoundError(root, "a folder of images, in subfolders or not")
-    hint = "Read a single image with `dermolib.io.read_image`."
-    require(root.is_dir(), "source", "a folder of images", f"the file {root}", hint)
-    return root.resolve()
-
-
-def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
-    """List the images of a folder and its subfolders, also those behind links.
-
-    Files and folders whose names begin with a dot are ignored: what systems and editors leave
-    behind has the endings of images too.
-
-    Args:
-        root: Folder, resolved.
-        exclude: Patterns with ``*`` and ``?``, in any case, of names or of paths relative to the
-            folder.
-
-    Returns:
-        The images, sorted by path.
-
-    Raises:
-        TypeError: `exclude` is one text instead of several, or none at all.
-        ValueError: There are no images.
-        OSError: A subfolder cannot be read.
-    """
-    one = isinstance(exclude, str)
-    hint = f"Write `[{exclude!r}]`." if one else "Write `()` to leave out none."
-    several = not one and isinstance(exclude, Sequence)
-    got = "one text" if one else repr(exclude)
-    require(several, "exclude", "a list of patterns", got, hint, error=TypeError)
-    left_out = [re.compile(translate(pattern.lower())) for pattern in exclude]
-    files, excluded, ignored = [], 0, 0
-    for file in _walk(root):
-        path = PurePosixPath(file)
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
-            ignored += 1
-        elif any(p.match(text.lower()) for p in left_out for text in (path.name, file)):
-            excluded += 1
-        else:
-            files.append(file)
-    what = f"a folder with images ({', '.join(SUFFIXES)})"
-    got = f"{root} with none (excluded: {excluded}, other files: {ignored})"
-    require(files, "source", what, got)
-    return Listing(sorted(files), excluded, ignored)
-
-
-def _walk(root: Path) -> Iterator[str]:
-    def pass_on(error: OSError) -> None:
-        raise error
-
-    for place, folders, names in os.walk(root, onerror=pass_on, followlinks=True):
-        folder = Path(place)
-        visible = (name for name in folders if not name.startswith("."))
-        folders[:] = [name for name in visible if not _leads_back(folder / name)]
-        yield from ((folder.relative_to(root) / name).as_posix() for name in names)
-
-
-def _leads_back(path: Path) -> bool:
-    """Tell whether a folder is a link to one that it lies in: such a walk would not end."""
-    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
