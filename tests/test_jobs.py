@@ -3,10 +3,12 @@
 import errno
 import json
 import multiprocessing
+import os
 import re
 import signal
 import subprocess
 import sys
+import zlib
 from contextlib import suppress
 from operator import add
 from pathlib import Path
@@ -27,7 +29,8 @@ from dermolib._jobs import (
     one_thread,
     run_tasks,
 )
-from dermolib.io import explain_disk_full, whole_file, write_table
+from dermolib.io import digest_file, explain_disk_full, whole_file, write_table
+from resumable import forge
 
 _HOLD = """
 import os, signal, sys
@@ -40,7 +43,8 @@ with exclusive_lock(Path(sys.argv[1])):
 
 def job_in(folder: Path, **changed: Any) -> Job:
     given: dict[str, Any] = {"kind": "test", "settings": {"size": 1}}
-    return Job(folder, key="file", fields=["value"], **{**given, **changed})
+    given |= {"key": "file", "fields": {"value": object}}
+    return Job(folder, **{**given, **changed})
 
 
 def record(name: str, value: int = 0) -> dict[str, Any]:
@@ -90,7 +94,8 @@ def test_a_torn_last_line_is_ignored_and_overwritten(tmp_path: Path, cut: int) -
         assert list(job.records(["a", "b"])) == [record("a"), None]
         job.add([record("c")])
 
-    assert path.read_bytes().splitlines()[2:] == [json.dumps(record("c")).encode()]
+    last = json.loads(path.read_bytes().splitlines()[2])
+    assert last == {**record("c"), "checksum": last["checksum"]}
 
 
 @pytest.mark.parametrize(
@@ -102,8 +107,136 @@ def test_a_damaged_line_is_refused_by_its_number(tmp_path: Path, line: bytes) ->
     path = tmp_path / "run.jsonl"
     path.write_bytes(path.read_bytes() + line + path.read_bytes())
 
-    with pytest.raises(ValueError, match=r"damaged line 3\. .* delete"), job_in(tmp_path).open():
+    with pytest.raises(ValueError, match=r"damaged line 3\. Delete"), job_in(tmp_path).open():
         raise AssertionError
+
+
+@given(st.data())
+def test_any_changed_byte_of_a_journal_is_noticed(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    with job_in(folder).open() as job:
+        job.add(map(record, "abc"))
+    content = bytearray(job.path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 2))  # without the last line feed it is torn
+    content[place] ^= data.draw(st.integers(1, 255))
+    job.path.write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"^Expected `.*\n?.*\.$"), job_in(folder).open():
+        raise AssertionError
+
+
+_DEEP = json.loads("[" * 500 + "]" * 500)
+FORGED: dict[str, Any] = {
+    "a list for a name": {"file": ["a"], "size": 1, "part": 0.5, "digests": []},
+    "a text for a size": {"file": "a", "size": "1", "part": 0.5, "digests": []},
+    "a fraction that is no number": {"file": "a", "size": 1, "part": float("nan"), "digests": []},
+    "an infinite fraction": {"file": "a", "size": 1, "part": float("inf"), "digests": []},
+    "levels for a list": {"file": "a", "size": 1, "part": _DEEP, "digests": _DEEP},
+    "a field too few": {"file": "a", "size": 1, "part": 0.5},
+    "a field too many": {"file": "a", "size": 1, "part": 0.5, "digests": [], "more": 0},
+    "another kind of settings": {"kind": "other", "settings": {}},
+    "settings of another type": {"kind": "test", "settings": [1]},
+    "tables of another type": {"tables": ["a.csv"]},
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_record_of_other_types_is_refused_whatever_its_checksum(
+    tmp_path: Path, name: str
+) -> None:
+    given: dict[str, Any] = {"fields": {"size": int, "part": float, "digests": list}}
+    with job_in(tmp_path, **given).open() as job:
+        job.add([{"file": "a", "size": 1, "part": 0.5, "digests": []}])
+    forge(job.path, lambda content: FORGED[name] if "file" in content else None)
+
+    with (
+        pytest.raises(ValueError, match=r"damaged line 2\. Delete this line"),
+        job_in(tmp_path, **given).open(),
+    ):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"file": ' + "9" * 5_000 + "}"])
+def test_a_line_that_no_parser_takes_is_refused(tmp_path: Path, text: str) -> None:
+    with job_in(tmp_path).open() as job:
+        job.add([record("a")])
+    start = text.encode()
+    checksum = zlib.crc32(start, zlib.crc32(job.path.read_bytes().splitlines(keepends=True)[0]))
+    with job.path.open("ab") as file:
+        file.write(b'%s, "checksum": %d}\n' % (start, checksum))
+
+    with pytest.raises(ValueError, match=r"damaged line 3\."), job_in(tmp_path).open():
+        raise AssertionError
+
+
+def test_a_record_is_not_taken_from_below_other_settings(tmp_path: Path) -> None:
+    for size in (1, 2):
+        with job_in(tmp_path / str(size), settings={"size": size}).open() as job:
+            job.add([record("a")])
+    one, two = (tmp_path / name / "run.jsonl" for name in "12")
+    header, _ = one.read_bytes().splitlines(keepends=True)
+    one.write_bytes(header + two.read_bytes().splitlines(keepends=True)[1])
+
+    with pytest.raises(ValueError, match=r"damaged line 2\."), job_in(tmp_path / "1").open():
+        raise AssertionError
+
+
+def test_files_are_done_as_recorded_and_those_that_others_changed_are_refused(
+    tmp_path: Path,
+) -> None:
+    files = {name: [tmp_path / f"{name}{n}.png" for n in range(2)] for name in "abcde"}
+    for path in (path for paths in files.values() for path in paths):
+        path.write_text(path.name)
+    given: dict[str, Any] = {"fields": {"digests": list}}
+    with job_in(tmp_path, **given).open() as job:
+        job.add(
+            {"file": name, "digests": [digest_file(path) for path in paths]}
+            for name, paths in files.items()
+            if name != "e"
+        )
+        assert job.intact(files, workers=2) == {*"abcd"}
+        files["a"][0].write_bytes(b"")
+        files["b"][1].unlink()
+        assert job.intact(files) == {*"cd"}
+
+        files["d"][0].write_text("by hand")
+        sentence = rf"1 that were changed since \({files['d'][0]}\)\. Move them away, and call"
+        with pytest.raises(ValueError, match=sentence):
+            job.intact(files)
+        files["d"][0].unlink()
+        os.mkfifo(files["d"][0])
+        with pytest.raises(ValueError, match=r"d0\.png` to be a file, but got a named pipe"):
+            job.intact(files)
+
+
+def test_a_table_that_others_changed_is_not_overwritten(tmp_path: Path) -> None:
+    def finish(*rows: tuple[str], overwrite: bool | None = None) -> None:
+        with job_in(tmp_path, tables=["a.csv"]).open(overwrite=overwrite) as job:
+            if job.fresh:
+                job.add([record("a")])
+            job.write_table("a.csv", ["name"], rows)
+            if rows != (("killed",),):
+                job.finish("a")
+
+    table = tmp_path / "a.csv"
+    finish(("first",))
+    finish(("killed",))  # between the table and the journal
+    finish(("second",))
+    table.write_bytes(b"")
+    finish(("third",))
+    table.unlink()
+    finish(("third",))
+    assert table.read_text() == '"name"\n"third"\n'
+    table.write_text("notes of the user")
+
+    with pytest.raises(ValueError, match=rf"changed since \({table}\)\. Move them away"):
+        finish(("fourth",))
+    assert table.read_text() == "notes of the user"
+
+    finish(("fifth",), overwrite=True)
+    assert table.read_text() == '"name"\n"fifth"\n'
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", "3", '{"kind": "other", "settings": {}}\n'])

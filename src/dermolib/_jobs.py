@@ -3,26 +3,40 @@
 import hashlib
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any, NoReturn, TypeVar
 
 import cv2
 from tqdm import tqdm
 
 from dermolib._validation import expected, listed, require
-from dermolib.io import explain_disk_full, parse_json, remove_halves, whole_file
+from dermolib.io import (
+    digest_file,
+    explain_disk_full,
+    open_file,
+    parse_json,
+    remove_halves,
+    whole_file,
+    write_table,
+)
 
 _LOCK = ".lock"
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
+_CHECKED = 256  # keys whose files are compared at a time
+_TABLES, _CHECKSUM = "tables", b', "checksum": '
 _WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 _Result = TypeVar("_Result")
 
@@ -37,15 +51,22 @@ class Job:
     are of earlier runs with other settings: they tell which files are ours, and are not current. A
     torn last line of a killed run is ignored. Memory holds the keys and the places of their lines.
 
+    Nothing in the folder is trusted blindly. Each line ends with a checksum of itself and of its
+    settings, and a record has fields of known types. What a record says of the files of its key is
+    one list, ``digests``, of digests in the order in which the job names them: no path is taken
+    from a journal. The last line of a finished journal notes the tables in the same way.
+
     Args:
         folder: Destination, made where missing.
         kind: Names the tool, so that a journal of another one is never taken for its own.
         settings: What decides the bytes of the results, as JSON values.
         key: Name of the field that tells records apart, a text.
-        fields: Names of the other fields of a record.
+        fields: Types of the other fields of a record by their names; ``"digests": list`` among them
+            where `intact` is to compare files.
         journal: Name of the journal.
         files: Names of the files that the job writes into its folder; any other one that is not
             hidden is refused. None lets other files lie in the folder.
+        tables: Names of the tables that the job writes before it is finished.
 
     Attributes:
         folder: Folder of the job.
@@ -60,17 +81,22 @@ class Job:
         kind: str,
         settings: Mapping[str, Any],
         key: str,
-        fields: Collection[str],
+        fields: Mapping[str, type],
         journal: str = "run.jsonl",
         files: Collection[str] | None = None,
+        tables: Collection[str] = (),
     ) -> None:
         """Describe the job; nothing is read or written yet."""
         self.folder, self.path = folder, folder / journal
         self.fresh = True
-        self._key, self._fields, self._files = key, {key, *fields}, files
+        self._key, self._files, self._names = key, files, tables
+        texts = {key: str}
+        header: dict[str, Any] = {"kind": str, "settings": (dict, NoneType)}
+        self._lines = ({**texts, **fields}, texts, header, {_TABLES: dict})  # types of their values
         self._header = {"kind": kind, "settings": json.loads(json.dumps(settings))}
         self._places: dict[str, int] = {}
-        self._start = self._end = 0
+        self._tables: dict[str, str] = {}  # digests by name, where nothing was recorded since
+        self._start = self._end = self._seed = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -89,7 +115,8 @@ class Job:
 
         Raises:
             ValueError: The destination is a file, holds something else or a run of other settings,
-                another run works on it, or its journal is damaged.
+                another run works on it, its journal is damaged, or a table of it was changed; the
+                last not with `overwrite`.
             OSError: The destination cannot be written, or the disk is full.
         """
         check_folder(self.folder, "destination")
@@ -97,12 +124,17 @@ class Job:
             if self._files is not None:
                 self._check_files(self._files)
             self._load(overwrite)
+            if not overwrite:
+                noted = [name for name in self._names if name in self._tables]
+                paths = [self.folder / name for name in noted]
+                _refuse_changed(_compare(paths, [self._tables[name] for name in noted])[1])
             remove_halves([self.folder], [self.path.name, *(self._files or ())])
             yield self
 
     def start(self) -> None:
         """Write the settings; what was recorded before is not current from here on."""
         line = _line(self._header)
+        self._seed, self._tables = zlib.crc32(line), {}
         if self.path.exists():
             self._append([line])
         else:
@@ -122,12 +154,13 @@ class Job:
                 nonlocal place
                 for record in records:
                     places[record[self._key]] = place if len(record) > 1 else None
-                    line = _line(record)
+                    line = _line(record, self._seed)
                     place += len(line)
                     yield line
 
             self._append(lines())
             self._note(places)
+            self._tables = {} if places else self._tables
 
     def forget(self, keys: Iterable[str]) -> None:
         """Note that keys are no longer finished, before anything of theirs is overwritten."""
@@ -143,7 +176,7 @@ class Job:
                 place = self._places.get(key)
                 if place is not None:
                     file.seek(place)
-                yield None if place is None else json.loads(file.readline())
+                yield None if place is None else _content(file.readline())
 
     def get(self, key: str) -> Record | None:
         """Look up the last record of one key."""
@@ -156,6 +189,42 @@ class Job:
     def is_current(self, key: str) -> bool:
         """Tell whether a key was recorded with the settings of this run."""
         return not self.fresh and self._places.get(key, -1) > self._start
+
+    def intact(
+        self, outputs: Mapping[str, Sequence[Path]], *, workers: int = 1, progress: bool = False
+    ) -> set[str]:
+        """Compare the files of keys, by their bytes, with the digests that were recorded.
+
+        Returns:
+            The keys of which all files are as they were recorded, and thus done.
+
+        Raises:
+            ValueError: Files were changed since: they may hold what a user did by hand. Those that
+                are missing or empty are to be made again, and those of a key without digests.
+        """
+        known = ((key, record) for key, record in zip(outputs, self.records(outputs), strict=True))
+        left = ((key, record["digests"]) for key, record in known if record and record["digests"])
+        same, changed = set[str](), list[Path]()
+        with (
+            tqdm(total=len(outputs), desc="checking", leave=False, disable=not progress) as bar,
+            ThreadPoolExecutor(workers) as pool,
+        ):
+            while block := list(itertools.islice(left, _CHECKED)):
+                compared = pool.map(lambda one: _compare(outputs[one[0]], one[1]), block)
+                for (key, _), (is_same, others) in zip(block, compared, strict=True):
+                    if is_same:
+                        same.add(key)
+                    changed += others
+                    bar.update()
+        _refuse_changed(changed)
+        return same
+
+    def write_table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Write a table into the folder, of which `finish` notes the digest."""
+        if self._tables:  # a kill before `finish` leaves another one than noted
+            self._tables = {}
+            self._append([_line({_TABLES: {}}, self._seed)])
+        write_table(self.folder / name, header, rows)
 
     def map(
         self,
@@ -186,13 +255,18 @@ class Job:
         places: dict[str, int] = {}
         with whole_file(self.path) as temporary, temporary.open("wb") as file:
             for header, group in (*groups, (self._header, current)):
-                start = file.tell()
-                file.write(_line(header))
+                start, line = file.tell(), _line(header)
+                seed = zlib.crc32(line)
+                file.write(line)
                 for key, record in zip(group, self.records(group), strict=True):
                     places[key] = file.tell()
-                    file.write(_line(record))
+                    file.write(_line(record or {}, seed))
+            tables = {name: digest_file(self.folder / name) for name in self._names}
+            if tables:
+                file.write(_line({_TABLES: tables}, seed))
             end = file.tell()
         self._places, self._start, self._end, self.fresh = places, start, end, False
+        self._seed, self._tables = seed, tables
 
     def _check_files(self, names: Collection[str]) -> None:
         """Refuse files that are not the job's; without a journal, all that are not hidden."""
@@ -212,7 +286,7 @@ class Job:
         if not os.path.lexists(self.path):
             return
         header: Record | None = None
-        with suppress(IsADirectoryError), self.path.open("rb") as file:
+        with open_file(self.path) as file:
             for number, line in enumerate(file, start=1):
                 if line.endswith(b"\n"):
                     header = self._take(line, number) or header
@@ -232,24 +306,32 @@ class Job:
     def _take(self, line: bytes, number: int) -> Record | None:
         """Note the place of a line; returns the line where it is one of settings."""
         place, self._end = self._end, self._end + len(line)
-        try:
-            content = parse_json(line)
-            names = content.keys()
-            if number == 1 and content["kind"] != self._header["kind"]:
-                raise KeyError
-        except (ValueError, AttributeError, KeyError):
-            names = None
-        if names == self._header.keys():
-            self._start = place
-            return dict(content)
-        if number == 1:
+        content = self._checked(line)
+        if content is None and number == 1:
             self._refuse_files([self.path.name])
-        if names not in (self._fields, {self._key}) or not isinstance(content[self._key], str):
+        if content is None:
             what, got = "a journal with one record in each line", f"a damaged line {number}"
-            hint = "Choose another folder, or delete this file and what it lists to start over."
+            hint = "Delete this line and call again: what it was about is made again, or named."
             raise ValueError(expected(str(self.path), what, got, hint))
-        self._note({content[self._key]: place if names == self._fields else None})
+        if content.keys() == self._header.keys():
+            self._start, self._seed = place, zlib.crc32(line)
+            return content
+        self._tables = content.get(_TABLES, {})
+        if _TABLES not in content:
+            self._note({content[self._key]: place if len(content) > 1 else None})
         return None
+
+    def _checked(self, line: bytes) -> Record | None:
+        """Read a line; None where it is not one that this job writes below its settings."""
+        is_header = line.startswith(b'{"kind": ')
+        try:
+            content = _content(line, 0 if is_header else self._seed)
+        except ValueError:
+            return None
+        types = next((one for one in self._lines if one.keys() == content.keys()), None)
+        fits = types and all(map(_fits, content.values(), map(types.get, content)))
+        ours = not is_header or content.get("kind") == self._header["kind"]
+        return content if fits and ours and (is_header or self._seed) else None
 
     def _note(self, places: Mapping[str, int | None]) -> None:
         for key, place in places.items():
@@ -267,8 +349,35 @@ class Job:
         self._end = end
 
 
-def _line(record: Mapping[str, Any] | None) -> bytes:
-    return f"{json.dumps(record)}\n".encode("ascii")
+def _line(record: Mapping[str, Any], seed: int = 0) -> bytes:
+    start = json.dumps(record)[:-1].encode("ascii")
+    return b"%s%s%d}\n" % (start, _CHECKSUM, zlib.crc32(start, seed))
+
+
+def _content(line: bytes, seed: int | None = None) -> Record:
+    """Parse a line, and with a seed check it: any fault is a `ValueError`."""
+    start, _, end = line.rpartition(_CHECKSUM)
+    if seed is not None and end != b"%d}\n" % zlib.crc32(start, seed):
+        raise ValueError(end)
+    return dict(parse_json(start + b"}"))
+
+
+def _fits(value: object, kind: Any) -> bool:
+    return isinstance(value, kind) and (not isinstance(value, float) or math.isfinite(value))
+
+
+def _compare(paths: Sequence[Path], digests: Sequence[object]) -> tuple[bool, list[Path]]:
+    """Tell whether files are those of some digests, and list those that are others, not empty."""
+    found = [digest_file(path) if path.exists() else None for path in paths]
+    others = zip(paths, found, itertools.chain(digests, itertools.repeat(None)), strict=False)
+    changed = [path for path, one, noted in others if one != noted and one and path.stat().st_size]
+    return found == [*digests], changed
+
+
+def _refuse_changed(paths: Sequence[Path]) -> None:
+    got = f"{len(paths)} that were changed since ({listed(paths)})"
+    hint = "Move them away, and call again: then they are made again."
+    require(not paths, "destination", "a folder of files as the job wrote them", got, hint)
 
 
 def check_folder(folder: Path, name: str, hint: str = "") -> None:

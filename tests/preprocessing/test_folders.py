@@ -22,6 +22,7 @@ from dermolib.datasets.synthetic import draw_hair
 from dermolib.io import SUFFIXES, list_images, read_image, read_mask, write_image, write_mask
 from dermolib.preprocessing import FolderReport, folders
 from drawing import write_any
+from resumable import forge
 from snapshots import snapshot
 
 IMAGES = ["a.jpg", "bare.jpg", "scan.tif", "sub/B.PNG", "sub/deep/c.bmp"]
@@ -210,6 +211,74 @@ def test_what_has_changed_is_done_again_and_nothing_else(
     assert_as_if_new(source, out, masks=out.with_name("fresh") / "masks")
 
 
+def flip(path: Path) -> None:
+    """Flip a bit of a file, whose size and time of change stay."""
+    state, content = path.stat(), bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def swap(one: Path, other: Path) -> None:
+    first = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(first)
+
+
+EDITS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "a bit of an image": ("a.jpg", lambda out: flip(out / "a.jpg")),
+    "a bit of a mask": ("masks/a.png", lambda out: flip(out / "masks" / "a.png")),
+    "an image cut short": ("a.jpg", lambda out: os.truncate(out / "a.jpg", 99)),
+    "an image retouched by hand": ("a.jpg", lambda out: write_image(out / "a.jpg", bare(9))),
+    "two images swapped": ("a.jpg, *.*scan.png", lambda out: swap(out / "a.jpg", out / "scan.png")),
+    "the table": ("hair.csv", lambda out: (out / "hair.csv").write_text("my notes")),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_others_changed_is_refused_until_it_is_moved_away(
+    source: Path, out: Path, edit: str
+) -> None:
+    options: dict[str, Any] = {"masks": out / "masks"}
+    run(source, out, **options)
+    names, change = EDITS[edit]
+    change(out)
+    before = snapshot(out)
+    write_image(source / "sub" / "B.PNG", hairy(7))  # a source that changed takes nothing along
+
+    with pytest.raises(ValueError, match=rf"changed since \({out}/{names}\)\. Move them away"):
+        run(source, out, **options)
+    assert snapshot(out) == before
+
+    for name in names.split(", *.*"):
+        (out / name).rename(out.with_name(Path(name).name))
+    run(source, out, **options)
+    assert_as_if_new(source, out, masks=out.with_name("fresh") / "masks")
+
+
+def test_a_file_that_a_user_puts_in_the_place_of_a_failed_image_stays(
+    source: Path, out: Path
+) -> None:
+    (source / "a.jpg").write_bytes(b"")
+    run(source, out)
+    (out / "a.jpg").write_bytes(b"by hand")
+
+    with pytest.raises(ValueError, match=r"1 that no run wrote \(.*a\.jpg\)\. Move them away, or"):
+        run(source, out)
+
+    assert (out / "a.jpg").read_bytes() == b"by hand"
+
+
+def test_a_file_of_other_settings_that_a_user_changed_stays(source: Path, out: Path) -> None:
+    run(source, out, suffix=".png")
+    (out / "bare.png").write_bytes(b"by hand")
+
+    run(source, out, overwrite=True)
+
+    assert (out / "bare.png").read_bytes() == b"by hand"
+    assert not (out / "a.png").exists()
+
+
 def test_new_images_join_and_images_that_are_gone_leave_the_table(source: Path, out: Path) -> None:
     run(source, out)
     (source / "a.jpg").unlink()
@@ -316,8 +385,8 @@ def test_nothing_is_deleted_on_the_word_of_a_changed_journal(source: Path, out: 
     run(source, out)
     precious, journal = out.with_name("precious.png"), out / "hair.jsonl"
     precious.write_bytes(b"precious")
-    text = journal.read_text()
-    journal.write_text(text.replace('"output": "a.jpg"', '"output": "../precious.png"'))
+    is_a = {"output": "a.jpg"}.items()
+    forge(journal, lambda line: is_a <= line.items() and {**line, "output": "../precious.png"})
     (out / "a.jpg").unlink()
 
     run(source, out, overwrite=True)

@@ -25,6 +25,7 @@ from dermolib.io import read_image, read_mask, resize_image, resize_mask, write_
 from dermolib.preprocessing import Box
 from dermolib.preprocessing import prepare as preparing
 from drawing import noise_image, write_any
+from resumable import forge
 from snapshots import snapshot
 
 FILES = ["a.jpg", "b.png", "scan.tif", "sub/c.PNG", "sub/deep/d.bmp"]
@@ -361,16 +362,15 @@ def test_files_that_were_cut_are_made_again(
     assert_as_if_new(source, out, masks=masks)
 
 
-def rewrite(path: Path, old: str, new: str) -> None:
-    path.write_text(path.read_text().replace(old, new))
-
-
 FILE_CHANGES: dict[str, Callable[[Path], object]] = {
     "more": lambda source: write_image(source / "new.png", framed(1)),
     "fewer": lambda source: (source / "b.png").unlink(),
     "renamed": lambda source: (source / "b.png").rename(source / "bb.png"),
     "same": lambda _: None,
-    "format": lambda source: rewrite(source.with_name("out") / "run.jsonl", "store-1", "store-0"),
+    "format": lambda source: forge(
+        source.with_name("out") / "run.jsonl",
+        lambda line: line.get("settings", {}).update(format="dermolib-store-0"),
+    ),
 }
 GRAY = r"steps \[{'step': 'shades_of_gray', 'options': {'p': 6.0}}\] there, "
 WHITE_PATCH = partial(shades_of_gray, p=math.inf)

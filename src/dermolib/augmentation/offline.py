@@ -200,7 +200,7 @@ def augment_offline(
             "versions": library_versions("albumentations"),
         },
         key="ID",
-        fields=_COLUMNS[1:],
+        fields=dict.fromkeys(_COLUMNS[1:], str),
         files={_MANIFEST, *(name for names in copies.values() for name in names if name)},
     )
     keeps_size = image_size is None and isinstance(preset, str)

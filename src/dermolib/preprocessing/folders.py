@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -37,13 +37,13 @@ from dermolib._validation import (
 from dermolib.io import (
     EXCLUDED,
     check_source,
+    digest_file,
     list_images,
     read_image,
     remove_halves,
     whole_file,
     write_image,
     write_mask,
-    write_table,
 )
 from dermolib.preprocessing.contact_sheet import (
     is_contact_sheet,
@@ -65,7 +65,11 @@ __all__ = ["FolderReport", "remove_hair_from_folder"]
 
 _JOURNAL, _TABLE = "hair.jsonl", "hair.csv"
 _COLUMNS = ("file", "output", "height", "width", "masked_fraction", "error")
-_FIELDS = (*_COLUMNS[1:], "mask", "size", "modified")
+_FIELDS = {
+    **dict.fromkeys(("output", "mask", "error"), str),
+    **dict.fromkeys(("height", "width", "size", "modified"), int),
+    **{"masked_fraction": float, "digests": list},
+}
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # others become PNG
 # Of an image or a function of the user, not of a disk
 _FAILURES = (ValueError, TypeError, RuntimeError, FileNotFoundError, MemoryError, cv2.error)
@@ -162,9 +166,12 @@ def remove_hair_from_folder(
     finished.
 
     Files appear whole or not at all, and the same call continues an interrupted run. An image is
-    done when the same settings have made it of a source of the same size and time of change; one
-    that failed is tried again. ``hair.jsonl`` beside the table is the journal of the runs. Files
-    that no run wrote are never overwritten, and a second run at the same time is refused.
+    done when the same settings have made it of a source of the same size and time of change, and
+    its files hold the bytes that were written; one that failed is tried again. ``hair.jsonl``
+    beside the table is the journal of the runs, with the digest (SHA-256) of each file. Files that
+    no run wrote are never overwritten, nor clean images, masks and a table that were changed since:
+    the call names them. Missing and empty ones are made again. A second run at the same time is
+    refused.
 
     All files are the same bytes for any number of workers: each computes on one thread. Images run
     in parallel on the active joblib backend, worker processes by default, and memory holds the
@@ -200,8 +207,8 @@ def remove_hair_from_folder(
             method does not take it, or `exclude` is one text.
         FileNotFoundError: The source is not there.
         ValueError: The source is a file or has no images; destination or masks lie in the source
-            or around it, hold other files of these names, a run with other settings, or one that
-            goes on; two images would become one file; `contact_sheet` would harm a file; a setting
+            or around it, hold other files of these names or changed ones, a run with other
+            settings, or one that goes on; the journal is damaged; two images would become one file; `contact_sheet` would harm a file; a setting
             is unknown or out of range; or, with ``errors="raise"``, an image failed.
         RuntimeError: A function of yours fails on an image of 512 x 512 px, which it is tried on.
         OSError: A folder cannot be read or written, or the disk is full.
@@ -249,10 +256,18 @@ def remove_hair_from_folder(
         **{"masks": mask_path, "quality": int(quality), "suffix": suffix},
         "versions": library_versions(),
     }
-    names: dict[str, Any] = {"key": "file", "fields": _FIELDS, "journal": _JOURNAL}
+    names: dict[str, Any] = {
+        "key": "file",
+        "fields": _FIELDS,
+        "journal": _JOURNAL,
+        "tables": [_TABLE],
+    }
     job = Job(target, kind="dermolib hair", settings=settings, **names)
     with job.open(overwrite=overwrite):
-        todo = _claim(job, files, cleaning, overwrite=overwrite)
+        outputs = {file: cleaning.targets(file) for file in files}
+        kept = {} if overwrite else outputs
+        intact = job.intact(kept, workers=workers, progress=progress)
+        todo = _claim(job, files, cleaning, intact)
         skipped = len(files) - len(todo)
         cleaned, failures, failed = 0, list[tuple[str, str]](), 0
         calls = ((file, cleaning) for file in todo)
@@ -269,8 +284,8 @@ def remove_hair_from_folder(
             if record["error"] and len(failures) < _NAMED:
                 failures.append((record["file"], record["error"]))
         orphaned = sorted(job.keys() - set(files))
-        job.finish([*files, *orphaned])
         fractions = _write_table(job, files)
+        job.finish([*files, *orphaned])
         shown = sheet and _draw_sheet(sheet, files, fractions, cleaning)
     known = fractions[~np.isnan(fractions)] if failed < len(files) else fractions
     return FolderReport(
@@ -315,7 +330,7 @@ class _Cleaning:
     def record(self, file: str) -> Record:
         """Claim a file: with neither height nor error, a run has begun it at most."""
         unknown = {"size": -1, "modified": -1, "height": 0, "width": 0, "masked_fraction": 0.0}
-        return {"file": file, **self.names(file), **unknown, "error": ""}
+        return {"file": file, **self.names(file), **unknown, "error": "", "digests": []}
 
 
 def _arguments(
@@ -372,32 +387,38 @@ def _check_names(files: Sequence[str], cleaning: _Cleaning, sheet: Path | None) 
             require(other == file, "source", what, got, "Rename one of them, or exclude it.")
 
 
-def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bool) -> list[str]:
+def _claim(
+    job: Job, files: Sequence[str], cleaning: _Cleaning, intact: Container[str]
+) -> list[str]:
     """List the images to clean, and note that what they become is ours before it is written."""
     target, table = job.folder, job.folder / _TABLE
-    todo, outdated = list[str](), list[Path]()
+    todo, outdated = list[str](), list[tuple[Path, list[str]]]()
     foreign = [table] if table.exists() and not job.path.exists() else []
     for file, record in zip(files, job.records(files), strict=True):
         names = cleaning.names(file)
-        ours = {""} if record is None else {"", record["output"], record["mask"]}
+        # An image that failed has no files
+        known = record is not None and not record["error"]
+        ours = {"", record["output"], record["mask"]} if record and known else {""}
         new = (target / name for name in names.values() if name not in ours)
         foreign += [path for path in new if os.path.lexists(path)]
-        if record and not overwrite and job.is_current(file) and _is_done(record, cleaning):
+        if record and file in intact and job.is_current(file) and _is_done(record, cleaning):
             continue
         todo.append(file)
         if record and record["output"] != names["output"]:
             old = PurePosixPath(record["output"])
             # Anyone may have changed the journal: nothing else is deleted on its word
-            if old.with_suffix("") == PurePosixPath(file).with_suffix(""):
-                outdated.append(target / old)
+            known = old.suffix in {*_FORMATS, PurePosixPath(file).suffix}
+            if known and old.with_suffix("") == PurePosixPath(file).with_suffix(""):
+                outdated.append((target / old, record["digests"]))
     what = "a folder without other files of the same names"
     got = f"{len(foreign)} that no run wrote ({listed(foreign)})"
-    hint = "Choose another folder: files that no run wrote are never overwritten."
+    hint = "Move them away, or choose another folder: what no run wrote is never overwritten."
     require(not foreign, "destination", what, got, hint)
     written = chain([_TABLE], *(cleaning.names(file).values() for file in files))
     remove_halves([target, target / (cleaning.masks or ".")], written)
-    for path in outdated:
-        path.unlink(missing_ok=True)
+    for path, digests in outdated:
+        if path.is_file() and (not digests or digest_file(path) in digests):
+            path.unlink()
     if todo:
         table.unlink(missing_ok=True)  # where there is a table, the work is finished
         job.add(map(cleaning.record, todo))
@@ -405,14 +426,13 @@ def _claim(job: Job, files: Sequence[str], cleaning: _Cleaning, *, overwrite: bo
 
 
 def _is_done(record: Record, cleaning: _Cleaning) -> bool:
-    """Tell whether what was made of the same source is still there."""
+    """Tell whether an image was made of the source as it is now, by size and time of change."""
     try:
         source = (cleaning.source / record["file"]).stat()
-        made = [path.stat().st_size for path in cleaning.targets(record["file"])]
     except FileNotFoundError:
         return False
     same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
-    return bool(record["height"]) and same and all(made)  # a power cut may leave empty files
+    return bool(record["height"]) and same
 
 
 def _clean_file(file: str, cleaning: _Cleaning) -> Record:
@@ -434,6 +454,7 @@ def _clean_file(file: str, cleaning: _Cleaning) -> Record:
             target.unlink(missing_ok=True)
         return record | {"error": describe_failure(error, cleaning.source)}
     height, width = mask.shape
+    record["digests"] = [digest_file(target) for target in cleaning.targets(file)]
     return record | {"height": height, "width": width, "masked_fraction": float(mask.mean())}
 
 
@@ -464,7 +485,7 @@ def _write_table(job: Job, files: Sequence[str]) -> npt.NDArray[np.float64]:
             else:
                 yield (record["file"], "", "", "", "", record["error"])
 
-    write_table(job.folder / _TABLE, _COLUMNS, rows())
+    job.write_table(_TABLE, _COLUMNS, rows())
     return fractions
 
 

@@ -64,6 +64,7 @@ __all__ = ["prepare"]
 
 _FAILED = "failed.csv"
 _OR_SKIP = 'or pass `errors="skip"` to do without.'
+_FIELDS = {name: float if name == "masked_fraction" else int for name in INDEX_COLUMNS[3:]}
 _STATES = ("size", "modified", "mask_size", "mask_modified")  # tell versions of files apart
 _MASK_TAILS = (*(f"{tail}.png" for tail in MASK_TAILS), ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
@@ -182,7 +183,7 @@ def prepare(
         kind="dermolib prepare",
         settings={"format": FORMAT, **settings, "images": len(files), "names": names},
         key="file",
-        fields=INDEX_COLUMNS[3:],
+        fields=_FIELDS,
         files=(IMAGES, MASKS, INDEX, SETTINGS, _FAILED),
     )
     task = _Task(root, mask_root, pipeline, target, (len(files), *size))

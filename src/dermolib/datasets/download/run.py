@@ -36,7 +36,10 @@ from dermolib.datasets.download.unpacking import check_zip, unpacked
 __all__ = ["Download", "DownloadedFile", "download"]
 
 _SMALL = 1 << 26  # bytes: smaller files are hashed again by each call, larger ones known by time
-_FIELDS = ("size", "sha256", "check", "downloaded", "modified", "files", "bytes")
+_FIELDS = {
+    **{"size": int, "sha256": str, "check": str, "downloaded": bool},
+    **{"modified": int, "files": int, "bytes": int},
+}
 _JOIN = 1.0  # s that all threads get to end; one that waits for a silent server does nothing more
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
