@@ -19,6 +19,7 @@ import joblib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from joblib.parallel import ThreadingBackend
 
 from dermolib._jobs import (
     Job,
@@ -384,7 +385,16 @@ def test_opencv_gets_its_threads_back() -> None:
         cv2.setNumThreads(before)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+class ListBackend(ThreadingBackend):  # type: ignore[misc] # joblib carries no annotations
+    """Stands for a backend that only returns lists, as Ray's does."""
+
+    supports_return_generator = False
+
+
+joblib.register_parallel_backend("list", ListBackend)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "list"])
 def test_tasks_run_on_the_active_backend_and_keep_their_order(backend: str) -> None:
     tasks = [(number, 1) for number in range(40)]
 

@@ -6,13 +6,14 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 import cv2
 from tqdm import tqdm
 
-from dermolib._validation import expected, listed, require
+from dermolib._validation import expected, find_stack_level, listed, require
 from dermolib.io import (
     digest_file,
     explain_disk_full,
@@ -241,7 +242,9 @@ class Job:
         """Call a function on many tasks as `run_tasks` does, under a bar of `total` images."""
         with (
             tqdm(total=total, initial=done, unit="image", disable=not progress) as bar,
-            closing(run_tasks(function, tasks, workers=workers, ordered=ordered)) as results,
+            closing(
+                run_tasks(function, tasks, workers=workers, ordered=ordered, kept=True)
+            ) as results,
         ):
             for result in results:
                 yield result
@@ -435,11 +438,11 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def init_worker() -> None:
-    """Prepare a worker process: one thread, and Ctrl-C is left to the process that runs it."""
-    cv2.setNumThreads(1)
-    if type(multiprocessing.current_process()).__name__ == "LokyProcess":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+def killed_worker(*, kept: bool = False) -> BrokenExecutor:
+    """Word that the system killed a worker; `kept` where the next call continues the work."""
+    got = "one that was killed, most often for lack of memory"
+    hint = f"Call again with fewer workers{': what is finished is kept' if kept else ''}."
+    return BrokenExecutor(expected("workers", "processes that run to their end", got, hint))
 
 
 def run_tasks(
@@ -448,30 +451,99 @@ def run_tasks(
     *,
     workers: int,
     ordered: bool = True,
+    kept: bool = False,
 ) -> Generator[_Result, None, None]:
     """Call an importable function on many tasks, on joblib's active backend.
 
     The default backend is worker processes; a cluster behind joblib takes all workers it has.
     Results come one by one, so that memory stays flat, in the order of the tasks or as they are
-    ready.
+    ready. `kept` says that the next call continues where this one ends early.
+
+    Raises:
+        BrokenExecutor: A worker was killed.
     """
     from joblib import Parallel, delayed  # half a second, which a single image need not wait for
 
-    calls = (delayed(function)(*task) for task in tasks)
+    calls = (delayed(_call)(function, task) for task in tasks)
     kind = "generator" if ordered else "generator_unordered"
-    with warnings.catch_warnings():
+    # A task has its images for itself: in memory they need no files in a folder for temporary ones
+    options: dict[str, Any] = {"n_jobs": _allowed(workers), "max_nbytes": None}
+    options |= {"backend": "loky"} if _waits_for_the_dead() else {}
+    with warnings.catch_warnings(), _worded_ends(kept=kept):
         # Workers of an earlier run grow when they import what this one needs, and joblib, which
         # takes that for a leak, puts new ones in their place: nothing that a user can act on
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         try:
-            pool = Parallel(n_jobs=workers, return_as=kind)
+            pool = Parallel(**options, return_as=kind)
         except ValueError:
-            # The backends of Ray and of multiprocessing only return lists
-            pool = Parallel(n_jobs=workers)
+            # The backend of Ray only returns lists
+            pool = Parallel(**options)
             while block := list(itertools.islice(calls, _BLOCK * workers)):
                 yield from pool(block)
         else:
             yield from pool(calls)
+
+
+def _allowed(workers: int) -> int:
+    """Take one worker where the system allows no more."""
+    if workers == 1 or not multiprocessing.current_process().daemon:
+        return workers
+    what, got = "1 in a daemonic process, which may not start others", f"{workers}, and takes 1"
+    warnings.warn(expected("workers", what, got), stacklevel=find_stack_level())
+    return 1
+
+
+def _waits_for_the_dead() -> bool:
+    """Tell whether the backend would wait for ever for a worker that was killed."""
+    from joblib.parallel import get_active_backend
+
+    return type(get_active_backend()[0]).__name__ == "MultiprocessingBackend"
+
+
+@contextmanager
+def _worded_ends(*, kept: bool) -> Iterator[None]:
+    """Say of a worker that was killed, or that cannot begin, what to do."""
+    try:
+        yield
+    except BrokenExecutor as error:
+        if error.__cause__ is None:
+            raise killed_worker(kept=kept) from None
+        # Joblib has the traceback of the worker as text
+        *_, last = str(error.__cause__).strip('"\n').splitlines()
+        got = f"one that stopped ({last})"
+        hint = "Define functions of yours in a module that can be imported, or take 1 worker."
+        what = "processes that can import what they run"
+        raise BrokenExecutor(expected("workers", what, got, hint)) from None
+    except Exception as error:
+        if type(error).__name__ == "KilledWorker":  # of Dask, which need not be installed
+            raise killed_worker(kept=kept) from None
+        raise
+
+
+def _call(function: Callable[..., _Result], task: tuple[Any, ...]) -> _Result:
+    """Call a function in a worker; an error that could not reach its caller becomes one that can.
+
+    Where an error arrives that cannot be unpickled, joblib takes the workers for dead.
+    """
+    from joblib import wrap_non_picklable_objects
+
+    init_worker()
+    try:
+        return function(*task)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(wrap_non_picklable_objects(error)))  # noqa: S301 - our own
+        except Exception:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+        raise
+
+
+def init_worker() -> None:
+    """Prepare a worker process: one thread, and Ctrl-C is left to the process that runs it."""
+    cv2.setNumThreads(1)
+    own = type(multiprocessing.current_process()).__name__ == "LokyProcess"
+    if own and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def describe_failure(error: BaseException, folder: Path) -> str:

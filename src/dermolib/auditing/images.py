@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from dermolib._jobs import init_worker, one_thread, run_tasks
+from dermolib._jobs import one_thread, run_tasks
 from dermolib._validation import Image, Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.rows import Splits
@@ -143,7 +143,6 @@ class _UnreadableError(Exception):
 
 
 def _inspect_block(paths: list[str], hashes: bool) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
-    init_worker()
     records = np.zeros(len(paths), _RECORD)
     reasons, notes = {}, {}
     for number, path in enumerate(paths):

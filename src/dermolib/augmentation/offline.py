@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from dermolib._jobs import Job, fingerprint, init_worker, library_versions
+from dermolib._jobs import Job, fingerprint, library_versions
 from dermolib._validation import (
     Image,
     Mask,
@@ -435,7 +435,6 @@ def _make_copies(task: _CopyTask, config: _SampleConfig) -> list[dict[str, str]]
 
     A draw that `is_blank`, or that loses the whole lesion mask, is repeated.
     """
-    init_worker()
     image = load_image(task.image_path)
     height, width = image.shape[:2]
     mask = load_mask(task.mask_path, shape=(height, width)) if task.mask_path else None

@@ -47,9 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(given, f"stopped. {_CONTINUES}", _STOPPED)
     except _PATHS as error:
         return fail(given, str(error), _MISTAKE)
-    except BrokenExecutor:
-        words = "a worker process was killed, which happens where memory runs out."
-        return fail(given, f"{words} {_CONTINUES} Try fewer workers.", FAILED)
+    except BrokenExecutor as error:
+        return fail(given, str(error), FAILED)
     except (ImportError, RuntimeError, TypeError, ValueError) as error:
         if not str(error).startswith("Expected `"):
             raise  # a fault of ours, whose traceback is of use

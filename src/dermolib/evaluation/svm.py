@@ -369,7 +369,7 @@ def _tuned(
     best = 0
     if len(candidates) > 1:
         # Threads, since an SVM computes without Python's lock, and needs no copy of the rows
-        scores = Parallel(n_jobs=workers, prefer="threads")(
+        scores = Parallel(n_jobs=workers, require="sharedmem")(
             delayed(score)(candidate, *split) for candidate in candidates for split in splits
         )
         best = int(np.reshape(scores, (len(candidates), -1)).mean(axis=1).argmax())

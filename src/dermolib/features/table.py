@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._jobs import init_worker, one_thread, run_tasks
+from dermolib._jobs import one_thread, run_tasks
 from dermolib._validation import Image, Mask, check_number, listed, require
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
@@ -115,7 +115,6 @@ def _one_by_one(samples: Any) -> Iterator[Any]:
 def _describe(
     single: Any, segment: _Segment | None, pixel_size: float | None
 ) -> tuple[str, list[float]]:
-    init_worker()
     sample = single[0]
     is_dict = isinstance(sample, dict)
     got = f"the keys {listed(sample)}" if is_dict else type(sample).__name__

@@ -21,7 +21,6 @@ from dermolib._jobs import (
     Record,
     check_folder,
     describe_failure,
-    init_worker,
     library_versions,
 )
 from dermolib._validation import (
@@ -440,7 +439,6 @@ def _clean_file(file: str, cleaning: _Cleaning) -> Record:
 
     An error in writing, such as a full disk, passes through.
     """
-    init_worker()
     record = cleaning.record(file)
     path = cleaning.source / file
     try:

@@ -20,7 +20,6 @@ from dermolib._jobs import (
     Record,
     check_folder,
     describe_failure,
-    init_worker,
     library_versions,
     one_thread,
 )
@@ -365,7 +364,6 @@ def _prepare_block(
     Returns the records, the images that failed with the reasons, and an error in writing that ended
     the block: a pool of processes may hang where a task raises.
     """
-    init_worker()
     records: list[Record] = []
     failures: list[tuple[str, str]] = []
     try:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 
+from dermolib._jobs import one_thread, run_tasks
 from dermolib._validation import Image, Mask, PathLike, check_number, require
 from dermolib.datasets.synthetic.drawing import Field, check_generator, step
 from dermolib.datasets.synthetic.hair import draw_hair, keep_visible
@@ -121,9 +121,10 @@ def make_synthetic_challenge(
     require(free, str(root), "a new or empty folder", got, hint, error=FileExistsError)
     generator = _generator(seed, _PLAN)
     plan = _plan(counts, generator)
-    write = joblib.delayed(_write_images)
     rows = plan[["ID", "split", "label", "lesion", "image"]].itertuples(index=False)
-    joblib.Parallel(n_jobs=workers)(write(root, *row, shape, seed) for row in rows)
+    tasks = ((root, *row, shape, seed) for row in rows)
+    with one_thread():
+        list(run_tasks(_write_images, tasks, workers=workers))
     _write_tables(root, plan, generator)
     return root
 
