@@ -377,6 +377,18 @@ def test_the_state_dict_of_another_network_is_refused_with_what_differs(tmp_path
         resnet(depth=18, weights=path)
 
 
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf], ids=["nan", "inf"])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, ending: str, value: float) -> None:
+    state = marked(small())
+    state["classifier.2.bias"][3] = value
+    path = saved(tmp_path / f"broken{ending}", state)
+
+    found = f"`{path}` to be finite weights, but got NaN or infinity, first in `classifier.2.bias`"
+    with pytest.raises(ValueError, match=re.escape(found)):
+        small(weights=path)
+
+
 @pytest.mark.parametrize(
     ("weights", "error", "fragment"),
     [

@@ -46,6 +46,21 @@ def test_a_module_that_does_not_fit_is_left_as_it_was(tmp_path: Path) -> None:
     assert same(model.state_dict(), before)
 
 
+def test_a_file_whose_weights_are_not_finite_leaves_a_module_as_it_was(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.pt", network(seed=2)
+    trainer(network(seed=1)).save(path)
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["5.weight"][1, 2] = -torch.inf
+    torch.save(content, path)
+    before = weights(model)
+
+    found = f"`{path}` to be finite weights, but got NaN or infinity, first in `5.weight`"
+    with pytest.raises(ValueError, match=re.escape(found)):
+        Trainer.load(path, model=model)
+
+    assert same(model.state_dict(), before)
+
+
 def test_a_checkpoint_cannot_send_the_reader_to_another_file(tmp_path: Path) -> None:
     saved = trainer(build_model("custom_cnn", num_classes=3, image_size=16))
     saved.save(tmp_path / "model.pt")

@@ -1,4 +1,4 @@
-"""Load weights into a model: from a file, or from torchvision's hub; all of them or an error."""
+"""Load weights into a model, all of them or an error, and tell whether weights are finite."""
 
 import hashlib
 import logging
@@ -6,7 +6,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_type, expected, listed, require
 
-__all__ = ["DEFAULT", "load_weights"]
+__all__ = ["DEFAULT", "check_finite", "first_broken", "load_weights", "own_constants"]
 
 DEFAULT = "DEFAULT"
 
 _IMAGENET_CLASSES = 1000
+_STATISTICS = ("running_mean", "running_var")  # names that normalization gives its buffers
 _ENDINGS = (".pth", ".pt", ".safetensors")
 _NESTED = ("state_dict", "model")
 _FETCH = "Download the file by other means and pass its path as `weights`."
@@ -61,8 +62,42 @@ def load_weights(
     hint = "Build the model with the name and options that the file was saved from."
     differences = _differences(own, found, fresh)
     require(not differences, str(path), what, f"keys {differences}", hint)
+    hint = "Download or save the file again."
+    check_finite(found.items(), str(path), own_constants(model), hint=hint)
     # What may be missing was checked: fresh layers, and counters that old files do not have
     model.load_state_dict(found, strict=False)
+
+
+def own_constants(model: nn.Module) -> frozenset[str]:
+    """Name the buffers that hold NaN or infinity on purpose, such as a mask for attention.
+
+    Those are all that do before training, but for the statistics of normalization.
+    """
+    buffers = [one for one in model.named_buffers() if not one[0].endswith(_STATISTICS)]
+    return frozenset(name for name, value in buffers if first_broken([(name, value)]))
+
+
+def first_broken(tensors: Iterable[tuple[str, Any]], own: Collection[str] = ()) -> str:
+    """Name the first tensor with NaN or infinity that is not in `own`; empty if all are finite."""
+    values = {name: one.detach() for name, one in tensors if name not in own and _is_real(one)}
+    largest = nn.utils.get_total_norm(values.values(), float("inf"))
+    if bool(torch.isfinite(largest)):
+        return ""
+    return next(name for name, value in values.items() if not bool(torch.isfinite(value).all()))
+
+
+def check_finite(
+    tensors: Iterable[tuple[str, Any]], name: str, own: Collection[str], *, hint: str
+) -> None:
+    """Refuse weights with NaN or infinity in another tensor than those of `own`."""
+    broken = first_broken(tensors, own)
+    require(not broken, name, "finite weights", f"NaN or infinity, first in `{broken}`", hint)
+
+
+def _is_real(value: Any) -> bool:
+    """Whether this is a tensor of values that can be infinite; lazy ones have no values yet."""
+    known = isinstance(value, Tensor) and not nn.parameter.is_lazy(value)
+    return known and value.numel() > 0 and (value.is_floating_point() or value.is_complex())
 
 
 def _describe(model: nn.Module) -> str:

@@ -125,6 +125,7 @@ class BestWeights(lightning.Callback):
         score = float(pl_module.weighted_accuracy.compute())
         if score > self._score:
             self._score = score
+            pl_module.stop_if_broken()
             if trainer.is_global_zero:
                 self._save(self._path)
 
@@ -279,8 +280,8 @@ class RunState(lightning.Callback):
     def _save(self, trainer: Any, pl_module: Any, position: tuple[int, int]) -> None:
         self._position = position
         if not self._writes:
+            pl_module.stop_if_broken()  # as saving does
             return
-        pl_module.stop_if_broken()
         # One name for all processes, of which the first alone writes
         temporary = self.path.with_name(f".{self.path.name}.part")
         try:

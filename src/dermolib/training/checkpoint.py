@@ -5,7 +5,7 @@ import io
 import pickle
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from dermolib._jobs import describe_differences, exclusive_lock
 from dermolib._validation import expected, listed, require, to_python
 from dermolib.io import TEMPORARY, whole_file
 from dermolib.models.registry import build_model
+from dermolib.models.weights import check_finite, own_constants
 
 __all__ = [
     "BEST_NAME",
@@ -66,15 +67,25 @@ def plain_module(model: Any) -> nn.Module:
 
 
 def write_checkpoint(
-    path: Path, model: nn.Module, class_names: list[str], config: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    class_names: list[str],
+    config: dict[str, Any],
+    own: Collection[str] = (),
 ) -> None:
-    """Write weights, class names, options and how `build_model` built the model, atomically."""
+    """Write weights, class names, options and how `build_model` built the model, atomically.
+
+    Weights must be finite, but for those in `own`, see `own_constants`.
+    """
+    weights = model.state_dict()
+    hint = "Load the weights of an earlier state, or build the model again."
+    check_finite(weights.items(), "model", own, hint=hint)
     content = {
         "format": _FORMAT,
         "architecture": getattr(model, "architecture", None),
         "class_names": class_names,
         "config": config,
-        "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
+        "state_dict": {name: value.cpu() for name, value in weights.items()},
     }
     hint = f"Name a file in it, such as {path / 'model.pt'}."
     require(not path.is_dir(), "path", "a file", f"the folder {path}", hint)
@@ -154,7 +165,9 @@ def _loads(file: Any) -> bool:
     return True
 
 
-def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, list[str]]:
+def read_checkpoint(
+    path: Path, model: nn.Module | None, own: Collection[str] = ()
+) -> tuple[nn.Module, list[str]]:
     """Read a file of `write_checkpoint` into the model, or the one it describes; run no code."""
     model = model if model is None else plain_module(model)
     content = _load(path, "a checkpoint of `Trainer.save`", "", mmap=False)
@@ -173,6 +186,8 @@ def read_checkpoint(path: Path, model: nn.Module | None) -> tuple[nn.Module, lis
     misfits = describe_differences(*shapes)
     got = f"other weights: {listed(misfits)}"
     require(not misfits, str(path), "a checkpoint of this model", got)
+    hint = "Load another file, or train again."
+    check_finite(content["state_dict"].items(), str(path), own_constants(model) | {*own}, hint=hint)
     model.load_state_dict(content["state_dict"])
     return model, list(content["class_names"])
 

@@ -1,8 +1,7 @@
 """Lightning module: one training step, one scoring step, one prediction step of a classifier."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning
 import numpy as np
@@ -14,14 +13,19 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._validation import expected, require
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
+from dermolib.models.weights import check_finite, first_broken, own_constants
 from dermolib.training.batches import Batch, check_finite_images, form, labeled, mix, unpack
 from dermolib.training.config import TrainerOptions
 from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
 
-__all__ = ["ClassifierModule"]
+__all__ = ["ClassifierModule", "NotFiniteError"]
 
 _SUMS = "train_sums"
+
+
+class NotFiniteError(RuntimeError):
+    """A loss, an output or a weight is NaN or infinite."""
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -59,7 +63,8 @@ class ClassifierModule(lightning.LightningModule):
         # Lightning's own mean over processes divides by a rounded number of images
         self.validation_loss = MeanMetric()
         self.stop_at_nan = True
-        self.saved_state: Path | None = None  # file with the last state of the run
+        self.own = own_constants(model)
+        self._kept = frozenset(model.state_dict())  # a buffer that is not saved may hold anything
         self.frozen_modules = frozen_modules(model, options.freeze)
         self._memory = torch.channels_last if options.channels_last else torch.contiguous_format
         self._sums: Tensor | None = None  # loss, correct answers and images of the epoch so far
@@ -122,18 +127,29 @@ class ClassifierModule(lightning.LightningModule):
         self._sums, self._resumed_sums = None, [0.0, 0.0, 0.0]
 
     def stop_if_broken(self) -> None:
-        """Raise after a loss or a step that was not finite, before its state is saved."""
-        if self._sums is not None:
-            self._stop_if_nan("train_loss", self._sums[0])
-        weights = [parameter.detach() for parameter in self.model.parameters()]
-        self._stop_if_nan("weights", nn.utils.get_total_norm(weights, float("inf")))
+        """Raise in all processes after a loss or a step that was not finite in one of them."""
+        loss = self._sums is not None and not bool(torch.isfinite(self._sums[0]))
+        broken = loss or bool(self.broken())
+        if self.trainer.strategy.reduce_boolean_decision(broken, all=False):
+            self._stop("train_loss" if loss else "weights")
+
+    def broken(self) -> str:
+        """Name the first weight with NaN or infinity, or buffer of weights; empty if none has."""
+        buffers = (one for one in self.model.named_buffers() if one[0] in self._kept)
+        return first_broken([*self.model.named_parameters(), *buffers], self.own)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the sums of the epoch so far."""
+        """Add the sums of the epoch so far, unless there is nothing that should be saved."""
+        self.stop_if_broken()
         checkpoint[_SUMS] = self._reduced()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the sums of the epoch so far, in one process for all."""
+        path, hint = str(self.trainer.ckpt_path), "Pass `resume=False` to start over."
+        for key in ("state_dict", "current_model_state"):  # the second where these are averages
+            named = checkpoint.get(key, {}).items()
+            weights = [(name.removeprefix("model."), one) for name, one in named]
+            check_finite(weights, path, self.own, hint=hint)
         self.reset_epoch()
         if self.global_rank == 0:
             self._resumed_sums = list(checkpoint[_SUMS])
@@ -215,7 +231,12 @@ class ClassifierModule(lightning.LightningModule):
 
     def _stop_if_nan(self, name: str, values: Tensor) -> None:
         if self.stop_at_nan and not bool(torch.isfinite(values).all()):
-            hint = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
-            if self.saved_state is not None and self.global_step:  # else nothing can be resumed
-                hint += f" The state before is kept in {self.saved_state}."
-            raise RuntimeError(expected(name, "finite", "NaN or infinity", hint))
+            self._stop(name)
+
+    def _stop(self, name: str) -> NoReturn:
+        got, broken = "NaN or infinity", self.broken()
+        if self.global_step:
+            got += f" after step {self.global_step}, in epoch {self.current_epoch + 1}"
+        got += f", first in `{broken}`" if broken else ""
+        hint = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
+        raise NotFiniteError(expected(name, "finite", got, hint))

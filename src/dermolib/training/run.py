@@ -45,7 +45,7 @@ from dermolib.training.checkpoint import (
 from dermolib.training.config import TrainerOptions
 from dermolib.training.data import lone_image_refused, resumable
 from dermolib.training.history import LearningRates
-from dermolib.training.module import ClassifierModule
+from dermolib.training.module import ClassifierModule, NotFiniteError
 from dermolib.training.optimizers import frozen
 
 __all__ = ["exponential_schedule", "find_rates", "overfit", "predict", "score", "seeded", "train"]
@@ -116,10 +116,13 @@ def train(
         fixed, processes = module.frozen_modules, engine.world_size
         stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
         start = unfinished_run(folder, metadata) if resume and writes else None
-        module.saved_state = state.path if writes else None
         module.train()  # a model that was used in between is in evaluation mode
-        engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
-        _finish(engine, model, state.path, save, scored=validation is not None)
+        try:
+            engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
+        except NotFiniteError as error:
+            error.args = (f"{error} {_restore(module, state.path)}".rstrip(),)
+            raise
+        _finish(engine, module, state.path, save, scored=validation is not None)
     return history.rows
 
 
@@ -352,14 +355,36 @@ def _leave_group() -> None:
         distributed.destroy_process_group()
 
 
+def _restore(module: ClassifierModule, state: Path) -> str:
+    """Give a model with broken weights those of the state before; word what it has."""
+    best = state.with_name(BEST_NAME)
+    kept = f"The state before is kept in {state}." if state.exists() else ""
+    if not module.broken():
+        return kept
+    if kept:
+        saved = torch.load(state, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
+        own = {name: value for name, value in saved.items() if name.startswith("model.")}
+        module.load_state_dict(own, strict=False)
+        return f"The model has its last finite weights. {kept}"
+    if best.exists():
+        read_checkpoint(best, module.model, module.own)
+        return "The model has the weights of the best epoch before."
+    return "The model is left with such weights: build it again."
+
+
 def _finish(
-    engine: Any, model: nn.Module, state: Path, save: Callable[[Path], None], *, scored: bool
+    engine: Any,
+    module: ClassifierModule,
+    state: Path,
+    save: Callable[[Path], None],
+    *,
+    scored: bool,
 ) -> None:
     """Load the best weights, or save the last ones, and remove the state."""
-    best = state.with_name(BEST_NAME)
+    best, model = state.with_name(BEST_NAME), module.model
     if engine.is_global_zero:
         if scored:
-            read_checkpoint(best, model)
+            read_checkpoint(best, model, module.own)
         else:
             save(best)
     if scored and engine.world_size > 1:

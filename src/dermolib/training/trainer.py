@@ -2,12 +2,14 @@
 
 import copy
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_number, require
+from dermolib.models.weights import check_finite, own_constants
 from dermolib.training.checkpoint import plain_module, read_checkpoint, write_checkpoint
 from dermolib.training.config import TrainerOptions, run_config
 from dermolib.training.data import as_loader, data_fingerprint, in_order, labels_of
@@ -52,6 +54,7 @@ class Trainer(TrainerOptions):
         """Check the model and the options."""
         plain_module(self.model)
         super().__post_init__()
+        _ = self._constants
         own = [] if not isinstance(self.loss, nn.Module) else self.loss.parameters()
         shared = set(map(id, self.model.parameters()))
         learning = any(p.requires_grad and id(p) not in shared for p in own)
@@ -90,8 +93,9 @@ class Trainer(TrainerOptions):
             ValueError: A set is empty or needed labels are missing, model or values do not fit,
                 another run trains in the folder, or it holds a damaged run or an unfinished one of
                 another configuration.
-            RuntimeError: Rows of a dataset have no label, or the loss is no longer finite; the
-                state before it is kept.
+            RuntimeError: Rows of a dataset have no label; or loss or weights are no longer finite,
+                which is checked before they are saved or returned: the model then has the weights
+                of the state before in `output`, or else those of the best epoch, where there are.
             OSError: The disk is full; what was saved before is kept.
             UserWarning: A class has no image; a warning.
         """
@@ -100,6 +104,8 @@ class Trainer(TrainerOptions):
         require(fits, "early_stopping", what, self.early_stopping)
         from dermolib.training import run
 
+        hint = "Build it again, or load other weights."
+        check_finite(self.model.state_dict().items(), "model", self._constants, hint=hint)
         scoring = as_loader(validation, "validation", self) if scored else None
         loader, weights = self._training_set(train, validation)
         sets = {"training set": data_fingerprint(train)}
@@ -234,10 +240,12 @@ class Trainer(TrainerOptions):
             path: Target file.
 
         Raises:
-            ValueError: The path is a folder.
+            ValueError: The path is a folder, or weights are NaN or infinite. Buffers of your own
+                that were so when the Trainer was made, such as a mask for attention, may be.
         """
         config = run_config(self, self.model)
-        write_checkpoint(Path(path), self.model, list(self.class_names or ()), config)
+        names = list(self.class_names or ())
+        write_checkpoint(Path(path), self.model, names, config, self._constants)
 
     @classmethod
     def load(cls, path: PathLike, *, model: nn.Module | None = None, **options: Any) -> "Trainer":
@@ -254,14 +262,19 @@ class Trainer(TrainerOptions):
         Raises:
             FileNotFoundError: There is no such file.
             TypeError: Classes are among the options, which the file stores.
-            ValueError: The file was not written by `save`, or its weights do not fit the model,
-                which is unchanged.
+            ValueError: The file was not written by `save`, or its weights do not fit the model or
+                are not finite; the model is unchanged.
         """
         decided = sorted({"num_classes", "class_names"} & set(options))
         what, hint = "options that the file does not store", "Leave it out."
         require(not decided, "options", what, f"`{', '.join(decided)}`", hint, error=TypeError)
         model, names = read_checkpoint(Path(path), model)
         return cls(model, num_classes=len(names), class_names=names, **options)
+
+    @cached_property
+    def _constants(self) -> frozenset[str]:
+        """Name the buffers that held NaN or infinity when the Trainer was made, and may."""
+        return own_constants(self.model)
 
     def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
         """Batch a training set and weigh its classes."""
