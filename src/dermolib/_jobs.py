@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TypeVar
 import cv2
 from tqdm import tqdm
 
-from dermolib._validation import expected, find_stack_level, listed, require
+from dermolib._validation import expected, find_stack_level, listed, printable, require
 from dermolib.io import (
     digest_file,
     explain_disk_full,
@@ -548,10 +548,10 @@ def init_worker() -> None:
 
 def describe_failure(error: BaseException, folder: Path) -> str:
     """Word why a file failed: on one line, and the same wherever its folder lies."""
-    text = " ".join(str(error).split())
+    text = printable(" ".join(str(error).split()))
     if not text or not (isinstance(error, _WORDED) or text.startswith("Expected `")):
         text = ": ".join(filter(None, (type(error).__name__, text)))
-    return text.replace(f"{folder}{os.sep}", "")
+    return text.replace(f"{printable(folder)}{os.sep}", "")
 
 
 def library_versions(*packages: str) -> dict[str, str]:

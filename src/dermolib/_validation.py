@@ -5,6 +5,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,14 +49,33 @@ def expected(name: str, what: str, got: object, hint: str = "") -> str:
     return printable(f"{sentence} {hint}" if hint else sentence)
 
 
-def printable(text: str) -> str:
+def printable(text: object, *, keep: str = "") -> str:
     """Escape what a terminal would obey: control characters, and those that turn the direction."""
+    text = str(text)
     if text.isprintable():
         return text
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii")
+        one
+        if one.isprintable() or one in keep
+        else one.encode("unicode_escape", "surrogatepass").decode("ascii")
         for one in text
     )
+
+
+def warn(message: str) -> None:
+    """Warn the caller who is no part of dermolib, in words that a terminal can print."""
+    warnings.warn(printable(message), UserWarning, stacklevel=find_stack_level())
+
+
+def as_path(value: Any, name: str) -> Path:
+    """Make a path of text, bytes or a path object, and refuse what can be none."""
+    try:
+        path = Path(os.fsdecode(value))
+    except TypeError:
+        got = f"an object of type {type(value).__name__}"
+        raise TypeError(expected(name, "a path", got)) from None
+    require("\0" not in str(path), name, "a path without a null character", path)
+    return path
 
 
 def require(

@@ -20,7 +20,7 @@ from dermolib import DIAGNOSES, ISICDataset, make_synthetic_challenge
 from dermolib.datasets.synthetic import challenge as synthetic
 from dermolib.datasets.synthetic import draw_hair, draw_lesion, draw_sample, keep_visible
 from dermolib.datasets.synthetic.hair import VISIBLE_CHANGE
-from dermolib.io import read_image, read_mask, whole_file
+from dermolib.io import read_image, read_mask, write_table
 
 GENERATOR = "a numpy.random.Generator, but got an object of type int. Make one with `numpy.random."
 CODES = [diagnosis.code for diagnosis in DIAGNOSES]
@@ -210,11 +210,11 @@ def test_the_training_table_is_written_after_everything_else(
 ) -> None:
     written: list[str] = []
 
-    def record(path: Path) -> Any:
+    def record(path: Path, *given: Any, **named: Any) -> None:
         written.append(path.name)
-        return whole_file(path)
+        write_table(path, *given, **named)
 
-    monkeypatch.setattr(synthetic, "whole_file", record)
+    monkeypatch.setattr(synthetic, "write_table", record)
     make_synthetic_challenge(tmp_path, images_per_class=1, image_size=32)
 
     assert len(written) == 4

@@ -638,7 +638,7 @@ def test_two_images_that_would_become_one_file_are_refused(
     source: Path, out: Path, added: str, options: dict[str, str], pair: str, target: str
 ) -> None:
     write_any(source / added, bare(0))
-    words = f"`source` to be .* but got {pair}, which would both be {target} in the .* exclude it"
+    words = f"`source` to be .* but got {pair}, which would both be {target} on .* exclude it"
 
     with pytest.raises(ValueError, match=words):
         run(source, out, **{key: out.parent / name for key, name in options.items()})

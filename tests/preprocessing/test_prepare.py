@@ -694,7 +694,7 @@ def test_the_smallest_image_goes_through_what_can_take_it(tmp_path: Path) -> Non
 def test_two_images_of_one_id_are_refused(tmp_path: Path, first: str, second: str) -> None:
     for file in (first, second):
         write_image(tmp_path / "in" / file, framed(0))
-    words = f"different names, but got {first} and {second} in .*, which both have the id a. Rename"
+    words = f"keep apart, but got {first} and {second}, which would both be a on .*Rename"
     with pytest.raises(ValueError, match=words):
         run(tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -6,12 +6,19 @@ import textwrap
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import combinations
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 
-from dermolib._validation import PathLike, check_number, listed, require, to_python
+from dermolib._validation import (
+    PathLike,
+    as_path,
+    check_number,
+    listed,
+    printable,
+    require,
+    to_python,
+)
 from dermolib.io import whole_file
 from dermolib.labels import DIAGNOSES
 
@@ -176,7 +183,7 @@ class AuditReport:
     def __repr__(self) -> str:
         """Say what was audited and what of it failed."""
         splits = ", ".join(f"{name} {count:,}" for name, count in self.splits.items())
-        return f"AuditReport({splits}; {', '.join(self.failed) or 'ok'})"
+        return printable(f"AuditReport({splits}; {', '.join(self.failed) or 'ok'})")
 
     def to_html(self) -> str:
         """Return the page as an HTML document, complete in itself."""
@@ -216,7 +223,7 @@ class AuditReport:
         Raises:
             ValueError: The file has another extension.
         """
-        path = Path(path)
+        path = as_path(path, "path")
         writers = {".json": self.to_json, ".html": self.to_html, ".txt": self.__str__}
         extension, what = path.suffix.lower(), "a file ending in .json, .html or .txt"
         require(extension in writers, "path", what, str(path))
@@ -267,19 +274,25 @@ def _page(report: AuditReport, *, html: bool) -> str:
     """Render the template as text or HTML."""
     from jinja2 import Environment, StrictUndefined, select_autoescape  # only a page needs it
 
-    page = Environment(
+    environment = Environment(
         autoescape=select_autoescape(default_for_string=html),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters = (_align, _fill, _short)
-    page.filters |= {function.__name__[1:]: function for function in filters}
+    environment.filters |= {function.__name__[1:]: function for function in filters}
     tables = (_classes, _leaks, _missing, _select, _shifts)
-    page.globals |= {function.__name__[1:]: function for function in tables}
-    page.globals |= {"combinations": combinations, "listed": listed, "most": _MOST, "zip": zip}
+    environment.globals |= {function.__name__[1:]: function for function in tables}
+    environment.globals |= {
+        "combinations": combinations,
+        "listed": listed,
+        "most": _MOST,
+        "zip": zip,
+    }
     template = files("dermolib.auditing").joinpath("report.jinja").read_text(encoding="utf-8")
-    return page.from_string(template).render(report=report, html=html).rstrip()
+    page = environment.from_string(template).render(report=report, html=html)
+    return printable(page.rstrip(), keep="\n")
 
 
 def _fill(words: str, indent: int = 0) -> str:

@@ -26,6 +26,7 @@ from dermolib._validation import (
     Image,
     Mask,
     PathLike,
+    as_path,
     check_choice,
     check_image,
     check_mask,
@@ -38,7 +39,12 @@ from dermolib._validation import (
 from dermolib.augmentation.presets import SMALLEST, list_presets, make_generators
 from dermolib.augmentation.presets import preset as build_preset
 from dermolib.datasets.store import content_digest, load_image, load_mask
-from dermolib.io import write_image, write_mask, write_table
+from dermolib.io import (
+    check_names,
+    write_image,
+    write_mask,
+    write_table,
+)
 from dermolib.labels import DIAGNOSES, Diagnosis
 
 __all__ = ["Augmentable", "augment_offline", "draw_seed", "is_blank", "plan_offline"]
@@ -182,9 +188,11 @@ def augment_offline(
     got = f"{len(taken)} known ones ({listed(taken)})"
     hint = "Rename these images, or leave them out with `subset`."
     require(not taken, "dataset", "a set whose copies get new ids", got, hint)
+    named = [(task.parent, name) for task in tasks for c in task.copies for name in task.files(c)]
+    check_names(filter(all, named), "dataset", hint)
 
     sources = [path for task in tasks for path in (task.image_path, task.mask_path) if path]
-    folder = Path(destination)
+    folder = as_path(destination, "destination")
     rows = [[*task.files(1), task.copies, task.values] for task in tasks]
     job = Job(
         folder,

@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one sentence rather than the usage."""
-        self.exit(_MISTAKE, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
+        from dermolib._validation import printable
+
+        self.exit(_MISTAKE, f"{self.prog}: {printable(message)}. See `{self.prog} --help`.\n")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

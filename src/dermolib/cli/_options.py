@@ -30,14 +30,19 @@ def call(function: Callable[..., _Result], given: argparse.Namespace, **others: 
 
 def show(given: argparse.Namespace, report: object) -> None:
     """Print a report unless ``--quiet``; a character missing from the terminal becomes ``?``."""
+    from dermolib._validation import printable
+
     if not given.quiet:
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))
+        text = printable(f"{report}\n", keep="\n")
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def fail(given: argparse.Namespace, sentence: str, code: int) -> int:
     """Print a sentence to the standard error, and return the exit code."""
-    sys.stderr.write(f"dermolib {given.command}: {sentence}\n")
+    from dermolib._validation import printable
+
+    sys.stderr.write(f"dermolib {given.command}: {printable(sentence)}\n")
     return code
 
 

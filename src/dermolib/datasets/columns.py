@@ -56,6 +56,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "source": ("SOURCE",),
     "parent_id": ("PARENT_ID",),
 }
+_IDS = {"id", "parent_id", "ID", "PARENT_ID"}
 # Other tables mean other things by these, so they count as written and beside `id` alone
 _OWN = ("label", "malignant")
 
@@ -106,10 +107,25 @@ def read_csv(
     except IsADirectoryError:
         raise ValueError(expected(str(path), "a CSV file", "a folder")) from None
     except UnicodeError as error:
+        columns = _read_ids(path, choose, delimiter)
         hint = "Save it as UTF-8."
-        raise ValueError(expected(str(path), "a CSV file in UTF-8", error, hint)) from error
+        require(columns, str(path), "a CSV file in UTF-8", error, hint)
+        return columns
     except csv.Error as error:
         raise ValueError(expected(str(path), "a CSV file", f"a parser error ({error})")) from error
+
+
+def _read_ids(
+    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], delimiter: str
+) -> dict[str, Texts]:
+    """Read a file of which ids alone are not UTF-8, as names of files need not be; else nothing."""
+    try:
+        columns = _read(path, choose, delimiter, errors="surrogateescape")
+        for name in columns.keys() - _IDS:
+            "".join(columns[name]).encode()
+    except (ValueError, csv.Error):
+        return {}
+    return columns
 
 
 def read_columns(path: Path, names: Sequence[str]) -> list[Texts]:
@@ -176,12 +192,15 @@ def _find(name: str, column: str, names: Sequence[str], header: Sequence[str]) -
 
 
 def _read(
-    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], delimiter: str
+    path: Path,
+    choose: Callable[[Sequence[str]], Mapping[str, int]],
+    delimiter: str,
+    errors: str = "strict",
 ) -> dict[str, Texts]:
     with path.open("rb") as raw:
         begin = raw.read(4)
     encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
-    with path.open(encoding=encoding, newline="") as file:
+    with path.open(encoding=encoding, newline="", errors=errors) as file:
         header = next(csv.reader(file, strict=True, delimiter=delimiter), None)
         require(header is not None, str(path), "a CSV file with a header", "an empty file")
         header = header or []
@@ -201,6 +220,7 @@ def _read(
             dtype=object,
             na_filter=False,
             skip_blank_lines=False,
+            encoding_errors=errors,
         )
     return {name: frame[place].to_numpy(object) for name, place in chosen.items()}
 

@@ -1,7 +1,6 @@
 """Where the image and lesion mask of each row are: in folders, in a store, or in an HDF5 file."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, find_stack_level, listed, require
+from dermolib._validation import DatasetNotFoundError, PathLike, as_path, listed, require, warn
+from dermolib.datasets.columns import read_columns
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
@@ -64,15 +64,15 @@ def find_files(
     masks: bool,
 ) -> Found:
     """Find the image and mask of each row: files named ID or ID_downsampled, or rows of a store."""
-    if isinstance(image_dir, (str, os.PathLike, PreparedStore)):
-        if isinstance(image_dir, PreparedStore):
-            return _in_store(rows, image_dir, masks=masks)
-        if is_store(image_dir):
-            return _in_store(rows, PreparedStore(image_dir), masks=masks)
-        image_dir = [image_dir]
-    places = [Path(place) for place in image_dir]
+    if isinstance(image_dir, PreparedStore):
+        return _in_store(rows, image_dir, masks=masks)
+    several = isinstance(image_dir, Sequence) and not isinstance(image_dir, (str, bytes))
+    given: Any = image_dir if several else [image_dir]
+    places = [as_path(place, "image_dir") for place in given]
+    if not several and is_store(places[0]):
+        return _in_store(rows, PreparedStore(places[0]), masks=masks)
     require(places, "image_dir", "a folder, or several", "none")
-    folders = places if mask_dir is None else [Path(mask_dir)]
+    folders = places if mask_dir is None else [as_path(mask_dir, "mask_dir")]
     return Found(places[0], find_images(rows, places), find_masks(rows, folders))
 
 
@@ -134,9 +134,7 @@ def drop_missing(
     count = f"{int((~kept).sum())} of {len(rows)} without ({listed(rows['id'][~kept])})"
     what = f"a folder with {kind} for each row"
     require(missing == "drop", str(folder), what, count, hint, error=FileNotFoundError)
-    warnings.warn(
-        f"Left out rows without {kind} in {folder}: {count}.", stacklevel=find_stack_level()
-    )
+    warn(f"Left out rows without {kind} in {folder}: {count}.")
     return kept
 
 
@@ -148,6 +146,7 @@ def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.Da
     if len(path.read_text(encoding="utf-8").splitlines()) == 1:
         return None
     made = read_table(path)
+    made["parent_id"] = read_columns(path, ("PARENT_ID",))[0]  # an id, whatever it looks like
     found = find_files(made, folder, masks=masks)
     made["image_path"], made["mask_path"] = found.images, found.masks
     drop_missing(made, found.place, missing="error", masks=masks)

@@ -17,6 +17,7 @@ from dermolib._validation import (
     check_choice,
     expected,
     listed,
+    printable,
     require,
 )
 from dermolib.datasets.files import drop_missing, find_files, read_augmented, resolve_paths
@@ -335,7 +336,7 @@ class ISICDataset(_Base, metaclass=_Collections):
     def __repr__(self) -> str:
         """Say how many samples there are, of which split, and from where."""
         where = Path(_unpacked(self._image_paths[0])).parent if len(self) else "nowhere"
-        return f"ISICDataset({len(self)} images for {self.split}, from {where})"
+        return printable(f"ISICDataset({len(self)} images for {self.split}, from {where})")
 
     def _take(self, rows: pd.DataFrame) -> None:
         self.table = rows

@@ -30,6 +30,10 @@ class Merged(NamedTuple):
     """A row for each value that was overruled, with the columns ``id``, ``column``, ``kept``,
     ``kept_source``, ``other`` and ``other_source``."""
 
+    def __repr__(self) -> str:
+        """Count the rows and the conflicts."""
+        return f"Merged({len(self.table):,} rows, {len(self.conflicts):,} conflicts)"
+
 
 def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
     """Merge tables of readers: rows of one id become one.

@@ -1,8 +1,6 @@
 """Stratified splits that keep every lesion and every patient in one split."""
 
-import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
@@ -13,15 +11,17 @@ from scipy.sparse import coo_array
 from dermolib._validation import (
     Indices,
     PathLike,
+    as_path,
     check_number,
     expected,
-    find_stack_level,
     listed,
+    printable,
     require,
+    warn,
 )
 from dermolib.datasets.columns import read_columns
 from dermolib.datasets.groups import joined_groups
-from dermolib.io import whole_file
+from dermolib.io import write_table
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["Grouped", "Split", "grouped_split", "load_split"]
@@ -94,7 +94,7 @@ class Split(list[Indices]):
         for name in counts:
             table[name], table[f"{name} %"] = counts[name], percent[name]
         largest = f"Largest deviation of a fraction: {100 * self.largest_deviation:.2f} points."
-        return f"{table.to_string()}\n{largest}"
+        return printable(f"{table.to_string()}\n{largest}", keep="\n")
 
     def save(self, path: PathLike) -> None:
         """Write the split of each image as CSV with the columns ``ID`` and ``SPLIT``.
@@ -110,9 +110,8 @@ class Split(list[Indices]):
         split_of = np.empty(len(self._ids), dtype=object)
         for name, rows in zip(self.names, self, strict=True):
             split_of[rows] = name
-        with whole_file(path) as target:
-            table = pd.DataFrame({"ID": self._ids, "SPLIT": split_of})
-            table.to_csv(target, index=False, lineterminator="\r\n")
+        table = zip(map(str, self._ids), split_of, strict=True)
+        write_table(path, ("ID", "SPLIT"), table, quoted=False, ending="\r\n")
 
 
 def grouped_split(
@@ -208,7 +207,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     table = _table_of(dataset_or_table)
     require("id" in table, "dataset_or_table", "rows with ids", "none", error=TypeError)
     name, ids = str(path), table["id"].astype(str)
-    written_ids, written_names = read_columns(Path(path), ("ID", "SPLIT"))
+    written_ids, written_names = read_columns(as_path(path, "path"), ("ID", "SPLIT"))
     written = pd.Series(written_names, index=written_ids, dtype=object)
     twice = list(written.index[written.index.duplicated()])
     require(not twice, name, "a table in which each id appears once", f"{listed(twice)} twice")
@@ -224,7 +223,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     pairs = np.unique([joined_groups(table), pd.factorize(split_of)[0]], axis=1)
     if torn := int((np.bincount(pairs[0]) > 1).sum()):
         text = f"{name} has {torn:,} lesions or patients in two splits: scores will be too good."
-        warnings.warn(text, stacklevel=find_stack_level())
+        warn(text)
     labels = _labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
     return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
 

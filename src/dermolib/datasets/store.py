@@ -27,10 +27,12 @@ from dermolib._validation import (
     Indices,
     Mask,
     PathLike,
+    as_path,
     check_choice,
     check_mask,
     expected,
     listed,
+    printable,
     require,
 )
 from dermolib.io import (
@@ -122,7 +124,7 @@ class PreparedStore:
 
     def __init__(self, path: PathLike, *, expect: Mapping[str, Any] | None = None) -> None:
         """Open the index; the images are mapped."""
-        self.path = Path(path).absolute()
+        self.path = as_path(path, "path").absolute()
         content = _read_settings(self.path)
         self.settings: dict[str, Any] = content["settings"]
         self.key: str = content["key"]
@@ -196,7 +198,8 @@ class PreparedStore:
         """Say how many images of which size, made by which steps, and where they are."""
         height, width = self.image_size
         steps = ", ".join(step["step"] for step in self.settings["steps"]) or "no steps"
-        return f"PreparedStore({len(self)} images of {height} x {width} px, {steps}, {self.path})"
+        size = f"{len(self)} images of {height} x {width} px"
+        return printable(f"PreparedStore({size}, {steps}, {self.path})")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path: a map cannot travel, and what it shows lies there."""

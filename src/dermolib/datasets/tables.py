@@ -4,14 +4,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import PathLike, check_choice, expected, listed, require
+from dermolib._validation import PathLike, as_path, check_choice, expected, listed, require
 from dermolib.datasets.columns import (
     MISSING,
     Texts,
@@ -34,7 +33,7 @@ COLUMNS: tuple[str, ...] = (
 _RENAMED = ("label", "malignant", "class", *COLUMNS[2:], "id")
 _NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
 # A name that stays inside its folder on every system, is not hidden and has no control character
-_SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f]+")
+_SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SAFE_IDS = re.compile(rf"{_SAFE_ID.pattern}(?:\n{_SAFE_ID.pattern})*+")
 _FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""}
 _WRITE_NAN = "Write `nan` where it is not known."
@@ -114,7 +113,7 @@ def read_table(
     require(columns is None or isinstance(columns, Mapping), "columns", what, got, error=TypeError)
     for column in columns or {}:
         check_choice(column, "columns", _RENAMED)
-    readable = isinstance(source, (str, os.PathLike, pd.DataFrame))
+    readable = isinstance(source, (str, bytes, os.PathLike, pd.DataFrame))
     what, kind = "the path of a CSV file or a data frame", type(source).__name__
     require(readable, "table", what, f"an object of type {kind}", error=TypeError)
     name = name if isinstance(source, pd.DataFrame) else str(source)
@@ -122,7 +121,7 @@ def read_table(
     if isinstance(source, pd.DataFrame):
         raw = read_frame(source, choose)
     else:
-        raw = read_csv(Path(source), choose, delimiter=delimiter)
+        raw = read_csv(as_path(source, "table"), choose, delimiter=delimiter)
     require(len(raw["id"]), name, "a table with at least one row", "a header only")
     return _table(raw, name, vocabulary)
 
@@ -171,7 +170,7 @@ def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None
     hint = "Leave it empty where it is not known."
     years = _numbers(year, name, year != "", "years", 1900, 2100, "", hint, whole=True)
     table["year"] = _nullable(years, year == "", "int16").astype("Int16")
-    table["source"], table["parent_id"] = _text(raw, "source"), _name(raw, "parent_id")
+    table["source"], table["parent_id"] = _text(raw, "source"), _text(raw, "parent_id")
     return table
 
 

@@ -29,6 +29,7 @@ from dermolib._validation import (
     check_type,
     expected,
     listed,
+    printable,
     require,
 )
 from dermolib.evaluation.intervals import Interval, bootstrap_interval
@@ -506,4 +507,6 @@ def _warn_of_single_lesions(labels: _Labels, lesions: Indices) -> None:
     single = np.flatnonzero(np.bincount(pairs[0]) == 1)
     if len(single):
         text = "Classes with a single lesion cannot be calibrated or tested: %s. They are in all "
-        _log.warning(text + "training rows, and are hardly ever predicted.", listed(single))
+        _log.warning(
+            text + "training rows, and are hardly ever predicted.", printable(listed(single))
+        )

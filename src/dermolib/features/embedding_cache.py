@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import PathLike, expected
+from dermolib._validation import PathLike, expected, printable
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
 from dermolib.io import TEMPORARY, split_path, whole_file
@@ -75,7 +75,7 @@ def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] |
         what, got = "a file of features, or none yet", "a damaged one or something else"
         hint = "Move it away, or name another file as `cache`."
         raise ValueError(expected(str(path), what, got, hint)) from error
-    _log.info("%s is computed again: other %s than before", path, ", ".join(others))
+    _log.info("%s is computed again: other %s than before", printable(path), ", ".join(others))
     return None
 
 
@@ -90,7 +90,9 @@ def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.floa
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, key=np.array(json.dumps(key)), values=values)
     except OSError as error:
-        _log.error("%s cannot be written (%s); the features are not kept", path, error)
+        _log.error(
+            "%s; the features are not kept", printable(f"{path} cannot be written ({error})")
+        )
 
 
 def _hash(parts: Iterable[str | memoryview]) -> str:

@@ -1,6 +1,5 @@
 """The ABCD descriptors of many lesions as a table for scikit-learn."""
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -9,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dermolib._jobs import one_thread, run_tasks
-from dermolib._validation import Image, Mask, check_number, listed, require
+from dermolib._validation import Image, Mask, check_number, listed, printable, require, warn
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
 __all__ = ["Samples", "abcd_table"]
@@ -96,7 +95,7 @@ def abcd_table(
     empty = table.index[table.isna().all(axis=1)]
     if len(empty):
         what = f"{len(empty)} of {len(table)} masks are empty ({listed(empty)})"
-        warnings.warn(f"{what}; their rows are nan.", stacklevel=2)
+        warn(f"{what}; their rows are nan.")
     return table
 
 
@@ -131,9 +130,9 @@ def _describe(
         numbers = abcd_features(sample["image"], cast(Mask, mask), pixel_size=pixel_size)
     except Exception as error:
         try:
-            named = type(error)(f"{name}: {error}")
+            named = type(error)(printable(f"{name}: {error}"))
         except Exception:  # the type may take other arguments than a message
-            error.add_note(f"The sample is {name}.")
+            error.add_note(printable(f"The sample is {name}."))
             raise error from None
         raise named from error
     return name, [numbers[feature] for feature in ABCD_FEATURES]

@@ -31,6 +31,7 @@ from dermolib.io.images import (
     write_mask,
 )
 from dermolib.io.listing import EXCLUDED, SUFFIXES, Listing, check_source, list_images
+from dermolib.io.names import check_names, fold_case, is_portable
 
 __all__ = [
     "ENDINGS",
@@ -40,12 +41,15 @@ __all__ = [
     "TEMPORARY",
     "Listing",
     "check_file",
+    "check_names",
     "check_source",
     "contained",
     "decode_image",
     "digest_file",
     "explain_disk_full",
+    "fold_case",
     "hdf5_path",
+    "is_portable",
     "list_images",
     "open_file",
     "parse_json",

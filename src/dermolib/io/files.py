@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from dermolib._validation import PathLike, expected
+from dermolib._validation import PathLike, as_path, expected
 
 __all__ = [
     "TEMPORARY",
@@ -113,7 +113,7 @@ def whole_file(path: PathLike) -> Iterator[Path]:
     Raises:
         ValueError: What lies at `path` is not a file.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     if os.path.lexists(path):
         _check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,13 +161,32 @@ def remove_halves(folders: Sequence[Path], names: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file whole, whatever bytes the names of files in it are made of."""
+def write_table(
+    path: PathLike,
+    header: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    quoted: bool = True,
+    ending: str = "\n",
+) -> None:
+    """Write a CSV file whole: UTF-8, in which names that are not UTF-8 keep their bytes.
+
+    Args:
+        path: File to write.
+        header: Names of the columns.
+        rows: Rows of text and numbers.
+        quoted: Whether all text is quoted, rather than what needs it alone.
+        ending: What ends a line.
+    """
     with (
         whole_file(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file,
     ):
-        # Left to itself, the writer leaves a carriage return in a name without quotes
-        table = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        # Quoting what needs it, the writer may leave a lone carriage return in a name without
+        table = csv.writer(
+            file,
+            lineterminator=ending,
+            quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL,
+        )
         table.writerow(header)
         table.writerows(rows)

@@ -13,6 +13,7 @@ from dermolib._validation import (
     Image,
     Mask,
     PathLike,
+    as_path,
     check_image,
     check_mask,
     check_number,
@@ -182,7 +183,7 @@ def write_image(path: PathLike, image: Image, *, quality: int = 95) -> None:
     """
     check_image(image)
     check_number(quality, "quality", low=1, high=100, integer=True)
-    _write(Path(path), np.ascontiguousarray(image[..., ::-1]), quality)
+    _write(as_path(path, "path"), np.ascontiguousarray(image[..., ::-1]), quality)
 
 
 def write_mask(path: PathLike, mask: Mask) -> None:
@@ -196,11 +197,12 @@ def write_mask(path: PathLike, mask: Mask) -> None:
         TypeError: `mask` is not bool.
         ValueError: `mask` is not two-dimensional, or the ending is not ``.png``.
     """
-    is_png = Path(path).suffix.lower() == ".png"
+    path = as_path(path, "path")
+    is_png = path.suffix.lower() == ".png"
     require(is_png, "path", "a file ending in .png", path)
     height, width = (*getattr(mask, "shape", ()), 0, 0)[:2]
     check_mask(mask, (height, width))
-    _write(Path(path), mask.astype(np.uint8) * np.uint8(255), 100)
+    _write(path, mask.astype(np.uint8) * np.uint8(255), 100)
 
 
 def _write(path: Path, pixels: npt.NDArray[np.uint8], quality: int) -> None:
@@ -247,7 +249,7 @@ def _decode(data: bytes, name: str) -> PillowImage.Image:
     except (PillowImage.DecompressionBombError, PillowImage.DecompressionBombWarning) as error:
         raise ValueError(expected(name, *_too_large("a larger one"))) from error
     except (OSError, SyntaxError, ValueError) as error:
-        if name in str(error):
+        if str(error).startswith("Expected `"):
             raise
         hint = "Fetch the file again, or leave its row out of the table."
         raise ValueError(expected(name, "a readable image file", error, hint)) from error

@@ -7,7 +7,7 @@ from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dermolib._validation import DatasetNotFoundError, PathLike, require
+from dermolib._validation import DatasetNotFoundError, PathLike, as_path, require
 
 __all__ = ["EXCLUDED", "SUFFIXES", "Listing", "check_source", "list_images"]
 
@@ -35,7 +35,7 @@ class Listing(NamedTuple):
 
 def check_source(source: PathLike) -> Path:
     """Refuse what is not a folder, and resolve it."""
-    root = Path(source)
+    root = as_path(source, "source")
     if not root.exists():
         raise DatasetNotFoundError(root, "a folder of images, in subfolders or not")
     hint = "Read a single image with `dermolib.io.read_image`."

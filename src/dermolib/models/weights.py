@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from dermolib._validation import PathLike, check_type, expected, listed, require
+from dermolib._validation import PathLike, check_type, expected, listed, printable, require
 
 __all__ = ["DEFAULT", "check_finite", "first_broken", "load_weights", "own_constants"]
 
@@ -124,7 +124,7 @@ def _published(model: nn.Module, name: str | None) -> Path:
     what = f"the published file at {address}, whose SHA-256 begins with {digest}"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        _log.info("Downloading %s to %s", address, path)
+        _log.info("Downloading %s to %s", address, printable(path))
         try:
             torch.hub.download_url_to_file(address, str(path), hash_prefix=digest)
         except (OSError, HTTPException) as error:

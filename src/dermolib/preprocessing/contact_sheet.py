@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont, PngImagePlugin
 
-from dermolib._validation import Image, Indices, Mask, PathLike
+from dermolib._validation import Image, Indices, Mask, PathLike, printable
 from dermolib.io import whole_file
 
 __all__ = ["SheetEntry", "is_contact_sheet", "sheet_entry", "spread_ranks", "write_contact_sheet"]
@@ -101,7 +101,7 @@ def _draw_band(sheet: PillowImage.Image, band: Sequence[SheetEntry], top: int, s
         draw.text((_GAP, y + step // 2), row, fill="black", font=font, anchor="lm")
     for column, entry in enumerate(band):
         x = _LEFT + column * (_CELL + _GAP)
-        name = entry.name.encode(errors="replace").decode()
+        name = printable(entry.name)
         while font.getlength(name) > _CELL:
             name = f"…{name[2:]}"  # files of a set share how their names begin
         draw.text((x, top), name, fill="black", font=font)

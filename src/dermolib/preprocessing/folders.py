@@ -4,7 +4,6 @@ import inspect
 import os
 import shutil
 import stat
-import unicodedata
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,14 +26,17 @@ from dermolib._validation import (
     Image,
     Mask,
     PathLike,
+    as_path,
     check_choice,
     check_number,
     check_type,
     listed,
+    printable,
     require,
 )
 from dermolib.io import (
     EXCLUDED,
+    check_names,
     check_source,
     digest_file,
     list_images,
@@ -130,7 +132,7 @@ class FolderReport:
             more = f" (and {self.failed - 1:,} more in the table)" if self.failed > 1 else ""
             lines.append(f"Failed: {': '.join(self.failures[0])}{more}")
         sheet = "" if self.contact_sheet is None else f", contact sheet: {self.contact_sheet}"
-        return "\n".join([*lines, f"Table: {self.csv}{sheet}"])
+        return "\n".join(map(printable, [*lines, f"Table: {self.csv}{sheet}"]))
 
 
 def remove_hair_from_folder(
@@ -207,8 +209,9 @@ def remove_hair_from_folder(
         FileNotFoundError: The source is not there.
         ValueError: The source is a file or has no images; destination or masks lie in the source
             or around it, hold other files of these names or changed ones, a run with other
-            settings, or one that goes on; the journal is damaged; two images would become one file; `contact_sheet` would harm a file; a setting
-            is unknown or out of range; or, with ``errors="raise"``, an image failed.
+            settings, or one that goes on; the journal is damaged; two images would become one file,
+            or a name of one is not one on every system; `contact_sheet` would harm a file; a
+            setting is unknown or out of range; or, with ``errors="raise"``, an image failed.
         RuntimeError: A function of yours fails on an image of 512 x 512 px, which it is tried on.
         OSError: A folder cannot be read or written, or the disk is full.
 
@@ -231,9 +234,9 @@ def remove_hair_from_folder(
     check_choice(errors, "errors", ("record", "raise"))
     if suffix is not None:
         check_choice(suffix, "suffix", _FORMATS)
-    root, target = check_source(source), Path(destination).resolve()
-    masks_folder = None if masks is None else Path(masks).resolve()
-    sheet = None if contact_sheet is None else Path(contact_sheet).resolve()
+    root, target = check_source(source), as_path(destination, "destination").resolve()
+    masks_folder = None if masks is None else as_path(masks, "masks").resolve()
+    sheet = None if contact_sheet is None else as_path(contact_sheet, "contact_sheet").resolve()
     _check_places(root, target, masks_folder, sheet)
     mask_path = None
     if masks_folder is not None:
@@ -370,20 +373,11 @@ def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Pa
 
 def _check_names(files: Sequence[str], cleaning: _Cleaning, sheet: Path | None) -> None:
     """Refuse images whose clean images or masks would be one file, on any file system."""
-
-    def key(name: str) -> str:
-        # File systems that ignore case and Unicode forms would lose what others keep apart
-        return unicodedata.normalize("NFC", Path(name).as_posix()).casefold()
-
-    taken: dict[str, str] = {}
+    targets = [(file, name) for file in files for name in cleaning.names(file).values() if name]
     if sheet is not None:
-        taken[key(os.path.relpath(sheet, cleaning.destination))] = "the contact sheet"
-    for file in files:
-        for target in filter(None, cleaning.names(file).values()):
-            other = taken.setdefault(key(target), file)
-            what = "a folder whose images keep apart under their new names"
-            got = f"{other} and {file}, which would both be {target} in the destination"
-            require(other == file, "source", what, got, "Rename one of them, or exclude it.")
+        path = Path(os.path.relpath(sheet, cleaning.destination)).as_posix()
+        targets.insert(0, ("the contact sheet", path))
+    check_names(targets, "source")
 
 
 def _claim(

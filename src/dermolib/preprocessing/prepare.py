@@ -28,6 +28,7 @@ from dermolib._validation import (
     Image,
     Mask,
     PathLike,
+    as_path,
     check_choice,
     check_number,
     expected,
@@ -48,6 +49,7 @@ from dermolib.datasets.store import (
 from dermolib.io import (
     EXCLUDED,
     MAX_PIXELS,
+    check_names,
     check_source,
     list_images,
     read_image,
@@ -158,8 +160,8 @@ def prepare(
     check_number(workers, "workers", low=1, integer=True)
     check_choice(errors, "errors", ("raise", "skip"))
     size = _size(image_size)
-    root, target = check_source(source), Path(destination).absolute()
-    mask_root = None if masks is None else Path(masks).resolve()
+    root, target = check_source(source), as_path(destination, "destination").absolute()
+    mask_root = None if masks is None else as_path(masks, "masks").resolve()
     if mask_root is not None and not mask_root.exists():
         raise DatasetNotFoundError(mask_root, "a folder with a mask ID_seg.png for each image")
     is_folder = mask_root is None or mask_root.is_dir()
@@ -169,7 +171,8 @@ def prepare(
     with one_thread():
         pipeline = Pipeline(steps, masks=mask_root is not None)
     files = list_images(root, exclude=exclude).files
-    ids = _ids(files, root)
+    ids = [PurePosixPath(file).stem for file in files]
+    check_names(zip(files, ids, strict=True), "source", written=False)
     settings = {
         "steps": pipeline.settings(),
         "image_size": list(size),
@@ -266,17 +269,6 @@ def _size(image_size: Any) -> tuple[int, int]:
     got = f"{height} x {width}"
     require(height * width <= MAX_PIXELS, "image_size", f"at most {MAX_PIXELS:,} pixels", got)
     return height, width
-
-
-def _ids(files: list[str], root: Path) -> list[str]:
-    ids = [PurePosixPath(file).stem for file in files]
-    known: dict[str, str] = {}
-    for name, file in zip(ids, files, strict=True):
-        if known.setdefault(name, file) != file:
-            what = "a folder whose images have different names"
-            got = f"{known[name]} and {file} in {root}, which both have the id {name}"
-            raise ValueError(expected("source", what, got, "Rename one of them, or exclude it."))
-    return ids
 
 
 def _finished(task: _Task, errors: str) -> PreparedStore:

@@ -32,7 +32,7 @@ def sheet_rows(
     rows = {}
     for name in order:
         found = indices.get(name, np.empty(0, np.intp))
-        generator = np.random.default_rng((seed, zlib.crc32(name.encode())))
+        generator = np.random.default_rng((seed, zlib.crc32(name.encode(errors="surrogatepass"))))
         chosen = np.sort(generator.permutation(len(found))[:images])
         rows[name] = len(found), paths.iloc[found[chosen]].tolist()
     return rows

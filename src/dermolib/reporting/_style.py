@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dermolib._validation import listed, require
+from dermolib._validation import listed, printable, require
 from dermolib.labels import DIAGNOSES
 
 # Okabe and Ito's palette, safe for any kind of color blindness
@@ -40,7 +40,7 @@ def axes_or_new(axes: Axes | None, *, width: float = 6.4, height: float = 4.0) -
 
 def style_axes(axes: Axes, *, title: str, xlabel: str = "", ylabel: str = "", grid: str) -> None:
     """Set title, labels, and a light grid behind the data along "x", "y", "both" or "" for none."""
-    axes.set_title(title, fontsize=_TITLE, parse_math=False)
+    axes.set_title(printable(title), fontsize=_TITLE, parse_math=False)
     axes.set_xlabel(xlabel, fontsize=TEXT)
     axes.set_ylabel(ylabel, fontsize=TEXT)
     axes.tick_params(labelsize=TEXT)
@@ -74,7 +74,7 @@ def annotate_empty(axes: Axes, reason: str = "") -> None:
 
 def shorten(text: object, width: int) -> str:
     """Fit text in one line by cutting its middle: similar names often differ at their ends."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     end = width // 3
     return line if len(line) <= width else f"{line[: width - 1 - end]}…{line[-end:]}"
 
@@ -102,4 +102,4 @@ def class_names(names: Sequence[str] | None, number: int) -> list[str]:
         return CODES if number == len(CODES) else [str(index) for index in range(number)]
     got = f"{len(names)}: {listed(names)}"
     require(len(names) == number, "names", f"{number} names, one per class", got)
-    return [str(name) for name in names]
+    return list(map(printable, names))

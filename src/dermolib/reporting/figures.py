@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -16,9 +15,11 @@ from dermolib._validation import (
     Image,
     Mask,
     PathLike,
+    as_path,
     check_image,
     check_mask,
     check_number,
+    printable,
     require,
 )
 from dermolib.io import whole_file
@@ -166,7 +167,8 @@ def plot_history(histories: Mapping[str, Iterable[_Row]], *, note: str | None = 
     style_axes(losses, title="Loss", xlabel="epoch", ylabel="loss", grid="both")
     title = "Validation weighted accuracy"
     style_axes(scores, title=title, xlabel="epoch", ylabel="weighted accuracy", grid="both")
-    for number, (name, rows) in enumerate(runs.items()):
+    for number, (run, rows) in enumerate(runs.items()):
+        name = printable(run)
         color = COLORS[number % len(COLORS)]
         _draw_line(losses, rows, "train_loss", f"{name}, training (as optimized)", color, "--")
         _draw_line(losses, rows, "validation_loss", f"{name}, validation", color)
@@ -175,7 +177,8 @@ def plot_history(histories: Mapping[str, Iterable[_Row]], *, note: str | None = 
     for axes in (losses, scores):
         _finish_lines(axes)
     if note:
-        figure.supxlabel(textwrap.fill(note, width=150), fontsize=SMALL, color="0.3")
+        text = textwrap.fill(printable(note), width=150)
+        figure.supxlabel(text, fontsize=SMALL, color="0.3").set_parse_math(False)
     return figure
 
 
@@ -245,8 +248,9 @@ def plot_confusion(
     title = "Confusion matrix" if title is None else title
     style_axes(axes, title=title, xlabel="predicted class", ylabel="true class", grid="")
     drawn = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=45 if len(labels) > 4 else 0)
-    axes.set_yticks(range(len(labels)), labels)
+    rotation = 45 if len(labels) > 4 else 0
+    axes.set_xticks(range(len(labels)), labels, rotation=rotation, parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
     for (row, column), count in np.ndenumerate(counts):
         color = "white" if fractions[row, column] > _WHITE_TEXT else "black"
         axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=SMALL)
@@ -282,7 +286,8 @@ def save_figure(
     what, got = "a matplotlib Figure or its axes", f"an object of type {type(figure).__name__}"
     require(isinstance(found, (Figure, Axes)), "figure", what, got, error=TypeError)
     check_number(dpi, "dpi", low=20, high=1200, integer=True)
-    suffix = Path(path).suffix.lower()
+    path = as_path(path, "path")
+    suffix = path.suffix.lower()
     require(suffix in _UNSIGNED, "path", "a file ending in .png, .svg or .pdf", str(path))
     whole = found if isinstance(found, Figure) else found.figure.figure
     # the layout moves axes a little every time it is drawn, so they are put back afterwards
@@ -303,7 +308,7 @@ def _show_image(axes: Axes, pixels: npt.NDArray[Any], title: str) -> None:
     sharp = "nearest" if pixels.dtype == np.bool_ else None
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=sharp)
     axes.set_axis_off()
-    axes.set_title(title, fontsize=TEXT)
+    axes.set_title(printable(title), fontsize=TEXT, parse_math=False)
 
 
 def _read_rows(rows: Iterable[_Row], name: str) -> list[_Row]:

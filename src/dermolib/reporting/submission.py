@@ -1,5 +1,6 @@
 """Predictions as the file that the challenge scores."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,13 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from dermolib._validation import PathLike, listed, require
-from dermolib.io import whole_file
+from dermolib._validation import (
+    PathLike,
+    as_path,
+    listed,
+    require,
+)
+from dermolib.io import write_table
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["write_submission"]
+
+_BREAKING = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def write_submission(
@@ -38,8 +45,8 @@ def write_submission(
 
     Raises:
         TypeError: An id is not text, or labels are not integers.
-        ValueError: There is no id, an id is empty or repeated, the lengths differ, a label is not
-            in 0..7, or the ids are not the expected ones.
+        ValueError: There is no id, an id is empty, repeated or has control characters, the lengths
+            differ, a label is not in 0..7, or the ids are not the expected ones.
 
     Examples:
         >>> import tempfile
@@ -48,12 +55,14 @@ def write_submission(
         ...     path.read_text()
         'ID,CLASS\nISIC_2,1\nISIC_1,8\n'
     """
-    ids, labels, path = list(ids), np.asarray(labels), Path(path)
+    ids, labels, path = list(ids), np.asarray(labels), as_path(path, "path")
     names: list[Any] = ids
     odd = [repr(name) for name in names if not isinstance(name, str)]
     require(not odd, "ids", "text", listed(odd), error=TypeError)
     empty = "an empty one" if ids else "none"
     require(ids and all(map(str.strip, ids)), "ids", "at least one id, none empty", empty)
+    odd = [repr(name) for name in names if _BREAKING.search(name)]
+    require(not odd, "ids", "one line of text each, without control characters", listed(odd))
     repeated = listed(name for name, count in Counter(ids).items() if count > 1)
     require(not repeated, "ids", "unique", f"repeated {repeated}", "Give one prediction per image.")
     if expected_ids is not None:
@@ -68,9 +77,7 @@ def write_submission(
     outside = labels[(labels < 0) | (labels >= len(DIAGNOSES))].tolist()
     hint = "Labels are indices; the challenge's class numbers 1..8 are one higher."
     require(not outside, "labels", what, listed(outside), hint)
-    with whole_file(path) as temporary:
-        table = pd.DataFrame({"ID": ids, "CLASS": labels + 1})
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    write_table(path, ("ID", "CLASS"), zip(ids, (labels + 1).tolist(), strict=True), quoted=False)
     return path
 
 

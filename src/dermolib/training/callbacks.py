@@ -16,7 +16,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from tqdm import tqdm
 
-from dermolib.io import whole_file
+from dermolib._validation import printable
+from dermolib.io import write_table
 from dermolib.training.checkpoint import (
     METADATA_KEY,
     STATE_NAME,
@@ -162,8 +163,9 @@ class HistoryWriter(lightning.Callback):
         row.update({name: logged[name] for name in sorted(logged) if name not in trained})
         self.rows.append(row)
         if self._path is not None and trainer.is_global_zero:
-            with whole_file(self._path) as temporary:
-                pd.DataFrame(self.rows).to_csv(temporary, index=False)
+            table = pd.DataFrame(self.rows)
+            cells = table.astype(object).where(table.notna(), "").to_numpy().tolist()
+            write_table(self._path, [*map(str, table)], cells, quoted=False)
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if row["train_loss"] < self._stop_below:
             trainer.should_stop = last = True
@@ -299,5 +301,7 @@ class RunState(lightning.Callback):
                 temporary.unlink(missing_ok=True)
 
     def _exit(self) -> None:
-        _log.warning("Ended by SIGTERM; the same call resumes from the state in %s", self.path)
+        _log.warning(
+            "Ended by SIGTERM; the same call resumes from the state in %s", printable(self.path)
+        )
         raise SystemExit(128 + signal.SIGTERM)

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -20,11 +19,11 @@ from dermolib._validation import (
     check_choice,
     check_flag,
     check_number,
-    find_stack_level,
     listed,
     require,
     takes,
     to_python,
+    warn,
 )
 from dermolib.labels import DIAGNOSES
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
@@ -342,7 +341,7 @@ def warn_of_both(other: str) -> None:
         f"`class_weights` and {other} both upweight rare classes; together they have made models "
         "collapse. Leave one of them out."
     )
-    warnings.warn(message, UserWarning, stacklevel=find_stack_level())
+    warn(message)
 
 
 def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:

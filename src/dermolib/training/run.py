@@ -24,7 +24,7 @@ from torch import Tensor, distributed, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
-from dermolib._validation import expected, find_stack_level, require
+from dermolib._validation import expected, require, warn
 from dermolib.datasets.seeding import seed_transforms
 from dermolib.io import explain_disk_full
 from dermolib.training.callbacks import (
@@ -231,9 +231,7 @@ def find_rates(
     if suggestion is None:
         what = f"one that falls between the rates {search.rates[0]:g} and {search.rates[-1]:g}"
         hint = "Pass a higher `highest` or more `steps`."
-        warnings.warn(
-            expected("loss", what, "none", hint), UserWarning, stacklevel=find_stack_level()
-        )
+        warn(expected("loss", what, "none", hint))
     return LearningRates(tuple(search.rates[:end]), tuple(losses[:end].tolist()), suggestion)
 
 

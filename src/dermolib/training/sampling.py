@@ -1,13 +1,12 @@
 """Class imbalance: class weights in the loss, and how often the images of a class are drawn."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from dermolib._validation import check_number, find_stack_level, listed, require
+from dermolib._validation import check_number, listed, require, warn
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
 from dermolib.training.batches import FROM_ZERO, form
@@ -68,7 +67,7 @@ def warn_of_absent_classes(options: TrainerOptions, train: Any, validation: Any)
                 f"The {name} set has no image of {listed(absent)}, {sets[name][1]}. "
                 "Split again with `grouped_split`, or leave the class out."
             )
-            warnings.warn(message, UserWarning, stacklevel=find_stack_level())
+            warn(message)
 
 
 def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:

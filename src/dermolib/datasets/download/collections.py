@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from dermolib._validation import check_choice, check_number, require
-from dermolib.datasets.download.unpacking import PLAIN, fold_case
+from dermolib.io import fold_case, is_portable
 
 __all__ = ["Archive", "Collection", "find_collection", "list_collections", "list_files"]
 
@@ -221,7 +221,7 @@ def _summary(collection: Collection) -> str:
 def _is_plain(name: str) -> bool:
     # What begins with a dot is hidden, or ours
     short = len(name.encode("utf-8", "surrogatepass")) <= _LONGEST
-    return bool(PLAIN.fullmatch(name)) and short and not name.startswith(".")
+    return is_portable(name) and short and not name.startswith(".")
 
 
 def _is_ours(name: str) -> bool:

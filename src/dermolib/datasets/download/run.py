@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from dermolib._jobs import Job, Record
-from dermolib._validation import PathLike, check_choice, check_number, require
+from dermolib._validation import PathLike, as_path, check_choice, check_number, printable, require
 from dermolib.datasets.download.collections import (
     JOURNAL,
     Archive,
@@ -89,7 +89,7 @@ class Download:
             size = f"{file.size:,} bytes, " if file.size else ""
             lines.append(f"  {file.path.name}: {size}{file.check}")
         lines.append(f"License: {self.collection.license}. Cite {self.collection.citation}.")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def download(
@@ -174,7 +174,7 @@ def _select(collection: Collection, parts: Any) -> list[Archive]:
 def _check_destination(destination: PathLike) -> Path:
     is_path = isinstance(destination, (str, os.PathLike))
     require(is_path, "destination", "the path of a folder", repr(destination), error=TypeError)
-    folder = Path(destination)
+    folder = as_path(destination, "destination")
     for place in (folder, *folder.parents):
         free, hint = place.is_dir() or not os.path.lexists(place), "Name another folder."
         what, got = "a folder, or missing", f"the file {place}"
@@ -320,7 +320,7 @@ class _Run:
         """Unpack or move a file; recorded before it shows, as a kill may come in between."""
         archive = self.job.folder / file.name
         if self._unpacks(file):
-            self.bar.set_postfix_str(f"unpacking {file.target}")
+            self.bar.set_postfix_str(printable(f"unpacking {file.target}"))
             target, check = self._target(file), self._check_cancelled
             with unpacked(source, target, check_cancelled=check) as content:
                 record = {**record, "files": content.files, "bytes": content.bytes}

@@ -1,24 +1,19 @@
 """A zip file from elsewhere to a folder: complete and inside that folder, or not at all."""
 
 import os
-import re
 import shutil
 import stat
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from dermolib._validation import expected, require
+from dermolib.io import check_names
 
 __all__ = ["Content", "check_zip", "unpacked"]
-
-# Windows drops what ends in a space or a dot; what leads out of a folder ends in a dot as well
-PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\:]*[^\x00-\x1f\x7f/\\: .]")
-"""Names of files and folders that mean the same on all systems."""
 
 _BLOCK = 1 << 20
 _ALWAYS = 100_000_000  # bytes that any archive may unpack to
@@ -66,11 +61,6 @@ def unpacked(
 def check_zip(archive: Path, *, check_cancelled: Callable[[], object] = lambda: None) -> Content:
     """Check all that `unpacked` checks, and write nothing."""
     return _extract(archive, archive.stem, None, check_cancelled)
-
-
-def fold_case(name: object) -> str:
-    """Spell a name as file systems do that ignore case and the composition of letters."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(name)).casefold())
 
 
 def _remove(folder: Path) -> None:
@@ -129,37 +119,26 @@ def _damaged(archive: Path, error: object) -> ValueError:
 def _plan(archive: Path, file: ZipFile, top: str) -> dict[str, ZipInfo]:
     """Decide where each file goes, relative to the folder, or refuse the archive."""
     _check_sizes(archive, file)
-    entries: dict[str, tuple[PurePosixPath, ZipInfo]] = {}
-    unique = "an archive without two files of one name"
-    for info in file.infolist():
-        path = _safe_path(archive, info)
-        if path.parts[0] == "__MACOSX":
-            continue
-        _check_kind(archive, info)
-        if not info.is_dir():
-            first = entries.setdefault(fold_case(path), (path, info))[1]
-            require(first is info, archive.name, unique, repr(str(path)))
-    paths = [path for path, _ in entries.values()]
-    for path in paths:
-        clash = any(fold_case(parent) in entries for parent in path.parents)
-        require(not clash, archive.name, unique, repr(str(path)))
-    require(paths, archive.name, "an archive with files", "one without")
-    nested = all(len(path.parts) > 1 and path.parts[0] == top for path in paths)
-    return {str(path.relative_to(top) if nested else path): info for path, info in entries.values()}
-
-
-def _safe_path(archive: Path, info: ZipInfo) -> PurePosixPath:
     # What Python shows as the name ends before the first NUL
-    name = info.orig_filename.replace("\\", "/")
+    named = [(info, info.orig_filename.replace("\\", "/")) for info in file.infolist()]
+    named = [(info, name) for info, name in named if not name.startswith("__MACOSX/")]
+    files = [name for _, name in named if not name.endswith("/")]
+    check_names(zip(files, files, strict=True), archive.name, "Get another archive.")
+    for info, name in named:
+        _check_length(archive, name)
+        _check_kind(archive, info)
+    plan = {name: info for info, name in named if not name.endswith("/")}
+    require(plan, archive.name, "an archive with files", "one without")
+    nested = all(name.startswith(f"{top}/") for name in plan)
+    return {name.removeprefix(f"{top}/") if nested else name: info for name, info in plan.items()}
+
+
+def _check_length(archive: Path, name: str) -> None:
     parts = name.removesuffix("/").split("/")
-    what = "an archive of plain names that stay inside its folder"
-    plain = all(map(PLAIN.fullmatch, parts))
-    require(plain, archive.name, what, repr(info.orig_filename))
     what = f"an archive of names of up to {_LONGEST_NAME} bytes in up to {_DEEPEST} folders"
     longest = max(len(part.encode("utf-8", "surrogatepass")) for part in parts)
     fits = len(parts) <= _DEEPEST and longest <= _LONGEST_NAME
     require(fits, archive.name, what, repr(f"{name[:40]}…"))
-    return PurePosixPath(*parts)
 
 
 def _check_kind(archive: Path, info: ZipInfo) -> None:

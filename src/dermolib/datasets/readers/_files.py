@@ -1,6 +1,5 @@
 """Files of a collection, however its archives were unpacked, and what its tables share."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, expected, find_stack_level, listed, require
+from dermolib._validation import DatasetNotFoundError, expected, listed, require, warn
 from dermolib.datasets.columns import Texts, read_csv
 from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
 from dermolib.datasets.tables import read_table
@@ -87,7 +86,7 @@ def add_lesions(table: pd.DataFrame, path: Path, split: str) -> None:
         if unknown.any():
             count = f"{int(unknown.sum())} of {len(table)} ({listed(table['id'][unknown])})"
             text = f"{path} lacks training images: {count}. Each counts as a lesion of its own."
-            warnings.warn(text, stacklevel=find_stack_level())
+            warn(text)
     known = table["id"].map(lesions).fillna("")
     table["lesion"] = table["lesion"].where(table["lesion"] != "", known)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from dermolib._jobs import one_thread, run_tasks
-from dermolib._validation import Image, Mask, PathLike, check_number, require
+from dermolib._validation import Image, Mask, PathLike, as_path, check_number, require
 from dermolib.datasets.synthetic.drawing import Field, check_generator, step
 from dermolib.datasets.synthetic.hair import draw_hair, keep_visible
 from dermolib.datasets.synthetic.lesions import check_image_size, draw_lesion
-from dermolib.io import whole_file, write_image, write_mask
+from dermolib.io import write_image, write_mask, write_table
 from dermolib.labels import DIAGNOSES
 
 __all__ = ["SyntheticSample", "draw_sample", "make_synthetic_challenge"]
@@ -114,7 +114,7 @@ def make_synthetic_challenge(
     shape = check_image_size(image_size)
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
-    root = Path(root)
+    root = as_path(root, "root")
     free = not root.exists() or (root.is_dir() and not any(root.iterdir()))
     got = "a folder with files in it" if root.is_dir() else "a file"
     hint = "Name another folder, or delete this one if it came from an interrupted call."
@@ -256,8 +256,7 @@ def _write_tables(root: Path, plan: pd.DataFrame, generator: np.random.Generator
         "metadataTrain.csv": train[["ID", "CLASS", *columns]],
     }
     for name, table in tables.items():
-        with whole_file(root / name) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        write_table(root / name, [*map(str, table)], table.to_numpy(object).tolist(), quoted=False)
 
 
 def _light(shape: tuple[int, ...], view: np.random.Generator) -> Field:
