@@ -204,12 +204,18 @@ def test_components_are_those_of_the_textbook(
 
 
 @pytest.mark.parametrize("radius", [*range(1, 43), 60])
-def test_the_closing_is_that_with_the_disk_for_every_radius(radius: int) -> None:
-    image = noise_image(2 * radius + 9, 70, radius)
+def test_the_closing_is_that_with_the_disk_for_every_radius_and_in_any_strips(
+    radius: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = noise_image(9 * radius + 9, 70, radius)
 
     expected = cv2.morphologyEx(image, cv2.MORPH_CLOSE, disk(radius))
 
-    np.testing.assert_array_equal(closing(image, radius), expected)
+    for size in (1, 1 << 20):
+        monkeypatch.setattr("dermolib.preprocessing.hair.closing._STRIP", size)
+        strips = [strip.copy() for _, strip in closing(image, radius)]
+        assert (len(strips) > 1) == (size == 1)
+        np.testing.assert_array_equal(np.concatenate(strips), expected)
 
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 5, 13, 40])

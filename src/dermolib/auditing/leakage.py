@@ -1,6 +1,7 @@
 """Data leakage: what two splits share, images that occur twice, and conflicting labels."""
 
-from itertools import combinations
+from collections.abc import Iterable, Iterator
+from itertools import combinations, repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -195,8 +196,10 @@ def _conflicts_of(
     # Rows that all have labels are compared by these alone
     differ = (groups["diagnosis"].transform("nunique") > 1) & groups["unlabeled"].transform("any")
     rows = np.union1d(labeled.index[several], coded.index[differ])
-    by_key = pd.Series(rows).groupby(keys[rows], sort=True)
-    return [_conflict(splits, group.to_numpy(), kind, 0.0) for _, group in by_key]
+    group = pd.factorize(keys[rows], sort=True)[0]
+    sizes = np.bincount(group)
+    ordered = rows[np.argsort(group, kind="stable")]
+    return [*_described(splits, ordered, sizes, repeat(kind), repeat(0.0))]
 
 
 def _conflicts_of_pairs(splits: Splits, pairs: ImagePairs) -> list[tuple[Any, ...]]:
@@ -206,17 +209,25 @@ def _conflicts_of_pairs(splits: Splits, pairs: ImagePairs) -> list[tuple[Any, ..
     differ = np.where((label != UNKNOWN).all(axis=0), label[0] != label[1], by_code)
     # One lesion with two labels is listed already
     differ &= _relations(splits, pairs) != "same lesion"
-    kinds = np.where(pairs.identical, "identical", "near").tolist()
-    return [
-        _conflict(splits, pairs.rows[pair], kinds[pair], float(pairs.distance[pair]))
-        for pair in np.flatnonzero(differ)
-    ]
+    kinds = np.where(pairs.identical, "identical", "near")[differ].tolist()
+    sizes = np.full(len(kinds), 2)
+    distances = pairs.distance[differ].tolist()
+    return [*_described(splits, pairs.rows[differ].ravel(), sizes, kinds, distances)]
 
 
-def _conflict(splits: Splits, rows: Indices, kind: str, distance: float) -> tuple[Any, ...]:
-    lesions = set(splits["lesion"][rows]) - {""}
-    lesion = lesions.pop() if len(lesions) == 1 else ""
-    names = tuple(splits.names[split] for split in splits["split"][rows])
-    said = zip(splits["label"][rows].tolist(), splits["diagnosis"][rows], strict=True)
-    classes = tuple(code if label == UNKNOWN else class_name(label) for label, code in said)
-    return kind, lesion, tuple(splits["id"][rows]), names, classes, distance
+def _described(
+    splits: Splits, rows: Indices, sizes: Indices, kinds: Iterable[str], distances: Iterable[float]
+) -> Iterator[tuple[Any, ...]]:
+    """Describe conflicts of so many rows each, which follow each other."""
+    labels = splits["label"][rows].tolist()
+    names = {label: class_name(label) for label in set(labels)}
+    said = zip(labels, splits["diagnosis"][rows], strict=True)
+    classes = [code if label == UNKNOWN else names[label] for label, code in said]
+    in_splits = np.array(splits.names, dtype=object)[splits["split"][rows]]
+    columns = (splits["lesion"][rows], splits["id"][rows], in_splits)
+    lists = [*(column.tolist() for column in columns), classes]
+    stops = np.cumsum(sizes).tolist()
+    for size, stop, kind, distance in zip(sizes.tolist(), stops, kinds, distances, strict=False):
+        lesion, *others = (tuple(one[stop - size : stop]) for one in lists)
+        known = set(lesion) - {""}
+        yield kind, known.pop() if len(known) == 1 else "", *others, distance

@@ -36,6 +36,7 @@ _FORMAT = "dermolib-audit-1"
 _WIDTH = 100  # columns of the page
 _ACROSS = 4  # splits beside each other in text
 _MOST = 5  # examples of each finding
+_CLASSES = 100  # classes of the table
 _NAME = 14  # characters of the name of a split in the head of a table
 _BY = {
     "lesion": "same lesion",
@@ -362,10 +363,14 @@ def _classes(counts: pd.DataFrame) -> _Rows:
     """Tabulate how many images of each class each split has."""
     names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
     rows = [["", "", *(_short(name, _NAME) for name in counts)]]
-    labeled = counts.drop(index="unknown").sum()
-    for code, row in counts.drop(index="unknown").iterrows():
+    known = counts.drop(index="unknown")
+    labeled, more = known.sum(), len(known) - _CLASSES
+    for code, row in known[:_CLASSES].iterrows():
         cells = [_cell(*one) if one[1] else "-" for one in zip(row, labeled, strict=True)]
         rows.append([str(code), names.get(str(code), ""), *cells])
+    if more > 0:
+        others = zip(known[_CLASSES:].sum(), labeled, strict=True)
+        rows.append(["", f"{more:,} more classes", *(_cell(*one) for one in others)])
     unknown = list(counts.loc["unknown"])
     return rows + [["", "no label", *(f"{count:,}{' ' * 8}" for count in unknown)]] * any(unknown)
 

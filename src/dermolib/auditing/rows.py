@@ -3,7 +3,8 @@
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -90,10 +91,11 @@ def gather(train: Any, test: Any) -> Splits:
     """Put the rows of all splits into one table; refuse what is not a split."""
     tables = {name: _table(name, data) for name, data in _named(train, test).items()}
     parts = [_normalized(name, table) for name, table in tables.items()]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # Each is released at once: the texts of a million rows take 100 MB
+    columns = {name: np.concatenate([part.pop(name) for part in parts]) for name in [*parts[0]]}
     columns["split"] = np.repeat(np.arange(len(parts)), [len(table) for table in tables.values()])
     order = _order(columns)
-    columns = {name: values[order] for name, values in columns.items()}
+    columns = {name: columns.pop(name)[order] for name in [*columns]}
     _add_origin(columns)
     given = tuple(frozenset(map(str, table.columns)) for table in tables.values())
     return Splits(tuple(tables), columns, given)
@@ -231,7 +233,9 @@ def _patient_problems(splits: Splits) -> Iterator[tuple[str, ...]]:
     lesion, patient = splits["lesion"][known], splits["patient"][known]
     rows = pd.DataFrame({"row": known, "lesion": lesion, "patient": patient})
     several = rows[rows.groupby("lesion")["patient"].transform("nunique") > 1]
-    for name, group in several.groupby("lesion"):
-        detail = f"{name}: {', '.join(sorted(set(group['patient'])))}"
-        where = splits.where(int(group["row"].min()))
+    listed = sorted(zip(several["lesion"], several["patient"], several["row"], strict=True))
+    for name, group in groupby(listed, key=itemgetter(0)):
+        _, patients, numbers = zip(*group, strict=True)
+        detail = f"{name}: {', '.join(dict.fromkeys(patients))}"
+        where = splits.where(min(numbers))
         yield (*where, "multiple patients", "one lesion of multiple patients", detail)

@@ -82,8 +82,8 @@ def _groups(
     patient, lesion, origin = (splits[name][rows] for name in ("patient", "lesion", "origin"))
     kind = np.where(patient != "", 0, np.where(lesion != "", 1, 2))
     name = np.where(kind == 0, patient, np.where(kind == 1, lesion, origin))
-    group = pd.DataFrame([in_first, kind, name]).T.groupby([0, 1, 2], sort=False).ngroup()
-    return np.asarray(group, np.intp), in_first[~group.duplicated()]
+    group = pd.factorize((pd.factorize(name)[0] * 3 + kind) * 2 + in_first)[0]
+    return np.asarray(group, np.intp), in_first[~pd.Series(group).duplicated()]
 
 
 def _values(splits: Splits, rows: Indices, name: str) -> pd.Series:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
@@ -13,6 +13,9 @@ __all__ = ["REFERENCE_SIDE", "closing", "disk", "disk_rows", "scaled_radius"]
 
 REFERENCE_SIDE = 512
 """Shorter side in pixels of the image for which sizes are stated."""
+
+_STRIP = 1 << 20  # bytes of rows that are closed at once
+_LEAST = 4  # radii of rows at once, since a radius more is computed above and below them
 
 _Bytes = npt.NDArray[np.uint8]
 _Morph = Callable[..., Any]
@@ -29,17 +32,32 @@ def disk(radius: int) -> _Bytes:
     return (offset[:, None] ** 2 + offset**2 <= radius**2).astype(np.uint8)
 
 
-def closing(image: _Bytes, radius: int) -> _Bytes:
-    """Close an image (H, W) or (H, W, C) with a disk, ignoring what lies outside the image."""
-    far = 2 * radius
-    shape = (image.shape[0] + 2 * far, image.shape[1] + 2 * far, *image.shape[2:])
-    # Two arrays take turns, since memory that is new takes longer to touch than to fill
-    padded, spare = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    cv2.copyMakeBorder(image, far, far, far, far, cv2.BORDER_CONSTANT, dst=padded, value=(0, 0, 0))
-    dilated, spare = _with_disk(padded, spare, radius, cv2.dilate, cv2.max)
-    dilated[:radius] = dilated[-radius:] = 255
-    dilated[:, :radius] = dilated[:, -radius:] = 255
-    return _with_disk(dilated, spare, radius, cv2.erode, cv2.min)[0]
+def closing(image: _Bytes, radius: int) -> Iterator[tuple[slice, _Bytes]]:
+    """Close an image (H, W) or (H, W, C) with a disk, ignoring what lies outside the image.
+
+    Yields rows and their closing, strip by strip; strips that were yielded may be overwritten.
+    """
+    dilated = np.empty_like(image)
+    for rows in _strips(image, radius):
+        dilated[rows] = _strip_with_disk(image, rows, radius, 0)
+    for rows in _strips(image, radius):
+        yield rows, _strip_with_disk(dilated, rows, radius, 255)
+
+
+def _strips(image: _Bytes, radius: int) -> Iterator[slice]:
+    """Cut rows so that what a strip needs stays in the cache, but most of it is the strip."""
+    step = max(_LEAST * radius, _STRIP // image[0].size)
+    return (slice(first, first + step) for first in range(0, len(image), step))
+
+
+def _strip_with_disk(image: _Bytes, rows: slice, radius: int, beyond: int) -> _Bytes:
+    """Dilate, or, where 255 lies beyond the image, erode rows with a disk."""
+    above, below = min(radius, rows.start), min(radius, max(0, len(image) - rows.stop))
+    near = image[rows.start - above : rows.stop + below]
+    border = (radius - above, radius - below, radius, radius)
+    padded = cv2.copyMakeBorder(near, *border, cv2.BORDER_CONSTANT, value=(beyond,) * 3)
+    operations = (cv2.erode, cv2.min) if beyond else (cv2.dilate, cv2.max)
+    return _with_disk(np.asarray(padded, np.uint8), np.empty_like(padded), radius, *operations)[0]
 
 
 def _with_disk(

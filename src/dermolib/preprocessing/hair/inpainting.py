@@ -159,7 +159,9 @@ def _closing(image: Image, marks: Any, *, radius: float = 5) -> None:
     rows = slice(max(0, top - far), top + height + far)
     columns = slice(max(0, left - far), left + width + far)
     window = image[rows, columns]
-    cv2.copyTo(closing(window, pixels), marks[rows, columns], window)
+    replaced = marks[rows, columns]
+    for strip, closed in closing(window, pixels):
+        cv2.copyTo(closed, replaced[strip], window[strip])
 
 
 def _inpaint(image: Image, marks: Any, *, flags: int) -> None:

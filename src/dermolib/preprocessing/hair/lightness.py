@@ -41,16 +41,17 @@ def lightness(image: Image) -> npt.NDArray[np.uint8]:
     light = np.empty((1, colors.shape[1]), np.uint8)
     # A sum in 16 bits settles the step of about 98 pixels in 100
     for first in range(0, light.size, _STRIP):
-        units = _sum_of(rounded, colors[:, first : first + _STRIP])
+        here = colors[:, first : first + _STRIP]
+        units = _sum_of(rounded, here)
         strip = light[:, first : first + _STRIP]
         if _WIDE_LUT:
             cv2.LUT(units, marked, dst=strip)
         else:  # each index fits: this mode neither checks them nor copies the output
             np.take(marked, units, mode="wrap", out=strip)
-    doubtful = np.flatnonzero(light == _DOUBTFUL)
-    luminance = _sum_of(exact, colors.take(doubtful, axis=1))
-    units = np.rint(luminance * _UNITS).astype(np.uint16)
-    light[0, doubtful] = step.take(units) + (luminance >= border.take(units))
+        doubtful = np.flatnonzero(strip == _DOUBTFUL)
+        luminance = _sum_of(exact, here.take(doubtful, axis=1))
+        units = np.rint(luminance * _UNITS).astype(np.uint16)
+        strip[0, doubtful] = step.take(units) + (luminance >= border.take(units))
     return light.reshape(image.shape[:2])
 
 

@@ -26,7 +26,9 @@ def find_luv(
     light = lightness(image)
     # Zeros on the left and below, so that no run of pixels reaches from one row into the next
     steps = np.zeros((height + 1, width + 1), np.uint8)
-    cv2.subtract(closing(light, pixels), light, dst=steps[:-1, 1:])
+    for rows, closed in closing(light, pixels):
+        cv2.subtract(closed, light[rows], dst=steps[:-1, 1:][rows])
+    del light, closed
     if steps.max() <= high * STEPS_PER_UNIT:
         return np.zeros((height, width), np.bool_)
     area = min_area * (min(height, width) / REFERENCE_SIDE) ** 2
