@@ -71,7 +71,7 @@ def forge(journal: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     lines, seed = [], 0
     for line in journal.read_text().splitlines():
         content = json.loads(line)
-        del content["checksum"]
+        del content["crc32"]
         is_header = content.keys() == {"kind", "settings"}
         content = change(content) or content
         lines.append(engine._line(content, 0 if is_header else seed))

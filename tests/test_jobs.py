@@ -96,7 +96,7 @@ def test_a_torn_last_line_is_ignored_and_overwritten(tmp_path: Path, cut: int) -
         job.add([record("c")])
 
     last = json.loads(path.read_bytes().splitlines()[2])
-    assert last == {**record("c"), "checksum": last["checksum"]}
+    assert last == {**record("c"), "crc32": last["crc32"]}
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_line_that_no_parser_takes_is_refused(tmp_path: Path, text: str) -> No
     start = text.encode()
     checksum = zlib.crc32(start, zlib.crc32(job.path.read_bytes().splitlines(keepends=True)[0]))
     with job.path.open("ab") as file:
-        file.write(b'%s, "checksum": %d}\n' % (start, checksum))
+        file.write(b'%s, "crc32": %d}\n' % (start, checksum))
 
     with pytest.raises(ValueError, match=r"damaged line 3\."), job_in(tmp_path).open():
         raise AssertionError
@@ -293,25 +293,28 @@ def test_a_finished_journal_does_not_tell_how_it_came_about(tmp_path: Path) -> N
 def test_files_of_others_are_refused_and_halves_of_ours_removed(tmp_path: Path) -> None:
     with job_in(tmp_path, files=["out.csv"]).open() as job:
         job.add([record("a")])
-    kept = [".out-0123456789ab.txt", ".other-0123456789ab.csv", ".out-0123.csv", "sub/.keep"]
+    kept = [".out-0123456789ab.txt", ".other-0123456789ab.csv", ".out-0123.csv", ".sub/.keep"]
     gone = [".out-0123456789ab.csv", ".run-0123456789ab.jsonl"]
+    (tmp_path / ".sub").mkdir()
     (tmp_path / "sub").mkdir()
     for name in (*kept, *gone):
         (tmp_path / name).touch()
-    with (
-        pytest.raises(ValueError, match=r"other files \(sub\)"),
-        job_in(tmp_path, files=["out.csv"]).open(),
-    ):
-        raise AssertionError
+    for files in (["out.csv"], ["out.csv", "sub"]):  # a folder is never a file of ours
+        with (
+            pytest.raises(ValueError, match=r"other files \(sub\)"),
+            job_in(tmp_path, files=files).open(),
+        ):
+            raise AssertionError
+    (tmp_path / "sub").rmdir()
 
     with job_in(tmp_path).open():  # other files may lie there
         pass
     assert (tmp_path / gone[0]).exists()
-    with job_in(tmp_path, files=["out.csv", "sub"]).open():
+    with job_in(tmp_path, files=["out.csv"]).open():
         pass
 
     found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(".*")}
-    assert found == set(kept)
+    assert found == {*kept, ".sub"}
 
 
 def test_a_full_disk_loses_no_record(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from dermolib.io import (
 _LOCK = ".lock"
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
 _CHECKED = 256  # keys whose files are compared at a time
-_TABLES, _CHECKSUM = "tables", b', "checksum": '
+_TABLES, _CHECKSUM = "tables", b', "crc32": '
 _WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 _Result = TypeVar("_Result")
 
@@ -274,9 +274,11 @@ class Job:
     def _check_files(self, names: Collection[str]) -> None:
         """Refuse files that are not the job's; without a journal, all that are not hidden."""
         ours = {*names, self.path.name} if self.path.exists() else set[str]()
-        found = {path.name for path in self.folder.iterdir() if not path.name.startswith(".")}
-        if found - ours:
-            self._refuse_files(sorted(found - ours))
+        with os.scandir(self.folder) as entries:
+            found = {one.name: one.is_file() for one in entries if not one.name.startswith(".")}
+        others = [name for name, is_file in found.items() if name not in ours or not is_file]
+        if others:
+            self._refuse_files(sorted(others))
 
     def _refuse_files(self, names: list[str]) -> NoReturn:
         what = "a new folder or that of the same job"

@@ -211,6 +211,22 @@ def test_an_image_of_a_store_is_known_by_its_pixels(tmp_path: Path) -> None:
     assert found.reasons[3][0] == "cannot be opened"
 
 
+def test_a_row_of_a_store_that_others_changed_is_reported(tmp_path: Path) -> None:
+    for number in range(3):
+        write_image(tmp_path / "in" / f"{number}.png", noise_image(32, 32, number))
+    store = prepare(tmp_path / "in", tmp_path / "store", steps=[], image_size=32, progress=False)
+    with (store.path / "images.npy").open("r+b") as file:
+        file.seek(-9, os.SEEK_END)
+        file.write(b"changed")
+
+    found = inspect(*(store.image_path(number) for number in range(3)))
+
+    assert found.ok.tolist() == [True, True, False]
+    reason, detail = found.reasons[2]
+    assert reason == "cannot be opened"
+    assert f"`{store.image_path(2)}` to be the row that was written, but got other bytes" in detail
+
+
 def test_an_image_of_an_hdf5_file_is_read_by_its_id(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="an optional reader of ISIC 2024")
     data = jpeg(tmp_path / "a.jpg")

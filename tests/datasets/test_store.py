@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import os
 import pickle
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dermolib import prepare, shades_of_gray
@@ -31,9 +32,11 @@ from dermolib.datasets.store import (
     is_store,
     load_image,
     load_mask,
+    map_rows,
     settings_key,
 )
 from dermolib.io import (
+    digest_file,
     read_image,
     read_mask,
     resize_image,
@@ -287,7 +290,7 @@ def test_a_store_pickles_as_its_path(
             lambda store: PreparedStore(store.path, expect={"masks": False, "image_size": (4, 4)}),
             ValueError,
             "the expected settings, but got others (image_size [8, 12] there, [4, 4] here, masks "
-            "True there, False here). Prepare the folder again.",
+            "True there, False here). Prepare the folder again, with `overwrite`.",
         ),
     ],
 )
@@ -326,7 +329,7 @@ def test_rows_and_files_that_are_gone_are_refused(
 ) -> None:
     path, first = made.image_path(3), made.image_path(0)
     make(source, tmp_path / "store", overwrite=True, exclude=["d*"])
-    with pytest.raises(ValueError, match=r"one of 3 rows, but got one beyond\. Open the store ag"):
+    with pytest.raises(ValueError, match=r"a row of the index, but got another one of 3\. Open"):
         load_image(path)
     shutil.rmtree(made.path)
     with pytest.raises(DatasetNotFoundError, match=rf"images\.npy` to exist.*{re.escape(LAYOUT)}"):
@@ -377,6 +380,8 @@ def zipped(path: Path) -> None:
 
 CODE = b"{'descr': (, 'fortran_order': False, 'shape': (4, 8, 12, 3)}"  # not a header of NumPy
 DAMAGES: dict[str, Callable[[Path], object]] = {
+    "longer": lambda path: path.write_bytes(path.read_bytes() + b"more"),
+    "in columns": lambda path: np.save(path, np.asfortranarray(np.load(path))),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("no array"),
@@ -396,7 +401,7 @@ def test_an_array_that_is_damaged_is_refused(made: PreparedStore, name: str, dam
     path = made.path / name
     DAMAGES[damage](path)
     start = re.escape(f"Expected `{path}` to be an array of a store, but got ")
-    sentence = re.compile(rf"^{start}.*\. Prepare the folder again\.$", re.DOTALL)
+    sentence = re.compile(rf"^{start}.*\. Prepare the folder again, with `overwrite`\.$", re.DOTALL)
     with pytest.raises(ValueError, match=sentence):
         PreparedStore(made.path)
     with pytest.raises(ValueError, match=sentence):
@@ -416,7 +421,7 @@ def test_any_byte_of_a_header_ends_in_an_array_or_in_a_sentence(data: st.DataObj
         sentence = f"Expected `{path}` to be an array of a store, but got "
 
         try:
-            rows = store_module._mapped(path)
+            rows = map_rows(path)
         except ValueError as error:
             assert str(error).startswith(sentence)  # noqa: PT017 - a few bytes change nothing
         else:
@@ -429,35 +434,43 @@ def test_an_array_of_other_rows_than_the_index_is_refused(
 ) -> None:
     path = made.path / "images.npy"
     np.save(path, np.zeros(shape, np.uint8))
-    what = f"at least 4 rows of (8, 12) px, but got shape {shape}. Prepare the folder again."
+    what = f"at least 4 rows of (8, 12) px, but got shape {shape}. Prepare the folder again"
     with pytest.raises(ValueError, match=re.escape(what)):
         PreparedStore(made.path)
 
 
-OTHER = "a store of the format 'dermolib-store-1', but got something else"
+OTHER = "a store of the format 'dermolib-store-2', but got something else"
+NOTED = "the file that the store was finished with, but got another one"
+
+
+def refused(made: PreparedStore, file: str, got: str) -> None:
+    """Check that a store is refused for one of its files."""
+    start = rf"^Expected `{re.escape(str(made.path / file))}` to be .*{re.escape(got)}.*"
+    with pytest.raises(
+        ValueError, match=rf"{start}\. Prepare the folder again, with `overwrite`\.$"
+    ):
+        PreparedStore(made.path)
+    with pytest.raises(ValueError, match=start):
+        load_image(made.image_path(0))
 
 
 @pytest.mark.parametrize(
     ("file", "pattern", "by", "got"),
     [
-        ("index.csv", r".*", "", "the index of a store, but got No columns to parse"),
-        ("index.csv", r".*", "a,b\n1,2\n", "but got the columns a, b"),
-        ("index.csv", r"\n.*", "\n", "but got 0 rows in place of 4"),
-        ("index.csv", r"\n3,.*", "\n", "but got 3 rows in place of 4"),
-        ("index.csv", r"\n(3,.*)", r"\n\1\1", "but got 5 rows in place of 4"),
-        ("index.csv", r"\n2,.*", "\n2,", "the index of a store, but got "),
-        ("index.csv", r",20,", ",x,", "the index of a store, but got "),
-        ("index.csv", r",20,", f",{9**30},", "the index of a store, but got "),
-        ("index.csv", r",30,", ",30,30,", "the index of a store, but got "),
-        ("index.csv", r"(\n2,.*?)\n", r"\1,1\n", "the index of a store, but got "),
-        *(("store.json", r".*", text, OTHER) for text in ("", "[]", "3", "{}")),
+        ("index.csv", r".*", "", NOTED),
+        ("index.csv", r"\n2,", "\n1,", NOTED),
+        ("index.csv", r"\n3,.*", "\n", NOTED),
+        ("index.csv", r'"b"', '"x"', NOTED),
+        *(("store.json", r".*", text, OTHER) for text in ("", "[]", "3", "{}", "[" * 100_000)),
+        ("store.json", r".*", f'{{"format": {"9" * 5_000}}}', OTHER),
         ("store.json", r"..$", "", OTHER),
         ("store.json", r'("settings".*?)12', r"\g<1>13", OTHER),
         ("store.json", r'"key": "..', '"key": "', OTHER),
         ("store.json", r'"settings":', '"setting":', OTHER),
-        ("store.json", r"-store-1", "-store-9", "but got those of 'dermolib-store-9'"),
+        ("store.json", r'"digests":', '"digest":', OTHER),
+        ("store.json", r"-store-2", "-store-1", "but got those of 'dermolib-store-1'"),
     ],
-    ids=range(19),
+    ids=range(16),
 )
 def test_an_index_or_settings_that_are_damaged_are_refused(
     made: PreparedStore, file: str, pattern: str, by: str, got: str
@@ -467,9 +480,115 @@ def test_an_index_or_settings_that_are_damaged_are_refused(
     changed = re.sub(pattern, by, text, count=1, flags=re.DOTALL)
     assert changed != text
     path.write_text(changed, encoding="utf-8")
-    start = rf"^Expected `{re.escape(str(path))}` to be .*{re.escape(got)}.*"
-    with pytest.raises(ValueError, match=rf"{start}\. Prepare the folder again\.$"):
-        PreparedStore(made.path)
+    refused(made, file, got)
+
+
+def renew(made: PreparedStore, **changed: Any) -> None:
+    """Change the settings of a store, or its index, with right digests."""
+    path = made.path / "store.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content |= {"digests": {"index.csv": digest_file(made.path / "index.csv")}, **changed}
+    content["key"] = settings_key(content["settings"])
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "by", "got"),
+    [
+        (r".*", "", "No columns to parse"),
+        (r".*", "a,b\n1,2\n", "the columns a, b"),
+        (r"\n.*", "\n", "0 rows in place of 4"),
+        (
+            r"\n(3,.*)",
+            r"\n\1\1",
+            "5 rows in place of 4, the same row twice, the same id twice, the same f",
+        ),
+        (r"\n2,.*", "\n2,", ""),
+        (r",20,", ",x,", ""),
+        (r",20,", f",{9**30},", ""),
+        (r",30,", ",30,30,", ""),
+        (r"(\n2,.*?)\n", r"\1,1\n", ""),
+        (r"\n1,", "\n0,", "the same row twice"),
+        (r"\n1,", "\n-1,", "a row out of range"),
+        (r'"b"', '"a"', "the same id twice"),
+        (r'"b.png"', '"a.png"', "the same file twice"),
+        (r",20,30,", ",0,30,", "a height out of range"),
+        (r",0\.0,", ",1.5,", "a masked_fraction out of range"),
+        (r",0\.0,", ",nan,", "a masked_fraction out of range"),
+        (r",0,20,0,30,", ",20,20,30,30,", "a bottom that is not beyond its top, a right that is"),
+        (r",(\d+)\n", rf",{2**32}\n", "a mask_checksum out of range"),
+    ],
+    ids=range(18),
+)
+def test_an_index_of_unfit_values_is_refused_whatever_its_digest(
+    made: PreparedStore, pattern: str, by: str, got: str
+) -> None:
+    path = made.path / "index.csv"
+    text = path.read_text(encoding="utf-8")
+    changed = re.sub(pattern, by, text, count=1, flags=re.DOTALL)
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    renew(made)
+    refused(made, "index.csv", f"the index of a store, but got {got}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image_size": "12"}, {"image_size": [8]}, {"masks": 1}, {"steps": ["a"]}, {"versions": None}],
+    ids=["text", "one", "masks", "steps", "versions"],
+)
+def test_settings_of_other_types_are_refused_whatever_their_key(
+    made: PreparedStore, change: dict[str, Any]
+) -> None:
+    renew(made, settings={**made.settings, **change})
+    refused(made, "store.json", OTHER)
+    others: list[Any] = [{}, [1], "text", None]
+    for other in others:
+        renew(made, settings=other)
+        refused(made, "store.json", OTHER)
+
+
+def flip(path: Path, place: int) -> None:
+    """Flip a bit of a file, whose size and time of change stay."""
+    state = path.stat()
+    with path.open("r+b") as file:
+        file.seek(place, os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(place, os.SEEK_END)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bit_of_a_row_is_noticed_when_it_is_read(
+    made: PreparedStore, data: st.DataObject
+) -> None:
+    name, size = data.draw(st.sampled_from([("images.npy", 8 * 12 * 3), ("masks.npy", 8 * 12)]))
+    place = data.draw(st.integers(-4 * size, -1))
+    flip(made.path / name, place)
+    number = 4 + place // size
+    one = {"images.npy": made.image_path, "masks.npy": made.mask_path}[name](number)
+    sentence = re.escape(
+        f"Expected `{one}` to be the row that was written, but got other bytes. "
+        "Prepare the folder again: it makes that row again."
+    )
+    opened = PreparedStore(made.path)
+
+    is_image = name == "images.npy"
+    for read in (
+        lambda: opened.image(number) if is_image else opened.mask(number),
+        lambda: load_image(one) if is_image else load_mask(one, shape=(8, 12)),
+        lambda: content_digest(one),
+    ):
+        with pytest.raises(ValueError, match=f"^{sentence}$"):
+            read()
+    assert opened.find_damaged(workers=2).tolist() == [number]
+    others = [n for n in range(4) if n != number]
+    assert all(opened.image(n).shape == (*opened.mask(n).shape, 3) for n in others)
+
+    flip(made.path / name, place)
+    assert not len(opened.find_damaged())
 
 
 def test_an_error_of_the_system_is_not_taken_for_damage(

@@ -382,7 +382,7 @@ WHITE_PATCH = partial(shades_of_gray, p=math.inf)
         ("more", {}, r"images 5 there, 6 here, names '\w{16}' there, '\w{16}' here"),
         ("fewer", {}, r"images 5 there, 4 here, names '\w{16}' there, '\w{16}' here"),
         ("renamed", {}, r"names '\w{16}' there, '\w{16}' here"),
-        ("format", {}, "format 'dermolib-store-0' there, 'dermolib-store-1' here"),
+        ("format", {}, "format 'dermolib-store-0' there, 'dermolib-store-2' here"),
         ("same", {"image_size": 16}, r"image_size \[12, 16\] there, \[16, 16\] here"),
         ("same", {"masks": "masks"}, "masks False there, True here"),
         ("same", {"steps": []}, rf"{GRAY}\[\] here"),
@@ -432,6 +432,88 @@ def test_a_damaged_store_is_refused_and_made_again_on_request(
     run(source, out, overwrite=True)
 
     assert snapshot(out).data == before
+
+
+def write_over(path: Path, place: int) -> None:
+    """Change some bytes of a file, whose size and time of change stay."""
+    state = path.stat()
+    with path.open("r+b") as file:
+        file.seek(place, os.SEEK_END)
+        file.write(bytes(range(40)))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy"])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_that_others_changed_are_made_again_and_no_others(
+    source: Path,
+    masks: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    done: bool,
+    name: str,
+    workers: int,
+) -> None:
+    run(source, out, masks=masks)
+    before = snapshot(out).data
+    if not done:
+        (out / "store.json").unlink()
+    write_over(out / name, -50)
+
+    threads = joblib.parallel_config(backend="threading")
+    with counted(monkeypatch) as read, threads:
+        store = run(source, out, masks=masks, workers=workers)
+
+    assert read == ["d.bmp"]
+    assert snapshot(out).data == before
+    assert not len(store.find_damaged())
+
+
+def test_rows_of_another_source_with_the_same_settings_are_not_taken(
+    source: Path, tmp_path: Path, out: Path
+) -> None:
+    run(source, out)
+    before = snapshot(out).data
+    shutil.copytree(source, tmp_path / "other")  # with the times of change
+    image = framed(9, height=50)
+    write_any(tmp_path / "other" / "a.jpg", image)
+    other = run(tmp_path / "other", tmp_path / "theirs")
+
+    for names in (["images.npy"], ["run.jsonl"], ["images.npy", "run.jsonl"]):
+        for name in names:
+            shutil.copy(other.path / name, out / name)
+        run(source, out)
+        (out / "store.json").unlink()
+        run(source, out)
+        assert snapshot(out).data == before
+    shutil.copytree(other.path, out, dirs_exist_ok=True)
+    with pytest.raises(ValueError, match=r"since when 1 images or masks did \(a\.jpg\)"):
+        run(source, out)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(source: Path, out: Path) -> None:
+    run(source, out)
+    (out / "store.json").unlink()
+    (out / "store.json").mkdir()
+
+    with pytest.raises(ValueError, match=r"1 other files \(store\.json\)\. Choose another"):
+        run(source, out, overwrite=True)
+
+
+@pytest.mark.parametrize("text", [None, "", "notes", '"file","error"\n"a\n'])
+def test_a_list_of_failed_images_that_others_changed_is_refused(
+    source: Path, out: Path, text: str | None
+) -> None:
+    (source / "empty.png").write_bytes(b"")
+    run(source, out, errors="skip")
+    (out / "failed.csv").unlink()
+    if text is not None:
+        (out / "failed.csv").write_text(text)
+
+    with pytest.raises((ValueError, DatasetNotFoundError), match=r"^Expected `.*failed\.csv` to "):
+        run(source, out)
+    assert len(run(source, out, errors="skip")) == 5
 
 
 @pytest.mark.parametrize("call", [0, 1])

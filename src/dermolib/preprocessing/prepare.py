@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -37,6 +38,7 @@ from dermolib._validation import (
 )
 from dermolib.datasets.files import MASK_TAILS
 from dermolib.datasets.store import (
+    CHECKSUMS,
     FORMAT,
     IMAGES,
     INDEX,
@@ -44,6 +46,10 @@ from dermolib.datasets.store import (
     MASKS,
     SETTINGS,
     PreparedStore,
+    map_rows,
+    read_noted,
+    row_checksum,
+    row_checksums,
     settings_key,
 )
 from dermolib.io import (
@@ -51,6 +57,7 @@ from dermolib.io import (
     MAX_PIXELS,
     check_names,
     check_source,
+    digest_file,
     list_images,
     read_image,
     read_mask,
@@ -97,8 +104,11 @@ def prepare(
     in parallel on the joblib backend that is active, worker processes by default, which write into
     the store themselves; on a cluster, all machines must see both folders under the same paths.
 
-    The same call continues an interrupted run, also one that was killed or ran out of disk; of a
-    finished store it returns that store, at once. A store made with other steps, sizes or versions,
+    The same call continues an interrupted run, also one that was killed or ran out of disk; a
+    finished store it returns. In both, each row is compared with its checksum (CRC-32), and those
+    that another program changed are made again; index and settings that were changed are refused.
+    To open a store without reading it, use `PreparedStore`, which compares a row when it is read. A
+    store made with other steps, sizes or versions,
     or whose source has changed (by size or time of change), is never mixed or overwritten: the call
     says what differs. A second run at the same time is refused.
 
@@ -193,11 +203,15 @@ def prepare(
         again = job.fresh
         if not again and (target / SETTINGS).exists():
             try:
-                return _finished(task, errors)
+                store = _finished(task, len(files), errors)
             except (ValueError, FileNotFoundError):
                 if not overwrite:
                     raise
                 again = True
+            else:
+                if not len(store.find_damaged(workers=workers)):
+                    return store
+                (target / SETTINGS).unlink()
         if again or not task.has_arrays() or not any(map(job.is_current, files)):
             _begin(job, task)
         failures = _work(job, files, task, workers, progress=progress)
@@ -207,7 +221,10 @@ def prepare(
         done = ((row, name, *(r[key] for key in INDEX_COLUMNS[2:])) for row, (name, r) in rows if r)
         write_table(target / INDEX, INDEX_COLUMNS, done)
         images = len(files) - len(failures)
+        noted = [target / name for name in (INDEX, _FAILED)]
+        digests = {path.name: digest_file(path) for path in noted if path.exists()}
         content = {"format": FORMAT, "images": images, "key": settings_key(settings)}
+        content |= {"digests": digests}
         with whole_file(target / SETTINGS) as temporary:
             text = json.dumps({**content, "settings": settings}, indent=2, sort_keys=True)
             temporary.write_text(f"{text}\n", encoding="utf-8")
@@ -233,14 +250,11 @@ class _Task:
 
     def has_arrays(self) -> bool:
         """Tell whether the files of the arrays are there and whole."""
-        for name, wanted in self.arrays().items():
-            try:
-                found = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError):
-                return False
-            if (found.dtype, found.shape) != wanted:
-                return False
-        return True
+        try:
+            shapes = [map_rows(self.folder / name).shape for name in self.arrays()]
+        except (ValueError, FileNotFoundError):
+            return False
+        return shapes == [shape for _, shape in self.arrays().values()]
 
     def states(self, file: str) -> tuple[int, ...]:
         """Give size and time of change of an image and its mask: -1 where missing, 0 unasked."""
@@ -271,7 +285,7 @@ def _size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _finished(task: _Task, errors: str) -> PreparedStore:
+def _finished(task: _Task, total: int, errors: str) -> PreparedStore:
     """Open a finished store, unless its source has changed or images that must be there failed."""
     store = PreparedStore(task.folder)
     noted = zip(store.files, *(store.column(name) for name in _STATES), strict=True)
@@ -279,10 +293,10 @@ def _finished(task: _Task, errors: str) -> PreparedStore:
     what = "the store of a source that has not changed"
     got = f"{task.folder}, since when {len(changed)} images or masks did ({listed(changed)})"
     require(not changed, "destination", what, got, "Pass `overwrite` to make it again.")
-    report = task.folder / _FAILED
-    if errors == "raise" and report.exists():
-        with report.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            _, *failed = csv.reader(file)
+    if errors == "raise" and len(store) < total:
+        text = read_noted(task.folder / _FAILED, store.digests)
+        lines = io.StringIO(text.decode("utf-8", "surrogateescape"), newline="")
+        _, *failed = csv.reader(lines)
         raise _failed(task.folder, failed, f"Repair these files and `overwrite`, {_OR_SKIP}")
     return store
 
@@ -316,13 +330,9 @@ def _work(
     job: Job, files: list[str], task: _Task, workers: int, *, progress: bool
 ) -> list[tuple[str, str]]:
     """Prepare what is not done, or whose files have changed; list what failed with the reasons."""
-    todo, changed = [], []
-    for row, (file, record) in enumerate(zip(files, job.records(files), strict=True)):
-        if record is None or not job.is_current(file):
-            todo.append((row, file))
-        elif task.states(file) != tuple(record[name] for name in _STATES):
-            todo.append((row, file))
-            changed.append(file)
+    kept = _kept_rows(job, files, task, workers)
+    todo = [(row, file) for row, file in enumerate(files) if row not in kept]
+    changed = [file for _, file in todo if job.is_current(file)]
     if changed:
         job.forget(changed)
     size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
@@ -346,6 +356,22 @@ def _work(
     if errors:
         raise errors[0]
     return failures
+
+
+def _kept_rows(job: Job, files: list[str], task: _Task, workers: int) -> set[int]:
+    """Find the rows that were made of files which have not changed, and hold what was written."""
+    records = {
+        row: record
+        for row, (file, record) in enumerate(zip(files, job.records(files), strict=True))
+        if record and job.is_current(file)
+        if task.states(file) == tuple(record[name] for name in _STATES)
+    }
+    rows = np.array([*records], np.intp)
+    kept = np.ones(len(rows), np.bool_)
+    for name in task.arrays():
+        noted = [record[CHECKSUMS[name]] for record in records.values()]
+        kept &= row_checksums(task.folder / name, rows, workers=workers) == noted
+    return {*rows[kept].tolist()}
 
 
 def _prepare_block(
@@ -391,7 +417,11 @@ def _prepare_file(file: str, task: _Task) -> tuple[Image, Mask | None, Record]:
     fraction = {"masked_fraction": done.masked_fraction}
     record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
     resized = None if done.mask is None else resize_mask(done.mask, task.shape[1:])
-    return resize_image(done.image, task.shape[1:]), resized, record | states
+    pixels = resize_image(done.image, task.shape[1:])
+    checksums = {"checksum": row_checksum(pixels), "mask_checksum": 0}
+    if resized is not None:
+        checksums["mask_checksum"] = row_checksum(resized)
+    return pixels, resized, record | states | checksums
 
 
 def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> None:
