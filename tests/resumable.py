@@ -167,7 +167,7 @@ def _seen(image: Any) -> dict[str, Any]:
     return {"image": torch.from_numpy(image[:32, :32].copy()).permute(2, 0, 1) / 255}
 
 
-def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool = False) -> None:
+def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool = False) -> Any:
     import torch
 
     from dermolib import ISICDataset
@@ -178,7 +178,8 @@ def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 4), torch.nn.Linear(4, 2))
     dataset = ISICDataset(Rows(inputs).table, transform=_seen)
     cache = folder / "features.npz"
-    extract_features(model, dataset, flips=other, workers=workers - 1, device="cpu", cache=cache)
+    options: dict[str, Any] = {"flips": other, "workers": workers - 1, "device": "cpu"}
+    return extract_features(model, dataset, cache=cache, **options)
 
 
 JOBS = {
