@@ -40,6 +40,10 @@ def file(tmp_path: Path) -> Path:
         file.create_group("group")
         file["soft"] = h5py.SoftLink("/void")
         file["outside"] = h5py.ExternalLink("other.hdf5", "/void")
+        packed = file.create_dataset(
+            "packed", (8,), "uint8", chunks=(8,), compression=32004, allow_unknown_filter=True
+        )
+        packed.id.write_direct_chunk((0,), b"packed")
         elsewhere = [(str(tmp_path / "a.jpg"), 0, 8)]
         file.create_dataset("elsewhere", (8,), "uint8", external=elsewhere)
     return tmp_path / "images.hdf5"
@@ -73,7 +77,7 @@ def test_the_path_of_another_file_is_not_split(path: str) -> None:
 
 
 def test_what_a_file_has_is_told(file: Path) -> None:
-    assert contained(file, ["void", "nothing", "bytes"]).tolist() == [True, False, True]
+    assert contained(file, ["void", "A\udcff", "bytes"]).tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,9 @@ def test_what_a_file_has_is_told(file: Path) -> None:
         ("text", "images.hdf5#text` to be an image file, but got 4 bytes that no image decoder"),
         ("soft", "with the bytes of 'soft', but got one without."),
         ("outside", "with the bytes of 'outside', but got one without."),
+        ("packed", "with the bytes of 'packed', but got a damaged one ("),
+        (".", "with the bytes of '.', but got a damaged one (Unable to get link info"),
+        ("A\udcff", "with the bytes of 'A\\udcff', but got a damaged one ('utf-8' codec"),
         ("html", "images.hdf5#html` to be an image file, but got 22 bytes that no image decoder"),
     ],
 )

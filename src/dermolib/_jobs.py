@@ -132,6 +132,22 @@ class Job:
             remove_halves([self.folder], [self.path.name, *(self._files or ())])
             yield self
 
+    def read_finished(self) -> None:
+        """Read the journal of a finished job to look up its records; nothing is locked or written.
+
+        Raises:
+            ValueError: There is none, whatever its settings, it is damaged, or a table was changed.
+        """
+        if self.folder.is_dir():
+            self._load(overwrite=True)
+        paths = [self.folder / name for name in self._names if name in self._tables]
+        whole, changed = _compare(paths, [self._tables[path.name] for path in paths])
+        _refuse_changed(changed)
+        what = f"the folder of a finished job, with its {self.path.name} and tables"
+        hint = "Call the job again with its settings, or into another folder."
+        finished = whole and len(paths) == len(self._names)
+        require(finished, str(self.folder), what, "another one", hint)
+
     def start(self) -> None:
         """Write the settings; what was recorded before is not current from here on."""
         line = _line(self._header)

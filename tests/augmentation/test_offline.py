@@ -4,7 +4,8 @@ That a run resumes, whatever interrupts it, is a law of all jobs: `tests/laws/te
 """
 
 import csv
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dermolib import augment_offline, plan_offline, prepare, preset
+from dermolib import ISICDataset, augment_offline, plan_offline, prepare, preset
 from dermolib.augmentation import is_blank, offline
 from dermolib.augmentation.offline import draw_seed
+from dermolib.datasets import read_table
 from dermolib.io import read_image, read_mask, write_image, write_mask
 from dermolib.labels import DIAGNOSES
 from snapshots import snapshot
@@ -307,6 +309,103 @@ def test_a_finished_run_is_not_made_again_but_what_is_missing_is(rows: Rows, out
     assert after.data == before.data
     touched = {name for name in after.written if after.written[name] != before.written[name]}
     assert touched == {"IMG_2_aug2.jpg", "IMG_2_aug2_seg.png", "manifest.csv", "run.jsonl"}
+
+
+def edit(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: data.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        edit(b'"IMG_2","1"', b'"IMG_3","1"'),
+        edit(b'"L2"', b'"L9"'),
+        edit(b'"IMG_2_aug1","4"', b'"IMG_2_aug1","6"'),
+        edit(b'"IMG_2_aug1.jpg"', b'"../images/IMG_2.jpg"'),
+        edit(b'"IMG_2_aug1.jpg"', b'"/images/IMG_2.jpg"'),
+        edit(b"paper", b"light"),
+        edit(b'"PARENT_ID"', b'"PARENT"'),
+        lambda data: data[: len(data) // 2],
+        lambda data: data.partition(b"\n")[0] + b"\n",
+        lambda data: data + data[data.rindex(b"\n", 0, -1) + 1 :],
+        lambda data: bytes(len(data)),
+        lambda _: b"\xff\xfe garbage",
+        lambda _: b"",
+    ],
+    ids=range(13),
+)
+def test_a_manifest_that_was_changed_is_neither_read_nor_written_over(
+    rows: Rows, out: Path, change: Callable[[bytes], bytes]
+) -> None:
+    run(rows, out)
+    path, whole = out / "manifest.csv", snapshot(out).data
+    path.write_bytes(change(whole["manifest.csv"]))
+    before = snapshot(out)
+
+    for read in (ISICDataset(rows.table).with_augmented, lambda _: read_table(path)):
+        with pytest.raises(ValueError, match=re.escape(str(out))):
+            read(out)
+    if path.stat().st_size:
+        with pytest.raises(ValueError, match=r"1 that were changed since .*manifest\.csv.*Move"):
+            run(rows, out)
+        assert snapshot(out) == before
+        path.unlink()
+    run(rows, out)
+
+    assert snapshot(out).data == whole
+    assert len(ISICDataset(rows.table).with_augmented(out)) == 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(path.with_name("IMG_3_aug2.png").read_bytes()),
+        lambda path: path.write_bytes(path.read_bytes()[:-9]),
+        lambda path: path.with_suffix(".jpg").write_bytes(path.read_bytes() + b"0"),
+        lambda path: (path.unlink(), path.symlink_to(path.with_name("IMG_3_aug2.png"))),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+    ],
+    ids=["swapped", "cut", "another", "link", "empty", "gone"],
+)
+def test_a_copy_that_was_changed_is_not_trained_on(
+    rows: Rows, out: Path, change: Callable[[Path], Any]
+) -> None:
+    run(rows, out)
+    path, whole = out / "IMG_3_aug1.png", snapshot(out).data
+    change(path)
+    before = snapshot(out)
+
+    with pytest.raises((ValueError, FileNotFoundError), match=f"{out}.*IMG_3_aug1"):
+        ISICDataset(rows.table).with_augmented(out)
+    if not path.exists() or not path.stat().st_size:
+        run(rows, out)
+        assert snapshot(out).data == whole
+    else:
+        with pytest.raises(ValueError, match=r"IMG_3_aug1.*"):
+            run(rows, out)
+        assert snapshot(out) == before
+
+
+def test_copies_of_a_run_that_did_not_finish_are_not_trained_on(rows: Rows, out: Path) -> None:
+    run(rows, out)
+    journal = out / "run.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    for left in (lines[:-1], lines[:3], [b"{}\n"], []):
+        journal.write_bytes(b"".join(left))
+        with pytest.raises(ValueError, match=re.escape(str(out))):
+            ISICDataset(rows.table).with_augmented(out)
+    journal.unlink()
+
+    with pytest.raises(ValueError, match=r"folder of a finished job, with its run\.jsonl"):
+        ISICDataset(rows.table).with_augmented(out)
+
+
+def test_a_manifest_beside_another_journal_is_a_table_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "run.jsonl").write_text("notes of a colleague")
+    (tmp_path / "manifest.csv").write_text("ID,CLASS\nA,1\n")
+
+    assert read_table(tmp_path / "manifest.csv")["id"].tolist() == ["A"]
 
 
 def test_factors_of_one_make_an_empty_manifest(rows: Rows, out: Path) -> None:

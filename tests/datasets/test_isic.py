@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from dermolib import DatasetNotFoundError, ISICDataset
-from dermolib.io import write_image
+from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job  # a folder is forged
+from dermolib.io import digest_file, write_image
 from drawing import noise_image
 from releases import write_images, write_isic2024
 
@@ -243,11 +244,19 @@ def test_masks_stay_where_the_images_come_from_elsewhere(challenge: Path, tmp_pa
         original.with_images(tmp_path)
 
 
-def write_manifest(folder: Path, **columns: Any) -> Path:
-    """Write a folder like that of offline augmentation, of one image made from IMG_3."""
-    row = {"ID": "IMG_3_aug1", "CLASS": 8, "LESION_ID": "L1", "PARENT_ID": "IMG_3", **columns}
-    write_image(folder / f"{row['ID']}.png", noise_image(12, 16, 5))
-    pd.DataFrame([row]).to_csv(folder / "manifest.csv", index=False)
+def write_copies(folder: Path, *rows: dict[str, str]) -> Path:
+    """Write a folder like that of offline augmentation, of images made from IMG_3."""
+    known = {"ID": "IMG_3_aug1", "CLASS": "8", "LESION_ID": "L1", "PARENT_ID": "IMG_3"}
+    records = [{**dict.fromkeys(COLUMNS, ""), **known, **row} for row in rows]
+    job = copies_job(folder, {})
+    with job.open():
+        job.start()
+        for row in records:
+            path = folder / f"{row['ID']}.png"
+            write_image(path, noise_image(12, 16, 5))
+            job.add([{**row, "digests": [digest_file(path)]}])
+        job.write_table(MANIFEST, COLUMNS, [[*row.values()] for row in records])
+        job.finish([row["ID"] for row in records])
     return folder
 
 
@@ -255,7 +264,7 @@ def write_manifest(folder: Path, **columns: Any) -> Path:
 def test_augmented_rows_join_the_group_of_their_parent(
     challenge: Path, tmp_path: Path, lesion: str
 ) -> None:
-    both = open_train(challenge).with_augmented(write_manifest(tmp_path, LESION_ID=lesion))
+    both = open_train(challenge).with_augmented(write_copies(tmp_path, {"LESION_ID": lesion}))
 
     assert both.ids.tolist()[-2:] == ["IMG_5", "IMG_3_aug1"]
     assert both.groups[-1] == "L1"
@@ -264,16 +273,14 @@ def test_augmented_rows_join_the_group_of_their_parent(
 
 
 def test_a_manifest_without_rows_adds_none(challenge: Path, tmp_path: Path) -> None:
-    (tmp_path / "manifest.csv").write_text("ID,CLASS,PARENT_ID\n")
-
-    assert len(open_train(challenge).with_augmented(tmp_path)) == 6
+    assert len(open_train(challenge).with_augmented(write_copies(tmp_path))) == 6
 
 
 @pytest.mark.parametrize(
     ("columns", "fragment"),
     [
         ({"PARENT_ID": "X"}, "but got 1 others (X). Augment the training rows after the split"),
-        ({"CLASS": 1}, "the class of their parent, but got others (IMG_3_aug1)"),
+        ({"CLASS": "1"}, "the class of their parent, but got others (IMG_3_aug1)"),
         ({"ID": "IMG_0"}, "a folder of new ids, but got known ones (IMG_0)"),
     ],
 )
@@ -281,14 +288,14 @@ def test_augmented_images_of_other_rows_are_refused(
     challenge: Path, tmp_path: Path, columns: dict[str, Any], fragment: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(fragment)):
-        open_train(challenge).with_augmented(write_manifest(tmp_path, **columns))
+        open_train(challenge).with_augmented(write_copies(tmp_path, columns))
 
 
 def test_only_labeled_training_rows_take_augmented_images(challenge: Path, tmp_path: Path) -> None:
     dataset = open_train(challenge)
     with pytest.raises(DatasetNotFoundError, match=r"manifest\.csv` to exist"):
         dataset.with_augmented(tmp_path)
-    write_manifest(tmp_path)
+    write_copies(tmp_path, {})
     with pytest.raises(RuntimeError, match="'train' to take augmented images, but got 'valida"):
         dataset.subset([0], split="validation").with_augmented(tmp_path)
     rows = dataset.table

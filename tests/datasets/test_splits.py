@@ -327,6 +327,14 @@ def test_a_split_of_others_with_a_lesion_in_two_splits_is_warned_of(
         ("ID,SPLIT\nX,train", "but got 6 of them missing and 1 others (IMG_0"),
         ("ID,SPLIT\n" + "\n".join(f"IMG_{row}," for row in range(6)), "a split for each id, but"),
         ("ID,SPLIT\nA,x\nA,y\n", "in which each id appears once, but got A twice."),
+        *(
+            ("ID,SPLIT\n" + "".join(f"IMG_{n},{'train' if n else name}\n" for n in range(6)), words)
+            for name, words in (
+                ("trian", "a split into train or other names, but got 'trian'. Did you mean"),
+                ("Train", "but got 'Train'. Did you mean 'train'?"),
+                ("tra", "but got 'tra'. Did you mean 'train'?"),
+            )
+        ),
         ("ID,CLASS\nA,1\n", "a table with the columns ID and SPLIT, but got the columns ID, CLASS"),
     ],
 )
@@ -338,6 +346,17 @@ def test_a_split_of_other_rows_is_refused(
 
     with pytest.raises(ValueError, match=re.escape(fragment)):
         load_split(path, ISICDataset.from_challenge(challenge))
+
+
+@pytest.mark.parametrize(
+    "names", [("valid", "train"), ("training", "test"), ("train2", "train"), (f"k{'9' * 5000}", "")]
+)
+def test_other_names_of_splits_are_taken(tmp_path: Path, names: tuple[str, str]) -> None:
+    table = with_ids(draw_table(2, 0)).assign(lesion="")
+    first, second = names[0], names[1] or "other"
+    (tmp_path / "split.csv").write_text(f"ID,SPLIT\nI000, {first}\nI001,{second} \n")
+
+    assert {*load_split(tmp_path / "split.csv", table).names} == {first, second}
 
 
 def test_rows_without_ids_cannot_be_saved_or_loaded(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ LONG = "x" * 1_000_000
         ("CLASS\n1\n", "a column `ID`, but got the columns 'CLASS'. Fields are separated by"),
         ((HEADER + GOOD).replace(",", ";"), "Fields are separated by commas."),
         ("<!DOCTYPE html>\n<html>\n<p>Not found</p>\n", "a column `ID`, but got"),
-        ((HEADER + GOOD).encode("utf-16-le"), "a column `ID`, but got"),
+        ((HEADER + GOOD).encode("utf-16-le"), "a parser error (a NUL character)"),
+        ("ID,CLASS\0\nA,1\n", "a parser error (a NUL character)"),
+        (f"ID\n{'A,' * (1 << 23)}\n", "a parser error (a line of 16,777,216 characters or more)"),
         (f"{HEADER}A,1,male,30,Rücken\n".encode("latin-1"), "Save it as UTF-8."),
         (b"PK\x03\x04" + bytes(range(256)), "Save it as UTF-8."),
         ("ID,id\nA,B\n", "each column once, but got 'id' twice."),
@@ -118,7 +120,7 @@ LONG = "x" * 1_000_000
         ("ID,SEX\nA,x\n", "sex is female or male, but got 1 other (row 2: 'x')."),
         ("ID,YEAR\nA,19\n", "years are 1900..2100, but got 1 other (row 2: '19')"),
     ],
-    ids=range(38),
+    ids=range(40),
 )
 def test_a_broken_table_is_refused_by_file_row_and_hint(
     tmp_path: Path, data: str | bytes, fragment: str
@@ -136,7 +138,7 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     wrong: Any = {"ID": ["A"]}
     with pytest.raises(TypeError, match=r"path of a CSV file or a data frame, but got .* dict"):
         read_table(wrong)
-    with pytest.raises(ValueError, match="to be a CSV file, but got a folder"):
+    with pytest.raises(ValueError, match="to be a file, but got a folder"):
         read_table(tmp_path)
     with pytest.raises(DatasetNotFoundError, match=r"absent\.csv` to exist"):
         read_table(tmp_path / "absent.csv")

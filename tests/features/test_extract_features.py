@@ -5,6 +5,7 @@ import os
 import re
 import tracemalloc
 import weakref
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -429,6 +430,59 @@ def test_a_full_disk_costs_the_file_and_not_the_features(
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values[::-1],
+        lambda values: values[:5],
+        lambda values: values[:, 0],
+        lambda values: values.astype(np.float64),
+        lambda values: values.astype(str),
+        lambda values: values * np.nan,
+        lambda values: values.astype(object),
+        lambda values: values[0, 0],
+    ],
+    ids=["order", "rows", "shape", "dtype", "texts", "NaN", "pickle", "number"],
+)
+def test_features_that_another_program_changed_are_computed_again(
+    dataset: ISICDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture, change: Any
+) -> None:
+    cache = tmp_path / "features.npz"
+    right = extract_features(network(), dataset, cache=cache).values
+    before = cache.read_bytes()
+    with np.load(cache) as file:
+        np.savez(cache, key=file["key"], values=change(file["values"]))
+    caplog.set_level(logging.INFO, "dermolib")
+
+    again = extract_features(network(), dataset, cache=cache).values
+
+    np.testing.assert_array_equal(again, right)
+    assert cache.read_bytes() == before
+    assert "features.npz is computed again: its values changed since" in caplog.text
+
+
+def test_a_cache_that_claims_more_than_it_has_takes_no_memory(
+    dataset: ISICDataset, tmp_path: Path
+) -> None:
+    small, large = tmp_path / "small.npz", tmp_path / "large.npz"
+    extract_features(network(), dataset, cache=small)
+    with zipfile.ZipFile(small) as file, zipfile.ZipFile(large, "w") as other:
+        values = file.read("values.npy").replace(b"(6, 6)", b"(%d, 6)" % 10**12)
+        other.writestr("key.npy", file.read("key.npy"))
+        other.writestr("values.npy", values)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("key.npy", bytes(1 << 24))
+
+    extract_features(network(), dataset, cache=large)
+
+    assert large.read_bytes() == small.read_bytes()
+    with pytest.raises(ValueError, match="to be a file of features, or none yet, but got"):
+        extract_features(network(), dataset, cache=tmp_path / "bomb.npz")
+    (tmp_path / "nowhere.npz").symlink_to("gone")
+    with pytest.raises(ValueError, match="or none yet, but got a link that leads nowhere"):
+        extract_features(network(), dataset, cache=tmp_path / "nowhere.npz")
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b"",
@@ -436,8 +490,10 @@ def test_a_full_disk_costs_the_file_and_not_the_features(
         b"PK\x03\x04 not all of it",
         np.array(json.dumps({"format": "mine"})),
         np.array({"a": 1}, dtype=object),
+        np.array("[" * 100_000),
+        np.array(3),
     ],
-    ids=["empty", "table", "damaged", "arrays of others", "pickle"],
+    ids=["empty", "table", "damaged", "arrays of others", "pickle", "levels", "number"],
 )
 def test_a_file_of_something_else_is_not_overwritten(
     dataset: ISICDataset, tmp_path: Path, content: Any

@@ -298,6 +298,60 @@ class Trap:
         return os.mkdir, ("trap-was-sprung",)
 
 
+def first_weight(change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    state = marked(small())
+    return {**state, "features.0.0.weight": change(state["features.0.0.weight"])}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda value: value.double() * 1e300 + 1e300, "infinity, first in `features.0.0.weight`"),
+        (
+            lambda value: value.long(),
+            "of the kind of the model's, but got others in",
+        ),
+        (lambda value: value.to(torch.complex64), "others in features.0.0.weight"),
+        (lambda value: value.to_sparse(), "other values under features.0.0.weight"),
+        (lambda value: value.to("meta"), "other values under features.0.0.weight"),
+    ],
+    ids=["overflow", "integers", "complex", "sparse", "meta"],
+)
+def test_weights_of_another_kind_are_refused_by_name(
+    tmp_path: Path, change: Callable[[Tensor], Tensor], words: str
+) -> None:
+    path = saved(tmp_path / "other.pth", first_weight(change))
+
+    with pytest.raises(ValueError, match=f"^Expected `{path}` to be .*{re.escape(words)}"):
+        small(weights=path)
+    assert small(weights=saved(tmp_path / "half.pth", first_weight(Tensor.half))) is not None
+
+
+def test_a_state_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    state: dict[str, Any] = {}
+    state["model"] = state
+
+    with pytest.raises(ValueError, match="to be a state dict of tensors, but got other values"):
+        small(weights=saved(tmp_path / "endless.pth", state))
+
+
+def test_a_bit_that_flipped_is_noticed_where_the_file_has_sums(tmp_path: Path) -> None:
+    state = small().state_dict()
+    path = saved(tmp_path / "sums.pth", state)
+    data = bytearray(path.read_bytes())
+    data[data.index(state["features.0.0.weight"].numpy().tobytes()[:64])] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(ValueError, match="cannot be read as such"):
+        small(weights=path)
+    torch.serialization.set_crc32_options(False)  # a user may
+    try:
+        saved(path, state)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert small(weights=path) is not None
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_file_that_would_run_code_is_refused_and_does_not_run_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, legacy: bool

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from dermolib._jobs import Job, fingerprint, library_versions
+from dermolib._jobs import Record, fingerprint, library_versions
 from dermolib._validation import (
     Image,
     Mask,
@@ -38,23 +38,14 @@ from dermolib._validation import (
 )
 from dermolib.augmentation.presets import SMALLEST, list_presets, make_generators
 from dermolib.augmentation.presets import preset as build_preset
+from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job
 from dermolib.datasets.store import content_digest, load_image, load_mask
-from dermolib.io import (
-    check_names,
-    write_image,
-    write_mask,
-    write_table,
-)
+from dermolib.io import check_names, digest_file, write_image, write_mask
 from dermolib.labels import DIAGNOSES, Diagnosis
 
 __all__ = ["Augmentable", "augment_offline", "draw_seed", "is_blank", "plan_offline"]
 
 _READ = ("id", "label", "lesion", "age", "sex", "site", "image_path", "mask_path")
-_COLUMNS = (
-    *("ID", "CLASS", "SEX", "AGE", "POSITION", "LESION_ID", "PARENT_ID", "COPY", "SEED"),
-    *("ATTEMPTS", "PRESET", "TRANSFORMS", "FILE", "MASK_FILE"),
-)
-_MANIFEST = "manifest.csv"
 _ATTEMPTS = 20
 _SAMPLED = 128  # px of the longer side that a blank image is judged by
 _LIT = 25  # value of the brightest channel above which a pixel is lit
@@ -194,10 +185,11 @@ def augment_offline(
     sources = [path for task in tasks for path in (task.image_path, task.mask_path) if path]
     folder = as_path(destination, "destination")
     rows = [[*task.files(1), task.copies, task.values] for task in tasks]
-    job = Job(
+    outputs = {name: [folder / file for file in files if file] for name, files in copies.items()}
+    names = (path.name for paths in outputs.values() for path in paths)
+    job = copies_job(
         folder,
-        kind="dermolib augment_offline",
-        settings={
+        {
             "factors": {codes[label]: factor for label, factor in sorted(times.items())},
             "image_size": None if image_size is None else int(image_size),
             "preset": description,
@@ -207,20 +199,14 @@ def augment_offline(
             "source_rows": fingerprint(rows),
             "versions": library_versions("albumentations"),
         },
-        key="ID",
-        fields=dict.fromkeys(_COLUMNS[1:], str),
-        files={_MANIFEST, *(name for names in copies.values() for name in names if name)},
+        {MANIFEST, *names},
     )
     keeps_size = image_size is None and isinstance(preset, str)
     config = _SampleConfig(folder.absolute(), transform, description, keeps_size, int(seed))
     with job.open():
         if job.fresh:
             job.start()  # from here on the files in the folder are known to be ours
-        done = {
-            name
-            for (name, files), record in zip(copies.items(), job.records(copies), strict=True)
-            if record is not None and all((folder / file).exists() for file in files if file)
-        }
+        done = job.intact(outputs, workers=workers, progress=progress)
         left = (task.without(done) for task in tasks)
         calls = ((task, config) for task in left if task.copies)
         counts: dict[str, Any] = {"total": len(copies), "done": len(done), "progress": progress}
@@ -228,11 +214,11 @@ def augment_offline(
             _make_copies, calls, workers=workers, ordered=False, count=len, **counts
         ):
             job.add(made)
-        job.finish([*copies])
         records = (record or {} for record in job.records(copies))
-        lines = ([record[column] for column in _COLUMNS] for record in records)
-        write_table(folder / _MANIFEST, _COLUMNS, lines)
-    return folder / _MANIFEST
+        lines = ([record[column] for column in COLUMNS] for record in records)
+        job.write_table(MANIFEST, COLUMNS, lines)
+        job.finish([*copies])
+    return folder / MANIFEST
 
 
 def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) -> bool:
@@ -438,7 +424,7 @@ def _tasks(table: pd.DataFrame, times: Mapping[int, int]) -> list[_CopyTask]:
     return tasks
 
 
-def _make_copies(task: _CopyTask, config: _SampleConfig) -> list[dict[str, str]]:
+def _make_copies(task: _CopyTask, config: _SampleConfig) -> list[Record]:
     """Draw and write the copies of one source, each file whole or not at all; returns their rows.
 
     A draw that `is_blank`, or that loses the whole lesion mask, is repeated.
@@ -456,7 +442,7 @@ def _make_copies(task: _CopyTask, config: _SampleConfig) -> list[dict[str, str]]
 
 def _make_copy(
     task: _CopyTask, config: _SampleConfig, copy: int, image: Image, mask: Mask | None
-) -> dict[str, str]:
+) -> Record:
     transform = _own_transform(config.transform, threading.get_ident())
     for attempt in range(1, _ATTEMPTS + 1):
         seed = draw_seed(config.seed, task.parent, copy, attempt)
@@ -474,7 +460,8 @@ def _make_copy(
     row = {"PARENT_ID": task.parent, "COPY": str(copy), "SEED": str(seed), "ATTEMPTS": str(attempt)}
     row |= {"PRESET": config.preset, "TRANSFORMS": " ".join(applied)}
     files = {"FILE": image_file, "MASK_FILE": mask_file}
-    return {"ID": task.name(copy), **task.values, **row, **files}
+    digests = [digest_file(config.folder / file) for file in task.files(copy) if file]
+    return {"ID": task.name(copy), **task.values, **row, **files, "digests": digests}
 
 
 @lru_cache(maxsize=32)

@@ -4,15 +4,17 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, check_choice, expected, listed, require
+from dermolib.io import open_file
 
 __all__ = [
     "MISSING",
@@ -38,6 +40,7 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_LONGEST = 1 << 24  # characters of a line
 _WHOLE = re.compile(r"-?\d+\.0+")
 
 _ISIC_SITES = ("ANATOM_SITE_GENERAL", "ANATOM_SITE_GENERAL_CHALLENGE")
@@ -104,8 +107,6 @@ def read_csv(
         return _read(path, choose, delimiter)
     except FileNotFoundError:
         raise DatasetNotFoundError(path, "a CSV file with columns such as ID and CLASS") from None
-    except IsADirectoryError:
-        raise ValueError(expected(str(path), "a CSV file", "a folder")) from None
     except UnicodeError as error:
         columns = _read_ids(path, choose, delimiter)
         hint = "Save it as UTF-8."
@@ -197,15 +198,16 @@ def _read(
     delimiter: str,
     errors: str = "strict",
 ) -> dict[str, Texts]:
-    with path.open("rb") as raw:
-        begin = raw.read(4)
-    encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
-    with path.open(encoding=encoding, newline="", errors=errors) as file:
-        header = next(csv.reader(file, strict=True, delimiter=delimiter), None)
+    with open_file(path) as raw:
+        begin = raw.peek(4)
+        encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
+        file = TextIOWrapper(raw, encoding, errors, newline="")
+        lines = _lines(file)
+        header = next(csv.reader(lines, strict=True, delimiter=delimiter), None)
         require(header is not None, str(path), "a CSV file with a header", "an empty file")
         header = header or []
         chosen = choose(header)
-        for row, count in enumerate(_field_counts(file, delimiter), start=2):
+        for row, count in enumerate(_field_counts(lines, delimiter), start=2):
             if count != len(header):  # pandas would fill or cut it silently
                 what = f"a CSV file with {len(header)} fields in each row, as its header has"
                 raise ValueError(expected(str(path), what, f"row {row} with {count}"))
@@ -225,12 +227,20 @@ def _read(
     return {name: frame[place].to_numpy(object) for name, place in chosen.items()}
 
 
+def _lines(file: TextIO) -> Iterator[str]:
+    """Read line by line, as much of a file as a line of a table may have."""
+    while line := file.readline(_LONGEST):
+        if "\0" in line:
+            raise csv.Error("a NUL character")
+        if len(line) == _LONGEST:
+            raise csv.Error(f"a line of {_LONGEST:,} characters or more")
+        yield line
+
+
 def _field_counts(lines: Iterator[str], delimiter: str) -> Iterator[int]:
     """Count the fields of each row; where there are quotes, as the csv module reads them."""
     limit = csv.field_size_limit()
     for line in lines:
-        if "\0" in line:
-            raise csv.Error("a NUL character")
         if '"' in line or len(line) > limit:
             yield len(next(csv.reader(chain([line], lines), strict=True, delimiter=delimiter)))
         else:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, PathLike, as_path, listed, require, warn
 from dermolib.datasets.columns import read_columns
+from dermolib.datasets.copies import MANIFEST, copies_job
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
@@ -140,16 +141,23 @@ def drop_missing(
 
 def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:
     """Read the manifest of `augment_offline` and find its files; None where it has no row."""
-    path = folder / "manifest.csv"
+    path, job = folder / MANIFEST, copies_job(folder, {})
     if not path.exists():
         raise DatasetNotFoundError(path, "the folder of augment_offline")
-    if len(path.read_text(encoding="utf-8").splitlines()) == 1:
+    job.read_finished()
+    if not job.keys():
         return None
     made = read_table(path)
     made["parent_id"] = read_columns(path, ("PARENT_ID",))[0]  # an id, whatever it looks like
     found = find_files(made, folder, masks=masks)
     made["image_path"], made["mask_path"] = found.images, found.masks
     drop_missing(made, found.place, missing="error", masks=masks)
+    files = zip(made["id"], found.images, found.masks, strict=True)
+    outputs = {name: [Path(file) for file in paths if file] for name, *paths in files}
+    lost = sorted(outputs.keys() - job.intact(outputs))
+    what, got = "a folder with the files of each copy", f"{len(lost)} without ({listed(lost)})"
+    hint = "Call `augment_offline` again with its settings: what is missing is made again."
+    require(not lost, str(folder), what, got, hint)
     rows = pd.Index(parents["id"]).get_indexer(pd.Index(made["parent_id"]))
     foreign = made["parent_id"][rows < 0]
     what, got = "a manifest of copies of these rows", f"{len(foreign)} others ({listed(foreign)})"

@@ -1,5 +1,6 @@
 """Stratified splits that keep every lesion and every patient in one split."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, SupportsIndex
 
@@ -19,7 +20,7 @@ from dermolib._validation import (
     require,
     warn,
 )
-from dermolib.datasets.columns import read_columns
+from dermolib.datasets.columns import map_unique, read_columns
 from dermolib.datasets.groups import joined_groups
 from dermolib.io import write_table
 from dermolib.labels import DIAGNOSES
@@ -28,6 +29,7 @@ __all__ = ["Grouped", "Split", "grouped_split", "load_split"]
 
 _NAMES = ("train", "validation", "test")
 _UNKNOWN = -1  # in the place of the label of rows that have none
+_NEAR = 0.8  # similarity of names from which one is taken for a slip of the other
 _SMALLEST_STEP = 4  # groups of a kind are assigned in steps of at most this part of them
 _Counts = npt.NDArray[np.float64]
 
@@ -188,6 +190,9 @@ def grouped_split(
 def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     """Read a split that `Split.save` or others wrote, for the rows of a dataset or table.
 
+    The file may be edited by hand: it has no digest. Each row must be in it once, a name that is
+    misspelled or cut off is refused, and an edit that puts a lesion in two splits is warned of.
+
     Args:
         path: CSV file with the columns ``ID`` and ``SPLIT``.
         dataset_or_table: Rows that were split, in any order: an `ISICDataset`, or a table with the
@@ -199,7 +204,8 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: The rows have no ids.
-        ValueError: The file has other columns, or other ids than the rows.
+        ValueError: The file has other columns, other ids than the rows, an id twice or without a
+            split, or beside a split one of nearly the same name.
 
     Warns:
         UserWarning: A lesion or patient is in two splits.
@@ -208,7 +214,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     require("id" in table, "dataset_or_table", "rows with ids", "none", error=TypeError)
     name, ids = str(path), table["id"].astype(str)
     written_ids, written_names = read_columns(as_path(path, "path"), ("ID", "SPLIT"))
-    written = pd.Series(written_names, index=written_ids, dtype=object)
+    written = pd.Series(map_unique(str.strip, written_names), index=written_ids, dtype=object)
     twice = list(written.index[written.index.duplicated()])
     require(not twice, name, "a table in which each id appears once", f"{listed(twice)} twice")
     unknown, absent = {*written.index} - {*ids}, {*ids} - {*written.index}
@@ -218,6 +224,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     empty = list(written.index[written == ""])
     require(not empty, name, "a table with a split for each id", f"none for {listed(empty)}")
     names = sorted({*written}, key=_rank)
+    _check_names(name, names)
     split_of = ids.map(written).to_numpy(object)
     splits = [np.flatnonzero(split_of == text) for text in names]
     pairs = np.unique([joined_groups(table), pd.factorize(split_of)[0]], axis=1)
@@ -228,11 +235,23 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
 
 
-def _rank(name: str) -> tuple[int, str, int]:
+def _rank(name: str) -> tuple[int, str, int, str]:
     """Order splits: train, validation, test, then by name, in which numbers count as numbers."""
     text = name.rstrip("0123456789")
-    number = int(name[len(text) :] or 0)
-    return (_NAMES.index(name) if name in _NAMES else len(_NAMES), text, number)
+    number = name[len(text) :].lstrip("0")
+    place = _NAMES.index(name) if name in _NAMES else len(_NAMES)
+    return place, text, len(number), number
+
+
+def _check_names(file: str, names: Sequence[str]) -> None:
+    """Refuse a split beside train, validation or test whose name is theirs but for a slip."""
+    ours = [name for name in names if name in _NAMES]
+    for name in names:
+        cut = [one for one in ours if one != name and one.startswith(name)]
+        near = cut or difflib.get_close_matches(name, ours, n=1, cutoff=_NEAR)
+        slip = bool(near) and name not in ours and not name[-1].isdigit()
+        hint = f"Did you mean {near[0]!r}?" if near else ""
+        require(not slip, file, f"a split into {listed(ours)} or other names", repr(name), hint)
 
 
 def _fractions(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.float64]:

@@ -20,6 +20,7 @@ from dermolib.datasets.columns import (
     read_frame,
     resolve_columns,
 )
+from dermolib.datasets.copies import check_manifest
 from dermolib.labels import DIAGNOSES, SITES, Vocabulary, as_vocabulary, find_diagnosis
 
 __all__ = ["COLUMNS", "HasTable", "metadata_vectors", "read_table"]
@@ -99,7 +100,7 @@ def read_table(
         ValueError: The file is empty, not CSV, misses a required column or has one twice, or a row
             has more or fewer fields than the header, a repeated or unsafe id, a class outside 1..8,
             an unknown diagnosis, an age outside 0..120 years, a year outside 1900..2100, or an
-            unknown sex.
+            unknown sex; or it is the manifest of `augment_offline`, and was changed.
 
     Examples:
         >>> frame = pd.DataFrame({"image_id": ["A", "B"], "dx": ["nv", "akiec"]})
@@ -121,7 +122,9 @@ def read_table(
     if isinstance(source, pd.DataFrame):
         raw = read_frame(source, choose)
     else:
-        raw = read_csv(as_path(source, "table"), choose, delimiter=delimiter)
+        path = as_path(source, "table")
+        check_manifest(path)
+        raw = read_csv(path, choose, delimiter=delimiter)
     require(len(raw["id"]), name, "a table with at least one row", "a header only")
     return _table(raw, name, vocabulary)
 

@@ -17,17 +17,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from dermolib._validation import PathLike, expected, printable
+from dermolib._validation import PathLike, expected, printable, require
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
-from dermolib.io import TEMPORARY, split_path, whole_file
+from dermolib.io import TEMPORARY, open_file, parse_json, split_path, whole_file
 from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["cache_key", "read_cache", "write_cache"]
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = "dermolib-features-1"
+_FORMAT = "dermolib-features-2"
+_DIGEST = "values"  # in the note: of the features and all else in it
 _SEEN = 8  # images that are hashed as the network sees them
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions: another in each run
 _ROW_OF_STORE = re.compile(r"(.*\.npy)#\d+", re.DOTALL)
@@ -55,28 +56,30 @@ def cache_key(model: nn.Module, dataset: Any, *, flips: bool, precision: str) ->
     }
 
 
-def read_cache(path: PathLike, key: dict[str, Any]) -> npt.NDArray[np.float32] | None:
-    """Read features (N, D) that were computed from the same; None where there are none."""
-    path = Path(path)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)  # fails now rather than after hours
-        return None
+def read_cache(path: PathLike, key: dict[str, Any], rows: int) -> npt.NDArray[np.float32] | None:
+    """Read features (N, D) of N rows that were computed from the same; None where there are none.
+
+    A file of features that changed since it was written counts as none; any other is refused.
+    """
+    path, others = Path(path), list[str]()
     try:
-        # Opened here, since NumPy leaves a damaged file open
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            found = dict(json.loads(str(file["key"])))
-            if found.get("format") != _FORMAT:
-                raise ValueError(found.get("format"))
+        with open_file(path) as stream, zipfile.ZipFile(stream) as file:
+            found = _note(file)
             others = [name for name in key if found.get(name) != key[name]]
-            if not others:
-                values: npt.NDArray[np.float32] = file["values"]
-                return values
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            values = None if others else _values(file, found, rows)
+    except FileNotFoundError:  # what cannot be written fails now rather than after hours
+        got = "a link that leads nowhere"
+        require(not path.is_symlink(), str(path), "a file of features, or none yet", got)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return None
+    except Exception as error:  # a damaged file may fail in any way, with any words
         what, got = "a file of features, or none yet", "a damaged one or something else"
         hint = "Move it away, or name another file as `cache`."
         raise ValueError(expected(str(path), what, got, hint)) from error
-    _log.info("%s is computed again: other %s than before", printable(path), ", ".join(others))
-    return None
+    if values is None:
+        why = f"other {', '.join(others)} than before" if others else "its values changed since"
+        _log.info("%s is computed again: %s", printable(path), why)
+    return values
 
 
 def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.float32]) -> None:
@@ -88,11 +91,46 @@ def write_cache(path: PathLike, key: dict[str, Any], values: npt.NDArray[np.floa
             if match and match["stem"] + match["suffix"] == path.name:
                 half.unlink()
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, key=np.array(json.dumps(key)), values=values)
+            note = json.dumps({**key, _DIGEST: _digest(key, values)})
+            np.savez(file, allow_pickle=False, key=np.array(note), values=values)
     except OSError as error:
         _log.error(
             "%s; the features are not kept", printable(f"{path} cannot be written ({error})")
         )
+
+
+def _note(file: zipfile.ZipFile) -> dict[str, Any]:
+    """Read what features were computed from, as this module writes it."""
+    # Stored as they are, so that no array is larger than the file
+    if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
+        raise ValueError("compressed")
+    found = dict(parse_json(str(_array(file, "key"))))
+    if not found["format"].startswith(_FORMAT.rstrip("0123456789")):
+        raise ValueError(found["format"])
+    return found
+
+
+def _values(
+    file: zipfile.ZipFile, found: dict[str, Any], rows: int
+) -> npt.NDArray[np.float32] | None:
+    """Read features; None where they are not what was written."""
+    try:
+        values: npt.NDArray[np.float32] = _array(file, "values")
+    except Exception:  # as above
+        return None
+    fits = values.dtype == np.float32 and values.shape[:-1] == (rows,)
+    whole = fits and found.pop(_DIGEST, None) == _digest(found, values)
+    return values if whole and np.isfinite(values).all() else None
+
+
+def _array(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    with file.open(f"{name}.npy") as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def _digest(key: dict[str, Any], values: npt.NDArray[np.float32]) -> str:
+    content = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
+    return _hash([json.dumps(key, sort_keys=True), str(values.shape), content])
 
 
 def _hash(parts: Iterable[str | memoryview]) -> str:

@@ -105,9 +105,10 @@ def extract_features(
     from there the next time. The file records the weights, buffers and layers of the network up to
     its last linear layer, the ids, the names, sizes and modification times of the image files, the
     ``repr`` of the transform, eight of the images as the network sees them, `flips` and
-    `precision`. Where one of these differs, the features are computed again, the log reports why,
-    and the file is replaced. Other changes are not noticed, such as a transform that treats other
-    images differently under the same ``repr``. Labels and groups are always those of the dataset.
+    `precision`, and a digest of the features. Where one of these differs, the features are computed
+    again, the log reports why, and the file is replaced. Other changes are not noticed, such as a
+    transform that treats other images differently under the same ``repr``. Labels and groups are
+    always those of the dataset.
 
     Args:
         model: Network that takes images (N, 3, H, W) and ends in a linear layer, such as those of
@@ -158,7 +159,7 @@ def extract_features(
     possible = cache is None or table is not None
     require(possible, "cache", "None for data without files", got, hint, error=TypeError)
     key = {} if cache is None else cache_key(model, data, flips=bool(flips), precision=precision)
-    values = None if cache is None else read_cache(cache, key)
+    values = None if cache is None else read_cache(cache, key, len(data.table))
     if values is not None:
         return _described(values, data)
     # Every process of a distributed run gets all rows

@@ -26,6 +26,7 @@ _JOINED = re.compile(
     rf"(.*?(?:{'|'.join(map(re.escape, ENDINGS))}))#(.*)", re.IGNORECASE | re.DOTALL
 )
 _LAYOUT = "an HDF5 file with the encoded bytes of each image under its id"
+_AGAIN = "Fetch the file again."
 _MOST_BYTES = 1 << 30  # of one encoded image; no camera makes as many
 
 
@@ -56,7 +57,7 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
     # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
     opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
     known = set(names)
-    return np.array([key.encode() in known for key in keys], np.bool_)
+    return np.array([key.encode("utf-8", "surrogateescape") in known for key in keys], np.bool_)
 
 
 def read_hdf5(path: PathLike) -> Image:
@@ -88,13 +89,16 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
     # Only what lies in this file is read: a link may lead to any other
     import h5py
 
-    own = isinstance(opened.get(key, getlink=True), h5py.HardLink)
-    require(own, file, what, "one without")
-    item = opened[key]
-    # Neither in other files, nor more than an image can have
-    own = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
-    require(own and item.nbytes <= _MOST_BYTES, file, what, "something else")
-    value: Any = item[()]
+    try:
+        own = isinstance(opened.get(key, getlink=True), h5py.HardLink)
+        require(own, file, what, "one without")
+        item = opened[key]
+        # Neither in other files, nor more than an image can have
+        own = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
+        require(own and item.nbytes <= _MOST_BYTES, file, what, "something else")
+        value: Any = item[()]
+    except (OSError, RuntimeError, KeyError, UnicodeError) as error:
+        raise ValueError(expected(file, what, f"a damaged one ({error})", _AGAIN)) from error
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
 
 

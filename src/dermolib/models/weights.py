@@ -1,11 +1,11 @@
 """Load weights into a model, all of them or an error, and tell whether weights are finite."""
 
-import hashlib
 import logging
 import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_type, expected, listed, printable, require
+from dermolib.io import check_file, digest_file, open_file
 
 __all__ = ["DEFAULT", "check_finite", "first_broken", "load_weights", "own_constants"]
 
@@ -25,6 +26,7 @@ _IMAGENET_CLASSES = 1000
 _STATISTICS = ("running_mean", "running_var")  # names that normalization gives its buffers
 _ENDINGS = (".pth", ".pt", ".safetensors")
 _NESTED = ("state_dict", "model")
+_DEEPEST = 8  # state dicts in state dicts; one that holds itself would never end
 _FETCH = "Download the file by other means and pass its path as `weights`."
 _log = logging.getLogger(__name__)
 
@@ -62,6 +64,10 @@ def load_weights(
     hint = "Build the model with the name and options that the file was saved from."
     differences = _differences(own, found, fresh)
     require(not differences, str(path), what, f"keys {differences}", hint)
+    others = [key for key, value in found.items() if not _is_alike(value, own[key])]
+    what, got = "numbers of the kind of the model's", f"others in {listed(others, most=3)}"
+    require(not others, str(path), what, got, "Save the model again.")
+    found = {key: value.to(own[key].dtype) for key, value in found.items()}
     hint = "Download or save the file again."
     check_finite(found.items(), str(path), own_constants(model), hint=hint)
     # What may be missing was checked: fresh layers, and counters that old files do not have
@@ -132,8 +138,7 @@ def _published(model: nn.Module, name: str | None) -> Path:
             raise ConnectionError(expected("weights", reachable, error, _FETCH)) from error
         except RuntimeError as error:  # the digest differs, and torch has removed the file
             raise ValueError(expected("weights", what, "another file", _FETCH)) from error
-    with path.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    actual = digest_file(path)
     hint = "Delete the file to download it again."
     require(actual.startswith(digest), str(path), what, f"SHA-256 {actual[:16]}…", hint)
     return path
@@ -141,26 +146,30 @@ def _published(model: nn.Module, name: str | None) -> Path:
 
 def _state_dict(path: Path) -> StateDict:
     content = _read(path)
-    nested = [content]
-    while nested:
-        content = nested[0]
+    for _ in range(_DEEPEST):
         inner = [content.get(key) for key in _NESTED] if isinstance(content, Mapping) else []
-        nested = [one for one in inner if isinstance(one, Mapping)]
+        content = next((one for one in inner if isinstance(one, Mapping)), content)
     what, hint = "a state dict of tensors", "Save `model.state_dict()`, alone or as 'state_dict'."
     got = f"an object of type {type(content).__name__}" if content else "an empty one"
     require(isinstance(content, Mapping) and content, str(path), what, got, hint)
-    others = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    others = [key for key, value in content.items() if not _is_plain(value)]
     require(not others, str(path), what, f"other values under {listed(others)}", hint)
     return {str(key): value for key, value in content.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    dense = isinstance(value, Tensor) and value.layout == torch.strided
+    return dense and not (value.is_meta or value.is_quantized)
 
 
 def _read(path: Path) -> Any:
     ending = path.suffix.lower()
     what, hint = "a file ending in .pth, .pt or .safetensors", "Pass 'DEFAULT' for published ones."
     require(ending in _ENDINGS, "weights", what, repr(str(path)), hint)
-    what = "an existing file"
-    require(path.is_file(), "weights", what, repr(str(path)), error=FileNotFoundError)
+    require(path.exists(), "weights", "an existing file", repr(str(path)), error=FileNotFoundError)
+    check_file(path)
     try:
+        _check_sums(path)
         if ending == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
@@ -177,6 +186,22 @@ def _read(path: Path) -> Any:
             got = f"a pickle that calls `{code[1]}`, which was not run"
             hint = "Save `model.state_dict()` alone, or as .safetensors."
         raise ValueError(expected(str(path), "a file of plain tensors", got, hint)) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Read a zip file, as torch writes, for its sums, which torch does not look at."""
+    with open_file(path) as file:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                for info in filter(lambda info: info.CRC, archive.infolist()):  # may have none
+                    with archive.open(info) as member:
+                        while member.read(1 << 20):
+                            pass
+
+
+def _is_alike(value: Tensor, own: Tensor) -> bool:
+    """Tell whether numbers are real, and not counts where the model's are not."""
+    return not value.is_complex() and value.is_floating_point() >= own.is_floating_point()
 
 
 def _is_imagenet(value: Tensor, own: Tensor) -> bool:

@@ -6,10 +6,10 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from dermolib.models.weights import load_weights
 from dermolib.preprocessing.hair.luv_torch import keep_components
 from dermolib.preprocessing.hair.unet import (
     STEPS_PER_LOGIT,
@@ -83,14 +83,11 @@ def _block(
 
 
 def load_network(weights: Path | None = None) -> HairUNet:
-    """Load the network on the CPU, from a file of safetensors or the one beside this module."""
+    """Load the network on the CPU, from a file of weights or the one beside this module."""
     network = HairUNet()
     file = resources.files("dermolib.preprocessing.hair") / "hair_unet.safetensors"
     with resources.as_file(file) as path:
-        values = load_file(weights or path)
-    # The counters of batches seen play no part in evaluation and are not stored
-    counters = {name: value for name, value in network.state_dict().items() if value.ndim == 0}
-    network.load_state_dict({**counters, **values})
+        load_weights(network, weights or path)
     return network.eval()
 
 
