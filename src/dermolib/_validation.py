@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 _LISTED = 5
+_PASSED = ("dermolib.", "lightning.", "torch.", "torchmetrics.")  # which call us for a user
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """RGB image (H, W, 3), uint8 in 0..255."""
@@ -268,11 +269,11 @@ def _check_mask(mask: Any, kind: type, dtype: Any, name: str, what: str) -> None
 
 
 def find_stack_level() -> int:
-    """Count the frames up to the caller who is no part of dermolib: the stack level of a warning.
+    """Count the frames up to the caller outside of this library and those that it runs on.
 
     A warning should name the line of the user, however many functions lie between.
     """
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("dermolib."):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PASSED):
         level, frame = level + 1, frame.f_back
     return level

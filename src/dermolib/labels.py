@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from dermolib._validation import check_choice, listed, require
+from dermolib._validation import check_choice, expected, listed, require, warn
 
 __all__ = [
     "DIAGNOSES",
+    "FROM_ZERO",
     "METADATA_GROUPS",
     "METADATA_MISSING",
     "METADATA_NAMES",
@@ -18,7 +19,12 @@ __all__ = [
     "Vocabulary",
     "as_vocabulary",
     "find_diagnosis",
+    "from_one",
+    "warn_if_from_one",
 ]
+
+FROM_ZERO = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
+"""Advice for labels out of range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +228,29 @@ METADATA_MISSING: tuple[float, ...] = tuple(
     float(name == names[-1]) for names in METADATA_GROUPS.values() for name in names
 )
 """Vector of which nothing is known."""
+
+
+def from_one(labels: Any) -> str:
+    """Advise on labels that seem to be numbered from 1: those of several classes, and none of 0.
+
+    Args:
+        labels: Classes (N,) in any order, integers, an array or a tensor.
+
+    Returns:
+        The advice; empty where the labels are as they should be.
+
+    Examples:
+        >>> import numpy as np
+        >>> bool(from_one(np.array([1, 3, 2]))), from_one(np.array([0, 2])), from_one(np.array([1]))
+        (True, '', '')
+    """
+    if not len(labels) or not int(labels.min()) == 1 < int(labels.max()):
+        return ""
+    return f"{FROM_ZERO} Subtract 1, unless the images of class 0 are left out on purpose."
+
+
+def warn_if_from_one(labels: Any, name: str) -> None:
+    """Warn of labels that seem to be numbered from 1, see `from_one`."""
+    hint = from_one(labels)
+    if hint:
+        warn(expected(name, "classes from 0", f"1..{int(labels.max())} and no 0", hint))

@@ -1,5 +1,7 @@
 import pickle
 import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ def test_a_constant_prediction_of_one_class_scores_one_over_k(guess: int, weight
     assert found == pytest.approx(1 / 8)
 
 
+@pytest.mark.filterwarnings("ignore:Expected `target` to be classes from 0")  # drawn so
 # scikit-learn warns of classes that are absent or alone, which is what is compared here
 @pytest.mark.filterwarnings(
     "ignore:y_pred contains classes not in y_true:UserWarning",
@@ -65,6 +68,7 @@ def test_it_is_the_balanced_accuracy_or_with_weights_the_weighted_accuracy_of_sc
     assert score(preds, target, class_weights=weights) == pytest.approx(weighted)
 
 
+@pytest.mark.filterwarnings("ignore:Expected `target` to be classes from 0")  # drawn so
 @given(CASES, st.randoms(use_true_random=False))
 def test_any_order_any_batches_and_any_processes_give_the_same_number(
     pairs: list[tuple[int, int]], random: Any
@@ -183,3 +187,27 @@ def test_an_absent_class_has_weight_0_and_the_weights_of_all_images_are_n() -> N
 def test_unfit_counts_are_refused(counts: list[float], kind: type[Exception]) -> None:
     with pytest.raises(kind, match="Expected `counts` to be integers of 0 or more"):
         class_weights(counts)  # type: ignore[arg-type]  # the wrong numbers under test
+
+
+FROM_ONE = (
+    "to be classes from 0, but got 1..2 and no 0. Labels begin at 0: the challenge's files hold"
+)
+
+
+def test_a_whole_set_of_targets_from_1_is_warned_of_and_a_batch_is_not() -> None:
+    metric, target = WeightedAccuracy(3), torch.tensor([1, 2, 2])
+
+    assert metric(target, target).item() == 1
+    for call in (metric.compute, partial(weighted_accuracy, target, target, num_classes=3)):
+        with pytest.warns(UserWarning, match=re.escape(f"`target` {FROM_ONE}")) as caught:
+            call()
+        assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+    with pytest.warns(UserWarning, match=re.escape(f"`labels` {FROM_ONE}")):
+        class_weights([0, 3, 4])
+    metric.update(torch.tensor([0]), torch.tensor([0]))
+    assert metric.compute().item() == 1
+
+
+def test_a_target_of_k_names_the_mistake() -> None:
+    with pytest.raises(ValueError, match=r"in 0\.\.2, but got 1\.\.3\. Labels begin at 0"):
+        WeightedAccuracy(3).update(torch.tensor([0, 0]), torch.tensor([1, 3]))

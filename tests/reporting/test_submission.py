@@ -21,6 +21,7 @@ def test_the_file_holds_ids_in_their_order_and_classes_one_above_the_labels(
     assert path.read_bytes() == b"ID,CLASS\nb,1\na,8\nc,4\n"
 
 
+@pytest.mark.filterwarnings("ignore:Expected `labels` to be classes from 0")  # drawn so
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     answers=st.dictionaries(
@@ -45,6 +46,15 @@ def test_labels_of_any_integer_type_are_taken(tmp_path: Path, dtype: type[Any]) 
     path = write_submission(tmp_path / "answer.csv", ["a", "b"], np.array([7, 0], dtype))
 
     assert path.read_text() == "ID,CLASS\na,8\nb,1\n"
+
+
+def test_class_numbers_given_as_labels_are_noticed_without_the_last_class_too(
+    tmp_path: Path,
+) -> None:
+    with pytest.warns(UserWarning, match=r"`labels` to be classes from 0, but got 1\.\.7 and no 0"):
+        write_submission(tmp_path / "answer.csv", list("abcdefg"), range(1, 8))
+
+    assert (tmp_path / "answer.csv").read_text().endswith("g,8\n")
 
 
 def test_the_expected_ids_may_come_in_any_order(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from dermolib.training.sampling import loss_weights, sampling_weights, warn_of_a
 labels = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
 
+@pytest.mark.filterwarnings("ignore:Expected `labels` to be classes from 0")  # drawn so
 @given(labels, st.floats(0, 1))
 def test_an_image_is_drawn_by_the_power_of_the_size_of_its_class(
     labels: list[int], power: float
@@ -148,6 +149,60 @@ def test_labels_that_are_not_classes_are_named_before_an_image_is_read(
     for sets in ((data, None), (other, data)):
         with pytest.raises(ValueError, match=re.escape(sentence)):
             trainer(sampler=sampler).fit(*sets)
+
+
+class Batches:
+    """A loader of batches, which does not show its labels."""
+
+    def __init__(self, *labels: int, size: int = 3) -> None:
+        self.batches = list(DataLoader(labeled(*labels), batch_size=size))
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+
+FROM_ONE, NUMBERED = [1, 2, 1, 2, 2], "Labels begin at 0: the challenge's files hold 1..8"
+
+
+@pytest.mark.parametrize("make", [labeled, Batches])
+@pytest.mark.parametrize("weighed", [{}, {"class_weights": "auto"}, {"sampler": "balanced"}])
+@pytest.mark.parametrize("scored", [False, True])
+def test_labels_from_1_whose_last_class_is_absent_are_warned_of_once(
+    make: Any, weighed: dict[str, Any], scored: bool
+) -> None:
+    one, right = make(*FROM_ONE), labeled(0, 1, 2, 0, 1)
+    sets = (right, one) if scored else (one, None)
+    if weighed.get("sampler") and make is Batches and not scored:
+        weighed = {}
+
+    with pytest.warns(UserWarning, match=NUMBERED) as caught:
+        trainer(epochs=3, **weighed).fit(*sets)
+
+    assert [Path(each.filename).name for each in caught] == [Path(__file__).name]
+
+
+def test_labels_from_1_are_warned_of_where_a_model_is_scored_or_rows_are_weighed() -> None:
+    for data in (labeled(*FROM_ONE), Batches(*FROM_ONE)):
+        with pytest.warns(UserWarning, match=NUMBERED):
+            trainer().evaluate(data)
+    with pytest.warns(UserWarning, match=NUMBERED):
+        sample_weights(FROM_ONE)
+    with pytest.warns(UserWarning, match=NUMBERED):
+        make_loader(labeled(*FROM_ONE), shuffle=True)
+
+
+def test_a_batch_or_a_set_of_one_class_is_not_taken_for_labels_from_1() -> None:
+    late = Batches(1, 2, 0, 0, size=2)  # whose first batch has no class 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(trainer(epochs=1).fit(late, late)) == 1
+        assert sample_weights([1, 1]).tolist() == [0.5, 0.5]
+        assert len(make_loader(labeled(*FROM_ONE))) == 1
+        assert len(trainer().predict(labeled(*FROM_ONE))) == 5
 
 
 def test_samplers_and_balanced_weights_need_labels_and_a_dataset() -> None:

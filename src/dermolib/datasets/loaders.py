@@ -1,6 +1,7 @@
 """Datasets to batches: order and random draws follow from seed, epoch and row alone."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from dermolib._validation import Indices, check_number, listed, require
 from dermolib.datasets.seeding import draw_seeds, seeded_sample
+from dermolib.labels import warn_if_from_one
 
 __all__ = ["EpochSampler", "SeededDataset", "make_loader"]
 
@@ -70,6 +72,8 @@ def make_loader(
         TypeError: The dataset has no length, a number is not an integer, or an option decides
             order or seeds.
         ValueError: The dataset is empty, or a number is out of range.
+        UserWarning: Rows are shuffled, as for training, and their labels seem to begin at 1; a
+            warning.
 
     Examples:
         >>> from dermolib import preset
@@ -100,6 +104,8 @@ def make_loader(
     processes: Any = {"num_replicas": num_replicas, "rank": rank}
     sampler = EpochSampler(len(dataset), seed=seed, **weights, **processes)
     check_number(seed, "seed", high=2**63 - 1, integer=True)
+    if shuffle:
+        _check_labels(dataset)
     return DataLoader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
         batch_size=None if batch_size is None else int(batch_size),
@@ -235,6 +241,15 @@ class SeededDataset(Dataset[Any]):
         what, got = "a dataset of dictionaries, which can take a `draw_seed`", type(sample).__name__
         require(isinstance(sample, dict), "dataset", what, f"one of {got}", error=TypeError)
         return {**sample, "draw_seed": seed}
+
+
+def _check_labels(dataset: Any) -> None:
+    """Warn of labels that seem to begin at 1, where the dataset has an attribute for them."""
+    with suppress(RuntimeError):  # of an `ISICDataset` with rows that have none
+        labels = getattr(dataset, "labels", None)
+        known = np.asarray(labels if isinstance(labels, (list, tuple, np.ndarray)) else ())
+        if known.ndim == 1 and known.dtype.kind in "iu":
+            warn_if_from_one(known, "labels")
 
 
 def _occurrences(rows: Indices, length: int) -> Indices:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from dermolib._validation import check_choice, check_number, check_type, require
+from dermolib.labels import FROM_ZERO, warn_if_from_one
 
 __all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
 
@@ -31,6 +32,7 @@ def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tens
     Raises:
         TypeError: The counts are not integers.
         ValueError: There is no count, a negative one, or none above 0.
+        UserWarning: The counted labels seem to begin at 1; a warning.
 
     Examples:
         >>> class_weights(CHALLENGE_TEST_COUNTS)[:3]
@@ -40,6 +42,7 @@ def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tens
     require(_is_integer(numbers), "counts", what, f"dtype {numbers.dtype}", error=TypeError)
     require(numbers.ndim == 1 and numbers.any() and numbers.min() >= 0, "counts", what, counts)
     present = numbers > 0
+    warn_if_from_one(present.nonzero().flatten(), "labels")
     weights = numbers.sum() / (present.sum() * numbers.clamp(min=1).double())
     return torch.where(present, weights, 0.0)
 
@@ -59,6 +62,9 @@ class WeightedAccuracy(Metric):
         ties: Where several classes share the highest score, ``"first"`` predicts the first of
             them; ``"wrong"`` predicts none, as the official ISIC scorer does.
         kwargs: Options of `torchmetrics.Metric`.
+
+    Attributes:
+        warns: Whether `compute` warns of targets that seem to be numbered from 1.
 
     Raises:
         TypeError: An argument is of another type.
@@ -97,6 +103,7 @@ class WeightedAccuracy(Metric):
         self.num_classes = int(num_classes)
         self.class_weights = _checked_weights(class_weights, self.num_classes)
         self.ties = ties
+        self.warns = True
         for name in ("correct", "total"):
             zeros = torch.zeros(self.num_classes, dtype=torch.int64)
             self.add_state(name, zeros, dist_reduce_fx="sum")
@@ -120,12 +127,24 @@ class WeightedAccuracy(Metric):
         self.total += torch.bincount(target, minlength=self.num_classes)
         self.correct += torch.bincount(target[right], minlength=self.num_classes)
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Count a batch and return its score; a batch may well be without class 0."""
+        warns, self.warns = self.warns, False
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self.warns = warns
+
     def compute(self) -> Tensor:
         """Return the score of all images seen: a float64 scalar in 0..1.
 
         Raises:
             RuntimeError: No image was counted, or only such of weight 0.
+            UserWarning: The targets seem to be numbered from 1, as the challenge's classes are; a
+                warning.
         """
+        if self.warns:
+            warn_if_from_one(self.total.nonzero().flatten(), "target")
         # On the CPU, since some devices have no float64
         correct, total = self.correct.cpu().double(), self.total.cpu().double()
         if self.class_weights is None:
@@ -204,4 +223,4 @@ def _check_classes(values: Any, name: str, num_classes: int) -> None:
     require(_is_integer(values), name, what, f"dtype {values.dtype}", error=TypeError)
     require(values.ndim == 1, name, what, f"shape {tuple(values.shape)}")
     low, high = (int(end) for end in values.aminmax()) if len(values) else (0, 0)
-    require(low >= 0 and high < num_classes, name, what, f"{low}..{high}")
+    require(low >= 0 and high < num_classes, name, what, f"{low}..{high}", FROM_ZERO)

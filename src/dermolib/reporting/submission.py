@@ -16,7 +16,7 @@ from dermolib._validation import (
     require,
 )
 from dermolib.io import write_table
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import DIAGNOSES, warn_if_from_one
 
 __all__ = ["write_submission"]
 
@@ -47,6 +47,7 @@ def write_submission(
         TypeError: An id is not text, or labels are not integers.
         ValueError: There is no id, an id is empty, repeated or has control characters, the lengths
             differ, a label is not in 0..7, or the ids are not the expected ones.
+        UserWarning: The labels seem to begin at 1; a warning.
 
     Examples:
         >>> import tempfile
@@ -77,6 +78,7 @@ def write_submission(
     outside = labels[(labels < 0) | (labels >= len(DIAGNOSES))].tolist()
     hint = "Labels are indices; the challenge's class numbers 1..8 are one higher."
     require(not outside, "labels", what, listed(outside), hint)
+    warn_if_from_one(labels, "labels")
     write_table(path, ("ID", "CLASS"), zip(ids, (labels + 1).tolist(), strict=True), quoted=False)
     return path
 

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dermolib._validation import listed, require
+from dermolib.labels import FROM_ZERO
 
-__all__ = ["FROM_ZERO", "Batch", "check_finite_images", "form", "labeled", "mix", "unpack"]
-
-FROM_ZERO = "Labels begin at 0: the challenge's files hold 1..8 for 0..7."
-"""Advice for labels out of range."""
+__all__ = ["Batch", "check_finite_images", "form", "labeled", "mix", "unpack"]
 
 _TOLERANCE = 1e-3  # what rounding to half precision may add to a sum of probabilities
 

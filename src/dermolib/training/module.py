@@ -12,6 +12,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from dermolib._validation import expected, require
+from dermolib.labels import warn_if_from_one
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.models.weights import check_finite, first_broken, own_constants
 from dermolib.training.batches import Batch, check_finite_images, form, labeled, mix, unpack
@@ -63,6 +64,9 @@ class ClassifierModule(lightning.LightningModule):
         # Lightning's own mean over processes divides by a rounded number of images
         self.validation_loss = MeanMetric()
         self.stop_at_nan = True
+        self.warns_of_labels = False  # whether the labels of the first epoch are looked at
+        self.warns_of_scored_labels = True
+        self._ends: Tensor | None = None  # lowest and negative highest label of the first epoch
         self.own = own_constants(model)
         self._kept = frozenset(model.state_dict())  # a buffer that is not saved may hold anything
         self.frozen_modules = frozen_modules(model, options.freeze)
@@ -113,6 +117,8 @@ class ClassifierModule(lightning.LightningModule):
         if loss.device.type == "cpu":
             self._stop_if_nan("train_loss", loss)
         self._add(loss.detach(), logits.detach(), ready.label)
+        if self.warns_of_labels:
+            self._note(ready.label)
         return loss
 
     def epoch_metrics(self) -> dict[str, float]:
@@ -153,6 +159,23 @@ class ClassifierModule(lightning.LightningModule):
         self.reset_epoch()
         if self.global_rank == 0:
             self._resumed_sums = list(checkpoint[_SUMS])
+
+    def on_train_epoch_end(self) -> None:
+        """Warn once of labels that seem to begin at 1."""
+        if self._ends is not None:
+            ends: Any = self.trainer.strategy.reduce(self._ends, reduce_op="min")
+            self._ends, self.warns_of_labels = None, False
+            warn_if_from_one(ends.abs(), "label")
+
+    def on_validation_epoch_start(self) -> None:
+        """Let the score warn of labels that seem to begin at 1, in the first whole validation."""
+        self.weighted_accuracy.warns = (
+            self.warns_of_scored_labels and not self.trainer.sanity_checking
+        )
+
+    def on_validation_epoch_end(self) -> None:
+        """Leave it at one warning."""
+        self.warns_of_scored_labels &= self.trainer.sanity_checking
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Score a batch."""
@@ -222,6 +245,11 @@ class ClassifierModule(lightning.LightningModule):
         step = torch.stack([loss * count, correct.to(loss.dtype), count])
         exact = step if step.device.type == "mps" else step.double()
         self._sums = exact if self._sums is None else self._sums + exact
+
+    def _note(self, label: Any) -> None:
+        """Note the lowest and the highest label, without making a device wait."""
+        ends = torch.stack([label.min(), -label.max()])
+        self._ends = ends if self._ends is None else torch.minimum(self._ends, ends)
 
     def _reduced(self) -> list[float]:
         sums = torch.zeros(3, device=self.device) if self._sums is None else self._sums

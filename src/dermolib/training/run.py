@@ -43,7 +43,7 @@ from dermolib.training.checkpoint import (
     unfinished_run,
 )
 from dermolib.training.config import TrainerOptions
-from dermolib.training.data import lone_image_refused, resumable
+from dermolib.training.data import drawn_labels, lone_image_refused, resumable
 from dermolib.training.history import LearningRates
 from dermolib.training.module import ClassifierModule, NotFiniteError
 from dermolib.training.optimizers import frozen
@@ -86,6 +86,7 @@ def train(
     The metadata are what an unfinished run is compared by; `save` writes the weights of the model.
     """
     _check_launch(options)
+    unknown = [drawn_labels(data) is None for data in (loader, validation)]
     loader, output = resumable(loader), options.output
     writes = output is not None
     module = ClassifierModule(model, options, class_weights, compiled=options.compile)
@@ -116,6 +117,7 @@ def train(
         fixed, processes = module.frozen_modules, engine.world_size
         stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
         start = unfinished_run(folder, metadata) if resume and writes else None
+        module.warns_of_labels, module.warns_of_scored_labels = unknown
         module.train()  # a model that was used in between is in evaluation mode
         try:
             engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)

@@ -7,9 +7,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from dermolib._validation import check_number, listed, require, warn
+from dermolib.labels import FROM_ZERO, from_one, warn_if_from_one
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
-from dermolib.training.batches import FROM_ZERO, form
+from dermolib.training.batches import form
 from dermolib.training.config import TrainerOptions, warn_of_both
 from dermolib.training.data import drawn_labels, draws_by_weight, draws_evenly, labels_of
 
@@ -32,6 +33,7 @@ def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64
     Raises:
         TypeError: `power` is not a number, or labels are not integers.
         ValueError: `power` is out of range, or there are no labels.
+        UserWarning: The labels seem to begin at 1; a warning.
 
     References:
         Mahajan et al., Exploring the limits of weakly supervised pretraining, 2018,
@@ -47,6 +49,7 @@ def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64
     require(fits, "labels", "classes (N,), at least one", classes.shape)
     fits = np.issubdtype(classes.dtype, np.integer) and int(classes.min()) >= 0
     require(fits, "labels", "integers of 0 or more", classes.dtype, error=TypeError)
+    warn_if_from_one(classes, "labels")
     counts = np.bincount(classes)
     weights = counts[classes] ** -float(power)
     return np.asarray(weights / weights.sum(), np.float64)
@@ -63,11 +66,9 @@ def warn_of_absent_classes(options: TrainerOptions, train: Any, validation: Any)
         names = enumerate(options.class_names or ())
         absent = [] if labels is None else [one for k, one in names if k not in labels]
         if absent:
-            message = (
-                f"The {name} set has no image of {listed(absent)}, {sets[name][1]}. "
-                "Split again with `grouped_split`, or leave the class out."
-            )
-            warn(message)
+            split = "Split again with `grouped_split`, or leave the class out."
+            hint = from_one(labels) or split
+            warn(f"The {name} set has no image of {listed(absent)}, {sets[name][1]}. {hint}")
 
 
 def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:

@@ -1,6 +1,7 @@
 """Fit, score and predict with a classifier of images."""
 
 import copy
+import warnings
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -97,7 +98,8 @@ class Trainer(TrainerOptions):
                 which is checked before they are saved or returned: the model then has the weights
                 of the state before in `output`, or else those of the best epoch, where there are.
             OSError: The disk is full; what was saved before is kept.
-            UserWarning: A class has no image; a warning.
+            UserWarning: A class has no image, or labels seem to begin at 1; a warning, which comes
+                after the first epoch where the labels of a loader are not known before.
         """
         what, scored = "None without a validation set", validation is not None
         fits = self.early_stopping is None or scored
@@ -278,10 +280,12 @@ class Trainer(TrainerOptions):
 
     def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
         """Batch a training set and weigh its classes."""
-        weights = sampling_weights(self, train)
-        loader = as_loader(train, "train", self, shuffle=True, sample_weights=weights)
         warn_of_absent_classes(self, train, validation)
-        return loader, loss_weights(self, train)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Expected `labels` to be classes from 0")  # as said
+            weights = sampling_weights(self, train)
+            loader = as_loader(train, "train", self, shuffle=True, sample_weights=weights)
+            return loader, loss_weights(self, train)
 
 
 # The options are described where they are declared
