@@ -391,7 +391,12 @@ def _compare(paths: Sequence[Path], digests: Sequence[object]) -> tuple[bool, li
     """Tell whether files are those of some digests, and list those that are others, not empty."""
     found = [digest_file(path) if path.exists() else None for path in paths]
     others = zip(paths, found, itertools.chain(digests, itertools.repeat(None)), strict=False)
-    changed = [path for path, one, noted in others if one != noted and one and path.stat().st_size]
+    changed = [
+        path
+        for path, one, noted in others
+        # A link that leads nowhere is a change as well
+        if one != noted and (path.stat().st_size if one else os.path.lexists(path))
+    ]
     return found == [*digests], changed
 
 

@@ -219,6 +219,11 @@ def flip(path: Path) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+def link(path: Path, target: Path) -> None:
+    path.unlink()
+    path.symlink_to(target)
+
+
 def swap(one: Path, other: Path) -> None:
     first = one.read_bytes()
     one.write_bytes(other.read_bytes())
@@ -229,6 +234,8 @@ EDITS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "a bit of an image": ("a.jpg", lambda out: flip(out / "a.jpg")),
     "a bit of a mask": ("masks/a.png", lambda out: flip(out / "masks" / "a.png")),
     "an image cut short": ("a.jpg", lambda out: os.truncate(out / "a.jpg", 99)),
+    "a link that leads nowhere": ("a.jpg", lambda out: link(out / "a.jpg", out / "nothing")),
+    "a link in a circle": ("a.jpg", lambda out: link(out / "a.jpg", out / "a.jpg")),
     "an image retouched by hand": ("a.jpg", lambda out: write_image(out / "a.jpg", bare(9))),
     "two images swapped": ("a.jpg, *.*scan.png", lambda out: swap(out / "a.jpg", out / "scan.png")),
     "the table": ("hair.csv", lambda out: (out / "hair.csv").write_text("my notes")),

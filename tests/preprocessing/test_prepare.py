@@ -84,6 +84,10 @@ def failed(folder: Path) -> dict[str, str]:
         return {row["file"]: row["error"] for row in csv.DictReader(file)}
 
 
+def same(image: Image) -> Image:
+    return image
+
+
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Note the names of the images that are read."""
@@ -490,6 +494,15 @@ def test_rows_of_another_source_with_the_same_settings_are_not_taken(
     shutil.copytree(other.path, out, dirs_exist_ok=True)
     with pytest.raises(ValueError, match=r"since when 1 images or masks did \(a\.jpg\)"):
         run(source, out)
+
+
+def test_settings_of_another_store_of_the_same_rows_are_refused(source: Path, out: Path) -> None:
+    run(source, out, steps=[])
+    other = run(source, out.with_name("other"), steps=[same])
+    shutil.copy(other.path / "store.json", out)
+
+    with pytest.raises(ValueError, match=r"the expected settings, but got others \(steps \[\{"):
+        run(source, out, steps=[])
 
 
 def test_a_folder_in_the_place_of_a_file_is_refused(source: Path, out: Path) -> None:

@@ -422,7 +422,7 @@ def _is_done(record: Record, cleaning: _Cleaning) -> bool:
     """Tell whether an image was made of the source as it is now, by size and time of change."""
     try:
         source = (cleaning.source / record["file"]).stat()
-    except FileNotFoundError:
+    except OSError:
         return False
     same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
     return bool(record["height"]) and same

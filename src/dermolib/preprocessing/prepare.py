@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from math import prod
@@ -203,7 +203,7 @@ def prepare(
         again = job.fresh
         if not again and (target / SETTINGS).exists():
             try:
-                store = _finished(task, len(files), errors)
+                store = _finished(task, settings, len(files), errors)
             except (ValueError, FileNotFoundError):
                 if not overwrite:
                     raise
@@ -285,9 +285,9 @@ def _size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _finished(task: _Task, total: int, errors: str) -> PreparedStore:
+def _finished(task: _Task, settings: Mapping[str, Any], total: int, errors: str) -> PreparedStore:
     """Open a finished store, unless its source has changed or images that must be there failed."""
-    store = PreparedStore(task.folder)
+    store = PreparedStore(task.folder, expect=settings)
     noted = zip(store.files, *(store.column(name) for name in _STATES), strict=True)
     changed = [file for file, *state in noted if task.states(file) != tuple(state)]
     what = "the store of a source that has not changed"
@@ -436,7 +436,7 @@ def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> No
 def _state(path: Path | None) -> tuple[int, int]:
     try:
         found = path.stat() if path else None
-    except FileNotFoundError:
+    except OSError:
         found = None
     return (found.st_size, found.st_mtime_ns) if found else (-1, -1)
 
