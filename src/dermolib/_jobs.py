@@ -557,7 +557,7 @@ def _call(function: Callable[..., _Result], task: tuple[Any, ...]) -> _Result:
         try:
             pickle.loads(pickle.dumps(wrap_non_picklable_objects(error)))  # noqa: S301 - our own
         except Exception:
-            raise RuntimeError(f"{type(error).__name__}: {error}") from None
+            raise RuntimeError(printable(f"{type(error).__name__}: {error}")) from None
         raise
 
 

@@ -147,8 +147,8 @@ def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.Da
     job.read_finished()
     if not job.keys():
         return None
-    made = read_table(path)
-    made["parent_id"] = read_columns(path, ("PARENT_ID",))[0]  # an id, whatever it looks like
+    sources = read_columns(path, ("PARENT_ID",))[0]
+    made = read_table(path).assign(parent_id=sources)  # ids, also those that look like gaps
     found = find_files(made, folder, masks=masks)
     made["image_path"], made["mask_path"] = found.images, found.masks
     drop_missing(made, found.place, missing="error", masks=masks)

@@ -177,6 +177,9 @@ def write_table(
         rows: Rows of text and numbers.
         quoted: Whether all text is quoted, rather than what needs it alone.
         ending: What ends a line.
+
+    Raises:
+        ValueError: A text has half of a character, which no file can hold.
     """
     with (
         whole_file(path) as temporary,
@@ -188,5 +191,9 @@ def write_table(
             lineterminator=ending,
             quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL,
         )
-        table.writerow(header)
-        table.writerows(rows)
+        try:
+            table.writerow(header)
+            table.writerows(rows)
+        except UnicodeEncodeError as error:
+            what = "a table of text that UTF-8 or a file's name can hold"
+            raise ValueError(expected(str(path), what, error)) from error

@@ -8,7 +8,8 @@ from dermolib._validation import require
 
 __all__ = ["check_names", "fold_case", "is_portable"]
 
-_CHARACTERS = re.compile(r'[^\x00-\x1f\x7f-\x9f/\\:*?"<>|]+')
+# Of the surrogates, those alone that stand for a byte which is not UTF-8 can be in a name
+_CHARACTERS = re.compile(r'[^\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udc7f\udd00-\udfff]+')
 _DEVICE = re.compile(
     r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³]) *(?:\..*)?", re.IGNORECASE
 )

@@ -278,9 +278,9 @@ def remove_hair_from_folder(
         ):
             job.add([record])
             if record["error"] and errors == "raise":
-                named = record["file"] in record["error"]
+                named = printable(record["file"]) in record["error"]
                 where = "" if named else f" It was {record['file']}."
-                raise ValueError(f"{record['error']}{where}")
+                raise ValueError(printable(f"{record['error']}{where}"))
             cleaned += record["masked_fraction"] > 0
             failed += bool(record["error"])
             if record["error"] and len(failures) < _NAMED:
