@@ -123,6 +123,37 @@ def split(root: Path, kind: str, by: str) -> tuple[float, float, float]:
     return seconds, memory, 100 * float(max(off))
 
 
+def audited(rows: int, kind: str) -> tuple[float, float, int]:
+    """Audit a table without images; give processor seconds, MB in all, and lines of the page.
+
+    Kinds of lesions: "half as many", whose labels are drawn, so that a quarter of the rows is a
+    conflict; "own", one for each row; and "one" for all.
+    """
+    from dermolib import audit
+
+    generator = np.random.default_rng(0)
+    lesions: dict[str, Any] = {
+        "half as many": generator.integers(rows // 2, size=rows),
+        "own": np.arange(rows),
+        "one": np.zeros(rows, int),
+    }
+    columns: dict[str, Any] = {
+        "id": [f"ISIC_{row:07d}" for row in range(rows)],
+        "lesion": [f"IL_{lesion:07d}" for lesion in lesions[kind]],
+        "patient": [f"IP_{patient:07d}" for patient in generator.integers(1042, size=rows)],
+        "label": generator.integers(8, size=rows),
+        "age": generator.choice([np.nan, 45.0, 60.0, 85.0], rows),
+        "sex": generator.choice(["male", "female", ""], rows),
+        "site": generator.choice(_SITES, rows),
+    }
+    table = pd.DataFrame(columns)
+    del columns, lesions
+    train, test = table[: rows * 4 // 5], table[rows * 4 // 5 :]
+    start = time.process_time()
+    page = str(audit(train, test, images=False, progress=False))
+    return time.process_time() - start, _memory("self/status", "VmHWM"), page.count("\n") + 1
+
+
 class _WithoutImages(Dataset[dict[str, Any]]):
     """Reads what a sample is made of, but not the image, which takes the same in all ways."""
 
@@ -180,6 +211,10 @@ def main() -> int:
         found = [in_fresh_process(workers, root, kind, cores=2) for kind in runs]
         told = (", ".join(f"{own:.0f}" for own in values) for values in found)
         print(f"| MB of a worker's own after epoch 1, 2, 3 | {' | '.join(told)} |")
+    print("\n| audit of 1,000,000 rows, lesions | processor | process | page |\n|---|---|---|---|")
+    for lesions in ("half as many", "own", "one"):
+        seconds, memory, lines = in_fresh_process(audited, 1_000_000, lesions, cores=2)
+        print(f"| {lesions} | {seconds:.0f} s | {memory:.0f} MB | {lines} lines |", flush=True)
     return 0
 
 

@@ -843,3 +843,26 @@ def test_more_than_half_of_the_test_images_of_the_challenge_share_a_lesion_with_
     assert leaks_of(report)["lesion"] == (6_519, 3_732)
     assert "3,732 of 6,333 images of test (58.9%) share a lesion with train" in str(report)
     assert report.exit_code == 1
+
+
+def test_a_page_lists_the_first_few_of_many_findings_and_classes() -> None:
+    count = 3000
+    table = pd.DataFrame(
+        {
+            "id": [f"I{row // 2}" for row in range(count)],
+            "lesion": [f"L{row // 2}" for row in range(count)],
+            "patient": [f"P{row}" for row in range(count)],
+            "label": range(count),
+            "age": 500,
+        }
+    )
+
+    report = audit(table, table[::-1], images=False)
+
+    assert report.counts["conflicts"] == count // 2
+    assert report.counts["rows"] > 3 * count
+    assert "2,900 more classes" in str(report)
+    assert str(report).count("\n") < 250
+    assert report.to_html().count("\n") < 500
+    patients = report.problems[report.problems["kind"] == "multiple patients"]
+    assert patients["detail"].tolist()[:2] == ["L0: P0, P1", "L1: P2, P3"]

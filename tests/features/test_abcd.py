@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 from collections.abc import Iterator
 from operator import methodcaller
 from pathlib import Path
@@ -328,6 +329,24 @@ def test_any_mask_with_a_pixel_has_numbers_within_their_ranges(
     assert numbers["border_compactness"] >= 1
     assert numbers["asymmetry_least"] <= numbers["asymmetry_most"]
     assert numbers["color_count"] in range(7)
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_thin_lesion_takes_memory_as_its_pixels_do_not_as_their_square(flipped: bool) -> None:
+    mask = np.ones((2, 65_535), np.bool_)
+    image = noise_image(2, 65_535, 0)
+    if flipped:
+        mask, image = mask.T.copy(), image.swapaxes(0, 1).copy()
+
+    tracemalloc.start()
+    numbers = abcd_features(image, mask)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 300 * mask.size
+    assert numbers["diameter_feret"] == pytest.approx(np.hypot(2, 65_535))
+    assert numbers["area_fraction"] == 1
+    assert numbers["asymmetry_most"] == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("place", [(0, 0), (5, 5), (9, 14)])

@@ -55,6 +55,21 @@ def test_occlusion_shows_before_mask_and_after_in_rows() -> None:
         assert (array == given_one).all()
 
 
+def test_a_large_image_is_shown_reduced_at_its_own_coordinates() -> None:
+    image = np.full((2050, 4100, 3), 90, np.uint8)
+    mask = np.zeros((2050, 4100), np.bool_)
+    mask[:1025] = True
+
+    figure = plot_occlusion([image], [mask], [image])
+
+    assert figure.axes[1].get_title() == "mask (50.0 %)"
+    for axes in figure.axes:
+        (shown,) = axes.images
+        assert np.asarray(shown.get_array()).shape[:2] in ((512, 1025), (513, 1025))
+        assert tuple(shown.get_extent()) == (-0.5, 4099.5, 2049.5, -0.5)
+    assert np.asarray(figure.axes[1].images[0].get_array())[:250].all()
+
+
 def test_samples_fill_rows_from_the_left() -> None:
     figure = plot_samples([_IMAGE] * 5, titles=list("abcde"), columns=3)
 

@@ -41,7 +41,8 @@ def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
     for the same image, about 1 for unrelated ones. It changes little when an image is resized,
     recompressed, flipped, rotated by 90°, or changed in brightness or contrast (a faint image more
     than others), and much when it is cropped by as little as 2 % on each side or rotated by a few
-    degrees. Color is ignored. It is not secure: an image can be made to have any hash.
+    degrees. Color is ignored. It is not secure: an image can be made to have any hash. Memory:
+    about 1 byte per pixel beside the image.
 
     Args:
         image: Image (H, W, 3), uint8 RGB, of any size; it is not modified. The aspect ratio does

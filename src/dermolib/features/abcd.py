@@ -19,6 +19,9 @@ __all__ = ["ABCD_FEATURES", "abcd_features", "check_pixel_size"]
 
 _SIZE = 192  # longer side of the lesion's bounding box after resizing, in px
 _MARGIN = 32  # px of skin around that box
+_LARGE = 1 << 22  # pixels of the box with its margin up to which any is resized in one step
+_WIDER = 16  # times the pixels of the image; larger ones are those of lesions that are thin
+_FINE = 1 << 10  # longer side in px of an image that is resized beforehand
 _SKIN = 24  # px around the lesion that represent its skin
 _BLUR = 3.0  # standard deviation in px: colors are those of spots, not of single pixels
 _FOLDED = 96  # radius of the disk on which a lesion is folded, in px
@@ -101,7 +104,8 @@ def abcd_features(image: Image, mask: Mask, *, pixel_size: float | None = None) 
       points; diameter of the disk of the same area.
     - ``area_fraction`` (above 0, up to 1): fraction of the image.
 
-    Colors and their differences are in CIELAB, after single pixels are smoothed.
+    Colors and their differences are in CIELAB, after single pixels are smoothed. Memory: about 4
+    bytes per pixel beside the image and the mask.
 
     Args:
         image: Dermoscopic image (H, W, 3), uint8 RGB; it is not modified.
@@ -165,6 +169,10 @@ def _one_size(image: Image, mask: Mask) -> _Lesion:
     )
     size = (round(len(rows) * scale), round(len(columns) * scale))
     height, width = mask.shape
+    if len(rows) * len(columns) > max(_LARGE, _WIDER * mask.size):
+        # Of a thin lesion nearly all of the square would lie beyond the frame
+        fine = (max(1, height * _FINE // max(mask.shape)), max(1, width * _FINE // max(mask.shape)))
+        return _one_size(resize_image(image, fine), _resized(mask, fine) > 0)
     known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     place = np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))
     colors = resize_image(np.ascontiguousarray(image[place]), size).astype(np.float32) / 255
@@ -284,9 +292,9 @@ def _skin(lesion: _Lesion) -> npt.NDArray[np.float64]:
 
 
 def _diameter(mask: Mask, pixel_size: float) -> dict[str, float]:
-    pixels = mask.astype(np.uint8)
-    outlines, _ = cv2.findContours(pixels, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    points = np.concatenate(outlines)[:, 0].astype(np.float32)
+    rows = np.flatnonzero(mask.any(axis=1))
+    ends = (mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1))
+    points = np.concatenate([np.stack([one, rows], axis=1) for one in ends]).astype(np.float32)
     corners = np.concatenate([points + half for half in np.array(_CORNERS, np.float32)])
     hull = cv2.convexHull(corners)[:, 0].astype(np.float64)
     area = int(mask.sum())

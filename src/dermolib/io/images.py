@@ -214,7 +214,7 @@ def _write(path: Path, pixels: npt.NDArray[np.uint8], quality: int) -> None:
     got = f"{pixels.shape[0]} x {pixels.shape[1]} px"
     require(done, "image", "an image that the format can hold", got)
     with whole_file(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+        temporary.write_bytes(data.data)
 
 
 def _decode_jpeg(data: bytes) -> Image | None:
@@ -242,7 +242,7 @@ def _decode(data: bytes, name: str) -> PillowImage.Image:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_kind(name, image)
             image.load()
-            return image.copy()
+            return image
     except UnidentifiedImageError:
         got = f"{len(data)} bytes that no image decoder knows"
         raise ValueError(expected(name, "an image file", got)) from None
@@ -275,4 +275,4 @@ def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
     if image.mode == "P":
         # Pillow warns when a palette with transparency loses it in one step
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

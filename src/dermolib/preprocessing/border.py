@@ -68,6 +68,8 @@ class Box(NamedTuple):
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
     """Crop an image to the field of view of the dermoscope; arguments as for `field_of_view`.
 
+    Memory: about 3 bytes per pixel, the result.
+
     Returns:
         Image (h, w, 3), uint8, a new array; equal where no border is found.
 

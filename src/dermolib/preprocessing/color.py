@@ -21,7 +21,7 @@ def shades_of_gray(image: Image, *, p: float = 6) -> Image:
     Each channel is divided by its component of `illuminant`, rounded to the nearest integer and
     clipped at 255. Gray and black images stay as they are. The illuminant has the length sqrt(3),
     as is usual in dermoscopy: neutral light changes nothing, and a cast is removed at about the
-    same brightness. The input is not modified.
+    same brightness. The input is not modified. Memory: about 3 bytes per pixel, the result.
 
     Args:
         image: Image (H, W, 3), uint8 RGB.

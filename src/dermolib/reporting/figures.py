@@ -22,7 +22,7 @@ from dermolib._validation import (
     printable,
     require,
 )
-from dermolib.io import whole_file
+from dermolib.io import resize_image, whole_file
 from dermolib.reporting._style import (
     COLORS,
     SMALL,
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _ROWS = "rows with the key `epoch`"
+_SHOWN = 1024  # px of the longer side of an image that are shown, up to twice as many
 _WHITE_TEXT = 0.712  # fraction from which white stands out more than black from the color map
 # what a file says of its making, and would differ from day to day or from version to version
 _UNSIGNED = {
@@ -60,6 +61,8 @@ def plot_occlusion(
     images: Sequence[Image], masks: Sequence[Mask], results: Sequence[Image]
 ) -> Figure:
     """Show images before and after hair removal, with the mask between, a row for each.
+
+    Images of 2,048 px and more are shown reduced to between 1,024 and 2,048 px.
 
     Args:
         images: Images (H, W, 3), uint8 RGB, of any sizes.
@@ -305,8 +308,14 @@ def save_figure(
 
 def _show_image(axes: Axes, pixels: npt.NDArray[Any], title: str) -> None:
     """Show an image, or a mask as black and white, without ticks."""
-    sharp = "nearest" if pixels.dtype == np.bool_ else None
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=sharp)
+    is_mask = pixels.dtype == np.bool_
+    (height, width), sharp = pixels.shape[:2], "nearest" if is_mask else None
+    step = max(height, width) // _SHOWN
+    if step > 1:  # matplotlib would take some 70 bytes for each pixel
+        size = (max(1, height // step), max(1, width // step))
+        pixels = pixels[::step, ::step] if is_mask else resize_image(pixels, size)
+    edges = (-0.5, width - 0.5, height - 0.5, -0.5)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation=sharp, extent=edges)
     axes.set_axis_off()
     axes.set_title(printable(title), fontsize=TEXT, parse_math=False)
 

@@ -65,7 +65,8 @@ def fill_mask(image: Image, mask: Mask, *, fill: FillChoice = "pyramid") -> Imag
 
     Pixels outside the mask stay bit-identical, and the input is not modified. Where nothing is
     masked the result equals the image; so it does where everything is, since there is nothing to
-    fill from, and one such image should not stop a folder.
+    fill from, and one such image should not stop a folder. Memory: about 10 bytes per pixel beside
+    the image; for ``"telea"`` and ``"navier_stokes"`` 16.
 
     - ``"pyramid"``, the best of those measured: normalized convolution at several scales. Each
       scale is the coarser one plus the mean, over the nearest pixels, of how they differ from it,

@@ -34,7 +34,8 @@ class OcclusionRemoval(nn.Module):
     image at its own size, and nearly where the image is resized for it, since torch and OpenCV
     resize slightly differently. Methods and fills without a version for batches run on the CPU
     image by image: ``"line"``, ``"telea"``, ``"navier_stokes"``, and functions of yours. Gradients
-    do not flow through, and autocast changes nothing.
+    do not flow through, and autocast changes nothing. Memory: about 45 bytes per pixel of a batch
+    on a CPU, where `occlusion_removal` needs a quarter of that.
 
     Use it in a ``torchvision.transforms.v2.Compose``, in a collate function, or in front of a
     network. What comes after the images, such as labels, is passed on; in a dictionary the value of
