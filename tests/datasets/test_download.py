@@ -357,7 +357,8 @@ def test_a_folder_that_lost_a_file_is_refused_and_one_with_more_is_not(
     (folder / "Input" / "Thumbs.db").unlink()
     (folder / "Input" / "ISIC_3.jpg").unlink()
     words = (
-        "to be the 5 files of 6,400 bytes that were unpacked, but got 4 of 5,120. Move the folder"
+        "to be a folder with the 5 files as they were unpacked, but got 1 missing or changed "
+        "(ISIC_3.jpg). Move the folder away"
     )
 
     with pytest.raises(ValueError, match=re.escape(words)):
@@ -368,6 +369,67 @@ def test_a_folder_that_lost_a_file_is_refused_and_one_with_more_is_not(
     assert contents(folder) == LAYOUT
     assert [file.downloaded for file in done.files] == [True, False, False]
     assert done.files[0].check == "matches the first download"
+
+
+@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda path: path.write_bytes(IMAGES["ISIC_2.jpg"]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"X"),
+        lambda path: (path.unlink(), path.symlink_to("ISIC_2.jpg")),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["swapped", "empty", "last byte", "link", "folder"],
+)
+def test_an_unpacked_file_that_was_changed_is_named(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, change: Any, small: bool
+) -> None:
+    if not small:
+        monkeypatch.setattr(download_run, "_SMALL", 10)  # as above
+    get(collection(server), folder)
+    change(folder / "Input" / "ISIC_3.jpg")
+
+    with pytest.raises(ValueError, match=r"but got 1 missing or changed \(ISIC_3\.jpg\)"):
+        get(collection(server), folder)
+
+    assert len(server.asked) == 3
+
+
+def test_unpacked_files_with_other_times_are_read_once(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get(collection(server), folder)
+    monkeypatch.setattr(download_run, "_SMALL", 10)
+    os.utime(folder / "Input" / "ISIC_3.jpg", ns=(0, 0))
+    journal = folder / "downloads.jsonl"
+
+    sizes = []
+    for _ in range(2):
+        get(collection(server), folder, "images")
+        sizes.append(journal.stat().st_size)
+
+    assert sizes[0] == sizes[1]
+    assert "Input.zip" in journal.read_text().splitlines()[-1]
+
+
+def test_a_folder_of_a_user_whose_name_is_like_ours_is_left_alone(
+    server: Server, folder: Path
+) -> None:
+    for name in (".Input-unpacking", ".Input-0123456789ab"):
+        put(folder / name, mine_jpg=b"mine")
+    put(folder / ".Input-0123456789ab", ISIC__3_jpg=b"half")
+    (folder / "Truth").symlink_to(folder / ".Input-unpacking", target_is_directory=True)
+    (folder / ".Input-ba9876543210").symlink_to(folder / ".Input-unpacking")
+
+    get(collection(server), folder, "images")
+
+    assert (folder / ".Input-unpacking" / "mine.jpg").read_bytes() == b"mine"
+    assert (folder / ".Input-0123456789ab" / "mine.jpg").read_bytes() == b"mine"
+    (folder / ".Input-unpacking" / "mine.jpg").unlink()
+    with pytest.raises(ValueError, match=r"Truth` to be a folder, or missing, but got a link"):
+        get(collection(server), folder, "truth")
 
 
 def test_another_file_than_the_first_time_is_refused_and_the_way_out_leads_out(

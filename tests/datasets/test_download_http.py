@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import ssl
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -45,10 +46,15 @@ def get(*urls: str, part: Path, name: str = "a.bin", wait: Any = None, **options
     return sha256
 
 
-def leave(part: Path, content: bytes, **note: Any) -> None:
-    """Leave what an earlier call would have left."""
+def leave(
+    part: Path, content: bytes, *, version: str, total: int | None = None, **others: Any
+) -> None:
+    """Leave what an earlier call would have left; the note may say something else."""
     part.write_bytes(content)
-    part.with_name(f"{part.name}.json").write_text(json.dumps(note))
+    known = json.dumps([total, version, len(content)]).encode()
+    note = {"total": total, "version": version, "size": len(content)}
+    note["check"] = zlib.crc32(known, zlib.crc32(content))
+    part.with_name(f"{part.name}.json").write_text(json.dumps(note | others))
 
 
 @pytest.mark.parametrize("known", [{}, {"size": len(BYTES), "digest": DIGEST}])
@@ -284,17 +290,97 @@ def test_a_part_without_its_note_belongs_to_someone_else(server: Server, part: P
 def test_a_part_with_an_empty_note_is_resumed_where_a_digest_decides(
     server: Server, part: Path
 ) -> None:
-    leave(part, BYTES[:3000])
+    part.write_bytes(BYTES[:3000])
+    part.with_name("a.bin.part.json").write_text("{}")
 
     get(server.put("a.bin", BYTES), part=part, digest=DIGEST)
 
     assert server.ranges() == ["bytes=3000-"]
     note = json.loads(part.with_name("a.bin.part.json").read_text())
-    assert note == {"total": len(BYTES), "version": '"1"'}
+    assert note["total"] == note["size"] == len(BYTES)
+    assert note["version"] == '"1"'
 
 
 @pytest.mark.parametrize(
-    "note", ["", "[1]", "{", '{"version": 3}', '{"version": "", "total": "9"}']
+    "change",
+    [
+        {"total": 3000},
+        {"total": True},
+        {"total": 10**5000},
+        {"size": 2999},
+        {"size": -1},
+        {"size": 1.5},
+        {"size": "3000"},
+        {"version": '"2"'},
+        {"version": ['"1"']},
+        {"check": 0},
+        {"check": None},
+    ],
+    ids=range(11),
+)
+def test_a_note_that_was_changed_is_as_good_as_none(
+    server: Server, part: Path, change: dict[str, Any]
+) -> None:
+    leave(part, BYTES[:3000], version='"1"', total=len(BYTES))
+    note = part.with_name("a.bin.part.json")
+    text = ", ".join(f'"{key}": {_text(value)}' for key, value in change.items())
+    note.write_text(f"{note.read_text()[:-1]}, {text}}}")
+
+    get(server.put("a.bin", BYTES), part=part)
+
+    assert part.read_bytes() == BYTES
+    assert server.ranges() == [None]
+
+
+def _text(value: Any) -> str:
+    """Write JSON, also a number of more digits than Python reads."""
+    return "1" * 5000 if value == 10**5000 else json.dumps(value)
+
+
+@pytest.mark.parametrize("known", [{}, {"size": len(BYTES)}, {"digest": DIGEST}], ids=range(3))
+@pytest.mark.parametrize("end", [0, 3000, 5000, len(BYTES)])
+def test_what_another_program_changed_of_a_part_is_fetched_again(
+    server: Server, part: Path, known: dict[str, Any], end: int
+) -> None:
+    leave(part, BYTES[:5000], version='"1"', total=len(BYTES))
+    part.write_bytes((b"X" + BYTES[1:] if end else b"")[:end])
+
+    get(server.put("a.bin", BYTES), part=part, **known)
+
+    assert part.read_bytes() == BYTES
+
+
+def test_a_part_of_which_the_last_bytes_were_not_noted_is_resumed(
+    server: Server, part: Path
+) -> None:
+    leave(part, BYTES[:3000], version='"1"', total=len(BYTES))
+    part.write_bytes(BYTES[:3000] + b"not noted")
+
+    get(server.put("a.bin", BYTES), part=part)
+
+    assert part.read_bytes() == BYTES
+    assert server.ranges() == ["bytes=3000-"]
+
+
+@pytest.mark.parametrize("name", ["a.bin.part", "a.bin.part.json"])
+def test_a_link_is_not_written_through(server: Server, part: Path, name: str) -> None:
+    leave(part, BYTES[:3000], version='"1"', total=len(BYTES))
+    mine = part.with_name("mine")
+    part.with_name(name).rename(mine)
+    part.with_name(name).symlink_to(mine)
+    before = mine.read_bytes()
+
+    with pytest.raises(ValueError, match=r"left by an earlier call, .* other than files\. Move"):
+        get(server.put("a.bin", BYTES), part=part)
+
+    assert mine.read_bytes() == before
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "[1]", "{", "[" * 100_000, '{"version": 3}', '{"version": "", "total": "9"}'],
+    ids=range(6),
 )
 def test_a_damaged_note_is_as_good_as_none(server: Server, part: Path, note: str) -> None:
     part.write_bytes(b"old" * 100)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
@@ -20,12 +21,15 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dermolib._validation import check_number, expected, require
 from dermolib.datasets.download.collections import Archive, digest_title
+from dermolib.io import open_file, parse_json, read_bytes
 
 __all__ = ["Part", "RetryPolicy", "Stopped", "check_digest", "discard_part", "transfer"]
 
 _BLOCK = 1 << 18  # bytes read at once
 _HEAD = 512  # bytes that show what kind of file comes
 _LONGEST = 60.0  # s between two attempts
+_LONGEST_VERSION = 200  # characters
+_NOTE = 2048  # bytes of a note: more than the escaped characters of the longest
 _SHOWN = 60  # bytes of an error that a server words
 _TEMPORARY = {408, 416, 425, 429, 500, 502, 503, 504}  # answers that another attempt may change
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
@@ -72,27 +76,43 @@ class _RetryError(Exception):
 
 
 class Part:
-    """What was received of a file, and a note of its version in ``NAME.part.json``."""
+    """What was received of a file, and a note of its version and contents in ``NAME.part.json``."""
 
     def __init__(self, path: Path) -> None:
         """Look at what is there, and refuse files that no earlier call has left."""
         self.path, self.note_path = path, path.with_name(f"{path.name}.json")
-        odd = any(os.path.lexists(p) and not p.is_file() for p in (path, self.note_path))
+        paths = [one for one in (path, self.note_path) if os.path.lexists(one)]
+        odd = any(one.is_symlink() or not one.is_file() for one in paths)
         got = "a file without one" if not odd else "something other than files"
         what = f"left by an earlier call, with its note {self.note_path.name} beside it"
         ours = not odd and (self.note_path.exists() or not path.exists())
         require(ours, str(path), what, got, "Move it away, and call again.")
         self.size = path.stat().st_size if path.exists() else 0
-        self.note = self._read_note()
+        self.note: dict[str, Any] = {}
+        self._sum = 0  # CRC-32 of what was received
+
+    def recall(self) -> None:
+        """Take the note of an earlier call, where what was received is as it says."""
+        try:
+            note = dict(parse_json(read_bytes(self.note_path)))
+            with open_file(self.path) as file:
+                total = _sum_of(file, note["size"])
+            if note["check"] != _check(note, total):
+                return
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
+            return
+        os.truncate(self.path, note["size"])  # a kill may come between the file and its note
+        self.note, self.size, self._sum = note, note["size"], total
 
     def describe(self, headers: HTTPMessage, total: int | None) -> None:
         """Note what the server says of the version, before the first byte of it is written."""
         etag = headers.get("ETag", "")
         if not etag or etag.startswith("W/"):  # a weak one may stand for several versions
             etag = headers.get("Last-Modified", "")
-        self.note = {"total": total, "version": etag}
-        self.note_path.write_text(json.dumps(self.note), encoding="utf-8")
+        self.note = {"total": total, "version": etag if len(etag) <= _LONGEST_VERSION else ""}
+        self.note_path.touch()
         self.path.touch()
+        self._write_note()
 
     def append(self, block: bytes) -> None:
         """Add what came; the system has it when this returns, even if the process is killed."""
@@ -101,21 +121,33 @@ class Part:
             while left:
                 left = left[file.write(left) :]
         self.size += len(block)
+        self._sum = zlib.crc32(block, self._sum)
+        self._write_note()
 
     def discard(self) -> None:
         """Delete what was received."""
         discard_part(self.path)
-        self.size, self.note = 0, {}
+        self.size, self.note, self._sum = 0, {}, 0
 
-    def _read_note(self) -> dict[str, Any]:
-        """Read the note; a damaged one is as good as none."""
-        try:
-            note = dict(json.loads(self.note_path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValueError, TypeError):
-            return {}
-        total, version = note.get("total"), note.get("version")
-        valid = isinstance(total, int | None) and isinstance(version, str)
-        return note if valid else {}
+    def _write_note(self) -> None:
+        self.note["size"] = self.size
+        self.note["check"] = _check(self.note, self._sum)
+        # All at once and of one length, so that a kill leaves the one before or this one
+        with self.note_path.open("r+b", buffering=0) as file:
+            file.write(json.dumps(self.note).encode("ascii").ljust(_NOTE))
+
+
+def _check(note: dict[str, Any], total: int) -> int:
+    """Give the CRC-32 of a note and of what was received."""
+    values = [note.get(key) for key in ("total", "version", "size")]
+    return zlib.crc32(json.dumps(values).encode("ascii"), total)
+
+
+def _sum_of(file: IO[bytes], size: int) -> int:
+    total = 0
+    while size > 0 and (block := file.read(min(_BLOCK, size))):
+        total, size = zlib.crc32(block, total), size - len(block)
+    return total
 
 
 def discard_part(path: Path) -> None:
@@ -194,12 +226,15 @@ class _Transfer:
 
     def complete(self) -> None:
         """Try until the file is complete."""
+        self.part.recall()
+        if not (self.file.digest or self.part.note):
+            self.part.discard()  # nothing could show that it is what came
         if self.total is not None and self.part.size > self.total:
             self.part.discard()
         urls, idle, most = list(self.file.urls), 0, self.part.size
         while self.part.size != self.total:
             if not (self.file.digest or self.part.note.get("version")):
-                self.part.discard()  # nothing could show that the rest is of the same version
+                self.part.discard()  # nor that the rest is of the same version
             trouble = self._attempt(urls)
             if self.part.size == self.total:
                 break

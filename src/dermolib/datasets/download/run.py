@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from dermolib._jobs import Job, Record
-from dermolib._validation import PathLike, as_path, check_choice, check_number, printable, require
+from dermolib._validation import (
+    PathLike,
+    as_path,
+    check_choice,
+    check_number,
+    listed,
+    printable,
+    require,
+)
 from dermolib.datasets.download.collections import (
     JOURNAL,
     Archive,
@@ -31,15 +39,16 @@ from dermolib.datasets.download.http import (
     discard_part,
     transfer,
 )
-from dermolib.datasets.download.unpacking import check_zip, unpacked
+from dermolib.datasets.download.unpacking import check_zip, find_changed, unpacked
 
 __all__ = ["Download", "DownloadedFile", "download"]
 
 _SMALL = 1 << 26  # bytes: smaller files are hashed again by each call, larger ones known by time
 _FIELDS = {
     **{"size": int, "sha256": str, "check": str, "downloaded": bool},
-    **{"modified": int, "files": int, "bytes": int},
+    **{"modified": int, "contents": dict},
 }
+_AWAY = "Move it away, and call again."
 _JOIN = 1.0  # s that all threads get to end; one that waits for a silent server does nothing more
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -113,7 +122,8 @@ def download(
 
     A file or folder that is in its place already is neither downloaded nor changed. A file is
     checked all the same; a folder that was not unpacked by this function is taken as it is, and the
-    result says so. Of a folder that was, the number and size of the files are checked.
+    result says so. Of a folder that was, each file is checked by its size and CRC. What is larger
+    than 64 MB, as a file or as an archive, is not read again where size and time are the same.
 
     Args:
         collection: One of `list_collections`, or the description of another collection.
@@ -161,9 +171,9 @@ def download(
 def _select(collection: Collection, parts: Any) -> list[Archive]:
     if parts is None:
         return list(collection.files)
-    listed = isinstance(parts, Iterable) and not isinstance(parts, str)
+    several = isinstance(parts, Iterable) and not isinstance(parts, str)
     hint = f"Write `[{parts!r}]` for this one." if isinstance(parts, str) else ""
-    require(listed, "parts", "a list of names", repr(parts), hint, error=TypeError)
+    require(several, "parts", "a list of names", repr(parts), hint, error=TypeError)
     parts, hint = list(parts), "Leave `parts` out for the whole collection."
     require(parts, "parts", "a list of names, one or more", "none", hint)
     for part in parts:
@@ -198,6 +208,8 @@ class _Run:
         missing = [file for file in files if not self._is_there(file)]
         for file in missing:
             _check_kind(self.job.folder / file.name, folder=False)
+            is_link = self._target(file).is_symlink()  # to an empty folder
+            require(not is_link, str(self._target(file)), "a folder, or missing", "a link", _AWAY)
             self.sizes[file.name] = Part(self._part(file)).size, file.size or 0
         need = sum(max(total - size, 0) for size, total in self.sizes.values())
         # Unpacking takes the size once more
@@ -239,17 +251,25 @@ class _Run:
         return any(target.iterdir()) if target.is_dir() else target.exists()
 
     def _check_target(self, file: Archive) -> Record:
-        """Check a file that is there, or how many files of what size a folder has."""
+        """Check a file that is there, or the files of a folder."""
         if not self._unpacks(file):
             return self._check_file(file)
         record, target = self.job.get(file.name), self._target(file)
-        if record is None or not record["files"]:
+        if record is None or not record["contents"]:
             return {"size": 0, "sha256": "", "check": "not checked: the folder was there before"}
-        sizes = [path.stat().st_size for path in target.rglob("*") if path.is_file()]
-        complete = len(sizes) >= record["files"] and sum(sizes) >= record["bytes"]
-        what = f"the {record['files']:,} files of {record['bytes']:,} bytes that were unpacked"
+        contents = {name: [*known] for name, known in record["contents"].items()}
+        changed = find_changed(
+            target,
+            contents,
+            always=record["size"] <= _SMALL,
+            check_cancelled=self._check_cancelled,
+        )
+        what = f"a folder with the {len(contents):,} files as they were unpacked"
+        got = f"{len(changed):,} missing or changed ({listed(changed)})"
         hint = "Move the folder away, and it is downloaded again."
-        require(complete, str(target), what, f"{len(sizes):,} of {sum(sizes):,}", hint)
+        require(not changed, str(target), what, got, hint)
+        if contents != record["contents"]:
+            self.job.add([record | {"contents": contents}])
         return record
 
     def _check_file(self, file: Archive) -> Record:
@@ -322,8 +342,8 @@ class _Run:
         if self._unpacks(file):
             self.bar.set_postfix_str(printable(f"unpacking {file.target}"))
             target, check = self._target(file), self._check_cancelled
-            with unpacked(source, target, check_cancelled=check) as content:
-                record = {**record, "files": content.files, "bytes": content.bytes}
+            with unpacked(source, target, check_cancelled=check) as contents:
+                record = {**record, "contents": contents}
                 self.job.add([record])
             if self.keep and source != archive:
                 source.replace(archive)
@@ -338,7 +358,15 @@ class _Run:
 
 def _record(file: Archive, path: Path, sha256: str, check: str, *, downloaded: bool) -> Record:
     state = path.stat()
-    values = (file.name, state.st_size, sha256, check, downloaded, state.st_mtime_ns, 0, 0)
+    values: tuple[Any, ...] = (
+        file.name,
+        state.st_size,
+        sha256,
+        check,
+        downloaded,
+        state.st_mtime_ns,
+        {},
+    )
     return dict(zip(("name", *_FIELDS), values, strict=True))
 
 
@@ -346,7 +374,7 @@ def _check_kind(path: Path, *, folder: bool) -> None:
     """Refuse what is neither missing nor of the kind that belongs there; a link to nowhere too."""
     fits = (path.is_dir() if folder else path.is_file()) or not os.path.lexists(path)
     what = f"a {'folder' if folder else 'file'}, or missing"
-    require(fits, str(path), what, "something else", "Move it away, and call again.")
+    require(fits, str(path), what, "something else", _AWAY)
 
 
 def _in_threads(

@@ -1,19 +1,21 @@
 """A zip file from elsewhere to a folder: complete and inside that folder, or not at all."""
 
+import glob
 import os
-import shutil
+import re
+import secrets
 import stat
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, TypeAlias
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from dermolib._validation import expected, require
-from dermolib.io import check_names
+from dermolib.io import check_names, open_file
 
-__all__ = ["Content", "check_zip", "unpacked"]
+__all__ = ["Contents", "check_zip", "find_changed", "unpacked"]
 
 _BLOCK = 1 << 20
 _ALWAYS = 100_000_000  # bytes that any archive may unpack to
@@ -22,80 +24,133 @@ _LOCAL_HEADER = 30  # bytes before the name of each entry
 _LONGEST_NAME = 255  # bytes, the bound of common file systems
 _DEEPEST = 32  # nested folders
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+_UNFINISHED = re.compile(r"-[0-9a-f]{12}")  # end of the name of a folder while it is unpacked
 _KINDS = {0, stat.S_IFREG, stat.S_IFDIR}
 _BROKEN = (BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeError, zlib.error)
 
 
-class Content(NamedTuple):
-    """Number of files in an archive, and their size together in bytes."""
-
-    files: int
-    bytes: int
+Contents: TypeAlias = dict[str, list[int]]
+"""Size, CRC-32 and time of change (ns) of each file of an archive, by its name in the folder."""
 
 
 @contextmanager
 def unpacked(
     archive: Path, folder: Path, *, check_cancelled: Callable[[], object] = lambda: None
-) -> Iterator[Content]:
+) -> Iterator[Contents]:
     """Unpack a zip file beside `folder`, which appears complete when the block ends well.
 
     A folder inside that has the name of `folder` and holds all the rest is left out, and so is
     ``__MACOSX``. Nothing is written before all names, kinds and sizes have been checked, and what
-    an earlier run left unfinished is deleted. `check_cancelled` is called after each block; what it
-    raises ends the work, and nothing is left of it.
+    an earlier run left unfinished is deleted, but no file that the archive does not have.
+    `check_cancelled` is called after each block; what it raises ends the work, and nothing is left
+    of it.
 
     Raises:
         ValueError: The archive is damaged, or holds what may not be unpacked: a name that leads out
             of the folder or that two files share, a link or a device, a file with a password, or
             far more bytes than an archive of its size has.
     """
-    temporary = folder.with_name(f".{folder.name}-unpacking")
-    _remove(temporary)
+    temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
+    names: set[str] = set()
     try:
-        yield _extract(archive, folder.name, temporary, check_cancelled)
+        with _planned(archive, folder.name) as (file, plan):
+            names.update(plan)
+            for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+                if _UNFINISHED.fullmatch(left.name.removeprefix(f".{folder.name}")):
+                    _remove(left, names)
+            contents = _extract(archive, file, plan, temporary, check_cancelled)
+        yield contents
         temporary.rename(folder)
     finally:
-        _remove(temporary)
+        _remove(temporary, names)
 
 
-def check_zip(archive: Path, *, check_cancelled: Callable[[], object] = lambda: None) -> Content:
+def check_zip(archive: Path, *, check_cancelled: Callable[[], object] = lambda: None) -> Contents:
     """Check all that `unpacked` checks, and write nothing."""
-    return _extract(archive, archive.stem, None, check_cancelled)
+    with _planned(archive, archive.stem) as (file, plan):
+        return _extract(archive, file, plan, None, check_cancelled)
 
 
-def _remove(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
+def find_changed(
+    folder: Path, contents: Contents, *, always: bool, check_cancelled: Callable[[], object]
+) -> list[str]:
+    """List the files of an unpacked folder that are missing or are others.
+
+    Files are read where their size or time is another, and `always` all; the times in `contents`
+    become those of the files.
+    """
+    changed = []
+    for name, known in contents.items():
+        try:
+            with open_file(folder / name) as file:
+                state = os.fstat(file.fileno())
+                found = [state.st_size, known[1], state.st_mtime_ns]
+                if always or found != known:
+                    found[1] = _sum_of(file, check_cancelled)
+        except (FileNotFoundError, ValueError):
+            found = []
+        if found[:2] != known[:2]:
+            changed.append(name)
+        else:
+            known[2] = found[2]
+    return changed
+
+
+def _sum_of(file: IO[bytes], check_cancelled: Callable[[], object]) -> int:
+    total = 0
+    while block := file.read(_BLOCK):
+        total = zlib.crc32(block, total)
+        check_cancelled()
+    return total
+
+
+def _remove(folder: Path, names: Container[str]) -> None:
+    """Delete files of these names, and then empty folders; links are not followed."""
+    for place, _, files in () if folder.is_symlink() else os.walk(folder, topdown=False):
+        for path in (Path(place, file) for file in files):
+            if path.relative_to(folder).as_posix() in names:
+                path.unlink()
+        with suppress(OSError):  # where files of others are in it
+            Path(place).rmdir()
+
+
+@contextmanager
+def _planned(archive: Path, top: str) -> Iterator[tuple[ZipFile, dict[str, ZipInfo]]]:
+    """Open an archive with a plan of its files; whatever is damaged in it is one error."""
+    try:
+        with open_file(archive) as stream, _opened(archive, stream) as file:
+            yield file, _plan(archive, file, top)
+    except _BROKEN as error:
+        raise _damaged(archive, error) from error
+
+
+def _opened(archive: Path, stream: IO[bytes]) -> ZipFile:
+    try:
+        return ZipFile(stream)
+    except ValueError as error:
+        raise _damaged(archive, error) from error
 
 
 def _extract(
-    archive: Path, top: str, target: Path | None, check_cancelled: Callable[[], object]
-) -> Content:
+    archive: Path,
+    file: ZipFile,
+    plan: dict[str, ZipInfo],
+    target: Path | None,
+    check_cancelled: Callable[[], object],
+) -> Contents:
     """Read all files, and write them to the new folder `target` unless it is None."""
-    try:
-        with _opened(archive) as file:
-            plan = _plan(archive, file, top)
-            if target is not None:
-                target.mkdir()
-            for name, info in plan.items():
-                path = Path(os.devnull) if target is None else target / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("wb" if target is None else "xb") as output:
-                    for block in _blocks(archive, file, info):
-                        output.write(block)
-                        check_cancelled()
-    except _BROKEN as error:
-        raise _damaged(archive, error) from error
-    return Content(len(plan), sum(info.file_size for info in plan.values()))
-
-
-def _opened(archive: Path) -> ZipFile:
-    try:
-        return ZipFile(archive)
-    except ValueError as error:
-        raise _damaged(archive, error) from error
+    if target is not None:
+        target.mkdir()
+    contents = {}
+    for name, info in plan.items():
+        path = Path(os.devnull) if target is None else target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb" if target is None else "xb") as output:
+            for block in _blocks(archive, file, info):
+                output.write(block)
+                check_cancelled()
+        contents[name] = [info.file_size, info.CRC, path.stat().st_mtime_ns]
+    return contents
 
 
 def _blocks(archive: Path, file: ZipFile, info: ZipInfo) -> Iterator[bytes]:
