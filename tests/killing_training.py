@@ -33,8 +33,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "alone": {"ema": 0.7, "optimizer": "sgd", "schedule": "cosine", "layer_rates": {"0": 0.1}},
     "loader": {},
     "on device": {"save_every": 2},
+    "again": {},
 }
-"""Options by name; "alone" trains without validation, the last two with loaders of their own."""
+"""Options by name; "alone" trains without validation, "again" in the folder of a finished run, and
+"loader" and "on device" with loaders of their own.
+"""
 
 
 class Read(Colors):
@@ -123,7 +126,22 @@ def outcome(folder: Path) -> tuple[Any, ...]:
     result = torch.load(folder.with_suffix(".pt"), weights_only=True)
     best = torch.load(folder / "best.pt", weights_only=True)["state_dict"]
     files = sorted(path.name for path in folder.iterdir())
-    return result["weights"], best, result["rows"], files, (folder / "history.csv").read_bytes()
+    kept = [path.read_bytes() for path in sorted(folder.glob("run-*/[bh]*"))]
+    history = (folder / "history.csv").read_bytes()
+    return result["weights"], best, result["rows"], files, history, kept
+
+
+def finished(folder: Path) -> int:
+    """Count the runs that have ended in a folder; after the last one a call makes another."""
+    marks = [*folder.glob("run.json"), *folder.glob("run-*/run.json")]
+    return sum(json.loads(path.read_text())["finished"] for path in marks)
+
+
+def begin(folder: Path, name: str) -> int:
+    """Let as many runs end in a folder as are to lie there before."""
+    if name == "again":
+        assert in_child(partial(fit, folder, name)) == 0
+    return int(name == "again")
 
 
 def fit_killed(folder: Path, name: str, point: int) -> None:
@@ -137,10 +155,12 @@ def main(root: Path, stride: int, names: list[str]) -> None:
     torch.set_num_threads(1)
     kills: dict[str, int] = {}
     for name in names:
+        earlier = begin(root / name, name)
         assert in_child(partial(fit, root / name, name)) == 0
         weights, best, *others = outcome(root / name)
         for point in itertools.count(len(name) % stride, stride):
             folder = root / f"{name}{point}"
+            begin(folder, name)
             ended = in_child(partial(fit_killed, folder, name, point))
             assert ended in (0, -signal.SIGKILL)
             if ended == 0:
@@ -148,6 +168,8 @@ def main(root: Path, stride: int, names: list[str]) -> None:
             for left in (folder / "last.ckpt", folder / "best.pt"):
                 if left.exists():
                     torch.load(left, weights_only=True)  # is whole
+            if finished(folder) > earlier:
+                continue
             assert in_child(partial(fit, folder, name)) == 0
             found, found_best, *found_others = outcome(folder)
             assert same(found, weights), (name, point)

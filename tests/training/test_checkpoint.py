@@ -113,6 +113,75 @@ def test_other_files_are_refused_unread(
     assert not (tmp_path / "ran").exists()
 
 
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("changes", "built", "sentence"),
+    [
+        ({"class_names": 3}, False, "one without the names of two or more classes"),
+        ({"class_names": [1, 2, 3]}, False, "one without the names of two or more classes"),
+        ({"class_names": ["a"]}, False, "one without the names of two or more classes"),
+        ({"class_names": ["a", "a", "b"]}, False, "one without the names of two or more classes"),
+        ({"class_names": nested(150)}, False, "one of more than 100 levels"),
+        ({"class_names": ["a", "b", "c", "d"]}, True, "one of 3 classes with 4 names"),
+        ({"state_dict": [1]}, False, "one without weights"),
+        ({"format": torch.zeros(3)}, False, "other content"),
+        ({"architecture": {"name": "none", "num_classes": 3}}, True, "one that cannot be built: "),
+        ({"architecture": {"num_classes": 3, 4: 5}}, True, "one that cannot be built: "),
+        (
+            {"architecture": {"name": "custom_cnn", "num_classes": 3, "image_size": 10**9}},
+            True,
+            "one that cannot be built: ",
+        ),
+    ],
+)
+def test_content_of_another_type_length_or_depth_is_refused(
+    tmp_path: Path, changes: dict[str, Any], built: bool, sentence: str
+) -> None:
+    model = build_model("custom_cnn", num_classes=3, image_size=16) if built else network()
+    trainer(model).save(tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    torch.save({**content, **changes}, tmp_path / "model.pt")
+
+    with pytest.raises(ValueError, match=f"model.pt` to be .*but got {sentence}"):
+        Trainer.load(tmp_path / "model.pt", model=None if built else network())
+
+
+@pytest.mark.parametrize(
+    ("bias", "form"),
+    [
+        ("text", "'str'"),
+        (torch.zeros(3, dtype=torch.int64), "((3,), 'torch.int64', 'torch.strided')"),
+        (torch.ones(3, dtype=torch.cfloat), "((3,), 'torch.complex64', 'torch.strided')"),
+    ],
+    ids=["text", "integers", "complex numbers"],
+)
+def test_weights_of_another_kind_are_refused(tmp_path: Path, bias: Any, form: str) -> None:
+    trainer().save(tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    content["state_dict"]["5.bias"] = bias
+    torch.save(content, tmp_path / "model.pt")
+
+    with pytest.raises(ValueError, match=re.escape(f"other weights: 5.bias {form} there, (3,) he")):
+        Trainer.load(tmp_path / "model.pt", model=network())
+
+
+def test_one_changed_bit_of_a_weight_is_noticed(tmp_path: Path) -> None:
+    saved = trainer()
+    saved.save(tmp_path / "model.pt")
+    content = bytearray((tmp_path / "model.pt").read_bytes())
+    content[content.index(saved.model.state_dict()["5.weight"].numpy().tobytes())] ^= 1
+    (tmp_path / "model.pt").write_bytes(content)
+
+    with pytest.raises(ValueError, match=r"but got a file whose part \S+ is damaged"):
+        Trainer.load(tmp_path / "model.pt", model=network())
+
+
 def test_a_missing_file_a_folder_and_stored_options_are_named(tmp_path: Path) -> None:
     trainer().save(tmp_path / "model.pt")
 

@@ -90,6 +90,7 @@ def test_one_process_writes_the_files(together: Path) -> None:
     assert sorted(path.name for path in (together / "run").iterdir()) == [
         "best.pt",
         "history.csv",
+        "run.json",
         "tensorboard",
     ]
     best = torch.load(together / "run" / "best.pt", weights_only=True)

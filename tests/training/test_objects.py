@@ -268,7 +268,8 @@ def test_callbacks_and_loggers_of_lightning_take_part(tmp_path: Path) -> None:
     assert len(history) == 2 == stopping.stopped_epoch + 1
     assert (tmp_path / "mine" / "mine.ckpt").exists()
     assert (tmp_path / "log" / "metrics.csv").exists()
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["best.pt", "history.csv"]
+    names = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert names == ["best.pt", "history.csv", "run.json"]
 
 
 class Keeping(Counting):

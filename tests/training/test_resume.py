@@ -141,10 +141,10 @@ def test_ctrl_c_leaves_a_folder_to_resume_from_and_signals_as_they_were(
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        (".last.ckpt.part", 5),
-        (".last.ckpt.part", N + 1),
-        (".best-000000000000.pt", 5),
-        (".history-000000000000.csv", 5),
+        (".last-000000000000.ckpt", 5),
+        (".last-000000000000.ckpt", N + 1),
+        ("..best-000000000000-000000000000.pt", 5),
+        ("..history-000000000000-000000000000.csv", N - 1),
     ],
 )
 def test_a_full_disk_leaves_the_state_before(
@@ -158,20 +158,22 @@ def test_a_full_disk_leaves_the_state_before(
         fit(tmp_path, Acting(N, read, full), save_every=1)
 
     assert position(tmp_path)
-    for path in tmp_path.glob(".*"):
-        path.unlink()
+    assert not list(tmp_path.glob(".*"))
     check_resumes(tmp_path, whole)
 
 
 def test_what_killed_runs_were_writing_is_removed(tmp_path: Path) -> None:
-    half, own = tmp_path / ".best-0123456789ab.pt", tmp_path / ".notes-0123456789ab.txt"
-    half.touch()
-    own.touch()
+    broken(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())["run"]
+    halves = [tmp_path / f".best-{run}.pt", tmp_path / f"..best-{run}-0123456789ab.pt"]
+    others = [tmp_path / ".best-0123456789ab.pt", tmp_path / ".notes-0123456789ab.txt"]
+    for path in halves + others:
+        path.touch()
 
     fit(tmp_path)
 
-    assert own.exists()
-    assert not half.exists()
+    assert all(path.exists() for path in others)
+    assert not any(path.exists() for path in halves)
 
 
 def test_a_loss_that_is_not_finite_keeps_the_state_before_and_names_it(tmp_path: Path) -> None:
@@ -280,6 +282,17 @@ def test_a_run_resumes_with_the_same_options_model_and_sets_alone(
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
 
+def edited(change: Callable[[Any], object]) -> Callable[[Path], None]:
+    """Change what a state says."""
+
+    def edit(path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        change(state)
+        torch.save(state, path)
+
+    return edit
+
+
 def changed(path: Path) -> None:
     """Change one bit of a weight."""
     content = bytearray(path.read_bytes())
@@ -289,30 +302,44 @@ def changed(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "got"),
+    "damage",
     [
-        (lambda path: path.write_bytes(b""), r"a file that does not load \("),
-        (lambda path: path.write_bytes(b"PK\x03\x04"), r"a file that does not load \("),
-        (lambda path: path.write_bytes(b"half a state" * 99), r"a file that does not load \("),
-        (changed, r"a file whose part \S+ is damaged\. "),
-        (
-            lambda path: torch.save({"dermolib": {"position": [0, 0]}}, path),
-            r"one of another version or program\. ",
-        ),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:99]),
+        lambda path: path.write_bytes(b"half a state" * 99),
+        changed,
+        edited(lambda state: state["dermolib"].update(position="here")),
+        edited(lambda state: state["dermolib"].update(position=[0, 1, 2])),
+        edited(lambda state: state["dermolib"].update(position=[9, 0])),
+        edited(lambda state: state["dermolib"].update(config=[1])),
+        edited(lambda state: state.update(callbacks=[])),
+        edited(lambda state: state.update(epoch=99)),
+        edited(lambda state: state.update(optimizer_states=[{"state": {}, "param_groups": []}])),
+        edited(lambda state: state["state_dict"].update({"model.5.bias": torch.zeros(7)})),
+        edited(lambda state: state.pop("loops")),
     ],
-    ids=["empty", "cut short", "other content", "changed bit", "other version"],
+    ids=[
+        *("empty", "cut short", "other content", "changed bit", "position a text"),
+        *("position of three", "position beyond the run", "config a list", "callbacks a list"),
+        *("epoch beyond the run", "other optimizer", "other shapes", "no loops"),
+    ],
 )
-def test_a_damaged_state_is_refused(
-    tmp_path: Path, damage: Callable[[Path], object], got: str
+def test_a_changed_state_is_refused_and_kept(
+    tmp_path: Path, damage: Callable[[Path], object]
 ) -> None:
     broken(tmp_path)
     damage(tmp_path / "last.ckpt")
+    content = (tmp_path / "last.ckpt").read_bytes()
+    sentence = f"Expected `{tmp_path / 'last.ckpt'}` to be "
 
-    with pytest.raises(ValueError, match=f"to be the state of a run, but got {got}") as error:
-        fit(tmp_path)
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}") as error:
+        fit(tmp_path, Acting(N, 0, lambda: pytest.fail("an image was read")))
 
-    assert str(error.value).endswith("Pass `resume=False` to start over, which replaces it.")
+    assert "Restore it, or pass `resume=False` to start over" in str(error.value)
     assert trainer(tmp_path).fit(Colors(N), resume=False).rows
+    kept = [path.read_bytes() for path in tmp_path.glob("run-1/last.ckpt")]
+    assert kept in ([content], [])
+    assert kept or "is damaged" in str(error.value)
 
 
 def test_missing_best_weights_are_reported_before_the_first_step(tmp_path: Path) -> None:
@@ -352,27 +379,12 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_new_run_archives_the_results_of_the_finished_one(tmp_path: Path) -> None:
-    fit(tmp_path, seed=3)
-    best, table = ((tmp_path / name).read_bytes() for name in ("best.pt", "history.csv"))
-
-    broken(tmp_path, N - 1)
-
-    assert names(tmp_path) == {"before", "last.ckpt", "tensorboard"}
-    with pytest.raises(RuntimeError, match="Out of luck"):  # which has no weights to archive
-        trainer(tmp_path).fit(Acting(N, N - 1, fail), Colors(VALIDATION), resume=False)
-    assert (tmp_path / "before" / "best.pt").read_bytes() == best
-    assert (tmp_path / "before" / "history.csv").read_bytes() == table
-    for folder in (tmp_path, tmp_path / "before"):
-        assert len(list(folder.glob("tensorboard/events.out.tfevents.*"))) == 1
-
-
 def test_a_resumed_run_keeps_its_results_in_place(tmp_path: Path) -> None:
     broken(tmp_path, N + 1)
 
     fit(tmp_path)
 
-    assert names(tmp_path) == {"best.pt", "history.csv", "tensorboard"}
+    assert names(tmp_path) == {"best.pt", "history.csv", "run.json", "tensorboard"}
 
 
 def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path) -> None:

@@ -195,6 +195,11 @@ class ISICDataset(_Base, metaclass=_Collections):
         return self.table["id"].to_numpy(object)
 
     @property
+    def image_paths(self) -> npt.NDArray[np.object_]:
+        """Paths (N,) of the images: of files, or of rows of a store or an HDF5 file."""
+        return np.array([_unpacked(path) for path in self._image_paths], object)
+
+    @property
     def groups(self) -> npt.NDArray[np.object_]:
         """Patient of each row (N,), or its lesion where that is unknown, or its id.
 

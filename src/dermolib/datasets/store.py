@@ -64,6 +64,7 @@ __all__ = [
     "SETTINGS",
     "PreparedStore",
     "content_digest",
+    "file_states",
     "is_store",
     "load_image",
     "load_mask",
@@ -329,6 +330,17 @@ def _checked_copy(row: npt.NDArray[Any], checksum: int, path: str) -> npt.NDArra
         )
         raise ValueError(expected(path, what, "other bytes", hint))
     return copy
+
+
+def file_states(paths: Iterable[PathLike]) -> Iterator[tuple[str, os.stat_result]]:
+    """Look up the file of each path of `load_image`, and its state: that of a store once."""
+    states: dict[str, os.stat_result] = {}
+    for path in paths:
+        row, joined = _ROW.fullmatch(str(path)), split_path(path)
+        file = row["file"] if row else joined[0] if joined else str(path)
+        if file not in states:
+            states[file] = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest
+        yield file, states[file]
 
 
 def _row_of(path: PathLike) -> npt.NDArray[Any] | None:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from dermolib._validation import PathLike, expected, printable, require
 from dermolib.datasets.loaders import SeededDataset
 from dermolib.datasets.seeding import draw_seeds
-from dermolib.io import TEMPORARY, open_file, parse_json, split_path, whole_file
+from dermolib.datasets.store import file_states
+from dermolib.io import TEMPORARY, open_file, parse_json, whole_file
 from dermolib.models.feature_extractor import FeatureExtractor
 
 __all__ = ["cache_key", "read_cache", "write_cache"]
@@ -31,7 +32,6 @@ _FORMAT = "dermolib-features-2"
 _DIGEST = "values"  # in the note: of the features and all else in it
 _SEEN = 8  # images that are hashed as the network sees them
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of functions: another in each run
-_ROW_OF_STORE = re.compile(r"(.*\.npy)#\d+", re.DOTALL)
 
 
 def cache_key(model: nn.Module, dataset: Any, *, flips: bool, precision: str) -> dict[str, Any]:
@@ -148,15 +148,10 @@ def _contents(tensor: Tensor, name: str = "") -> Iterable[str | memoryview]:
 
 
 def _files(table: Any) -> Iterable[str]:
-    state: dict[str, str] = {}  # of a store or an HDF5 file once, not for each of its rows
-    for name, path in zip(table["id"], table["image_path"], strict=True):
-        row, joined = _ROW_OF_STORE.fullmatch(str(path)), split_path(path)
-        file = row[1] if row else joined[0] if joined else str(path)
-        if file not in state:
-            found = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest
-            state[file] = f"{found.st_size} {found.st_mtime_ns}"
-        place = str(path).removeprefix(os.path.dirname(file))  # noqa: PTH120 - as above
-        yield f"{name}\0{place}\0{state[file]}"
+    paths = table["image_path"].tolist()
+    for name, path, (file, state) in zip(table["id"], paths, file_states(paths), strict=True):
+        place = str(path).removeprefix(os.path.dirname(file))  # noqa: PTH120 - faster than a Path
+        yield f"{name}\0{place}\0{state.st_size} {state.st_mtime_ns}"
 
 
 def _seen(dataset: Any) -> Iterable[str | memoryview]:

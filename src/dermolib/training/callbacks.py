@@ -20,13 +20,12 @@ from dermolib._validation import printable
 from dermolib.io import write_table
 from dermolib.training.checkpoint import (
     METADATA_KEY,
-    STATE_NAME,
-    archive_results,
     refusal,
     without_numpy,
     write_content,
 )
 from dermolib.training.data import EpochLoader
+from dermolib.training.folder import HISTORY_NAME, STATE_NAME, RunFolder
 
 __all__ = ["BestWeights", "HistoryWriter", "RunState", "StateFile", "WeightAverage"]
 
@@ -132,17 +131,21 @@ class BestWeights(lightning.Callback):
 
 
 class HistoryWriter(lightning.Callback):
-    """Keep the metrics of each epoch as a row, also in a CSV file, and as lines to standard error.
+    """Keep the metrics of each epoch as a row, also in a folder, and as lines to standard error.
 
     The run ends early when the training loss falls below `stop_below`.
     """
 
     def __init__(
-        self, path: Path | None = None, *, lines: bool = False, stop_below: float = -math.inf
+        self,
+        folder: RunFolder | None = None,
+        *,
+        lines: bool = False,
+        stop_below: float = -math.inf,
     ) -> None:
         """Start without rows."""
         self.rows: list[dict[str, float]] = []
-        self._path, self._lines, self._stop_below = path, lines, stop_below
+        self._folder, self._lines, self._stop_below = folder, lines, stop_below
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows so far."""
@@ -162,10 +165,11 @@ class HistoryWriter(lightning.Callback):
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
         row.update({name: logged[name] for name in sorted(logged) if name not in trained})
         self.rows.append(row)
-        if self._path is not None and trainer.is_global_zero:
+        if self._folder is not None and trainer.is_global_zero:
             table = pd.DataFrame(self.rows)
             cells = table.astype(object).where(table.notna(), "").to_numpy().tolist()
-            write_table(self._path, [*map(str, table)], cells, quoted=False)
+            path = self._folder.temporary(HISTORY_NAME)
+            write_table(path, [*map(str, table)], cells, quoted=False)
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if row["train_loss"] < self._stop_below:
             trainer.should_stop = last = True
@@ -187,20 +191,18 @@ class StateFile(TorchCheckpointIO):
 class RunState(lightning.Callback):
     """Save the state of a run: at the start, after each epoch, within epochs, and on SIGTERM.
 
-    Each state replaces the one before atomically. A run resumes within an epoch of an `EpochLoader`
-    alone. In the list of callbacks it comes last, so that it saves the state of all others.
+    With each state the files of the others take their places; the first one waits for the first
+    step. A run resumes within an epoch of an `EpochLoader` alone. In the list of callbacks it comes
+    last, so that it saves the state of all others.
     """
 
     def __init__(
-        self, folder: Path, loader: Any, metadata: dict[str, Any], every: Any, *, writes: bool
+        self, folder: RunFolder, loader: Any, metadata: dict[str, Any], every: Any, *, writes: bool
     ) -> None:
         """Start without a position."""
-        self.path = folder / STATE_NAME
-        self.earlier: list[Path] = []  # results of an earlier run, to be archived by a new one
-        self._loader, self._metadata = loader, metadata
+        self._folder, self._loader, self._metadata = folder, loader, metadata
         self._every, self._writes = every, writes
         self._terminated = False  # whether SIGTERM came
-        self._written = False
         self._state: dict[str, Any] = {}
         self._position: tuple[int, int] | None = None  # epoch, and batches of it that are done
 
@@ -228,22 +230,16 @@ class RunState(lightning.Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Save the state before the first step, and handle SIGTERM."""
         if self._position is None:
-            if self._writes and trainer.is_global_zero:
-                archive_results(self.path.parent, self.earlier)
             self._save(trainer, pl_module, (0, 0))
         self._handle_sigterm()
-
-    def on_exception(self, trainer: Any, *_: Any) -> None:
-        """Leave no state of a run without a step, which would block a corrected call."""
-        started = self._position != (0, 0) or trainer.global_step > 0
-        if self._written and not started and trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save the state within an epoch, between two steps of the optimizer."""
         del outputs, batch
+        if self._folder.starting and trainer.global_step:
+            self._folder.commit()
         done = batch_idx + 1
         last = done >= trainer.num_training_batches
         if (
@@ -256,12 +252,16 @@ class RunState(lightning.Callback):
         due = self._every is not None and trainer.global_step % self._every == 0
         if terminated or due:
             self._save(trainer, pl_module, (trainer.current_epoch, done))
+            if trainer.is_global_zero:
+                self._folder.commit()
         if terminated:
             self._exit()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Save the state between two epochs."""
         self._save(trainer, pl_module, (trainer.current_epoch + 1, 0))
+        if trainer.is_global_zero:
+            self._folder.commit()
         if self._terminated_anywhere(trainer):
             self._exit()
 
@@ -285,23 +285,17 @@ class RunState(lightning.Callback):
             pl_module.stop_if_broken()  # as saving does
             return
         # One name for all processes, of which the first alone writes
-        temporary = self.path.with_name(f".{self.path.name}.part")
-        try:
-            trainer.save_checkpoint(temporary)
-            first = trainer.is_global_zero
-            refused = trainer.strategy.broadcast(refusal(temporary, self._state) if first else "")
-            if refused:
-                raise TypeError(refused)
-            if trainer.is_global_zero:
-                temporary.replace(self.path)
-            self._written = True
-        finally:
-            self._state = {}
-            if trainer.is_global_zero:
-                temporary.unlink(missing_ok=True)
+        path = trainer.strategy.broadcast(self._folder.temporary(STATE_NAME))
+        trainer.save_checkpoint(path)
+        first = trainer.is_global_zero
+        refused = trainer.strategy.broadcast(refusal(path, self._state) if first else "")
+        self._state = {}
+        if refused:
+            raise TypeError(refused)
 
     def _exit(self) -> None:
+        path = self._folder.path / STATE_NAME
         _log.warning(
-            "Ended by SIGTERM; the same call resumes from the state in %s", printable(self.path)
+            "Ended by SIGTERM; the same call resumes from the state in %s", printable(path)
         )
         raise SystemExit(128 + signal.SIGTERM)

@@ -1,12 +1,11 @@
-"""Files of training: models without code, the state of a run, and the folder of a run."""
+"""Files of torch: models without code, and the state of a run."""
 
 import copy
 import io
 import pickle
-import shutil
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +13,30 @@ import numpy as np
 import torch
 from torch import nn
 
-from dermolib._jobs import describe_differences, exclusive_lock
+from dermolib._jobs import describe_differences
 from dermolib._validation import expected, listed, require, to_python
-from dermolib.io import TEMPORARY, whole_file
+from dermolib.io import check_file, whole_file
 from dermolib.models.registry import build_model
 from dermolib.models.weights import check_finite, own_constants
 
 __all__ = [
-    "BEST_NAME",
-    "HISTORY_NAME",
     "METADATA_KEY",
-    "STATE_NAME",
-    "archive_results",
-    "locked",
+    "check_parts",
+    "load_content",
     "plain_module",
     "read_checkpoint",
     "refusal",
-    "results",
-    "unfinished_run",
     "without_numpy",
     "write_checkpoint",
     "write_content",
 ]
 
-BEST_NAME = "best.pt"
-"""File name of the best weights in the folder of a run."""
-
-HISTORY_NAME = "history.csv"
-"""File name of the table with a row for each epoch."""
-
-STATE_NAME = "last.ckpt"
-"""File name of the state from which a run resumes."""
-
 METADATA_KEY = "dermolib"
 """Key in the state of a run for its configuration, class names and position."""
 
 _FORMAT = "dermolib-checkpoint-1"
-_ARCHIVE = "before"
+_LEVELS = 100  # of values in values, far more than any state has
+_DAMAGED = "Use another copy of the file: this one was changed."
 _PARTS = {"format", "architecture", "class_names", "state_dict"}
 
 
@@ -170,110 +156,88 @@ def read_checkpoint(
 ) -> tuple[nn.Module, list[str]]:
     """Read a file of `write_checkpoint` into the model, or the one it describes; run no code."""
     model = model if model is None else plain_module(model)
-    content = _load(path, "a checkpoint of `Trainer.save`", "", mmap=False)
+    content = load_content(path, "a checkpoint of `Trainer.save`", "")
     fits = isinstance(content, dict) and content.keys() >= _PARTS and content["format"] == _FORMAT
     hint = "Load plain weights with `build_model(..., weights=PATH)`."
     what = f"a checkpoint of `Trainer.save` ({_FORMAT})"
     require(fits, str(path), what, "other content", hint)
+    names, weights, built = (
+        content[name] for name in ("class_names", "state_dict", "architecture")
+    )
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    distinct = texts and len(set(names)) == len(names) >= 2
+    require(distinct, str(path), what, "one without the names of two or more classes", _DAMAGED)
+    require(isinstance(weights, Mapping), str(path), what, "one without weights", _DAMAGED)
     if model is None:
-        built, what = content["architecture"], "a checkpoint of a model that `build_model` built"
-        hint = "Build the module yourself and pass it as `model`."
-        require(isinstance(built, dict), str(path), what, "one of another module", hint)
-        # The file names the network alone: its `weights` could name any file or address
-        model = build_model(**{**built, "weights": None})
+        model = _built(built, path, len(names))
     # Before any is loaded, since torch changes those that fit
-    shapes = [_shapes(weights) for weights in (content["state_dict"], model.state_dict())]
-    misfits = describe_differences(*shapes)
+    misfits = describe_differences(_forms(weights), _forms(model.state_dict()))
     got = f"other weights: {listed(misfits)}"
     require(not misfits, str(path), "a checkpoint of this model", got)
     hint = "Load another file, or train again."
-    check_finite(content["state_dict"].items(), str(path), own_constants(model) | {*own}, hint=hint)
-    model.load_state_dict(content["state_dict"])
-    return model, list(content["class_names"])
+    check_finite(weights.items(), str(path), own_constants(model) | {*own}, hint=hint)
+    model.load_state_dict(weights)
+    return model, names
 
 
-def unfinished_run(folder: Path, metadata: dict[str, Any]) -> Path | None:
-    """Find the state of a run of this configuration; refuse another or a damaged one."""
-    path, best = folder / STATE_NAME, folder / BEST_NAME
-    if not path.exists():
-        return None
-    what, hint = "the state of a run", "Pass `resume=False` to start over, which replaces it."
-    content = _load(path, what, hint, mmap=True)
-    with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()  # compares checksums, which torch does not
-    require(not broken, str(path), what, f"a file whose part {broken} is damaged", hint)
-    found: Any = content.get(METADATA_KEY) if isinstance(content, dict) else None
-    known = isinstance(found, dict) and found.keys() >= {"config", "class_names", "position"}
-    require(known, str(path), what, "one of another version or program", hint)
-    flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, metadata)]
-    differences = "; ".join(describe_differences(*flat))
-    what = f"a folder without an unfinished run of another configuration ({folder})"
-    hint = "Use the same options, another `output`, or `resume=False` to start over."
-    require(not differences, "output", what, differences, hint)
-    scored = content.get("callbacks", {}).get("BestWeights", {}).get("score", -1.0) >= 0
-    hint = "Restore it, or pass `resume=False` to start over."
-    complete = best.exists() or not scored
-    require(complete, str(best), "the best weights of the run", "no file", hint)
-    return path
-
-
-@contextmanager
-def locked(folder: Path, *, first: bool) -> Iterator[None]:
-    """Make the folder of a run, keep other runs out, and remove what killed ones left half done.
-
-    Only the first of the processes that share a run does the last two.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if not first:
-        yield
-        return
-    with ExitStack() as stack:
-        # A file system without locks trains as well
-        with suppress(NotImplementedError):
-            try:
-                stack.enter_context(exclusive_lock(folder))
-            except ValueError:
-                what = "a folder that no other run is training in"
-                hint = "Wait for that run to end, stop it, or choose another `output`."
-                raise ValueError(expected("output", what, f"{folder} of one", hint)) from None
-        for path in folder.iterdir():
-            part = TEMPORARY.fullmatch(path.name)
-            if part is not None and part["stem"] in ("best", "history"):
-                path.unlink(missing_ok=True)
-        yield
-
-
-def results(folder: Path) -> list[Path]:
-    """List the results that a run has left in its folder."""
-    logs = folder.glob("tensorboard/events.out.tfevents.*")
-    return [path for path in (folder / BEST_NAME, folder / HISTORY_NAME, *logs) if path.exists()]
-
-
-def archive_results(folder: Path, paths: list[Path]) -> None:
-    """Move the results of an earlier run aside; those without weights are removed."""
-    if folder / BEST_NAME not in paths:
-        for path in paths:
-            path.unlink(missing_ok=True)
-        return
-    before = folder / _ARCHIVE
-    shutil.rmtree(before, ignore_errors=True)
-    for path in paths:
-        target = before / path.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.replace(target)
-
-
-def _load(path: Path, what: str, hint: str, *, mmap: bool) -> Any:
+def load_content(path: Path, what: str, hint: str, *, mmap: bool = False) -> Any:
+    """Load a file of torch whose parts are whole, without code."""
+    check_parts(path, what, hint)
     try:
-        return torch.load(path, weights_only=True, map_location="cpu", mmap=mmap)
-    except FileNotFoundError:
-        raise
+        content = torch.load(path, weights_only=True, map_location="cpu", mmap=mmap)
     except Exception as error:  # torch passes on whatever a broken file makes its readers raise
-        got = f"a file that does not load ({type(error).__name__})"
+        raise ValueError(expected(str(path), what, _damage(error), hint)) from error
+    require(_is_flat(content), str(path), what, f"one of more than {_LEVELS} levels", hint)
+    return content
+
+
+def check_parts(path: Path, what: str, hint: str) -> None:
+    """Compare the checksums of a file of torch, which torch does not."""
+    check_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except Exception as error:  # as above
+        raise ValueError(expected(str(path), what, _damage(error), hint)) from error
+    require(not broken, str(path), what, f"a file whose part {broken} is damaged", hint)
+
+
+def _damage(error: Exception) -> str:
+    return f"a file that does not load ({type(error).__name__})"
+
+
+def _is_flat(value: Any, level: int = 0) -> bool:
+    """Tell whether values are nested so little that they can be compared and printed."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if not isinstance(value, (list, tuple, set)):
+        return True
+    return level < _LEVELS and all(_is_flat(one, level + 1) for one in value)
+
+
+def _built(architecture: Any, path: Path, num_classes: int) -> nn.Module:
+    """Build the network that a checkpoint describes."""
+    what = "a checkpoint of a model that `build_model` built"
+    hint = "Build the module yourself and pass it as `model`."
+    described = isinstance(architecture, dict)
+    require(described, str(path), what, "one of another module", hint)
+    got = f"one of {architecture.get('num_classes')!r} classes with {num_classes} names"
+    require(architecture.get("num_classes") == num_classes, str(path), what, got, _DAMAGED)
+    try:
+        # The file names the network alone: its `weights` could name any file or address
+        return build_model(**{**architecture, "weights": None})
+    except Exception as error:  # whatever a network raises about options of another type or size
+        got = f"one that cannot be built: {str(error).removesuffix('.')}"
         raise ValueError(expected(str(path), what, got, hint)) from error
 
 
-def _shapes(weights: Any) -> dict[str, tuple[int, ...]]:
-    """Map the names of weights to their shapes."""
-    found = weights if isinstance(weights, Mapping) else {}
-    return {name: tuple(getattr(value, "shape", ())) for name, value in found.items()}
+def _forms(weights: Mapping[Any, Any]) -> dict[str, Any]:
+    """Map the names of weights to their shapes, to the kinds of those that are not plain floats."""
+    forms: dict[str, Any] = {}
+    for name, value in weights.items():
+        forms[str(name)] = type(value).__name__
+        if isinstance(value, torch.Tensor):
+            shape, plain = tuple(value.shape), value.layout == torch.strided
+            floats = plain and value.is_floating_point()
+            forms[str(name)] = shape if floats else (shape, str(value.dtype), str(value.layout))
+    return forms

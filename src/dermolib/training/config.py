@@ -118,9 +118,11 @@ def _output(value: Any, name: str) -> Path:
     hint = "Pass '.' for the working directory, or None to keep nothing."
     require(os.fspath(value), name, what, "an empty path", hint)
     path = Path(value)
-    found = next((part for part in (path, *path.parents) if part.exists()), path)
-    got = f"{path}, " + ("a file" if found == path else f"below the file {found}")
-    require(found.is_dir() or not found.exists(), name, what, got, "Choose another path.")
+    found = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
+    kind = "file" if found.exists() else "broken link"
+    got = f"{path}, " + (f"a {kind}" if found == path else f"below the {kind} {found}")
+    fits = found.is_dir() or not os.path.lexists(found)
+    require(fits, name, what, got, "Choose another path.")
     return path
 
 
@@ -362,7 +364,7 @@ def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:
 
 def digest(text: str) -> str:
     """Shorten a text to a fingerprint of 16 characters."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def _qualified_name(value: Any) -> str:

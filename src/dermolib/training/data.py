@@ -21,6 +21,7 @@ from torch.utils.data import (
 
 from dermolib._validation import require
 from dermolib.datasets.loaders import EpochSampler, SeededDataset, make_loader
+from dermolib.datasets.store import content_digest, file_states
 from dermolib.models.devices import on_cuda
 from dermolib.training.batches import form
 from dermolib.training.config import TrainerOptions, digest
@@ -32,6 +33,7 @@ __all__ = [
     "drawn_labels",
     "draws_by_weight",
     "draws_evenly",
+    "image_fingerprint",
     "in_order",
     "labels_of",
     "lone_image_refused",
@@ -39,6 +41,7 @@ __all__ = [
     "shuffles",
 ]
 
+_COMPARED = 32  # images of which all bytes are compared
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -169,6 +172,21 @@ def data_fingerprint(data: Any) -> dict[str, Any] | None:
         known["seed"], known["shuffle"] = int(sampler.seed), bool(sampler.shuffle)
         known["sample_weights"] = None if weights is None else digest(str(weights.tolist()))
     return known
+
+
+def image_fingerprint(data: Any) -> str | None:
+    """Digest the images of a set: of each the size of its file, of a few all bytes.
+
+    It is the same where a folder was copied. None where the set does not expose `image_paths`.
+    """
+    paths = _attribute(data, "image_paths")
+    if paths is None:
+        return None
+    states = zip(paths, file_states(paths), strict=True)
+    # A store and an HDF5 file grow by other images too
+    sizes = [state.st_size for path, (file, state) in states if path == file]
+    rows = np.unique(np.linspace(0, len(paths) - 1, _COMPARED).astype(np.intp))
+    return digest(str([sizes, *(content_digest(paths[row]).hex() for row in rows)]))
 
 
 @contextmanager

@@ -34,16 +34,10 @@ from dermolib.training.callbacks import (
     StateFile,
     WeightAverage,
 )
-from dermolib.training.checkpoint import (
-    BEST_NAME,
-    HISTORY_NAME,
-    locked,
-    read_checkpoint,
-    results,
-    unfinished_run,
-)
+from dermolib.training.checkpoint import read_checkpoint
 from dermolib.training.config import TrainerOptions
 from dermolib.training.data import drawn_labels, lone_image_refused, resumable
+from dermolib.training.folder import BEST_NAME, LOG_NAME, STATE_NAME, RunFolder
 from dermolib.training.history import LearningRates
 from dermolib.training.module import ClassifierModule, NotFiniteError
 from dermolib.training.optimizers import frozen
@@ -91,41 +85,57 @@ def train(
     writes = output is not None
     module = ClassifierModule(model, options, class_weights, compiled=options.compile)
     with ExitStack() as stack:
-        folder = Path(output or stack.enter_context(tempfile.TemporaryDirectory()))
+        path = Path(output or stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = RunFolder(path, log=writes and options.logger is None)
         state = RunState(folder, loader, metadata, options.save_every, writes=writes)
-        history = HistoryWriter(folder / HISTORY_NAME if writes else None)
+        history = HistoryWriter(folder if writes else None)
         average = [] if options.ema is None else [WeightAverage(decay=options.ema)]
-        best = BestWeights(folder / BEST_NAME, save)
+        best = BestWeights(path / BEST_NAME, lambda _: save(folder.temporary(BEST_NAME)))
         stopping = _early_stopping(options)
-        logger = options.logger
-        if logger is None:
-            logger = [TensorBoardLogger(folder, name="tensorboard", version="")] if writes else []
         engine = _engine(
             options,
             callbacks=[*options.callbacks, history, best, *average, *stopping, state],
             gradient_clip_val=options.gradient_clip,
             accumulate_grad_batches=options.accumulate,
             max_epochs=options.epochs,
-            logger=logger,
+            logger=options.logger or [],
             num_sanity_val_steps=1,  # tells faults of the validation set before the first step
         )
-        stack.enter_context(explain_disk_full(folder))
-        if writes:
-            stack.enter_context(locked(folder, first=engine.is_global_zero))
-            state.earlier = results(folder)
+        stack.enter_context(explain_disk_full(path))
+        stack.enter_context(folder.open(first=engine.is_global_zero))
         stack.enter_context(frozen(model, options.freeze))
         fixed, processes = module.frozen_modules, engine.world_size
         stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
-        start = unfinished_run(folder, metadata) if resume and writes else None
+        start = folder.unfinished(metadata) if resume and writes else None
+        if start is None and engine.is_global_zero:
+            folder.begin()
+        if folder.log:
+            engine.loggers = [_RunLog(folder)]
         module.warns_of_labels, module.warns_of_scored_labels = unknown
         module.train()  # a model that was used in between is in evaluation mode
         try:
             engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
         except NotFiniteError as error:
-            error.args = (f"{error} {_restore(module, state.path)}".rstrip(),)
+            error.args = (f"{error} {_restore(module, folder)}".rstrip(),)
             raise
-        _finish(engine, module, state.path, save, scored=validation is not None)
+        _finish(engine, module, folder, save, scored=validation is not None)
     return history.rows
+
+
+class _RunLog(TensorBoardLogger):
+    """A TensorBoard log that writes nothing but files with the id of the run in their names."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        suffix = f".{folder.run}"
+        super().__init__(folder.path, name=LOG_NAME, version="", filename_suffix=suffix)
+
+    @property
+    def log_dir(self) -> str:
+        """The folder as it is called: Lightning replaces what looks like a variable in it."""
+        return self.root_dir
+
+    def save(self) -> None:
+        """Write no ``hparams.yaml``, which would be empty."""
 
 
 def score(model: nn.Module, options: TrainerOptions, loader: Any) -> dict[str, Any]:
@@ -355,13 +365,15 @@ def _leave_group() -> None:
         distributed.destroy_process_group()
 
 
-def _restore(module: ClassifierModule, state: Path) -> str:
+def _restore(module: ClassifierModule, folder: RunFolder) -> str:
     """Give a model with broken weights those of the state before; word what it has."""
-    best = state.with_name(BEST_NAME)
+    state, best = (folder.path / name for name in (STATE_NAME, BEST_NAME))
     kept = f"The state before is kept in {state}." if state.exists() else ""
+    if folder.starting:  # that state is of an earlier run
+        state, kept = folder.temporary(STATE_NAME), ""
     if not module.broken():
         return kept
-    if kept:
+    if state.exists():
         saved = torch.load(state, weights_only=True, map_location="cpu", mmap=True)["state_dict"]
         own = {name: value for name, value in saved.items() if name.startswith("model.")}
         module.load_state_dict(own, strict=False)
@@ -375,21 +387,22 @@ def _restore(module: ClassifierModule, state: Path) -> str:
 def _finish(
     engine: Any,
     module: ClassifierModule,
-    state: Path,
+    folder: RunFolder,
     save: Callable[[Path], None],
     *,
     scored: bool,
 ) -> None:
     """Load the best weights, or save the last ones, and remove the state."""
-    best, model = state.with_name(BEST_NAME), module.model
+    model = module.model
     if engine.is_global_zero:
         if scored:
-            read_checkpoint(best, model, module.own)
+            read_checkpoint(folder.check(BEST_NAME), model, module.own)
         else:
-            save(best)
+            save(folder.temporary(BEST_NAME))
+            folder.commit()
     if scored and engine.world_size > 1:
         # Not from the file: another machine may not see it, and without an output no process does
         model.load_state_dict(engine.strategy.broadcast(model.state_dict()))
     engine.strategy.barrier()
     if engine.is_global_zero:
-        state.unlink(missing_ok=True)
+        folder.finish()

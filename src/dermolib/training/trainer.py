@@ -13,7 +13,13 @@ from dermolib._validation import PathLike, check_number, require
 from dermolib.models.weights import check_finite, own_constants
 from dermolib.training.checkpoint import plain_module, read_checkpoint, write_checkpoint
 from dermolib.training.config import TrainerOptions, run_config
-from dermolib.training.data import as_loader, data_fingerprint, in_order, labels_of
+from dermolib.training.data import (
+    as_loader,
+    data_fingerprint,
+    image_fingerprint,
+    in_order,
+    labels_of,
+)
 from dermolib.training.history import History, LearningRates
 from dermolib.training.sampling import loss_weights, sampling_weights, warn_of_absent_classes
 
@@ -68,13 +74,14 @@ class Trainer(TrainerOptions):
 
         The `output` folder holds ``last.ckpt``, from which a run that was cut off resumes when the
         same call is made again, with the same weights and history as if nothing had happened;
-        ``best.pt``, the best weights so far, which `load` reads; ``history.csv``; and a TensorBoard
-        log. The state, that of your own optimizer, schedule, loss and callbacks included, is saved
-        at the start, after each epoch and every `save_every` steps, within an epoch for datasets
-        and loaders of `make_loader` and `DeviceLoader`, whose order is known. On SIGTERM it is
-        saved after the step and the process ends with 143. A finished run leaves no ``last.ckpt``;
-        the next one trains from the start, and moves the results of the finished one to the folder
-        ``before``. One run trains in a folder at a time.
+        ``best.pt``, the best weights so far, which `load` reads; ``history.csv``; a TensorBoard
+        log; and ``run.json``, which lists them. The state, that of your own optimizer, schedule,
+        loss and callbacks included, is saved at the start, after each epoch and every `save_every`
+        steps, within an epoch for datasets and loaders of `make_loader` and `DeviceLoader`, whose
+        order is known. On SIGTERM it is saved after the step and the process ends with 143. A
+        finished run leaves no ``last.ckpt``; the next one trains from the start, and after its
+        first step moves the results of the earlier one to a folder ``run-1``, ``run-2`` and so on.
+        Files that no run has written are never touched. One run trains in a folder at a time.
 
         The first batch of `validation` is scored before the first step. On a GPU, where each check
         has to wait for the device, values are checked then and in the first step only.
@@ -83,7 +90,8 @@ class Trainer(TrainerOptions):
             train: Dataset or loader of batches ``{"image": (N, 3, H, W) float, "label": (N,)}``;
                 with ``soft_label`` (N, K) the loss takes these probabilities as its target.
             validation: The same; None trains without scoring and keeps the last weights.
-            resume: Whether an unfinished run in `output` is resumed; otherwise it is replaced.
+            resume: Whether an unfinished run in `output` is resumed; otherwise a new one starts,
+                which keeps the results of that one, but not its state.
 
         Returns:
             One row for each epoch, see `History`.
@@ -92,8 +100,8 @@ class Trainer(TrainerOptions):
             TypeError: A batch has another form, or your own loss, optimizer or schedule returns
                 something else than it should.
             ValueError: A set is empty or needed labels are missing, model or values do not fit,
-                another run trains in the folder, or it holds a damaged run or an unfinished one of
-                another configuration.
+                another run trains in the folder, or it holds files of others, a changed run or an
+                unfinished one of another configuration or of other images.
             RuntimeError: Rows of a dataset have no label; or loss or weights are no longer finite,
                 which is checked before they are saved or returned: the model then has the weights
                 of the state before in `output`, or else those of the best epoch, where there are.
@@ -110,8 +118,11 @@ class Trainer(TrainerOptions):
         check_finite(self.model.state_dict().items(), "model", self._constants, hint=hint)
         scoring = as_loader(validation, "validation", self) if scored else None
         loader, weights = self._training_set(train, validation)
-        sets = {"training set": data_fingerprint(train)}
-        sets["validation set"] = data_fingerprint(validation)
+        sets: dict[str, Any] = {}
+        for name, data in (("training set", train), ("validation set", validation)):
+            sets[name] = data_fingerprint(data)
+            if self.output is not None:  # else nothing resumes
+                sets[f"images of the {name}"] = image_fingerprint(data)
         with run.seeded(train, self.seed):
             rows = run.train(
                 self.model,
