@@ -27,7 +27,7 @@ from resumable import JOBS, NOTES, Rows, write_inputs
 
 SECONDS = 120  # after which a call hangs
 _ENDS = ("right", "refused", "other", "FAULT")
-_PROGRESS = re.compile(r".*[.](part|ckpt|jsonl)|best[.]pt|history[.]csv|tensorboard/.*")
+_OTHERS = ".of others"
 _RUN = r"best[.]pt|history[.]csv"
 _OURS = (ValueError, TypeError, RuntimeError, OSError)
 _Context = Callable[[Path], Any]
@@ -123,17 +123,17 @@ class Workshop:
         after = _files(self.out)
         self.after = {name: data for name, data in after.items() if results.fullmatch(name)}
         self._restore()
-        self.before = _files(self.out)
+        self.before = _files(self.root / "fresh")
 
     def _restore(self) -> None:
         for folder in (self.out, self.outside):
             shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.root / "fresh", self.out)
-        (self.out / ".of others").write_bytes(b"of others")
+        (self.out / _OTHERS).write_bytes(b"of others")
         self.outside.mkdir()
 
     def try_out(self, draw: Draw) -> Trial:
-        """Change a file and make the call."""
+        """Change a file and make the call; after a refusal, put it back and make the call again."""
         self._restore()
         file = draw(st.sampled_from(self.read_back))
         others = [self.out / one for one in self.read_back if one != file] or [self.out / file]
@@ -144,34 +144,45 @@ class Workshop:
             older=self.root / "older" / file,
             outside=self.outside,
         )
-        changed = _files(self.out)
-        own = {name for name in changed if name in self.before}
-        foreign = {name: data for name, data in changed.items() if name not in own}
-        outside = _files(self.outside)
-        kept = {name: changed[name] for name in own if changed[name] == self.before[name]}
-        end, fault = self._end()
-        lost = sorted(name for name, data in foreign.items() if self._now(name) != data)
-        if _files(self.outside) != outside:
-            lost.append("what a link led to")
-        if end == "refused":
-            for name, data in kept.items():
-                now = self._now(name)
-                moved_on = now is not None and _PROGRESS.fullmatch(name)
-                lost += [name] if now not in (data, self.after.get(name)) and not moved_on else []
-        else:
-            lost += [name for name, data in self.after.items() if self._now(name) != data]
+        changed, outside = _files(self.out), _files(self.outside)
+        foreign = {name: data for name, data in changed.items() if name not in self.before}
+        kept = {name for name, data in self.before.items() if changed.get(name) == data}
+        end, fault = self._end(file)
         if end == "other" and not re.fullmatch(self.subject.free, change):
             fault = "another result"
-        elif lost and not fault:
-            fault = f"lost or other: {', '.join(lost[:3])}"
+        lost = self._differing(foreign)
+        lost += ["what a link led to"] if _files(self.outside) != outside else []
+        if end == "right":
+            lost += self._differing(self.after)
+        elif not self.subject.results:
+            lost += self._differing({name: self.before[name] for name in kept})
+        elif end == "refused" and not fault:
+            self._put_back(file, kept, {*foreign})
+            again, fault = self._end(file)
+            fault = fault or ("" if again == "right" else f"{again} once the file is back")
+            lost += self._differing(self.after)
+        fault = fault or (f"lost or other: {', '.join(lost[:3])}" if lost else "")
         return Trial(str(file), change, end, fault)
 
-    def _now(self, name: str) -> bytes | None:
-        path = self.out / name
-        return path.read_bytes() if path.is_file() else None
+    def _differing(self, wanted: dict[str, bytes]) -> list[str]:
+        """List which files are no longer there, or have other contents."""
+        paths = {name: self.out / name for name in wanted}
+        now = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+        return sorted(name for name, data in wanted.items() if now.get(name) != data)
 
-    def _end(self) -> tuple[str, str]:
-        """Make the call; returns how it ended, and what is wrong with that."""
+    def _put_back(self, file: Path, kept: set[str], foreign: set[str]) -> None:
+        """Undo a change, as the one does who reads why a call was refused."""
+        for name in foreign - {_OTHERS}:
+            (self.out / name).unlink()
+        path = self.out / file
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        path.unlink(missing_ok=True)
+        for name in {*self.before} - (kept - {file.as_posix()}):
+            shutil.copy2(self.root / "fresh" / name, self.out / name)
+
+    def _end(self, file: Path) -> tuple[str, str]:
+        """Make the call; returns how it ended, and what is wrong with its words."""
         try:
             with _alarm(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of rows that are left out
@@ -179,10 +190,10 @@ class Workshop:
         except Hang:
             return "hangs", "hangs"
         except Exception as error:
-            return "refused", self._unlike_ours(error)
+            return "refused", self._unlike_ours(error, file)
         return ("right" if result == self.right else "other"), ""
 
-    def _unlike_ours(self, error: Exception) -> str:
+    def _unlike_ours(self, error: Exception, file: Path) -> str:
         """Say how an error differs from one sentence of ours that names what it is about."""
         words, kind = str(error), type(error).__name__
         place = error.__traceback__
@@ -195,7 +206,7 @@ class Workshop:
             return f"not of ours: {at}"
         if "\n" in words:
             return f"several lines: {at}"
-        return "" if str(self.root) in words or "`" in words else f"names no path: {at}"
+        return "" if str(self.root) in words or file.name in words else f"names no path: {at}"
 
 
 @contextmanager
@@ -241,8 +252,12 @@ def _prepare(inputs: Path, folder: Path) -> Any:
     return _read_store(inputs, folder)
 
 
+def _make_store(inputs: Path, folder: Path, earlier: bool) -> None:
+    JOBS["prepare"].run(inputs, folder, **({"exclude": ["b.*"]} if earlier else {}))
+
+
 def _unfinished(inputs: Path, folder: Path, earlier: bool) -> None:
-    _job("prepare")["make"](inputs, folder, earlier)
+    _make_store(inputs, folder, earlier)
     for name in ("store.json", "index.csv"):
         (folder / name).unlink()
 
@@ -449,11 +464,11 @@ def _read_challenge(_: Any, folder: Path) -> Any:
     )
 
 
-_PREPARE, _OFFLINE = _job("prepare"), _job("offline")
+_OFFLINE = _job("offline")
 SUBJECTS = {
-    "prepare": Reread(_PREPARE["make"], _prepare, _images, results=".*"),
+    "prepare": Reread(_make_store, _prepare, _images, results=".*"),
     "prepare, unfinished": Reread(_unfinished, _prepare, _images, results=".*"),
-    "store": Reread(_PREPARE["make"], _read_store, _images),
+    "store": Reread(_make_store, _read_store, _images),
     "hair": Reread(
         lambda inputs, folder, earlier: _remove_hair(inputs, folder, other=earlier),
         _remove_hair,

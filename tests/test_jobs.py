@@ -253,6 +253,19 @@ def test_a_journal_of_another_tool_is_refused_and_stays(tmp_path: Path, text: st
     assert (tmp_path / "run.jsonl").read_text() == text
 
 
+def test_a_journal_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    with job_in(tmp_path).open() as job:
+        job.add([record("a")])
+    elsewhere = tmp_path.with_name("elsewhere.jsonl")
+    data = job.path.rename(elsewhere).read_bytes()
+    job.path.symlink_to(elsewhere)
+
+    with pytest.raises(ValueError, match="a journal in the folder itself, but got a link"):
+        job_in(tmp_path).open().__enter__()
+
+    assert elsewhere.read_bytes() == data
+
+
 def test_other_settings_are_named_and_refused_until_the_user_asks(tmp_path: Path) -> None:
     with job_in(tmp_path).open() as job:
         job.add([record("a"), record("b")])

@@ -306,6 +306,10 @@ class Job:
         """Read the journal of earlier runs, and refuse one of another kind or other settings."""
         if not os.path.lexists(self.path):
             return
+        # Records would be appended to whatever it leads to
+        hint = "Move that file here in the place of the link."
+        own = not self.path.is_symlink()
+        require(own, str(self.path), "a journal in the folder itself", "a link", hint)
         header: Record | None = None
         with open_file(self.path) as file:
             for number, line in enumerate(file, start=1):
