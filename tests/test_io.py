@@ -16,8 +16,10 @@ from dermolib.io import (
     images,
     read_image,
     read_mask,
+    remove_halves,
     resize_image,
     resize_mask,
+    whole_file,
     write_image,
     write_mask,
 )
@@ -289,3 +291,17 @@ def test_resizing_refuses_what_is_no_image() -> None:
         resize_image(np.zeros((4, 4, 3)), (2, 2))  # type: ignore[arg-type]  # the mistake
     with pytest.raises(TypeError, match=r"Expected `mask` to be a mask \(4, 4\) of dtype bool"):
         resize_mask(np.zeros((4, 4), np.uint8), (2, 2))
+
+
+def test_a_name_of_255_bytes_is_written_and_what_a_killed_run_left_of_it_is_removed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / f"{'é' * 125}x.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    half = tmp_path / temporary.name
+    half.touch()
+
+    remove_halves([tmp_path], [path.name])
+
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

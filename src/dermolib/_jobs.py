@@ -25,8 +25,10 @@ from tqdm import tqdm
 
 from dermolib._validation import expected, find_stack_level, listed, printable, require
 from dermolib.io import (
+    check_target,
     digest_file,
     explain_disk_full,
+    is_file,
     open_file,
     parse_json,
     remove_halves,
@@ -122,6 +124,7 @@ class Job:
         """
         check_folder(self.folder, "destination")
         with exclusive_lock(self.folder), explain_disk_full(self.folder), one_thread():
+            check_target(self.path)
             if self._files is not None:
                 self._check_files(self._files)
             self._load(overwrite)
@@ -291,8 +294,8 @@ class Job:
         """Refuse files that are not the job's; without a journal, all that are not hidden."""
         ours = {*names, self.path.name} if self.path.exists() else set[str]()
         with os.scandir(self.folder) as entries:
-            found = {one.name: one.is_file() for one in entries if not one.name.startswith(".")}
-        others = [name for name, is_file in found.items() if name not in ours or not is_file]
+            found = {one.name: is_file(one) for one in entries if not one.name.startswith(".")}
+        others = [name for name, fits in found.items() if name not in ours or not fits]
         if others:
             self._refuse_files(sorted(others))
 
@@ -432,6 +435,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    check_target(folder / _LOCK)
     lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)

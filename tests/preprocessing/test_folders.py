@@ -416,7 +416,7 @@ def write_broken(source: Path) -> dict[str, str]:
     return {
         "cut.jpg": "Expected `cut.jpg` to be a readable image file, but got .*",
         "link.png": r"\[Errno 2\] No such file or directory: 'link\.png'",
-        "pipe.png": r"Expected `pipe\.png` to be a file, but got a pipe or a device\.",
+        "pipe.png": r"Expected `pipe\.png` to be a file, but got a named pipe\.",
         "sub/bomb.png": "Expected `sub/bomb.png` to be an image of at most 89,478,485 pixels, .*",
         "text.jpg": "Expected `text.jpg` to be an image file, but got 8 bytes that no .*",
         "tiny.png": "Expected `image` to be at least 3 px on each side .*",

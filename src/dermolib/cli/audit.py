@@ -71,7 +71,8 @@ def _json(text: str) -> Path:
     """Check early that the report can be written, since an audit may take an hour."""
     path = Path(text)
     place = next(folder for folder in path.absolute().parents if folder.exists())
-    free = place.is_dir() and os.access(place, os.W_OK) and not path.is_dir()
+    fits = path.is_file() or not os.path.lexists(path)
+    free = place.is_dir() and os.access(place, os.W_OK) and fits
     if not free or path.suffix.lower() != ".json":
         what = "expected a file ending in .json that can be written"
         raise argparse.ArgumentTypeError(f"{what}, but got {text}")

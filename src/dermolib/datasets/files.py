@@ -15,7 +15,7 @@ from dermolib.datasets.copies import MANIFEST, copies_job
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
-from dermolib.io import contained, hdf5_path
+from dermolib.io import contained, hdf5_path, is_file
 
 __all__ = [
     "DOWNSAMPLED",
@@ -209,7 +209,7 @@ def _in_folder(
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
-            if suffix.lower() in suffixes and entry.is_file():
+            if suffix.lower() in suffixes and is_file(entry):
                 rank = (suffixes.index(suffix.lower()), entry.name)
                 ranked[stem] = min(rank, ranked.get(stem, rank))
     begin = f"{folder}{os.sep}"

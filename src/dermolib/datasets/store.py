@@ -43,7 +43,7 @@ from dermolib._validation import (
     require,
 )
 from dermolib.io import (
-    check_file,
+    check_target,
     digest_file,
     parse_json,
     read_bytes,
@@ -387,13 +387,13 @@ def settings_key(settings: Any) -> str:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     """Read how a store was made, or say that it is none, incomplete, or of another format."""
+    check_target(path / SETTINGS)
     if not (path / SETTINGS).exists():
         if not is_store(path):
             raise DatasetNotFoundError(path / SETTINGS, _LAYOUT)
         hint = "Call `prepare` again with the settings of that run: it continues."
         what, got = "a complete store", "one that is not finished"
         raise ValueError(expected(str(path), what, got, hint))
-    check_file(path / SETTINGS)
     try:
         content = dict(parse_json(read_bytes(path / SETTINGS)))
     except (ValueError, TypeError):
@@ -467,8 +467,8 @@ def _index_faults(frame: pd.DataFrame, count: object) -> Iterator[str]:
 def map_rows(path: Path) -> npt.NDArray[Any]:
     """Map an array of a store; a plain array, since each look into a `numpy.memmap` costs more."""
     what = "an array of a store"
+    check_target(path)
     try:
-        check_file(path)
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise DatasetNotFoundError(path, _LAYOUT) from None

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from dermolib._validation import PathLike, as_path, expected
@@ -20,8 +20,10 @@ from dermolib._validation import PathLike, as_path, expected
 __all__ = [
     "TEMPORARY",
     "check_file",
+    "check_target",
     "digest_file",
     "explain_disk_full",
+    "is_file",
     "open_file",
     "parse_json",
     "read_bytes",
@@ -33,6 +35,7 @@ __all__ = [
 TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
 """Names of the files that `whole_file` writes before it renames them."""
 
+_LONGEST = 255  # bytes of a name on the file systems in use
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -114,10 +117,9 @@ def whole_file(path: PathLike) -> Iterator[Path]:
         ValueError: What lies at `path` is not a file.
     """
     path = as_path(path, "path")
-    if os.path.lexists(path):
-        _check_replaceable(path)
+    check_target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+    temporary = path.with_name(f".{_stem(path)}-{secrets.token_hex(6)}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
@@ -138,11 +140,26 @@ def explain_disk_full(folder: Path) -> Iterator[None]:
         raise OSError(error.errno, expected("destination", what, error.strerror, hint)) from error
 
 
-def _check_replaceable(path: Path) -> None:
+def check_target(path: PathLike) -> None:
+    """Refuse a place for a file where something else lies, a link that leads nowhere too."""
+    if not os.path.lexists(path):
+        return
     try:
         check_file(path)
     except FileNotFoundError:
         raise ValueError(expected(str(path), "a file", "a link that leads nowhere")) from None
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry of a folder is a file; a link that leads in a circle is none."""
+    # The entry would raise; the other costs more for each file
+    return os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file()  # noqa: PTH113
+
+
+def _stem(path: PurePath) -> str:
+    """Give the stem in the name of the temporary file, which may be 14 bytes longer."""
+    stem, most = os.fsencode(path.stem), _LONGEST - 14 - len(os.fsencode(path.suffix))
+    return path.stem if len(stem) <= most else hashlib.sha256(stem).hexdigest()
 
 
 def remove_halves(folders: Sequence[Path], names: Iterable[str]) -> None:
@@ -157,7 +174,8 @@ def remove_halves(folders: Sequence[Path], names: Iterable[str]) -> None:
             name = Path(os.path.relpath(whole, folders[0])).as_posix()
             halves.setdefault(name, []).append(path)
     for name in names if halves else ():
-        for path in halves.get(name, ()):
+        whole = Path(name)
+        for path in halves.get(whole.with_name(f"{_stem(whole)}{whole.suffix}").as_posix(), ()):
             path.unlink(missing_ok=True)
 
 

@@ -55,7 +55,12 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
 
     names: list[bytes] = []
     # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
-    opened.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_NAME, order=h5py.h5.ITER_NATIVE)
+    order = {"idx_type": h5py.h5.INDEX_NAME, "order": h5py.h5.ITER_NATIVE}
+    try:
+        opened.id.links.iterate(names.append, **order)
+    except RuntimeError as error:
+        got = f"a damaged one ({error})"
+        raise ValueError(expected(str(file), _LAYOUT, got, _AGAIN)) from error
     known = set(names)
     return np.array([key.encode("utf-8", "surrogateescape") in known for key in keys], np.bool_)
 

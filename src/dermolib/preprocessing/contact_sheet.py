@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont, PngImagePlugin
 
 from dermolib._validation import Image, Indices, Mask, PathLike, printable
-from dermolib.io import whole_file
+from dermolib.io import open_file, whole_file
 
 __all__ = ["SheetEntry", "is_contact_sheet", "sheet_entry", "spread_ranks", "write_contact_sheet"]
 
@@ -64,7 +64,7 @@ def spread_ranks(fractions: npt.ArrayLike, *, count: int) -> Indices:
 def is_contact_sheet(path: PathLike) -> bool:
     """Tell whether a file is a sheet of `write_contact_sheet`, which a new one may replace."""
     try:
-        with PillowImage.open(path, formats=["PNG"]) as image:
+        with open_file(path) as file, PillowImage.open(file, formats=["PNG"]) as image:
             return image.info.get(_MARK[0]) == _MARK[1]
     except (OSError, SyntaxError, ValueError):
         return False

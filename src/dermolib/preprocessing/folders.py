@@ -3,7 +3,6 @@
 import inspect
 import os
 import shutil
-import stat
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +35,7 @@ from dermolib._validation import (
 )
 from dermolib.io import (
     EXCLUDED,
+    check_file,
     check_names,
     check_source,
     digest_file,
@@ -234,9 +234,11 @@ def remove_hair_from_folder(
     check_choice(errors, "errors", ("record", "raise"))
     if suffix is not None:
         check_choice(suffix, "suffix", _FORMATS)
-    root, target = check_source(source), as_path(destination, "destination").resolve()
-    masks_folder = None if masks is None else as_path(masks, "masks").resolve()
-    sheet = None if contact_sheet is None else as_path(contact_sheet, "contact_sheet").resolve()
+    root, target = check_source(source), Path(os.path.realpath(as_path(destination, "destination")))
+    masks_folder, sheet = (
+        None if value is None else Path(os.path.realpath(as_path(value, name)))
+        for name, value in {"masks": masks, "contact_sheet": contact_sheet}.items()
+    )
     _check_places(root, target, masks_folder, sheet)
     mask_path = None
     if masks_folder is not None:
@@ -436,8 +438,8 @@ def _clean_file(file: str, cleaning: _Cleaning) -> Record:
     record = cleaning.record(file)
     path = cleaning.source / file
     try:
+        check_file(path)
         state = path.stat()  # taken before the file is read
-        require(stat.S_ISREG(state.st_mode), str(path), "a file", "a pipe or a device")
         record |= {"size": state.st_size, "modified": state.st_mtime_ns}
         clean, mask = cleaning.remove(read_image(path))
         _write(path, cleaning, cleaning.targets(file), clean, mask)

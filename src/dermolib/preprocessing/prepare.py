@@ -171,7 +171,7 @@ def prepare(
     check_choice(errors, "errors", ("raise", "skip"))
     size = _size(image_size)
     root, target = check_source(source), as_path(destination, "destination").absolute()
-    mask_root = None if masks is None else as_path(masks, "masks").resolve()
+    mask_root = None if masks is None else Path(os.path.realpath(as_path(masks, "masks")))
     if mask_root is not None and not mask_root.exists():
         raise DatasetNotFoundError(mask_root, "a folder with a mask ID_seg.png for each image")
     is_folder = mask_root is None or mask_root.is_dir()
@@ -201,7 +201,7 @@ def prepare(
     task = _Task(root, mask_root, pipeline, target, (len(files), *size))
     with job.open(overwrite=overwrite):
         again = job.fresh
-        if not again and (target / SETTINGS).exists():
+        if not again and os.path.lexists(target / SETTINGS):
             try:
                 store = _finished(task, settings, len(files), errors)
             except (ValueError, FileNotFoundError):
@@ -267,7 +267,7 @@ class _Task:
         for place in dict.fromkeys((folder / path.parent, folder)):
             for tail in _MASK_TAILS:
                 mask = place / f"{path.stem}{tail}"
-                if mask != self.source / file and mask.is_file():
+                if mask != self.source / file and os.path.lexists(mask):
                     return mask
         return None
 

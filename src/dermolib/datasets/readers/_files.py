@@ -1,5 +1,6 @@
 """Files of a collection, however its archives were unpacked, and what its tables share."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from dermolib._validation import DatasetNotFoundError, expected, listed, require
 from dermolib.datasets.columns import Texts, read_csv
 from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
 from dermolib.datasets.tables import read_table
-from dermolib.io import ENDINGS
+from dermolib.io import ENDINGS, check_file
 from dermolib.labels import VOCABULARIES
 
 __all__ = [
@@ -33,14 +34,15 @@ PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
 def find_places(root: Path, names: Sequence[str]) -> list[Path]:
     """Find which of several names exist; an archive may have unpacked to a folder in itself."""
     paths = [path for name in names for path in (root / name / Path(name).name, root / name)]
-    return [path for path in paths if path.exists()]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def first_file(root: Path, names: Sequence[str], layout: str) -> Path:
     """Find the first file of several names, or say which layout was expected."""
-    found = [path for path in find_places(root, names) if path.is_file()]
+    found = [path for path in find_places(root, names) if not path.is_dir()]
     if not found:
         raise DatasetNotFoundError(root / names[0], layout)
+    check_file(found[0])
     return found[0]
 
 
@@ -48,6 +50,8 @@ def first_folder(root: Path, names: Sequence[str], layout: str, *, needed: bool)
     """Find the first of several places that has images; where not needed, there may be none."""
     found = find_places(root, names)
     for place in found:
+        fits = place.suffix.lower() in ENDINGS or place.is_dir()
+        require(fits, str(place), "a folder of images", "something else")
         if place.suffix.lower() in ENDINGS or any(map(_is_image, place.iterdir())):
             return [place]
     if needed and not found:

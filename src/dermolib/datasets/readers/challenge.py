@@ -1,5 +1,6 @@
 """The ISIC challenge of the paper: eight classes, with lesions where they are known."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -53,6 +54,6 @@ def read_challenge_table(
     got = "none; other columns than ID, CLASS, SEX, AGE, POSITION and LESION_ID are not read"
     labeled = split == "test" or "label" in table
     require(labeled, str(path), "a table with a column `CLASS` (1..8)", got)
-    if (root / "lesion_ids.csv").exists():
+    if os.path.lexists(root / "lesion_ids.csv"):
         add_lesions(table, root / "lesion_ids.csv", split)
     return add_files(table, "challenge", 2019, folders)

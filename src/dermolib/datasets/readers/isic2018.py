@@ -16,6 +16,7 @@ from dermolib.datasets.readers._files import (
     read_onehot,
 )
 from dermolib.datasets.tables import read_table
+from dermolib.io import check_file
 
 __all__ = ["read_isic2018"]
 
@@ -71,6 +72,7 @@ def read_isic2018(
 
 def _read_truth(path: Path) -> pd.DataFrame:
     """Read a column for each class, or the code of each image, as the truth of the test set has."""
+    check_file(path)
     with path.open(encoding="utf-8-sig") as file:
         coded = ",dx" in file.readline().lower()
     return read_table(path, vocabulary="isic2018") if coded else read_onehot(path, "isic2018")
