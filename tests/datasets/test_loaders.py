@@ -1,8 +1,13 @@
 """Loaders: what is drawn follows from seed, epoch and row, however it is loaded."""
 
+import errno
+import os
 import random
 import re
+import signal
+import warnings
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +18,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import multiprocessing
-from torch.utils.data import ConcatDataset, Dataset, DistributedSampler, Subset, TensorDataset
+from torch.utils.data import (
+    ConcatDataset,
+    Dataset,
+    DistributedSampler,
+    Subset,
+    TensorDataset,
+    get_worker_info,
+)
 from torchvision.transforms import v2
 
 from dermolib import ISICDataset, make_loader, preset
-from dermolib.datasets.loaders import EpochSampler, SeededDataset
+from dermolib.datasets.loaders import EpochSampler, SeededDataset, explain_workers
 from dermolib.datasets.seeding import draw_seeds
 
 pytestmark = [
@@ -326,3 +338,96 @@ def test_epochs_and_samples_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="which can take a `draw_seed`, but got one of int"):
         SeededDataset([1, 2], draw_seeds=True)[0, 5]
     assert isinstance(sampler, DistributedSampler)  # so that engines do not replace it
+
+
+class Ending(Samples):
+    """Rows of which one ends the worker that makes it, as a system without memory does."""
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 5 and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(index)
+
+
+def test_a_worker_that_was_killed_is_explained_in_one_sentence() -> None:
+    with pytest.raises(BrokenExecutor, match=r"one that was killed, .* with fewer workers\.$"):
+        list(make_loader(Ending(None), batch_size=2, workers=1))
+
+
+def in_daemon(results: Any) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        loader = make_loader(Samples(None), batch_size=2, workers=2, persistent_workers=True)
+        counts = [len(list(loader)), len(list(loader))]
+    results.put((counts, [str(one.message) for one in caught if "workers" in str(one.message)]))
+
+
+def test_a_daemonic_process_loads_by_itself_and_says_so_once() -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    process = context.Process(target=in_daemon, args=(results,), daemon=True)
+
+    process.start()
+    counts, caught = results.get(timeout=120)
+    process.join()
+
+    assert counts == [5, 5]
+    assert len(caught) == 1
+    assert "`workers` to be 0 in a daemonic process" in caught[0]
+
+
+def test_a_system_without_shared_memory_loads_without_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("multiprocessing.Lock", refuse)
+
+    with pytest.warns(UserWarning, match="0 in a system without shared memory") as caught:
+        batches = list(make_loader(Samples(None), batch_size=2, workers=2))
+
+    assert len(batches) == 5
+    assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Bus error."),
+            "too little sh",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"),
+            "what is finished is kept",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 7) exited\nToo many open files"),
+            "one that was killed",
+        ),
+        (
+            OSError("Caught OSError in DataLoader worker process 0.\nToo many open files"),
+            "ulimit -n",
+        ),
+    ],
+)
+def test_what_torch_says_of_workers_is_put_into_one_sentence(
+    error: Exception, sentence: str
+) -> None:
+    told = pytest.raises(BrokenExecutor, match=f"^Expected `workers` to be .*{sentence}")
+    with told, explain_workers(kept=True):
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError("of a server"), RuntimeError("shared memory of a GPU")], ids=str
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_a_dataset_stay_what_they_are(error: Exception, workers: int) -> None:
+    class Failing(Samples):
+        def __getitem__(self, index: int) -> Any:
+            raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        list(make_loader(Failing(None), workers=workers))

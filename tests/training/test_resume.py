@@ -201,6 +201,25 @@ def test_a_step_to_weights_that_are_not_finite_is_not_saved(tmp_path: Path) -> N
     assert position(tmp_path) == [0, 0]
 
 
+def test_a_run_whose_worker_was_killed_says_so_and_resumes(tmp_path: Path, whole: Any) -> None:
+    class Killed(Colors):
+        def __getitem__(self, index: int) -> Any:
+            if (
+                torch.utils.data.get_worker_info() is not None
+                and (tmp_path / "history.csv").exists()
+            ):
+                sent(signal.SIGKILL)()
+            return super().__getitem__(index)
+
+    with pytest.raises(
+        RuntimeError, match=r"killed, most often for lack of memory\. .* is kept\.$"
+    ):
+        fit(tmp_path, Killed(N), workers=1)
+
+    assert position(tmp_path) == [1, 0]
+    check_resumes(tmp_path, whole)
+
+
 def test_a_run_can_be_started_over(tmp_path: Path, whole: Any) -> None:
     broken(tmp_path, seed=3)
 

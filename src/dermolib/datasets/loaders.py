@@ -1,7 +1,11 @@
 """Datasets to batches: order and random draws follow from seed, epoch and row alone."""
 
+import multiprocessing
+import time
+import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,16 +14,18 @@ import torch
 from torch import distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from dermolib._validation import Indices, check_number, listed, require
+from dermolib._jobs import killed_worker
+from dermolib._validation import Indices, check_number, expected, listed, require, warn
 from dermolib.datasets.seeding import draw_seeds, seeded_sample
 from dermolib.labels import warn_if_from_one
 
-__all__ = ["EpochSampler", "SeededDataset", "make_loader"]
+__all__ = ["EpochSampler", "SeededDataset", "explain_workers", "make_loader"]
 
 Draw: TypeAlias = tuple[int, int]
 """Row number, and the seed of what is drawn for it."""
 
 _OWN = ("sampler", "batch_sampler", "generator", "worker_init_fn")
+_WORKER = "DataLoader worker"  # words of torch where one died or raised
 _CHUNK = 1 << 16  # rows whose numbers are Python integers at a time
 
 
@@ -53,7 +59,8 @@ def make_loader(
     Args:
         dataset: Map-style dataset of N samples.
         batch_size: Samples in a batch, 1 or more, or None for samples one by one.
-        workers: Processes that load samples; 0 loads in this one.
+        workers: Processes that load samples; 0 loads in this one, as does, with a warning, a
+            process that cannot start others: a daemonic one, or one without shared memory.
         seed: Seed of order and draws, 0 or more and below 2**63.
         shuffle: Whether each epoch has an order of its own.
         draw_seeds: Whether samples, which must be dictionaries, get the seed of their draw under
@@ -72,6 +79,8 @@ def make_loader(
         TypeError: The dataset has no length, a number is not an integer, or an option decides
             order or seeds.
         ValueError: The dataset is empty, or a number is out of range.
+        concurrent.futures.BrokenExecutor: In a pass through the loader, a worker was killed, or
+            cannot hand over its batches; a `RuntimeError`.
         UserWarning: Rows are shuffled, as for training, and their labels seem to begin at 1; a
             warning.
 
@@ -106,7 +115,7 @@ def make_loader(
     check_number(seed, "seed", high=2**63 - 1, integer=True)
     if shuffle:
         _check_labels(dataset)
-    return DataLoader(
+    return _Loader(
         SeededDataset(dataset, draw_seeds=draw_seeds),
         batch_size=None if batch_size is None else int(batch_size),
         sampler=sampler,
@@ -115,6 +124,83 @@ def make_loader(
         generator=torch.Generator().manual_seed(int(seed)),
         **options,
     )
+
+
+class _Loader(DataLoader[Any]):
+    """A loader that explains what becomes of its workers, and does without where there are none."""
+
+    def __iter__(self) -> Any:
+        """Go through the batches of an epoch."""
+        obstacle = _obstacle() if self.num_workers and self.multiprocessing_context is None else ""
+        if obstacle:
+            warn(expected("workers", f"0 in {obstacle}", f"{self.num_workers}, and takes 0"))
+            self.num_workers, self.timeout = 0, 0
+        with explain_workers():
+            yield from super().__iter__()
+
+
+@contextmanager
+def explain_workers(*, kept: bool = False) -> Iterator[None]:
+    """Say of workers of a loader that died or cannot work what to do; `kept` as `killed_worker`."""
+    try:
+        yield
+    except (AssertionError, AttributeError, EOFError, OSError, RuntimeError) as error:
+        chain: list[BaseException] = [error]
+        while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+            chain.append(before)
+        said = isinstance(error, BrokenExecutor) and not kept  # by a loader within this block
+        explained = None if said else _explained(chain, kept=kept)
+        if explained is None:
+            raise
+        raise explained from None
+
+
+def _explained(chain: list[BaseException], *, kept: bool) -> Exception | None:
+    """Word an error of a loader and those that it arose from; None if it is about other things."""
+    words = " ".join(map(str, chain))
+    between = [one for one in chain if _is_between_processes(one)]
+    if any(isinstance(one, (ConnectionError, EOFError)) for one in between):
+        words += f" {_WORKER}"
+        try:
+            # The signal of the end of a worker may come after the end of its connection; later, it
+            # would interrupt what cleans up
+            time.sleep(0.5)
+        except RuntimeError as end:
+            words += str(end)
+    what, broken = "processes that can hand over their batches", _WORKER in words
+    if (broken or between) and ("Bus error" in words or "</torch_" in words):
+        hint = "Enlarge /dev/shm, take smaller batches, or call again with fewer workers."
+        return BrokenExecutor(expected("workers", what, "too little shared memory", hint))
+    if f"{_WORKER} (pid" in words or words.endswith(_WORKER):
+        return killed_worker(kept=kept)
+    if "Too many open files" in words and (broken or between):
+        hint = "Raise the limit (`ulimit -n 4096`), or call again with fewer workers."
+        return BrokenExecutor(expected("workers", what, "too many open files", hint))
+    if between:
+        got, hint = f"{type(between[0]).__name__}: {between[0]}", "Call again without workers."
+        what = "processes that can be started here"
+        return BrokenExecutor(expected("workers", what, got, hint))
+    return None
+
+
+def _is_between_processes(error: BaseException) -> bool:
+    """Tell an error of a loader and its workers from one of the dataset in this process."""
+    frames = traceback.walk_tb(error.__traceback__)
+    passed = " ".join(frame.f_globals.get("__name__", "") for frame, _ in frames)
+    loads = "torch.utils.data." in passed and "torch.utils.data._utils.fetch" not in passed
+    return loads and "multiprocessing." in passed
+
+
+def _obstacle() -> str:
+    """Word where this process is, if it can start no workers there."""
+    process = multiprocessing.current_process()
+    if process.daemon or type(process).__name__ == "LokyProcess":
+        return "a daemonic process or a worker of joblib, which may not start others"
+    try:
+        multiprocessing.Lock()
+    except OSError as error:
+        return f"a system without shared memory ({error.strerror})"
+    return ""
 
 
 class EpochSampler(DistributedSampler[Any]):

@@ -23,7 +23,7 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.datasets.loaders import make_loader
+from dermolib.datasets.loaders import explain_workers, make_loader
 from dermolib.features.embedding_cache import cache_key, read_cache, write_cache
 from dermolib.models.devices import check_float16, pick_device, plain_precision
 from dermolib.models.feature_extractor import FeatureExtractor
@@ -165,7 +165,7 @@ def extract_features(
     # Every process of a distributed run gets all rows
     loader = partial(make_loader, batch_size=batch_size, workers=workers, num_replicas=1, rank=0)
     batches, rows = (loader(data), len(data)) if by_number else (data, 0)
-    with _ready(model, place) as network:
+    with _ready(model, place) as network, explain_workers():
         found = _collected(
             batches, lambda batch: _features(network, batch, place, precision, flips=flips), rows
         )

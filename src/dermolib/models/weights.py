@@ -89,7 +89,8 @@ def first_broken(tensors: Iterable[tuple[str, Any]], own: Collection[str] = ()) 
     largest = nn.utils.get_total_norm(values.values(), float("inf"))
     if bool(torch.isfinite(largest)):
         return ""
-    return next(name for name, value in values.items() if not bool(torch.isfinite(value).all()))
+    found = (name for name, value in values.items() if not bool(torch.isfinite(value).all()))
+    return next(found, "")
 
 
 def check_finite(

@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from dermolib._validation import expected, require, warn
+from dermolib.datasets.loaders import explain_workers
 from dermolib.datasets.seeding import seed_transforms
 from dermolib.io import explain_disk_full
 from dermolib.training.callbacks import (
@@ -114,7 +115,8 @@ def train(
         module.warns_of_labels, module.warns_of_scored_labels = unknown
         module.train()  # a model that was used in between is in evaluation mode
         try:
-            engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
+            with explain_workers(kept=writes):
+                engine.fit(module, loader, validation, ckpt_path=start, weights_only=True)
         except NotFiniteError as error:
             error.args = (f"{error} {_restore(module, folder)}".rstrip(),)
             raise
@@ -261,7 +263,7 @@ def seeded(data: Any, seed: int) -> Iterator[None]:
     # One device by its number: torch would warn where it has to choose, and reseed them all
     gpu = torch.cuda.is_available()
     devices = [torch.cuda.current_device()] if gpu else []
-    with torch.random.fork_rng(devices=devices), quiet(), _ctrl_c():
+    with torch.random.fork_rng(devices=devices), quiet(), _ctrl_c(), explain_workers():
         torch.default_generator.manual_seed(seed)
         if gpu:
             torch.cuda.manual_seed(seed)
