@@ -134,7 +134,7 @@ def write_store(folder: Path, count: int) -> None:
     """Write a store of noise, as `prepare` would: the time to check it is that of any other."""
     prepare(make_noise(folder / "in"), folder / "store", steps=[], image_size=_SIDE, progress=False)
     store = folder / "store"
-    one = PreparedStore(store).image(0)
+    one, key = PreparedStore(store).image(0), PreparedStore(store).key
     rows = np.lib.format.open_memmap(store / "images.npy", "w+", np.uint8, (count, *one.shape))
     first = pd.read_csv(store / "index.csv").iloc[0].to_dict()
     lines = []
@@ -142,7 +142,7 @@ def write_store(folder: Path, count: int) -> None:
         one[0, :2] = np.frombuffer(row.to_bytes(6, "little"), np.uint8).reshape(2, 3)
         rows[row] = one
         names = {"row": row, "id": f"ISIC_{row:07}", "file": f"ISIC_{row:07}.png"}
-        lines.append([*(first | names | {"checksum": row_checksum(one)}).values()])
+        lines.append([*(first | names | {"checksum": row_checksum(one, key)}).values()])
     write_table(store / "index.csv", INDEX_COLUMNS, lines)
     content = json.loads((store / "store.json").read_text())
     content |= {"images": count, "digests": {"index.csv": digest_file(store / "index.csv")}}

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dermolib import prepare, shades_of_gray
-from dermolib._validation import DatasetNotFoundError
+from dermolib._validation import DatasetNotFoundError, Image
 from dermolib.datasets import store as store_module
 from dermolib.datasets.store import (
     FORMAT,
@@ -546,6 +546,19 @@ def test_settings_of_other_types_are_refused_whatever_their_key(
     for other in others:
         renew(made, settings=other)
         refused(made, "store.json", OTHER)
+
+
+def test_settings_of_a_store_with_the_same_pixels_are_refused(
+    made: PreparedStore, source: Path, tmp_path: Path
+) -> None:
+    other = make(source, tmp_path / "other", masks=tmp_path / "masks", steps=[same])
+    np.testing.assert_array_equal(other.images, made.images)
+    shutil.copy(other.path / "store.json", made.path)
+    refused(made, "index.csv", NOTED)
+
+
+def same(image: Image) -> Image:
+    return image
 
 
 def flip(path: Path, place: int) -> None:

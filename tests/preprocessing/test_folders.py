@@ -511,6 +511,24 @@ def test_the_contact_sheet_shows_images_and_replaces_an_earlier_one(
     assert other.read_bytes() == five
 
 
+def test_a_link_in_the_place_of_the_contact_sheet_is_not_followed(source: Path, out: Path) -> None:
+    sheet, target = out / "sheet.png", out.with_name("of_the_user.png")
+    run(source, out, contact_sheet=sheet)
+    drawn = sheet.read_bytes()
+    sheet.rename(target)
+    sheet.symlink_to(target)
+
+    run(source, out, contact_sheet=sheet, exclude=["a*"])
+
+    assert target.read_bytes() == drawn
+    assert not sheet.is_symlink()
+    for make in (partial(os.symlink, sheet), os.mkfifo):
+        sheet.unlink()
+        make(sheet)
+        with pytest.raises(ValueError, match=r"a new file or an earlier contact sheet, but got"):
+            run(source, out, contact_sheet=sheet)
+
+
 def test_a_folder_of_which_nothing_can_be_read_gets_a_table_and_no_contact_sheet(
     tmp_path: Path, out: Path
 ) -> None:

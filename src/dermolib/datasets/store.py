@@ -201,7 +201,7 @@ class PreparedStore:
         A row that was changed since it was written is a ValueError.
         """
         row, path = self._row(number), self.image_path(number)
-        return _checked_copy(self.images[row], self._rows["checksum"][number], path)
+        return _checked_copy(self.images[row], self._rows["checksum"][number], self.key, path)
 
     def mask(self, number: int) -> Mask:
         """Copy the lesion mask (H, W), bool, of an image; a RuntimeError without masks."""
@@ -209,7 +209,7 @@ class PreparedStore:
             hint = "Prepare the folder with `masks=`."
             raise RuntimeError(expected("store", "one with masks", str(self.path), hint))
         row, path = self._row(number), self.mask_path(number)
-        return _checked_copy(self._masks[row], self._rows["mask_checksum"][number], path)
+        return _checked_copy(self._masks[row], self._rows["mask_checksum"][number], self.key, path)
 
     def find_damaged(self, *, workers: int = 1) -> Indices:
         """Read all rows, and find the images that were changed since they were written.
@@ -225,7 +225,8 @@ class PreparedStore:
         check_number(workers, "workers", low=1, integer=True)
         damaged = np.zeros(len(self), np.bool_)
         for name in (IMAGES, MASKS) if self.has_masks else (IMAGES,):
-            found = row_checksums(self.path / name, self.row_numbers, workers=workers)
+            path = self.path / name
+            found = row_checksums(path, self.row_numbers, self.key, workers=workers)
             damaged |= found != self._rows[CHECKSUMS[name]]
         return np.flatnonzero(damaged)
 
@@ -300,12 +301,14 @@ def content_digest(path: PathLike) -> bytes:
     return bytes.fromhex(digest_file(path))
 
 
-def row_checksum(row: npt.NDArray[Any]) -> int:
-    """Compute the checksum (CRC-32) of the bytes of a row: a few times as fast as it is copied."""
-    return zlib.crc32(np.ascontiguousarray(row).data)
+def row_checksum(row: npt.NDArray[Any], key: str) -> int:
+    """Compute the checksum of a row: CRC-32 of the key of its settings, then of its bytes."""
+    return zlib.crc32(np.ascontiguousarray(row).data, zlib.crc32(key.encode()))
 
 
-def row_checksums(path: Path, numbers: Indices, *, workers: int = 1) -> npt.NDArray[np.int64]:
+def row_checksums(
+    path: Path, numbers: Indices, key: str, *, workers: int = 1
+) -> npt.NDArray[np.int64]:
     """Compute the checksums of some rows of an array, in threads.
 
     Each part maps the file for itself, so that memory stays flat.
@@ -313,17 +316,17 @@ def row_checksums(path: Path, numbers: Indices, *, workers: int = 1) -> npt.NDAr
 
     def part(some: Indices) -> list[int]:
         rows = map_rows(path)
-        return [row_checksum(rows[number]) for number in some]
+        return [row_checksum(rows[number], key) for number in some]
 
     parts = [numbers[at : at + _CHECKED] for at in range(0, len(numbers), _CHECKED)]
     with ThreadPoolExecutor(workers) as pool:
         return np.fromiter(chain.from_iterable(pool.map(part, parts)), np.int64, len(numbers))
 
 
-def _checked_copy(row: npt.NDArray[Any], checksum: int, path: str) -> npt.NDArray[Any]:
+def _checked_copy(row: npt.NDArray[Any], checksum: int, key: str, path: str) -> npt.NDArray[Any]:
     """Copy a row, and refuse one that is not what was written."""
     copy = np.array(row, order="C")
-    if row_checksum(copy) != checksum:
+    if row_checksum(copy, key) != checksum:
         what, hint = (
             "the row that was written",
             "Prepare the folder again: it makes that row again.",
@@ -354,24 +357,25 @@ def _row_of(path: PathLike) -> npt.NDArray[Any] | None:
     except FileNotFoundError:
         raise DatasetNotFoundError(Path(file), _LAYOUT) from None
     # A store that is made again is another file under the same name
-    rows, checksums = _mapped_once(file, state.st_ino, state.st_mtime_ns)
+    rows, checksums, key = _mapped_once(file, state.st_ino, state.st_mtime_ns)
     fits = number < len(rows) and checksums[number] >= 0
     what, hint = "a row of the index", "Open the store again: it has changed since."
     require(fits, str(path), what, f"another one of {len(rows)}", hint)
-    return _checked_copy(rows[number], checksums[number], str(path))
+    return _checked_copy(rows[number], checksums[number], key, str(path))
 
 
 @functools.lru_cache(maxsize=8)
 def _mapped_once(
     file: str, _inode: int, _modified: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-    """Map a file of a store; beside it the checksum of each row, -1 for rows that are not used."""
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], str]:
+    """Map a file of a store, with the checksum of each row, -1 for unused ones, and their key."""
     path = Path(file)
     rows = map_rows(path)
-    index = _read_index(path.parent, _read_settings(path.parent))
+    content = _read_settings(path.parent)
+    index = _read_index(path.parent, content)
     checksums = np.full(max(len(rows), index["row"].max() + 1), -1)
     checksums[index["row"]] = index[CHECKSUMS[path.name]]
-    return rows, checksums
+    return rows, checksums, content["key"]
 
 
 def is_store(path: PathLike) -> bool:

@@ -235,10 +235,8 @@ def remove_hair_from_folder(
     if suffix is not None:
         check_choice(suffix, "suffix", _FORMATS)
     root, target = check_source(source), Path(os.path.realpath(as_path(destination, "destination")))
-    masks_folder, sheet = (
-        None if value is None else Path(os.path.realpath(as_path(value, name)))
-        for name, value in {"masks": masks, "contact_sheet": contact_sheet}.items()
-    )
+    masks_folder = None if masks is None else Path(os.path.realpath(as_path(masks, "masks")))
+    sheet = None if contact_sheet is None else _sheet_path(contact_sheet)
     _check_places(root, target, masks_folder, sheet)
     mask_path = None
     if masks_folder is not None:
@@ -351,6 +349,12 @@ def _arguments(
     return {"method": chosen} | filled | dict(sorted(options.items()))
 
 
+def _sheet_path(contact_sheet: PathLike) -> Path:
+    """Resolve the folder of the contact sheet: a link in its place is replaced, not followed."""
+    path = as_path(contact_sheet, "contact_sheet").absolute()
+    return Path(os.path.realpath(path.parent), path.name)
+
+
 def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Path | None) -> None:
     """Refuse places where a run would read what it writes, or harm other files."""
     for name, folder in {"destination": destination, "masks": masks}.items():
@@ -368,7 +372,7 @@ def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Pa
     check_folder(sheet.parent, name)
     require(sheet.suffix.lower() == ".png", name, "a file ending in .png", sheet)
     require(not sheet.is_relative_to(source), name, "a file outside the source", sheet)
-    new = not sheet.exists() or is_contact_sheet(sheet)
+    new = not os.path.lexists(sheet) or is_contact_sheet(sheet)
     hint = "Choose another name: no other file is overwritten."
     require(new, name, "a new file or an earlier contact sheet", sheet, hint)
 

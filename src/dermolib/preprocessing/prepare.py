@@ -198,7 +198,7 @@ def prepare(
         fields=_FIELDS,
         files=(IMAGES, MASKS, INDEX, SETTINGS, _FAILED),
     )
-    task = _Task(root, mask_root, pipeline, target, (len(files), *size))
+    task = _Task(root, mask_root, pipeline, target, (len(files), *size), settings_key(settings))
     with job.open(overwrite=overwrite):
         again = job.fresh
         if not again and os.path.lexists(target / SETTINGS):
@@ -223,7 +223,7 @@ def prepare(
         images = len(files) - len(failures)
         noted = [target / name for name in (INDEX, _FAILED)]
         digests = {path.name: digest_file(path) for path in noted if path.exists()}
-        content = {"format": FORMAT, "images": images, "key": settings_key(settings)}
+        content = {"format": FORMAT, "images": images, "key": task.key}
         content |= {"digests": digests}
         with whole_file(target / SETTINGS) as temporary:
             text = json.dumps({**content, "settings": settings}, indent=2, sort_keys=True)
@@ -240,6 +240,7 @@ class _Task:
     pipeline: Pipeline
     folder: Path
     shape: tuple[int, int, int]  # images, height, width
+    key: str  # of the settings
 
     def arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
         """Give dtype and shape of each array by the name of its file."""
@@ -370,7 +371,7 @@ def _kept_rows(job: Job, files: list[str], task: _Task, workers: int) -> set[int
     kept = np.ones(len(rows), np.bool_)
     for name in task.arrays():
         noted = [record[CHECKSUMS[name]] for record in records.values()]
-        kept &= row_checksums(task.folder / name, rows, workers=workers) == noted
+        kept &= row_checksums(task.folder / name, rows, task.key, workers=workers) == noted
     return {*rows[kept].tolist()}
 
 
@@ -418,9 +419,9 @@ def _prepare_file(file: str, task: _Task) -> tuple[Image, Mask | None, Record]:
     record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
     resized = None if done.mask is None else resize_mask(done.mask, task.shape[1:])
     pixels = resize_image(done.image, task.shape[1:])
-    checksums = {"checksum": row_checksum(pixels), "mask_checksum": 0}
+    checksums = {"checksum": row_checksum(pixels, task.key), "mask_checksum": 0}
     if resized is not None:
-        checksums["mask_checksum"] = row_checksum(resized)
+        checksums["mask_checksum"] = row_checksum(resized, task.key)
     return pixels, resized, record | states | checksums
 
 
