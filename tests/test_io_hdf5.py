@@ -109,6 +109,14 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         contained(tmp_path / "absent.hdf5", ["a"])
 
 
+def test_a_file_whose_list_of_images_is_damaged_is_named(file: Path) -> None:
+    data = file.read_bytes()
+    file.with_name("other.hdf5").write_bytes(data.replace(b"BTLF", b"XXXX"))
+
+    with pytest.raises(ValueError, match=r"other\.hdf5` to be an HDF5 file .* got a damaged one"):
+        contained(file.with_name("other.hdf5"), ["void"])
+
+
 def test_a_file_that_was_made_anew_is_opened_again(file: Path) -> None:
     path = hdf5_path(file, "void")
     first = read_hdf5(path)

@@ -400,10 +400,11 @@ def test_a_file_cut_anywhere_is_refused(
     ("content", "got"),
     [
         ([torch.zeros(2)], "an object of type list"),
+        (torch.zeros(2), "an object of type Tensor"),
         ({}, "an empty one"),
         ({"weight": torch.zeros(2), "epoch": 3, "lr": 0.1}, "other values under epoch, lr. Save"),
     ],
-    ids=["list", "empty", "other values"],
+    ids=["list", "tensor", "empty", "other values"],
 )
 def test_a_file_that_holds_no_state_dict_is_refused(
     tmp_path: Path, content: object, got: str

@@ -3,7 +3,8 @@
 import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +55,10 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
     import h5py
 
     names: list[bytes] = []
-    # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
     order = {"idx_type": h5py.h5.INDEX_NAME, "order": h5py.h5.ITER_NATIVE}
-    try:
+    with _explained(file, _LAYOUT):
+        # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
         opened.id.links.iterate(names.append, **order)
-    except RuntimeError as error:
-        got = f"a damaged one ({error})"
-        raise ValueError(expected(str(file), _LAYOUT, got, _AGAIN)) from error
     known = set(names)
     return np.array([key.encode("utf-8", "surrogateescape") in known for key in keys], np.bool_)
 
@@ -94,7 +92,7 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
     # Only what lies in this file is read: a link may lead to any other
     import h5py
 
-    try:
+    with _explained(file, what):
         own = isinstance(opened.get(key, getlink=True), h5py.HardLink)
         require(own, file, what, "one without")
         item = opened[key]
@@ -102,9 +100,16 @@ def read_hdf5_bytes(path: PathLike) -> bytes:
         own = isinstance(item, h5py.Dataset) and not (item.external or item.is_virtual)
         require(own and item.nbytes <= _MOST_BYTES, file, what, "something else")
         value: Any = item[()]
-    except (OSError, RuntimeError, KeyError, UnicodeError) as error:
-        raise ValueError(expected(file, what, f"a damaged one ({error})", _AGAIN)) from error
     return value if isinstance(value, bytes) else np.asarray(value).tobytes()
+
+
+@contextmanager
+def _explained(file: PathLike, what: str) -> Iterator[None]:
+    """Say of whatever h5py does not understand which file it is in."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, UnicodeError) as error:
+        raise ValueError(expected(str(file), what, f"a damaged one ({error})", _AGAIN)) from error
 
 
 def _opened(file: PathLike) -> "h5py.File":

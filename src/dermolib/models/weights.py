@@ -151,8 +151,9 @@ def _state_dict(path: Path) -> StateDict:
         inner = [content.get(key) for key in _NESTED] if isinstance(content, Mapping) else []
         content = next((one for one in inner if isinstance(one, Mapping)), content)
     what, hint = "a state dict of tensors", "Save `model.state_dict()`, alone or as 'state_dict'."
-    got = f"an object of type {type(content).__name__}" if content else "an empty one"
-    require(isinstance(content, Mapping) and content, str(path), what, got, hint)
+    known = isinstance(content, Mapping)
+    got = "an empty one" if known else f"an object of type {type(content).__name__}"
+    require(known and content, str(path), what, got, hint)
     others = [key for key, value in content.items() if not _is_plain(value)]
     require(not others, str(path), what, f"other values under {listed(others)}", hint)
     return {str(key): value for key, value in content.items()}

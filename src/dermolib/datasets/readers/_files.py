@@ -62,6 +62,7 @@ def first_folder(root: Path, names: Sequence[str], layout: str, *, needed: bool)
 def image_table(folders: Sequence[Path]) -> pd.DataFrame:
     """Make a table of the images, or masks, of the first folder, for what has no table."""
     require(folders, "root", "a folder with images or masks", "neither")
+    require(folders[0].is_dir(), str(folders[0]), "a folder of images ID.jpg", "a file")
     files = sorted(filter(_is_image, folders[0].iterdir()))
     require(files, str(folders[0]), "a folder of images ID.jpg", "none")
     names = [path.stem.removesuffix("_segmentation") for path in files]
