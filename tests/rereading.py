@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 
 import releases
 from mutations import Draw, mutate
-from resumable import JOBS, NOTES, Rows, write_inputs
+from resumable import JOBS, Rows, write_inputs
 
 SECONDS = 120  # after which a call hangs
 _ENDS = ("right", "refused", "other", "FAULT")
@@ -44,6 +45,7 @@ class Reread:
         inputs: Gives what both need; takes a folder.
         files: Pattern of the names of the files that are changed.
         results: Pattern of the files that it writes, and must leave as an undisturbed call does.
+        kept: Pattern of the files whose contents stay, if under other names, once it has ended.
         free: Pattern of the changes after which another result is right, since what is there is as
             valid as what was there: of files of users, all.
         cost: How many changes of the cheapest kind take as long as one of these.
@@ -54,6 +56,7 @@ class Reread:
     inputs: _Context = nullcontext
     files: str = "**/*"
     results: str = ""
+    kept: str = ""
     free: str = ""
     cost: int = 1
 
@@ -86,11 +89,11 @@ def _alarm() -> Iterator[None]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Read all files below a folder that are neither links nor notes of times."""
+    """Read all files below a folder that are not links."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink() and path.name not in {".lock", *NOTES}
+        if path.is_file() and not path.is_symlink() and path.name != ".lock"
     }
 
 
@@ -154,6 +157,9 @@ class Workshop:
         lost += ["what a link led to"] if _files(self.outside) != outside else []
         if end == "right":
             lost += self._differing(self.after)
+            there = {*_files(self.out).values()}
+            gone = {name for name, data in changed.items() if data not in there}
+            lost += [name for name in sorted(gone) if re.fullmatch(self.subject.kept, name)]
         elif not self.subject.results:
             lost += self._differing({name: self.before[name] for name in kept})
         elif end == "refused" and not fault:
@@ -298,19 +304,21 @@ def _read_copies(inputs: Path, folder: Path) -> Any:
     )
 
 
-def _cut_off(collection: Any, folder: Path, earlier: bool) -> None:
+def _cut_off(collection: Any, folder: Path, _: bool) -> None:
     """Leave a download of which one file is half there."""
-    from fetch_server import Server
+    from dermolib.datasets.download.http import Part  # what a killed call leaves cannot be had
 
-    del Server, earlier
     JOBS["download"].run(collection, folder)
-    whole = (folder / "Table.csv").read_bytes()
-    (folder / "Table.csv").unlink()
-    (folder / "Table.csv.part").write_bytes(whole[:90])
-    (folder / "Table.csv.part.json").write_text('{"total": 200, "version": "\\"1\\""}')
-    lines = (folder / "downloads.jsonl").read_text().splitlines(keepends=True)
-    kept = "".join(line for line in lines if "Table.csv" not in line)
-    (folder / "downloads.jsonl").write_text(kept)
+    table, journal = folder / "Table.csv", folder / "downloads.jsonl"
+    whole = table.read_bytes()
+    table.unlink()
+    headers = HTTPMessage()
+    headers["ETag"] = '"1"'
+    part = Part(folder / "Table.csv.part")
+    part.describe(headers, len(whole))
+    part.append(whole[:90])
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if table.name not in line))
 
 
 def _download(collection: Any, folder: Path) -> None:
@@ -480,8 +488,10 @@ SUBJECTS = {
     "download": Reread(_job("download")["make"], _download, _served, results=".*"),
     "download, cut off": Reread(_cut_off, _download, _served, results=".*"),
     "features": Reread(_job("features")["make"], _extract, _images),
-    "training, cut off": Reread(_stop_fit, _resume, files="*.*", results=_RUN, cost=20),
-    "training, finished": Reread(_finish_fit, _resume, files="*.*", results=_RUN, cost=20),
+    "training, cut off": Reread(_stop_fit, _resume, files="*.*", results=_RUN, cost=6),
+    "training, finished": Reread(
+        _finish_fit, _resume, files="*.*", results=_RUN, kept=_RUN, cost=6
+    ),
     "model": Reread(_save, _load, free="(older|values).*", cost=2),
     "weights": Reread(_save_weights, _load_weights, free=".*", cost=2),
     "split": Reread(_write_split, _read_split, free=".*"),

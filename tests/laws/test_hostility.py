@@ -10,9 +10,9 @@ from rereading import SUBJECTS, try_many
 
 
 @pytest.mark.parametrize(
-    "changes", [30, pytest.param(300, marks=pytest.mark.slow)]
-)  # a minute of all calls together, and eight
-@pytest.mark.parametrize("name", ["weights", "isic2019", "isic2020"])
+    "changes", [60, pytest.param(400, marks=pytest.mark.slow)]
+)  # a minute of CPU time for all calls together, and six
+@pytest.mark.parametrize("name", SUBJECTS)
 def test_a_changed_file_gives_the_same_result_or_one_sentence_and_costs_no_file(
     name: str, changes: int
 ) -> None:
