@@ -197,19 +197,19 @@ def test_files_are_done_as_recorded_and_those_that_others_changed_are_refused(
             for name, paths in files.items()
             if name != "e"
         )
-        assert job.intact(files, workers=2) == {*"abcd"}
+        assert job.intact(files, files.__getitem__, workers=2) == {*"abcd"}
         files["a"][0].write_bytes(b"")
         files["b"][1].unlink()
-        assert job.intact(files) == {*"cd"}
+        assert job.intact(files, files.__getitem__) == {*"cd"}
 
         files["d"][0].write_text("by hand")
         sentence = rf"1 that were changed since \({files['d'][0]}\)\. Move them away, and call"
         with pytest.raises(ValueError, match=sentence):
-            job.intact(files)
+            job.intact(files, files.__getitem__)
         files["d"][0].unlink()
         os.mkfifo(files["d"][0])
         with pytest.raises(ValueError, match=r"d0\.png` to be a file, but got a named pipe"):
-            job.intact(files)
+            job.intact(files, files.__getitem__)
 
 
 def test_a_table_that_others_changed_is_not_overwritten(tmp_path: Path) -> None:

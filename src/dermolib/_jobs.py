@@ -211,9 +211,20 @@ class Job:
         return not self.fresh and self._places.get(key, -1) > self._start
 
     def intact(
-        self, outputs: Mapping[str, Sequence[Path]], *, workers: int = 1, progress: bool = False
+        self,
+        keys: Collection[str],
+        files: Callable[[str], Sequence[Path]],
+        *,
+        workers: int = 1,
+        progress: bool = False,
     ) -> set[str]:
         """Compare the files of keys, by their bytes, with the digests that were recorded.
+
+        Args:
+            keys: Keys of the job.
+            files: Names the files of a key, in the order of their digests.
+            workers: Number of threads.
+            progress: Whether a progress bar is shown.
 
         Returns:
             The keys of which all files are as they were recorded, and thus done.
@@ -222,15 +233,15 @@ class Job:
             ValueError: Files were changed since: they may hold what a user did by hand. Those that
                 are missing or empty are to be made again, and those of a key without digests.
         """
-        known = ((key, record) for key, record in zip(outputs, self.records(outputs), strict=True))
+        known = zip(keys, self.records(keys), strict=True)
         left = ((key, record["digests"]) for key, record in known if record and record["digests"])
         same, changed = set[str](), list[Path]()
         with (
-            tqdm(total=len(outputs), desc="checking", leave=False, disable=not progress) as bar,
+            tqdm(total=len(keys), desc="checking", leave=False, disable=not progress) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             while block := list(itertools.islice(left, _CHECKED)):
-                compared = pool.map(lambda one: _compare(outputs[one[0]], one[1]), block)
+                compared = pool.map(lambda one: _compare(files(one[0]), one[1]), block)
                 for (key, _), (is_same, others) in zip(block, compared, strict=True):
                     if is_same:
                         same.add(key)

@@ -206,7 +206,7 @@ def augment_offline(
     with job.open():
         if job.fresh:
             job.start()  # from here on the files in the folder are known to be ours
-        done = job.intact(outputs, workers=workers, progress=progress)
+        done = job.intact(outputs, outputs.__getitem__, workers=workers, progress=progress)
         left = (task.without(done) for task in tasks)
         calls = ((task, config) for task in left if task.copies)
         counts: dict[str, Any] = {"total": len(copies), "done": len(done), "progress": progress}

@@ -154,7 +154,7 @@ def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.Da
     drop_missing(made, found.place, missing="error", masks=masks)
     files = zip(made["id"], found.images, found.masks, strict=True)
     outputs = {name: [Path(file) for file in paths if file] for name, *paths in files}
-    lost = sorted(outputs.keys() - job.intact(outputs))
+    lost = sorted(outputs.keys() - job.intact(outputs, outputs.__getitem__))
     what, got = "a folder with the files of each copy", f"{len(lost)} without ({listed(lost)})"
     hint = "Call `augment_offline` again with its settings: what is missing is made again."
     require(not lost, str(folder), what, got, hint)

@@ -266,9 +266,8 @@ def remove_hair_from_folder(
     }
     job = Job(target, kind="dermolib hair", settings=settings, **names)
     with job.open(overwrite=overwrite):
-        outputs = {file: cleaning.targets(file) for file in files}
-        kept = {} if overwrite else outputs
-        intact = job.intact(kept, workers=workers, progress=progress)
+        kept = [] if overwrite else files
+        intact = job.intact(kept, cleaning.targets, workers=workers, progress=progress)
         todo = _claim(job, files, cleaning, intact)
         skipped = len(files) - len(todo)
         cleaned, failures, failed = 0, list[tuple[str, str]](), 0

@@ -361,16 +361,15 @@ def _work(
 
 def _kept_rows(job: Job, files: list[str], task: _Task, workers: int) -> set[int]:
     """Find the rows that were made of files which have not changed, and hold what was written."""
-    records = {
-        row: record
+    found = [
+        (row, record[CHECKSUMS[IMAGES]], record[CHECKSUMS[MASKS]])
         for row, (file, record) in enumerate(zip(files, job.records(files), strict=True))
         if record and job.is_current(file)
         if task.states(file) == tuple(record[name] for name in _STATES)
-    }
-    rows = np.array([*records], np.intp)
+    ]
+    rows, *columns = np.array(found, np.int64).reshape(-1, 3).T
     kept = np.ones(len(rows), np.bool_)
-    for name in task.arrays():
-        noted = [record[CHECKSUMS[name]] for record in records.values()]
+    for name, noted in zip(task.arrays(), columns, strict=False):  # without masks, the first
         kept &= row_checksums(task.folder / name, rows, task.key, workers=workers) == noted
     return {*rows[kept].tolist()}
 
