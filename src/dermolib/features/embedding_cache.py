@@ -78,7 +78,7 @@ def read_cache(path: PathLike, key: dict[str, Any], rows: int) -> npt.NDArray[np
         raise ValueError(expected(str(path), what, got, hint)) from error
     if values is None:
         why = f"other {', '.join(others)} than before" if others else "its values changed since"
-        _log.info("%s is computed again: %s", printable(path), why)
+        _log.info("%s", printable(f"{path} is computed again: {why}"))
     return values
 
 

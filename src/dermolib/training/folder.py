@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dermolib._jobs import describe_differences, exclusive_lock, fingerprint
-from dermolib._validation import expected, listed, require
+from dermolib._validation import expected, listed, printable, require
 from dermolib.io import TEMPORARY, digest_file, open_file, parse_json, read_bytes
 from dermolib.training.checkpoint import METADATA_KEY, check_parts, load_content
 
@@ -231,7 +231,8 @@ class RunFolder:
         if self._lies(name) and _state(path) != self._seen.get(name):
             kept = self._new_archive() / name
             path.rename(kept)
-            _log.warning("%s was changed while the run went on, and is kept as %s", path, kept)
+            words = f"{path} was changed while the run went on, and is kept as {kept}"
+            _log.warning("%s", printable(words))
         self.temporary(name).replace(path)
         self._seen[name] = _state(path)
 
