@@ -203,7 +203,7 @@ def test_components_are_those_of_the_textbook(
     np.testing.assert_array_equal(mask, textbook_components(steps > 5, steps > 20, min_area))
 
 
-@pytest.mark.parametrize("radius", [*range(1, 43), 60])
+@pytest.mark.parametrize("radius", [*range(1, 43), 60, 79, 157])
 def test_the_closing_is_that_with_the_disk_for_every_radius_and_in_any_strips(
     radius: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

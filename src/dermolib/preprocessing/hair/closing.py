@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["REFERENCE_SIDE", "closing", "disk", "disk_rows", "scaled_radius"]
+__all__ = ["REFERENCE_SIDE", "closing", "dilation", "disk", "disk_rows", "scaled_radius"]
 
 REFERENCE_SIDE = 512
 """Shorter side in pixels of the image for which sizes are stated."""
 
 _STRIP = 1 << 20  # bytes of rows that are closed at once
+_LARGEST = 400  # radius up to which factors are searched for, that of images of 40,960 px
 _LEAST = 4  # radii of rows at once, since a radius more is computed above and below them
 
 _Bytes = npt.NDArray[np.uint8]
@@ -37,11 +38,17 @@ def closing(image: _Bytes, radius: int) -> Iterator[tuple[slice, _Bytes]]:
 
     Yields rows and their closing, strip by strip; strips that were yielded may be overwritten.
     """
+    dilated = dilation(image, radius)
+    for rows in _strips(image, radius):
+        yield rows, _strip_with_disk(dilated, rows, radius, 255)
+
+
+def dilation(image: _Bytes, radius: int) -> _Bytes:
+    """Dilate an image (H, W) or (H, W, C) with a disk of a radius of 1 or more."""
     dilated = np.empty_like(image)
     for rows in _strips(image, radius):
         dilated[rows] = _strip_with_disk(image, rows, radius, 0)
-    for rows in _strips(image, radius):
-        yield rows, _strip_with_disk(dilated, rows, radius, 255)
+    return dilated
 
 
 def _strips(image: _Bytes, radius: int) -> Iterator[slice]:
@@ -64,11 +71,11 @@ def _with_disk(
     image: _Bytes, spare: _Bytes, radius: int, morph: _Morph, join: _Morph
 ) -> tuple[_Bytes, _Bytes]:
     """Dilate or erode with a disk; the result is `radius` pixels smaller on each side."""
-    if radius in _FACTORS:
-        for points in _factors(radius):
-            inside = slice(len(points) // 2, -(len(points) // 2))
-            morph(image, points, dst=spare)
-            image, spare = spare[inside, inside], image[inside, inside]
+    for points in _factors(radius):
+        inside = slice(len(points) // 2, -(len(points) // 2))
+        morph(image, points, dst=spare)
+        image, spare = spare[inside, inside], image[inside, inside]
+    if _factors(radius):
         return image, spare
     # Row by row from the ends of the disk: what there is moves outwards, and a wider row joins
     total, row, width = image, image, 0
@@ -96,20 +103,57 @@ def disk_rows(radius: int) -> list[tuple[int, int]]:
 
 @functools.cache
 def _factors(radius: int) -> list[_Bytes]:
-    """Draw the sets of points whose Minkowski sum is the disk."""
-    factors = []
-    for text in _FACTORS[radius].split(" + "):
-        corners = [tuple(map(int, pair.split(","))) for pair in text.split()]
-        reach = max(map(max, corners))
-        points = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
-        for x, y in corners:
-            for row, column in ((x, y), (y, x)):
-                points[np.ix_([reach - row, reach + row], [reach - column, reach + column])] = 1
-        factors.append(points)
-    return factors
+    """Draw the sets of points whose Minkowski sum is the disk; none where none are known."""
+    if radius in _FACTORS:
+        return [_drawn(text) for text in _FACTORS[radius].split(" + ")]
+    return _found_factors(radius) if max(_FACTORS) < radius <= _LARGEST else []
 
 
-# Three to five times as fast as row by row. Found by search (none for 17, whose disk is bumpy). A
+def _drawn(text: str) -> _Bytes:
+    corners = [tuple(map(int, pair.split(","))) for pair in text.split()]
+    reach = max(map(max, corners))
+    points = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+    for x, y in corners:
+        for row, column in ((x, y), (y, x)):
+            points[np.ix_([reach - row, reach + row], [reach - column, reach + column])] = 1
+    return points
+
+
+def _found_factors(radius: int) -> list[_Bytes]:
+    """Find factors of a large disk: small ones as long as they fit, and what then is left."""
+    texts = {text for factors in _FACTORS.values() for text in factors.split(" + ")}
+    small = [_drawn(text) for text in sorted(texts) if len(text.split()) < 4]
+    small.sort(key=len, reverse=True)
+    factors: list[_Bytes] = []
+    left, count = disk(radius), -1
+    while count < len(factors):
+        count = len(factors)
+        for points in small:
+            less = _morphed(left, points, cv2.erode)
+            if less.any() and (_morphed(less, points, cv2.dilate) == left).all():
+                left = less
+                factors.append(points)
+    # Of what is left, rings that are so close together that the small factors fill them
+    between = disk(max(1, sum(len(points) // 2 for points in factors) * 2 // 3))
+    square, rings, inner = np.ones((3, 3), np.uint8), np.zeros_like(left), left
+    while inner.any():
+        rings |= inner - _morphed(inner, square, cv2.erode)
+        inner = _morphed(inner, between, cv2.erode)
+    edge = int(rings.any(axis=1).argmax())
+    factors.append(np.ascontiguousarray(rings[edge : len(rings) - edge, edge : len(rings) - edge]))
+    total = rings
+    for points in factors[:-1]:
+        total = _morphed(total, points, cv2.dilate)
+    return factors if (total == disk(radius)).all() else []
+
+
+def _morphed(points: _Bytes, element: _Bytes, morph: _Morph) -> _Bytes:
+    """Dilate or erode points beyond which there are none."""
+    result: _Bytes = morph(points, element, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return result
+
+
+# Three to eight times as fast as row by row. Found by search (none for 17, whose disk is bumpy). A
 # point stands for its eight mirror images, so that "0,0 1,0" is a cross of five points.
 _FACTORS = {
     1: "0,0 1,0",
