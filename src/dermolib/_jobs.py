@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
 import zlib
@@ -237,7 +238,7 @@ class Job:
         left = ((key, record["digests"]) for key, record in known if record and record["digests"])
         same, changed = set[str](), list[Path]()
         with (
-            tqdm(total=len(keys), desc="checking", leave=False, disable=not progress) as bar,
+            tqdm(total=len(keys), desc="checking", leave=False, disable=is_silent(progress)) as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             while block := list(itertools.islice(left, _CHECKED)):
@@ -271,7 +272,7 @@ class Job:
     ) -> Generator[_Result, None, None]:
         """Call a function on many tasks as `run_tasks` does, under a bar of `total` images."""
         with (
-            tqdm(total=total, initial=done, unit="image", disable=not progress) as bar,
+            tqdm(total=total, initial=done, unit="image", disable=is_silent(progress)) as bar,
             closing(
                 run_tasks(function, tasks, workers=workers, ordered=ordered, kept=True)
             ) as results,
@@ -478,6 +479,11 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+def is_silent(progress: bool) -> bool:
+    """Tell whether no bar is shown: none is wanted, or the program has no stream for it."""
+    return not progress or sys.stderr is None
 
 
 def killed_worker(*, kept: bool = False) -> BrokenExecutor:

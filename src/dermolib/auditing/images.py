@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 from tqdm import tqdm
 
-from dermolib._jobs import one_thread, run_tasks
+from dermolib._jobs import is_silent, one_thread, run_tasks
 from dermolib._validation import Image, Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.rows import Splits
@@ -128,7 +128,7 @@ def inspect_images(
     notes: _Remarks = {}
     blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
     tasks = (([str(paths[row]) for row in rows], hashes) for rows in blocks)
-    with one_thread(), tqdm(total=len(todo), unit="image", disable=not progress) as bar:
+    with one_thread(), tqdm(total=len(todo), unit="image", disable=is_silent(progress)) as bar:
         done = run_tasks(_inspect_block, tasks, workers=workers)
         for rows, (records[rows], failed, noted) in zip(blocks, done, strict=True):
             reasons |= {rows[number]: reason for number, reason in failed.items()}

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -32,17 +33,23 @@ def show(given: argparse.Namespace, report: object) -> None:
     """Print a report unless ``--quiet``; a character missing from the terminal becomes ``?``."""
     from dermolib._validation import printable
 
-    if not given.quiet:
-        encoding = sys.stdout.encoding or "utf-8"
-        text = printable(f"{report}\n", keep="\n")
+    if given.quiet or sys.stdout is None:  # a program without a console has none
+        return
+    encoding = sys.stdout.encoding or "utf-8"
+    text = printable(f"{report}\n", keep="\n")
+    try:
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError:  # of a reader such as `head` that has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(given: argparse.Namespace, sentence: str, code: int) -> int:
     """Print a sentence to the standard error, and return the exit code."""
     from dermolib._validation import printable
 
-    sys.stderr.write(f"dermolib {given.command}: {printable(sentence)}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"dermolib {given.command}: {printable(sentence)}\n")
     return code
 
 

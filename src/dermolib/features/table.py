@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dermolib._jobs import one_thread, run_tasks
+from dermolib._jobs import is_silent, one_thread, run_tasks
 from dermolib._validation import Image, Mask, check_number, listed, printable, require, warn
 from dermolib.features.abcd import ABCD_FEATURES, abcd_features, check_pixel_size
 
@@ -84,7 +84,7 @@ def abcd_table(
     tasks = ((single, segment, pixel_size) for single in _one_by_one(samples))
     total = len(samples) if isinstance(samples, Sized) else None
     ids, rows = [], []
-    with one_thread(), tqdm(total=total, unit="image", disable=not progress) as bar:
+    with one_thread(), tqdm(total=total, unit="image", disable=is_silent(progress)) as bar:
         for name, row in run_tasks(_describe, tasks, workers=workers):
             ids.append(name)
             rows.append(row)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from dermolib._jobs import Job, Record
+from dermolib._jobs import Job, Record, is_silent
 from dermolib._validation import (
     PathLike,
     as_path,
@@ -163,7 +163,7 @@ def download(
     with job.open():
         run = _Run(job, unpack=unpack, keep=keep, retry=retry or RetryPolicy())
         run.check_places(files)
-        with tqdm(unit="B", unit_scale=True, disable=not progress) as run.bar:
+        with tqdm(unit="B", unit_scale=True, disable=is_silent(progress)) as run.bar:
             done = _in_threads(run.obtain, files, workers=workers, stop=run.stop)
     return Download(collection, folder, tuple(done))
 
