@@ -41,7 +41,11 @@ _BASE = ("default", "light", "sampler", "off", "off")
 _PLACES = ("--data", "--output", "--table", "--figure")
 _PACKAGES = ("dermolib", "torch", "timm", "albumentations", "opencv-python-headless", "numpy")
 _JOURNAL = "run.jsonl"
-_FACTS = ("seconds", "preparation_seconds", "train_loss", "threads", "parameters", "drawn_classes")
+_FACTS: dict[str, Any] = {
+    **dict.fromkeys(("seconds", "preparation_seconds", "train_loss"), float),
+    **dict.fromkeys(("threads", "parameters"), int),
+    "drawn_classes": list,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,7 +135,7 @@ def write_table(given: argparse.Namespace, command: str) -> None:
 
 
 def _job(folder: Path, settings: dict[str, Any]) -> Job:
-    fields = ("levels", "seed", *_FACTS)
+    fields = {"levels": list, "seed": int, **_FACTS}
     return Job(folder, kind="ablation", settings=settings, key="run", fields=fields)
 
 
