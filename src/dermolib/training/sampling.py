@@ -64,7 +64,8 @@ def warn_of_absent_classes(options: TrainerOptions, train: Any, validation: Any)
     drawn = {name: _as_classes(drawn_labels(data), options) for name, (data, _) in sets.items()}
     for name, labels in drawn.items():
         names = enumerate(options.class_names or ())
-        absent = [] if labels is None else [one for k, one in names if k not in labels]
+        known = labels is not None and len(labels) > 0  # an empty set is refused later
+        absent = [one for k, one in names if known and k not in labels]
         if absent:
             split = "Split again with `grouped_split`, or leave the class out."
             hint = from_one(labels) or split
