@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from operator import add
 from pathlib import Path
@@ -378,6 +379,25 @@ def test_a_folder_takes_one_run_at_a_time_and_a_killed_one_keeps_nobody_out(
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_others_by_the_name_of_the_lock_stays(tmp_path: Path) -> None:
+    lock, other = tmp_path / ".lock", tmp_path / "other"
+    other.touch()
+    places: list[Callable[[], Any]] = [
+        lambda: lock.write_text("of the user"),
+        lambda: lock.symlink_to(other),
+        lambda: lock.symlink_to(lock),
+    ]
+    for put in places:
+        put()
+        with (
+            pytest.raises(ValueError, match=r"lock` to be missing, but got another file\. Move"),
+            exclusive_lock(tmp_path),
+        ):
+            raise AssertionError
+        assert os.path.lexists(lock)
+        lock.unlink()
 
 
 def test_a_run_that_ends_without_a_file_leaves_no_folder(tmp_path: Path) -> None:

@@ -441,14 +441,18 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     The folder is made where missing; where the block leaves it empty, it is removed again.
 
     Raises:
-        ValueError: Another run works on the folder.
+        ValueError: Another run works on the folder, or it has a file of others by the lock's name.
     """
     from filelock import FileLock, Timeout  # a tenth of a second, which only jobs need
 
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    check_target(folder / _LOCK)
-    lock = FileLock(folder / _LOCK)
+    path = folder / _LOCK
+    # A run that was killed leaves an empty one, which nobody misses
+    ours = not path.is_symlink() and path.is_file() and not path.stat().st_size
+    hint = "Move it away: what no run wrote is never overwritten."
+    require(ours or not os.path.lexists(path), str(path), "missing", "another file", hint)
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
