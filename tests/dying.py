@@ -50,4 +50,6 @@ class StubbornError(Exception):
 
 def refuse(number: int) -> int:
     """Raise an error that cannot be unpickled."""
-    raise StubbornError("no mask", number)
+    error = StubbornError("no mask.", number)
+    error.add_note("The sample is 1.")
+    raise error

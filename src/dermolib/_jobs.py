@@ -516,7 +516,7 @@ def run_tasks(
     """
     from joblib import Parallel, delayed  # half a second, which a single image need not wait for
 
-    calls = (delayed(_call)(function, task) for task in tasks)
+    calls = (delayed(_call)(os.getpid(), function, task) for task in tasks)
     kind = "generator" if ordered else "generator_unordered"
     # A task has its images for itself: in memory they need no files in a folder for temporary ones
     options: dict[str, Any] = {"n_jobs": _allowed(workers), "max_nbytes": None}
@@ -572,7 +572,7 @@ def _worded_ends(*, kept: bool) -> Iterator[None]:
         raise
 
 
-def _call(function: Callable[..., _Result], task: tuple[Any, ...]) -> _Result:
+def _call(caller: int, function: Callable[..., _Result], task: tuple[Any, ...]) -> _Result:
     """Call a function in a worker; an error that could not reach its caller becomes one that can.
 
     Where an error arrives that cannot be unpickled, joblib takes the workers for dead.
@@ -583,10 +583,13 @@ def _call(function: Callable[..., _Result], task: tuple[Any, ...]) -> _Result:
     try:
         return function(*task)
     except Exception as error:
+        if os.getpid() == caller:
+            raise
         try:
             pickle.loads(pickle.dumps(wrap_non_picklable_objects(error)))  # noqa: S301 - our own
         except Exception:
-            raise RuntimeError(printable(f"{type(error).__name__}: {error}")) from None
+            said = " ".join([str(error), *getattr(error, "__notes__", [])])
+            raise RuntimeError(printable(f"{type(error).__name__}: {said}")) from None
         raise
 
 

@@ -80,7 +80,7 @@ def test_a_killed_worker_is_explained_and_the_next_call_in_the_same_process_goes
 
 
 def test_an_error_that_cannot_be_unpickled_is_told_in_its_words() -> None:
-    with pytest.raises(RuntimeError, match=r"^StubbornError: no mask$"):
+    with pytest.raises(RuntimeError, match=r"^StubbornError: no mask\. The sample is 1\.$"):
         list(run_tasks(refuse, [(1,)], workers=2))
 
 

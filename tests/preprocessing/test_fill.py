@@ -279,6 +279,18 @@ def test_without_judging_the_pixels_beside_the_mask_the_fill_is_the_textbook_rec
     assert float(np.abs(filled[mask] - np.stack(expected, axis=2)[mask]).max()) < 0.51
 
 
+@pytest.mark.parametrize("fill", ["navier_stokes", "telea"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_inpainting_of_one_row_or_column_reads_nothing_beyond_it(fill: str, axis: int) -> None:
+    image = np.moveaxis(noise_image(1, 4000, 0), 1, 1 - axis)
+    mask = np.moveaxis(np.random.default_rng(0).random((1, 4000)) < 0.4, 1, 1 - axis)
+    three, masks = np.repeat(image, 3, axis), np.repeat(mask, 3, axis)
+
+    filled = fill_mask(image, mask, fill=fill)
+
+    assert np.array_equal(filled, fill_mask(three, masks, fill=fill).take([1], axis))
+
+
 @pytest.mark.parametrize("density", [0.03, 0.12])
 def test_the_default_is_closer_to_the_skin_than_any_other_fill(density: float) -> None:
     scores: dict[str, float] = {}

@@ -166,6 +166,12 @@ def _closing(image: Image, marks: Any, *, radius: float = 5) -> None:
 
 
 def _inpaint(image: Image, marks: Any, *, flags: int) -> None:
+    if 1 in marks.shape:  # OpenCV would read beyond it, and give what lies there
+        axis = marks.shape.index(1)
+        three = np.repeat(image, 3, axis)
+        _inpaint(three, np.repeat(marks, 3, axis), flags=flags)
+        image[:] = three.take([1], axis)
+        return
     guard = math.ceil(min(image.shape[:2]) / REFERENCE_SIDE)
     holes: Any = cv2.dilate(marks, disk(guard))
     filled = cv2.inpaint(image, marks if holes.all() else holes, _INPAINT_RADIUS, flags)
