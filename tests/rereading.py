@@ -498,7 +498,10 @@ SUBJECTS = {
     "challenge": Reread(_write_challenge, _read_challenge, free=".*"),
     **{
         name: Reread(
-            partial(_write_release, name), partial(_read_collection, name), files="*.*", free=".*"
+            partial(_write_release, name),
+            partial(_read_collection, name),
+            files="**/*.[cht]*",
+            free=".*",
         )
         for name in ("ham10000", "isic2018", "isic2019", "isic2020", "isic2024")
     },

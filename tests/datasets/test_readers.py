@@ -494,3 +494,12 @@ def test_the_files_of_2024_of_the_archive_are_read(tmp_path: Path) -> None:
     assert full["lesion"].tolist() == ["", "IL_1", "IL_2", ""]
     assert full["patient"].tolist() == ["IP_0", "IP_0", "IP_1", "IP_2"]
     assert (full["image_path"] != "").all()
+
+
+def test_a_ground_truth_that_is_not_text_is_refused_by_its_path(tmp_path: Path) -> None:
+    root = write_isic2018(tmp_path)
+    name = "ISIC2018_Task3_Training_GroundTruth"
+    (root / name / f"{name}.csv").write_bytes(b"image,MEL\xff,dx\n")
+
+    with pytest.raises(ValueError, match=f"Expected `.*{name}.csv` to be"):
+        read_isic2018(root)

@@ -131,6 +131,7 @@ def nested(levels: int) -> list[Any]:
         ({"class_names": ["a", "b", "c", "d"]}, True, "one of 3 classes with 4 names"),
         ({"state_dict": [1]}, False, "one without weights"),
         ({"format": torch.zeros(3)}, False, "other content"),
+        ({"architecture": {"num_classes": torch.ones(3)}}, True, "one of tensor"),
         ({"architecture": {"name": "none", "num_classes": 3}}, True, "one that cannot be built: "),
         ({"architecture": {"num_classes": 3, 4: 5}}, True, "one that cannot be built: "),
         (

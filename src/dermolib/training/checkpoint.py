@@ -222,7 +222,9 @@ def _built(architecture: Any, path: Path, num_classes: int) -> nn.Module:
     described = isinstance(architecture, dict)
     require(described, str(path), what, "one of another module", hint)
     got = f"one of {architecture.get('num_classes')!r} classes with {num_classes} names"
-    require(architecture.get("num_classes") == num_classes, str(path), what, got, _DAMAGED)
+    # As texts, since comparing a tensor gives a tensor
+    matches = str(architecture.get("num_classes")) == str(num_classes)
+    require(matches, str(path), what, got, _DAMAGED)
     try:
         # The file names the network alone: its `weights` could name any file or address
         return build_model(**{**architecture, "weights": None})

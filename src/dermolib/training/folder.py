@@ -372,6 +372,7 @@ def _digest(path: Path) -> str | None:
     with suppress(FileNotFoundError):
         # Whatever the readers of a broken archive raise
         with suppress(Exception), open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return fingerprint([(one.filename, one.file_size, one.CRC) for one in archive.filelist])
+            parts = [(one.filename, one.file_size, one.CRC) for one in archive.filelist]
+            return fingerprint([os.fstat(file.fileno()).st_size, parts])
         return digest_file(path)
     return None

@@ -16,9 +16,11 @@ from dermolib.datasets.readers._files import (
     read_onehot,
 )
 from dermolib.datasets.tables import read_table
-from dermolib.io import check_file
+from dermolib.io import open_file
 
 __all__ = ["read_isic2018"]
+
+_LONGEST = 10_000  # bytes of a header
 
 
 @register_reader(
@@ -72,7 +74,6 @@ def read_isic2018(
 
 def _read_truth(path: Path) -> pd.DataFrame:
     """Read a column for each class, or the code of each image, as the truth of the test set has."""
-    check_file(path)
-    with path.open(encoding="utf-8-sig") as file:
-        coded = ",dx" in file.readline().lower()
+    with open_file(path) as file:
+        coded = b",dx" in file.readline(_LONGEST).lower()
     return read_table(path, vocabulary="isic2018") if coded else read_onehot(path, "isic2018")
