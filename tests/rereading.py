@@ -93,7 +93,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.is_symlink() and path.name != ".lock"
+        if path.is_file() and not path.is_symlink() and path.name != ".dermolib.lock"
     }
 
 
@@ -117,7 +117,7 @@ class Workshop:
         self.read_back = sorted(
             path.relative_to(root / "fresh")
             for path in (root / "fresh").glob(subject.files)
-            if path.is_file() and path.name != ".lock"
+            if path.is_file() and path.name != ".dermolib.lock"
         )
         self._restore()
         self.right = subject.call(inputs, self.out)

@@ -62,7 +62,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in {".lock", *NOTES}
+        if path.is_file() and path.name not in {".dermolib.lock", *NOTES}
     }
 
 

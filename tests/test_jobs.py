@@ -376,13 +376,13 @@ def test_a_folder_takes_one_run_at_a_time_and_a_killed_one_keeps_nobody_out(
     with exclusive_lock(tmp_path):
         with pytest.raises(ValueError, match=sentence), exclusive_lock(tmp_path):
             raise AssertionError
-        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+        assert [path.name for path in tmp_path.iterdir()] == [".dermolib.lock"]
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_others_by_the_name_of_the_lock_stays(tmp_path: Path) -> None:
-    lock, other = tmp_path / ".lock", tmp_path / "other"
+    lock, other = tmp_path / ".dermolib.lock", tmp_path / "other"
     other.touch()
     places: list[Callable[[], Any]] = [
         lambda: lock.write_text("of the user"),

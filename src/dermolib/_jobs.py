@@ -37,7 +37,9 @@ from dermolib.io import (
     write_table,
 )
 
-_LOCK = ".lock"
+LOCK = ".dermolib.lock"
+"""Name of the file that keeps other runs out of a folder."""
+
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
 _CHECKED = 256  # keys whose files are compared at a time
 _TABLES, _CHECKSUM = "tables", b', "crc32": '
@@ -435,7 +437,7 @@ def check_folder(folder: Path, name: str, hint: str = "") -> None:
 
 
 @contextmanager
-def exclusive_lock(folder: Path) -> Iterator[None]:
+def exclusive_lock(folder: Path, argument: str = "destination") -> Iterator[None]:
     """Keep other runs out of a folder for the length of the block; a killed run keeps nobody out.
 
     The folder is made where missing; where the block leaves it empty, it is removed again.
@@ -447,7 +449,7 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
 
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _LOCK
+    path = folder / LOCK
     # A run that was killed leaves an empty one, which nobody misses
     ours = not path.is_symlink() and path.is_file() and not path.stat().st_size
     hint = "Move it away: what no run wrote is never overwritten."
@@ -458,13 +460,13 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     except Timeout:
         what = "a folder that no other run is working on"
         hint = "Wait for that run to end, or stop it; then the same call continues its work."
-        raise ValueError(expected("destination", what, f"{folder} of one", hint)) from None
+        raise ValueError(expected(argument, what, f"{folder} of one", hint)) from None
     try:
         yield
     finally:
         # A system that keeps open files from being deleted keeps this empty one
         with suppress(PermissionError):
-            (folder / _LOCK).unlink(missing_ok=True)
+            (folder / LOCK).unlink(missing_ok=True)
         lock.release()
         if made and not any(folder.iterdir()):
             folder.rmdir()

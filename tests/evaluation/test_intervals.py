@@ -3,10 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import bootstrap
 
+from dermolib import weighted_accuracy
 from dermolib.evaluation import bootstrap_interval
 
 
@@ -50,6 +52,15 @@ def test_the_same_seed_gives_the_same_interval_within_the_range_of_the_score(
 
     assert first == again
     assert 0 <= first.low <= first.high <= 1
+
+
+def test_resamples_without_class_0_are_no_reason_to_warn() -> None:
+    target = torch.tensor([0, 1, 2, 1, 2, 1, 2, 1])
+    interval = bootstrap_interval(
+        lambda rows: float(weighted_accuracy(target[rows], target[rows], num_classes=3)),
+        np.arange(8),
+    )
+    assert interval.score == interval.low == 1
 
 
 def test_a_single_group_has_no_width() -> None:

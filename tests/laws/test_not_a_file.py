@@ -20,6 +20,7 @@ from colors import Colors, trainer
 from torch import nn
 
 from dermolib import ISICDataset, PreparedStore, Trainer, audit, build_model, grouped_split
+from dermolib._jobs import LOCK  # no public name gives it
 from dermolib.cli import main
 from dermolib.datasets import load_split, read_table
 from dermolib.io import hdf5_path, read_hdf5, read_image, read_mask, write_image, write_mask
@@ -190,13 +191,27 @@ ENTRIES: dict[str, Callable[[Path], Entry]] = {
     **{
         f"{job} {name}": _job(job, name)
         for job, names in {
-            "prepare": ("in/a.png", "masks/a.png", "run.jsonl", ".lock", "store.json", "masks.npy"),
-            "hair": ("in/a.png", "hair.jsonl", ".lock", "hair.csv", "a.png", "./masks/a.png"),
-            "offline": ("run.jsonl", ".lock", "manifest.csv", "a_aug1.png"),
+            "prepare": (
+                "in/a.png",
+                "masks/a.png",
+                "run.jsonl",
+                LOCK,
+                "store.json",
+                "masks.npy",
+            ),
+            "hair": (
+                "in/a.png",
+                "hair.jsonl",
+                LOCK,
+                "hair.csv",
+                "a.png",
+                "./masks/a.png",
+            ),
+            "offline": ("run.jsonl", LOCK, "manifest.csv", "a_aug1.png"),
         }.items()
         for name in names
     },
-    **{f"run {name}": _trained(name) for name in ("last.ckpt", "best.pt", "history.csv", ".lock")},
+    **{f"run {name}": _trained(name) for name in ("last.ckpt", "best.pt", "history.csv", LOCK)},
     "write_image": _write(lambda path: write_image(path, IMAGE), "a.png"),
     "write_mask": _write(lambda path: write_mask(path, IMAGE[..., 0] > 0), "a.png"),
     "write_submission": _write(lambda path: write_submission(path, ["a"], [1]), "a.csv"),

@@ -12,7 +12,7 @@ import joblib
 import pytest
 
 import killing
-from dermolib._jobs import exclusive_lock
+from dermolib._jobs import LOCK, exclusive_lock
 from resumable import JOBS, Resumable, files_of, write_inputs
 
 POINTS = [0, 1, 2, 3, 5, 8, 11]
@@ -56,7 +56,7 @@ def interrupt(call: Call, folder: Path, point: int, error: BaseException) -> str
     opened, replaced = Path.open, Path.replace
 
     def tick(path: Path) -> None:
-        if path.is_relative_to(folder) and path.name != ".lock" and next(left, None) is None:
+        if path.is_relative_to(folder) and path.name != LOCK and next(left, None) is None:
             raise error
 
     def open_(self: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
@@ -167,7 +167,7 @@ def test_a_second_run_on_the_same_folder_is_refused(run: Call, tmp_path: Path) -
     with exclusive_lock(out):
         with pytest.raises(ValueError, match=words):
             run(out)
-        assert [path.name for path in out.iterdir()] == [".lock"]
+        assert [path.name for path in out.iterdir()] == [LOCK]
 
 
 @jobs("settings")

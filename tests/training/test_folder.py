@@ -62,7 +62,7 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-FILES = ["history.csv", "best.pt", "last.ckpt", "run.json", ".lock"]
+FILES = ["history.csv", "best.pt", "last.ckpt", "run.json"]
 
 
 @pytest.mark.parametrize("name", [*FILES, "tensorboard"])
@@ -92,6 +92,34 @@ def test_what_is_in_the_way_is_refused_before_anything_is_written(
     assert contents(folder) == before
     assert elsewhere.is_dir() or elsewhere.read_text() == "mine"
     assert not (tmp_path / "absent").exists()
+
+
+def test_names_like_those_of_a_run_may_lie_beside_and_stay(tmp_path: Path) -> None:
+    fit(tmp_path)
+    run = json.loads((tmp_path / "run.json").read_text())["run"]
+    os.mkfifo(tmp_path / ".run-0123456789ab.json")
+    (tmp_path / ".run-0123456789ac.json").touch()
+    (tmp_path / f".best-{run}.pt.bak").write_text("mine")
+    (tmp_path / f".folder-{run}").mkdir()
+    (tmp_path / ".lock").touch()
+    before = {path.name for path in tmp_path.iterdir()}
+    fit(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == before | {"run-1"}
+    assert (tmp_path / f".best-{run}.pt.bak").read_text() == "mine"
+
+
+class _Named(Colors):
+    """A set of one's own, whose paths are not those of files."""
+
+    def __init__(self, paths: Any) -> None:
+        super().__init__(N)
+        self.image_paths = paths
+
+
+@pytest.mark.parametrize("paths", [{"a": 1}, [None] * N, ["https://example.org/a.jpg"] * N, []])
+def test_paths_of_a_set_of_ones_own_are_not_looked_up(tmp_path: Path, paths: Any) -> None:
+    fit(tmp_path, _Named(paths))
+    assert (tmp_path / "best.pt").exists()
 
 
 def test_other_files_may_lie_beside_and_stay(tmp_path: Path) -> None:

@@ -407,12 +407,12 @@ def test_a_resumed_run_keeps_its_results_in_place(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder_at_once_are_refused(tmp_path: Path) -> None:
-    sentence = f"`output` to be a folder that no other run is training in, but got {tmp_path} of"
+    sentence = f"`output` to be a folder that no other run is working on, but got {tmp_path} of"
 
     with pytest.raises(ValueError, match=re.escape(sentence)):
         fit(tmp_path, Acting(N, 1, lambda: fit(tmp_path)))
 
-    assert ".lock" not in names(tmp_path)
+    assert ".dermolib.lock" not in names(tmp_path)
     assert len(fit(tmp_path)[0]) == 2
 
 

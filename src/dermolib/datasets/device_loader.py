@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dermolib._validation import check_number, require
+from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.loaders import EpochSampler, make_loader
 
 __all__ = ["DeviceLoader"]
@@ -41,7 +42,7 @@ class DeviceLoader:
 
     Attributes:
         ids: Ids (N,), None where samples have none.
-        image_paths: Those of the dataset (N,), None where it has none.
+        image_paths: Those of an `ISICDataset` (N,), else None.
         sampler: Sampler, of which ``set_epoch`` goes to an epoch, see `make_loader`.
         augment: What each batch is called with.
 
@@ -81,7 +82,7 @@ class DeviceLoader:
         self.device = torch.device(chosen if device is None else device)
         self.augment = augment
         self.batch_size = int(batch_size)
-        self.image_paths = getattr(dataset, "image_paths", None)
+        self.image_paths = dataset.image_paths if isinstance(dataset, ISICDataset) else None
         loader = make_loader(dataset, batch_size=_READ, workers=workers, collate_fn=list)
         rows: Any = {"shuffle": shuffle, "sample_weights": sample_weights}
         processes: Any = {"num_replicas": num_replicas, "rank": rank}

@@ -1,5 +1,6 @@
 """Confidence intervals by a bootstrap clustered by lesion."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -73,10 +74,13 @@ def bootstrap_interval(
     number, size = np.unique(names, return_inverse=True, return_counts=True)[1:]
     rows_by_group = np.split(np.argsort(number, kind="stable"), np.cumsum(size)[:-1])
     generator = np.random.default_rng(seed)
-    scores = []
-    for _ in range(resamples):
-        drawn = generator.integers(0, len(size), len(size))
-        scores.append(score(np.concatenate([rows_by_group[group] for group in drawn])))
-    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     every = float(score(np.arange(len(names))))
+    scores = []
+    with warnings.catch_warnings():
+        # A resample may well be without class 0
+        warnings.filterwarnings("ignore", "Expected `target` to be classes from 0")
+        for _ in range(resamples):
+            drawn = generator.integers(0, len(size), len(size))
+            scores.append(score(np.concatenate([rows_by_group[group] for group in drawn])))
+    low, high = np.quantile(scores, [(1 - level) / 2, (1 + level) / 2])
     return Interval(every, float(low), float(high), float(level), len(names), len(size))

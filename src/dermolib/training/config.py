@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dermolib._validation import (
     PathLike,
+    as_path,
     check_choice,
     check_flag,
     check_number,
@@ -117,7 +118,7 @@ def _output(value: Any, name: str) -> Path:
     require(isinstance(value, (str, os.PathLike)), name, what, given, error=TypeError)
     hint = "Pass '.' for the working directory, or None to keep nothing."
     require(os.fspath(value), name, what, "an empty path", hint)
-    path = Path(value)
+    path = as_path(value, name)
     found = next((part for part in (path, *path.parents) if os.path.lexists(part)), path)
     kind = "file" if found.exists() else "broken link"
     got = f"{path}, " + (f"a {kind}" if found == path else f"below the {kind} {found}")

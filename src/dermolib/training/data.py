@@ -20,6 +20,8 @@ from torch.utils.data import (
 )
 
 from dermolib._validation import require
+from dermolib.datasets.device_loader import DeviceLoader
+from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.loaders import EpochSampler, SeededDataset, make_loader
 from dermolib.datasets.store import content_digest, file_states
 from dermolib.models.devices import on_cuda
@@ -177,9 +179,10 @@ def data_fingerprint(data: Any) -> dict[str, Any] | None:
 def image_fingerprint(data: Any) -> str | None:
     """Digest the images of a set: of each the size of its file, of a few all bytes.
 
-    It is the same where a folder was copied. None where the set does not expose `image_paths`.
+    It is the same where a folder was copied. None for a set of yours, whose files are not known.
     """
-    paths = _attribute(data, "image_paths")
+    known = isinstance(_innermost(data), (ISICDataset, DeviceLoader))
+    paths = _attribute(data, "image_paths") if known else None
     if paths is None:
         return None
     states = zip(paths, file_states(paths), strict=True)

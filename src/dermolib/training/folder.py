@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dermolib._jobs import describe_differences, exclusive_lock, fingerprint
-from dermolib._validation import expected, listed, printable, require
+from dermolib._validation import listed, printable, require
 from dermolib.io import TEMPORARY, digest_file, open_file, parse_json, read_bytes
 from dermolib.training.checkpoint import METADATA_KEY, check_parts, load_content
 
@@ -32,7 +32,7 @@ STATE_NAME = "last.ckpt"
 LOG_NAME = "tensorboard"
 """Folder of the TensorBoard log."""
 
-_MARK, _LOCK = "run.json", ".lock"
+_MARK = "run.json"
 _FILES = (BEST_NAME, HISTORY_NAME, STATE_NAME)
 _HEAD = {"kind": "dermolib training run", "format": 1}
 _ID = re.compile("[0-9a-f]{12}")
@@ -101,7 +101,7 @@ class RunFolder:
             if first:
                 # A file system without locks trains as well
                 with suppress(NotImplementedError):
-                    stack.enter_context(_only_run(self.path))
+                    stack.enter_context(exclusive_lock(self.path, "output"))
                 self._look()  # another run may have ended in between
                 self._mend()
                 stack.callback(self._leave)
@@ -175,9 +175,9 @@ class RunFolder:
     def _look(self) -> None:
         """Read the mark, and refuse what is in the way of a run."""
         # In this order: what a first process makes in between is listed by then
-        present = [name for name in (*_FILES, LOG_NAME, _MARK, _LOCK) if self._lies(name)]
+        present = [name for name in (*_FILES, LOG_NAME, _MARK) if self._lies(name)]
         mark = self._read()
-        known = {_LOCK, *({_MARK, *mark.files} if mark else ())}
+        known = {_MARK, *mark.files} if mark else set[str]()
         wanted = {*known, *_FILES, _MARK, *([LOG_NAME] if self.log else ())}
         odd = [
             name
@@ -195,11 +195,8 @@ class RunFolder:
 
     def _is_plain(self, name: str) -> bool:
         """Tell whether what lies under a name can be ours: a folder or a file, never a link."""
-        found = (self.path / name).lstat()
-        if name == LOG_NAME:
-            return stat.S_ISDIR(found.st_mode)
-        # A run that was killed leaves an empty lock
-        return stat.S_ISREG(found.st_mode) and not (name == _LOCK and found.st_size)
+        mode = (self.path / name).lstat().st_mode
+        return stat.S_ISDIR(mode) if name == LOG_NAME else stat.S_ISREG(mode)
 
     def _read(self) -> _Mark | None:
         """Read the mark; None where there is none, or something else under its name."""
@@ -324,7 +321,8 @@ class RunFolder:
 
     def _clean(self, run: str, *, logs: bool = False) -> None:
         """Remove the temporary files of a run, and its logs."""
-        for path in [*self.path.glob(f".*-{run}*"), *(self._logs(run) if logs else [])]:
+        halves = [_temporary(self.path / name, run) for name in (*_FILES, _MARK)]
+        for path in [*halves, *(self._logs(run) if logs else [])]:
             path.unlink(missing_ok=True)
 
     def _restore(self) -> None:
@@ -340,18 +338,6 @@ class RunFolder:
             self._write(mark)
 
 
-@contextmanager
-def _only_run(folder: Path) -> Iterator[None]:
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive_lock(folder))
-        except ValueError:
-            what = "a folder that no other run is training in"
-            hint = "Wait for that run to end, stop it, or choose another `output`."
-            raise ValueError(expected("output", what, f"{folder} of one", hint)) from None
-        yield
-
-
 def _temporary(path: Path, run: str | None) -> Path:
     return path.with_name(f".{path.stem}-{run}{path.suffix}")
 
@@ -363,8 +349,10 @@ def _state(path: Path) -> tuple[int, ...]:
 
 def _begins_mark(path: Path) -> bool:
     """Tell whether a file is a mark, or the beginning of one."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return False
     data, head = path.read_bytes(), json.dumps(_HEAD, indent=1)[:-2].encode("ascii")
-    return data[: len(head)] == head[: len(data)]
+    return bool(data) and data[: len(head)] == head[: len(data)]
 
 
 def _digest(path: Path) -> str | None:
