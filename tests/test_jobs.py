@@ -233,12 +233,10 @@ def test_a_table_that_others_changed_is_not_overwritten(tmp_path: Path) -> None:
     assert table.read_text() == '"name"\n"third"\n'
     table.write_text("notes of the user")
 
-    with pytest.raises(ValueError, match=rf"changed since \({table}\)\. Move them away"):
-        finish(("fourth",))
+    for overwrite in (None, True):
+        with pytest.raises(ValueError, match=rf"changed since \({table}\)\. Move them away"):
+            finish(("fourth",), overwrite=overwrite)
     assert table.read_text() == "notes of the user"
-
-    finish(("fifth",), overwrite=True)
-    assert table.read_text() == '"name"\n"fifth"\n'
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "[1]\n", "3", '{"kind": "other", "settings": {}}\n'])

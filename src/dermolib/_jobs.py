@@ -121,8 +121,7 @@ class Job:
 
         Raises:
             ValueError: The destination is a file, holds something else or a run of other settings,
-                another run works on it, its journal is damaged, or a table of it was changed; the
-                last not with `overwrite`.
+                another run works on it, its journal is damaged, or a table of it was changed.
             OSError: The destination cannot be written, or the disk is full.
         """
         check_folder(self.folder, "destination")
@@ -131,10 +130,7 @@ class Job:
             if self._files is not None:
                 self._check_files(self._files)
             self._load(overwrite)
-            if not overwrite:
-                noted = [name for name in self._names if name in self._tables]
-                paths = [self.folder / name for name in noted]
-                _refuse_changed(_compare(paths, [self._tables[name] for name in noted])[1])
+            self._compare_tables()
             remove_halves([self.folder], [self.path.name, *(self._files or ())])
             yield self
 
@@ -146,13 +142,23 @@ class Job:
         """
         if self.folder.is_dir():
             self._load(overwrite=True)
-        paths = [self.folder / name for name in self._names if name in self._tables]
-        whole, changed = _compare(paths, [self._tables[path.name] for path in paths])
-        _refuse_changed(changed)
+        whole = self._compare_tables()
         what = f"the folder of a finished job, with its {self.path.name} and tables"
         hint = "Call the job again with its settings, or into another folder."
-        finished = whole and len(paths) == len(self._names)
-        require(finished, str(self.folder), what, "another one", hint)
+        require(
+            whole and self._tables.keys() == {*self._names},
+            str(self.folder),
+            what,
+            "another one",
+            hint,
+        )
+
+    def _compare_tables(self) -> bool:
+        """Refuse tables that were changed; tells whether all that are noted are there."""
+        noted = {name: digest for name, digest in self._tables.items() if name in self._names}
+        whole, changed = _compare([self.folder / name for name in noted], [*noted.values()])
+        _refuse_changed(changed)
+        return whole
 
     def start(self) -> None:
         """Write the settings; what was recorded before is not current from here on."""
@@ -316,7 +322,7 @@ class Job:
     def _refuse_files(self, names: list[str]) -> NoReturn:
         what = "a new folder or that of the same job"
         got = f"{self.folder} with {len(names)} other files ({listed(names)})"
-        hint = "Choose another folder: files that the job did not write are never overwritten."
+        hint = "Choose another folder, or move away what the job did not write: it stays as it is."
         raise ValueError(expected("destination", what, got, hint))
 
     def _load(self, overwrite: bool | None) -> None:

@@ -253,8 +253,9 @@ def test_what_others_changed_is_refused_until_it_is_moved_away(
     before = snapshot(out)
     write_image(source / "sub" / "B.PNG", hairy(7))  # a source that changed takes nothing along
 
-    with pytest.raises(ValueError, match=rf"changed since \({out}/{names}\)\. Move them away"):
-        run(source, out, **options)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=rf"changed since \({out}/{names}\)\. Move them away"):
+            run(source, out, overwrite=overwrite, **options)
     assert snapshot(out) == before
 
     for name in names.split(", *.*"):

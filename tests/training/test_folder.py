@@ -278,6 +278,21 @@ def test_a_best_file_of_another_run_is_noticed_at_the_end(tmp_path: Path) -> Non
     assert (folder / "last.ckpt").exists()
 
 
+@pytest.mark.parametrize("name", ["run.json", "history.csv", "last.ckpt"])
+def test_a_file_that_is_changed_while_the_run_goes_on_is_kept(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change() -> None:
+        (tmp_path / name).write_text("mine")
+
+    fit(tmp_path, Acting(N, N + 2, change))  # in the second epoch
+
+    assert (tmp_path / "run-1" / name).read_text() == "mine"
+    assert "was changed while the run went on, and is kept as" in caplog.text
+    loaded = Trainer.load(tmp_path / "best.pt", model=network())
+    assert same(loaded.model.state_dict(), fit(tmp_path / "other").model.state_dict())
+
+
 def marked(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     """Change the mark of a run."""
 

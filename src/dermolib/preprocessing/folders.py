@@ -194,7 +194,8 @@ def remove_hair_from_folder(
         quality: JPEG quality, 1..100.
         exclude: Patterns with ``*`` and ``?``, in any case, of the names or relative paths of
             images to leave out; by default the masks that the challenges keep beside images.
-        overwrite: Whether to make everything again that earlier runs made, of whatever settings.
+        overwrite: Whether to make everything again that earlier runs made, of whatever settings;
+            what was changed since is named all the same.
         errors: ``"record"`` notes images that fail and goes on, ``"raise"`` stops at the first.
         workers: Number of parallel workers, 1 or more.
         progress: Whether a progress bar is shown.
@@ -266,9 +267,8 @@ def remove_hair_from_folder(
     }
     job = Job(target, kind="dermolib hair", settings=settings, **names)
     with job.open(overwrite=overwrite):
-        kept = [] if overwrite else files
-        intact = job.intact(kept, cleaning.targets, workers=workers, progress=progress)
-        todo = _claim(job, files, cleaning, intact)
+        intact = job.intact(files, cleaning.targets, workers=workers, progress=progress)
+        todo = _claim(job, files, cleaning, set() if overwrite else intact)
         skipped = len(files) - len(todo)
         cleaned, failures, failed = 0, list[tuple[str, str]](), 0
         calls = ((file, cleaning) for file in todo)

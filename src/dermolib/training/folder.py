@@ -189,6 +189,7 @@ class RunFolder:
         hint = "Choose another `output`, or move away what is yours: it is never touched."
         require(not odd, "output", what, got, hint)
         self._mark = mark or _Mark()
+        self._note_states()
 
     def _lies(self, name: str) -> bool:
         return os.path.lexists(self.path / name)
@@ -218,8 +219,10 @@ class RunFolder:
         content = {**_HEAD, **asdict(mark), "digest": fingerprint(asdict(mark))}
         temporary = self.temporary(_MARK)
         temporary.write_text(json.dumps(content, indent=1), encoding="ascii")
-        temporary.replace((folder or self.path) / _MARK)
-        if folder is None:
+        if folder is not None:
+            temporary.replace(folder / _MARK)
+        else:
+            self._put(_MARK)
             self._mark = mark
 
     def _put(self, name: str) -> None:
@@ -246,7 +249,11 @@ class RunFolder:
         if mark.starting is not None:
             self._clean(mark.starting, logs=True)
             self._restore()
-        self._seen = {name: _state(self.path / name) for name in _FILES if self._lies(name)}
+        self._note_states()
+
+    def _note_states(self) -> None:
+        ours = (*_FILES, _MARK)
+        self._seen = {name: _state(self.path / name) for name in ours if self._lies(name)}
 
     def _complete(self, run: str) -> None:
         """Let the files that a run has noted in the mark take their places."""
