@@ -162,16 +162,7 @@ def replace_file(draw: Draw, path: Path, outside: Path) -> str:
 
 def add_file(draw: Draw, path: Path) -> str:
     """Add a file of others beside a file, under a name as other programs choose them."""
-    names = (
-        "notes.txt",
-        ".DS_Store",
-        "Thumbs.db",
-        "{}.bak",
-        "{}~",
-        ".{}.swp",
-        "copy of {}",
-        "0.png",
-    )
+    names = (".lock", "notes.txt", ".DS_Store", "{}.bak", "{}~", ".{}.swp", "copy of {}", "0.png")
     name = draw(st.sampled_from(names)).format(path.name)
     path.with_name(name).write_bytes(b"of others")
     return "foreign file"

@@ -89,7 +89,7 @@ def _alarm() -> Iterator[None]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """Read all files below a folder that are not links."""
+    """Read all files below a folder that are neither links nor a lock."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
