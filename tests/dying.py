@@ -53,3 +53,8 @@ def refuse(number: int) -> int:
     error = StubbornError("no mask.", number)
     error.add_note("The sample is 1.")
     raise error
+
+
+def exhaust(number: int) -> None:
+    """Ask for more memory than there is."""
+    np.zeros((number, 1 << 58))

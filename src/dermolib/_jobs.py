@@ -14,7 +14,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -42,6 +42,7 @@ LOCK = ".dermolib.lock"
 
 _BLOCK = 8  # tasks for each worker at a time, where a joblib backend only returns lists
 _CHECKED = 256  # keys whose files are compared at a time
+_KEPT = ": what is finished is kept"
 _TABLES, _CHECKSUM = "tables", b', "crc32": '
 _WORDED = (ValueError, TypeError, OSError, cv2.error)  # their words tell what they are
 _Result = TypeVar("_Result")
@@ -501,7 +502,7 @@ def is_silent(progress: bool) -> bool:
 def killed_worker(*, kept: bool = False) -> BrokenExecutor:
     """Word that the system killed a worker; `kept` where the next call continues the work."""
     got = "one that was killed, most often for lack of memory"
-    hint = f"Call again with fewer workers{': what is finished is kept' if kept else ''}."
+    hint = f"Call again with fewer workers{_KEPT if kept else ''}."
     return BrokenExecutor(expected("workers", "processes that run to their end", got, hint))
 
 
@@ -521,6 +522,7 @@ def run_tasks(
 
     Raises:
         BrokenExecutor: A worker was killed.
+        MemoryError: A task ran out of memory.
     """
     from joblib import Parallel, delayed  # half a second, which a single image need not wait for
 
@@ -529,7 +531,7 @@ def run_tasks(
     # A task has its images for itself: in memory they need no files in a folder for temporary ones
     options: dict[str, Any] = {"n_jobs": _allowed(workers), "max_nbytes": None}
     options |= {"backend": "loky"} if _waits_for_the_dead() else {}
-    with warnings.catch_warnings(), _worded_ends(kept=kept):
+    with warnings.catch_warnings(), _worded_ends(kept=kept), _told_of_the_dead():
         # Workers of an earlier run grow when they import what this one needs, and joblib, which
         # takes that for a leak, puts new ones in their place: nothing that a user can act on
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
@@ -541,7 +543,24 @@ def run_tasks(
             while block := list(itertools.islice(calls, _BLOCK * workers)):
                 yield from pool(block)
         else:
-            yield from pool(calls)
+            with _unheard():  # or each worker that is still importing would print a traceback
+                results = pool(calls)
+            yield from results
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Start processes that do not hear Ctrl-C, nor does this one for as long."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    if not main or handler is None:  # nothing that Python could put back
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _allowed(workers: int) -> int:
@@ -561,8 +580,34 @@ def _waits_for_the_dead() -> bool:
 
 
 @contextmanager
+def _told_of_the_dead() -> Iterator[None]:
+    """Let joblib's backend of Dask hand over what failed there, for which it waits for ever."""
+    from joblib.parallel import get_active_backend
+
+    backend: Any = get_active_backend()[0]
+    if type(backend).__name__ != "DaskDistributedBackend":
+        yield
+        return
+    submit, retrieve = backend.submit, backend.retrieve_result_callback
+
+    def submitted(batch: Any, callback: Any = None) -> Any:
+        future = submit(batch, callback)
+        future.add_done_callback(lambda done: callback(done) if done.exception() else None)
+        return future
+
+    backend.submit = submitted
+    backend.retrieve_result_callback = lambda out: (
+        out.result() if isinstance(out, Future) else retrieve(out)
+    )
+    try:
+        yield
+    finally:
+        del backend.submit, backend.retrieve_result_callback
+
+
+@contextmanager
 def _worded_ends(*, kept: bool) -> Iterator[None]:
-    """Say of a worker that was killed, or that cannot begin, what to do."""
+    """Say of a worker that was killed, cannot begin or has too little memory what to do."""
     try:
         yield
     except BrokenExecutor as error:
@@ -574,6 +619,12 @@ def _worded_ends(*, kept: bool) -> Iterator[None]:
         hint = "Define functions of yours in a module that can be imported, or take 1 worker."
         what = "processes that can import what they run"
         raise BrokenExecutor(expected("workers", what, got, hint)) from None
+    except MemoryError as error:
+        got = str(error) or "too many for it"
+        hint = f"Call again with fewer workers or smaller images{_KEPT if kept else ''}."
+        raise MemoryError(
+            expected("workers", "as many as memory suffices for", got, hint)
+        ) from None
     except Exception as error:
         if type(error).__name__ == "KilledWorker":  # of Dask, which need not be installed
             raise killed_worker(kept=kept) from None

@@ -176,6 +176,8 @@ def test_images_are_prepared_in_one_store(
         (KeyboardInterrupt(), 130, f"stopped. {CONTINUES}"),
         (OSError(28, "No space left"), 1, f"[Errno 28] No space left. {CONTINUES}"),
         (BrokenExecutor("Expected `a` to be b."), 1, "Expected `a` to be b."),
+        (MemoryError("Expected `a` to be b."), 1, "Expected `a` to be b."),
+        (MemoryError(), 1, f"too little memory. {CONTINUES}"),
         (
             PermissionError("Expected `a` to be b, but got c."),
             2,

@@ -366,6 +366,17 @@ def test_jobs_that_write_by_names_refuse_what_windows_cannot_write(
         WRITERS[job](tmp_path / "in", tmp_path / "out")
 
 
+def test_copies_whose_names_become_too_long_are_refused_before_work_starts(
+    tmp_path: Path,
+) -> None:
+    write_image(tmp_path / "in" / f"{'é' * 125}.png", noise_image(40, 40, 0))
+
+    with pytest.raises(ValueError, match="of 259 bytes would be made, more than 255"):
+        offline(tmp_path / "in", tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
 @given(
     files=st.lists(
         st.text(st.sampled_from("aAbé/.") | st.characters(codec="utf-8"), min_size=1), max_size=6

@@ -15,7 +15,7 @@ import pytest
 from dermolib import abcd_table, augment_offline, prepare, remove_hair_from_folder
 from dermolib._jobs import run_tasks
 from dermolib.io import read_image
-from dying import Flip, dark, die_once, refuse
+from dying import Flip, dark, die_once, exhaust, refuse
 from resumable import Rows, files_of, write_inputs
 
 SENTENCE = (
@@ -82,6 +82,17 @@ def test_a_killed_worker_is_explained_and_the_next_call_in_the_same_process_goes
 def test_an_error_that_cannot_be_unpickled_is_told_in_its_words() -> None:
     with pytest.raises(RuntimeError, match=r"^StubbornError: no mask\. The sample is 1\.$"):
         list(run_tasks(refuse, [(1,)], workers=2))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_finds_too_little_memory_is_told_what_to_do(workers: int) -> None:
+    words = (
+        r"^Expected `workers` .*but got Unable to allocate.*Call again with fewer workers or sma"
+    )
+    with pytest.raises(MemoryError, match=words) as raised:
+        list(run_tasks(exhaust, [(1,)], workers=workers))
+
+    assert raised.value.__suppress_context__
 
 
 def _import_nowhere() -> Any:

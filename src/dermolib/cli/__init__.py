@@ -40,15 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         2
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    given = _parser(arguments).parse_args(arguments)
+    given = argparse.Namespace(command=" ".join(arguments[:1]))
     try:
+        given = _parser(arguments).parse_args(arguments)
         code: int = given.run(given)
     except KeyboardInterrupt:
         return fail(given, f"stopped. {_CONTINUES}", _STOPPED)
     except _PATHS as error:
         return fail(given, str(error), _MISTAKE)
-    except BrokenExecutor as error:
-        return fail(given, str(error), FAILED)
+    except (BrokenExecutor, MemoryError) as error:
+        return fail(given, str(error) or f"too little memory. {_CONTINUES}", FAILED)
     except (ImportError, RuntimeError, TypeError, ValueError) as error:
         if not str(error).startswith("Expected `"):
             raise  # a fault of ours, whose traceback is of use

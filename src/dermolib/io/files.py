@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from dermolib._validation import PathLike, as_path, expected
+from dermolib.io.names import LONGEST
 
 __all__ = [
     "TEMPORARY",
@@ -35,7 +36,6 @@ __all__ = [
 TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
 """Names of the files that `whole_file` writes before it renames them."""
 
-_LONGEST = 255  # bytes of a name on the file systems in use
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -158,7 +158,7 @@ def is_file(entry: os.DirEntry[str]) -> bool:
 
 def _stem(path: PurePath) -> str:
     """Give the stem in the name of the temporary file, which may be 14 bytes longer."""
-    stem, most = os.fsencode(path.stem), _LONGEST - 14 - len(os.fsencode(path.suffix))
+    stem, most = os.fsencode(path.stem), LONGEST - 14 - len(os.fsencode(path.suffix))
     return path.stem if len(stem) <= most else hashlib.sha256(stem).hexdigest()
 
 

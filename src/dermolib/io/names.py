@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 from dermolib._validation import require
 
-__all__ = ["check_names", "fold_case", "is_portable"]
+__all__ = ["LONGEST", "check_names", "fold_case", "is_portable"]
+
+LONGEST = 255
+"""Bytes of a name on the file systems in use."""
 
 # Of the surrogates, those alone that stand for a byte which is not UTF-8 can be in a name
 _CHARACTERS = re.compile(r'[^\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udc7f\udd00-\udfff]+')
@@ -65,6 +68,9 @@ def check_names(
         parts = file.split("/")
         portable = all(map(is_portable, parts)) if written else not any(map(_is_reserved, parts))
         require(portable, argument, _WHAT, f"{file!r}, which not every system can", hint)
+        size = max(len(part.encode("utf-8", "surrogateescape")) for part in name.split("/"))
+        got = f"{file}, of which a name of {size} bytes would be made, more than {LONGEST}"
+        require(not written or size <= LONGEST, argument, _WHAT, got, hint)
         key = fold_case(name)
         got = f"{taken.get(key)} and {file}, which would both be {name} on some systems"
         require(key not in taken, argument, _WHAT, got, hint)
