@@ -223,6 +223,16 @@ def test_alexnets_published_weights_are_read_from_the_cache(
     assert same({key: loaded[key] for key in state}, state)
 
 
+def test_a_cache_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(ValueError, match="`TORCH_HOME` to be a folder, but got the file"):
+        alexnet(weights="DEFAULT")
+
+
 def test_a_downloaded_file_with_another_digest_is_refused_and_not_kept(
     tmp_path: Path,
     resnet_file: Path,

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from dermolib._jobs import check_folder
 from dermolib._validation import PathLike, check_type, expected, listed, printable, require
 from dermolib.io import check_file, digest_file, open_file
 
@@ -130,6 +131,7 @@ def _published(model: nn.Module, name: str | None) -> Path:
     digest = path.stem.rpartition("-")[2]
     what = f"the published file at {address}, whose SHA-256 begins with {digest}"
     if not path.exists():
+        check_folder(path.parent, "TORCH_HOME", "Set it to a folder that can be written.")
         path.parent.mkdir(parents=True, exist_ok=True)
         _log.info("Downloading %s to %s", address, printable(path))
         try:
