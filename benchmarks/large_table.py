@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
-from torch.utils.data import DataLoader, Dataset
 
 from input_parts.measuring import in_fresh_process
 
@@ -95,7 +94,7 @@ _PRIVATE = ("Private_Clean", "Private_Dirty")  # what a process shares with nobo
 
 def opened(root: Path, kind: str) -> tuple[float, float]:
     """Open the dataset; give seconds and MB."""
-    import h5py  # noqa: F401 - imported before the clock runs, as torch and pandas are
+    import h5py  # noqa: F401 - imported before the clock runs, as pandas is
 
     import dermolib.datasets  # noqa: F401 - as above
 
@@ -154,7 +153,7 @@ def audited(rows: int, kind: str) -> tuple[float, float, int]:
     return time.process_time() - start, _memory("self/status", "VmHWM"), page.count("\n") + 1
 
 
-class _WithoutImages(Dataset[dict[str, Any]]):
+class _WithoutImages:
     """Reads what a sample is made of, but not the image, which takes the same in all ways."""
 
     def __init__(self, dataset: Any) -> None:
@@ -172,7 +171,9 @@ class _WithoutImages(Dataset[dict[str, Any]]):
 
 def workers(root: Path, kind: str) -> list[float]:
     """Read all rows three times with two forked workers; give the MB of their own after each."""
-    dataset = _WithoutImages(_WAYS[kind](root))
+    from torch.utils.data import DataLoader  # 500 MB that an audit does without
+
+    dataset: Any = _WithoutImages(_WAYS[kind](root))
     gc.collect()
     options: Any = {"persistent_workers": True, "multiprocessing_context": "fork"}
     loader = DataLoader(dataset, batch_size=1024, num_workers=2, **options)
