@@ -261,3 +261,15 @@ def test_help_loads_nothing_heavy(command: str, heavy: set[str]) -> None:
 
     assert "usage: dermolib" in result.stdout
     assert not heavy & set(result.stderr.split())
+
+
+def test_ctrl_c_while_a_command_loads_has_the_same_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_COMMANDS["audit"], "add_options", stop)
+
+    assert run("audit a.csv") == 130
+    assert capsys.readouterr().err == f"dermolib audit: stopped. {CONTINUES}\n"

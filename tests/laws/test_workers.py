@@ -1,9 +1,10 @@
 """Laws of parallel work: a worker that is killed costs a sentence, and nothing that is finished."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_what_finds_too_little_memory_is_told_what_to_do(workers: int) -> None:
         list(run_tasks(exhaust, [(1,)], workers=workers))
 
     assert raised.value.__suppress_context__
+
+
+def test_workers_are_started_deaf_to_ctrl_c_and_this_process_hears_it_again() -> None:
+    heard = [signal.getsignal(signal.SIGINT)]
+
+    def tasks() -> Iterator[tuple[int]]:
+        heard.append(signal.getsignal(signal.SIGINT))
+        yield (-1,)
+
+    done = list(run_tasks(abs, tasks(), workers=2))
+
+    assert done == [1]
+    assert heard == [signal.default_int_handler, signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) == heard[0]
 
 
 def _import_nowhere() -> Any:
