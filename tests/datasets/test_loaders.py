@@ -431,3 +431,10 @@ def test_errors_of_a_dataset_stay_what_they_are(error: Exception, workers: int) 
 
     with pytest.raises(type(error), match=str(error)):
         list(make_loader(Failing(None), workers=workers))
+
+
+def test_errors_that_arose_from_each_other_are_passed_on() -> None:
+    one, other = RuntimeError("one"), RuntimeError("other")
+    one.__cause__, other.__cause__ = other, one
+    with pytest.raises(RuntimeError, match="one"), explain_workers():
+        raise one

@@ -196,7 +196,7 @@ class ISICDataset(_Base, metaclass=_Collections):
 
     @property
     def image_paths(self) -> npt.NDArray[np.object_]:
-        """Paths (N,) of the images: of files, or of rows of a store or an HDF5 file."""
+        """Image paths (N,), of files or of rows of a store or an HDF5 file."""
         return np.array([_unpacked(path) for path in self._image_paths], object)
 
     @property

@@ -145,9 +145,11 @@ def explain_workers(*, kept: bool = False) -> Iterator[None]:
     try:
         yield
     except (AssertionError, AttributeError, EOFError, OSError, RuntimeError) as error:
-        chain: list[BaseException] = [error]
-        while (before := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain: list[BaseException] = []
+        before: BaseException | None = error
+        while before is not None and before not in chain:  # errors may be raised from each other
             chain.append(before)
+            before = before.__cause__ or before.__context__
         said = isinstance(error, BrokenExecutor) and not kept  # by a loader within this block
         explained = None if said else _explained(chain, kept=kept)
         if explained is None:
