@@ -17,12 +17,16 @@ import sys
 from pathlib import Path
 {before}
 def work():
-    from resumable import JOBS
+    from dermolib import prepare
     {call}
 if __name__ == "__main__":
     work()
 """
-PREPARE = 'JOBS["prepare"].run(Path(sys.argv[1]), Path(sys.argv[2]), workers={workers}{more})'
+# As the job of `resumable`, which loads torch: that ends without a working directory
+PREPARE = (
+    'prepare(Path(sys.argv[1], "in"), Path(sys.argv[2]), steps=["shades_of_gray"], image_size=12, '
+    'masks=Path(sys.argv[1], "masks"), workers={workers}, progress={progress})'
+)
 # What the process does before and around the job, its environment, and its command line
 ENVIRONMENTS: dict[str, dict[str, object]] = {
     "64 open files": {
@@ -33,7 +37,7 @@ ENVIRONMENTS: dict[str, dict[str, object]] = {
     "the C locale": {"set": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}},
     "without docstrings": {"options": ["-OO"]},
     "warnings as errors": {"options": ["-W", "error"]},
-    "no standard streams": {"before": "sys.stdout = sys.stderr = None", "more": ", progress=True"},
+    "no standard streams": {"before": "sys.stdout = sys.stderr = None", "progress": True},
     "no working directory": {
         "before": "import os; os.mkdir(sys.argv[2] + 'x')"
         "; os.chdir(sys.argv[2] + 'x'); os.rmdir(sys.argv[2] + 'x')"
@@ -51,7 +55,7 @@ def test_a_job_runs_in_any_environment_to_the_same_bytes(name: str, tmp_path: Pa
     for folder in (inputs, *inputs.rglob("*/")):
         folder.chmod(0o555)
     JOBS["prepare"].run(inputs, tmp_path / "here")
-    call = PREPARE.format(workers=given.get("workers", 1), more=given.get("more", ""))
+    call = PREPARE.format(**{"workers": 1, "progress": False, **given})
     script = tmp_path / "job.py"
     script.write_text(JOB.format(before=given.get("before", ""), call=call))
     paths = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), *sys.path]))
