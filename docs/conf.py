@@ -45,7 +45,8 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     # Pages of other projects: no network is used to build these
     (r"py:.*", r"(numpy|np|npt|pandas|pd|torch|nn|lightning|torchmetrics|matplotlib|sklearn)\b.*"),
-    (r"py:.*", r"(collections\.abc|concurrent|functools|io|pathlib|posix|typing|os|contextlib)\b.*"),
+    (r"py:.*", r"(collections\.abc|concurrent|contextlib|functools|io)\b.*"),
+    (r"py:.*", r"(os|pathlib|posix|typing)\b.*"),
     (r"py:.*", r"(albumentations|A|joblib|timm|skimage|PIL)\b.*"),
     # A nested annotation that autodoc cuts in two
     (r"py:class", r"list\[dict\[str"),
