@@ -244,7 +244,7 @@ def test_a_journal_of_another_tool_is_refused_and_stays(tmp_path: Path, text: st
     (tmp_path / "run.jsonl").write_text(text)
 
     with (
-        pytest.raises(ValueError, match=r"other files \(run\.jsonl\).* never overwritten"),
+        pytest.raises(ValueError, match=r"other files \(run\.jsonl\).*: it stays as it is"),
         job_in(tmp_path).open(overwrite=True),
     ):
         raise AssertionError

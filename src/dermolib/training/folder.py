@@ -329,6 +329,10 @@ class RunFolder:
     def _clean(self, run: str, *, logs: bool = False) -> None:
         """Remove the temporary files of a run, and its logs."""
         halves = [_temporary(self.path / name, run) for name in (*_FILES, _MARK)]
+        for path in self.path.glob(f"..*-{run}-*"):  # halves of halves, of `whole_file`
+            match = TEMPORARY.fullmatch(path.name)
+            if match and path.with_name(match["stem"] + match["suffix"]) in halves:
+                path.unlink()
         for path in [*halves, *(self._logs(run) if logs else [])]:
             path.unlink(missing_ok=True)
 

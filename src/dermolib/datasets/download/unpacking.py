@@ -21,7 +21,6 @@ _BLOCK = 1 << 20
 _ALWAYS = 100_000_000  # bytes that any archive may unpack to
 _RATIO = 100  # beyond that, bytes for each one of the archive; tables shrink to a tenth
 _LOCAL_HEADER = 30  # bytes before the name of each entry
-_LONGEST_NAME = 255  # bytes, the bound of common file systems
 _DEEPEST = 32  # nested folders
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _UNFINISHED = re.compile(r"-[0-9a-f]{12}")  # end of the name of a folder while it is unpacked
@@ -180,20 +179,13 @@ def _plan(archive: Path, file: ZipFile, top: str) -> dict[str, ZipInfo]:
     files = [name for _, name in named if not name.endswith("/")]
     check_names(zip(files, files, strict=True), archive.name, "Get another archive.")
     for info, name in named:
-        _check_length(archive, name)
+        depth, what = name.count("/"), f"an archive of up to {_DEEPEST} nested folders"
+        require(depth <= _DEEPEST, archive.name, what, f"one of {depth}")
         _check_kind(archive, info)
     plan = {name: info for info, name in named if not name.endswith("/")}
     require(plan, archive.name, "an archive with files", "one without")
     nested = all(name.startswith(f"{top}/") for name in plan)
     return {name.removeprefix(f"{top}/") if nested else name: info for name, info in plan.items()}
-
-
-def _check_length(archive: Path, name: str) -> None:
-    parts = name.removesuffix("/").split("/")
-    what = f"an archive of names of up to {_LONGEST_NAME} bytes in up to {_DEEPEST} folders"
-    longest = max(len(part.encode("utf-8", "surrogatepass")) for part in parts)
-    fits = len(parts) <= _DEEPEST and longest <= _LONGEST_NAME
-    require(fits, archive.name, what, repr(f"{name[:40]}…"))
 
 
 def _check_kind(archive: Path, info: ZipInfo) -> None:
