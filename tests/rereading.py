@@ -6,7 +6,6 @@ an hour of them by hand, and prints how many came to which end, by kind of file.
 
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import warnings
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 import releases
 from mutations import Draw, mutate
 from resumable import JOBS, Rows, write_inputs
+from waiting import Hang, at_once
 
 SECONDS = 120  # after which a call hangs
 _ENDS = ("right", "refused", "other", "FAULT")
@@ -68,24 +68,6 @@ class Trial(NamedTuple):
     change: str
     end: str
     fault: str
-
-
-class Hang(BaseException):
-    """A call did not end."""
-
-
-@contextmanager
-def _alarm() -> Iterator[None]:
-    def ring(*_: object) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -190,7 +172,7 @@ class Workshop:
     def _end(self, file: Path) -> tuple[str, str]:
         """Make the call; returns how it ended, and what is wrong with its words."""
         try:
-            with _alarm(), warnings.catch_warnings():
+            with at_once(SECONDS), warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of rows that are left out
                 result = self.subject.call(self.inputs, self.out)
         except Hang:

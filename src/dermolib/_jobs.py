@@ -24,7 +24,7 @@ from typing import Any, NoReturn, TypeVar
 import cv2
 from tqdm import tqdm
 
-from dermolib._validation import expected, find_stack_level, listed, printable, require
+from dermolib._validation import expected, listed, printable, require, warn
 from dermolib.io import (
     check_target,
     digest_file,
@@ -473,7 +473,7 @@ def exclusive_lock(folder: Path, argument: str = "destination") -> Iterator[None
     finally:
         # A system that keeps open files from being deleted keeps this empty one
         with suppress(PermissionError):
-            (folder / LOCK).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         lock.release()
         if made and not any(folder.iterdir()):
             folder.rmdir()
@@ -501,7 +501,7 @@ def is_silent(progress: bool) -> bool:
 
 def killed_worker(*, kept: bool = False) -> BrokenExecutor:
     """Word that the system killed a worker; `kept` where the next call continues the work."""
-    got = "one that was killed, most often for lack of memory"
+    got = "one that was killed, most often because memory ran out"
     hint = f"Call again with fewer workers{_KEPT if kept else ''}."
     return BrokenExecutor(expected("workers", "processes that run to their end", got, hint))
 
@@ -568,7 +568,7 @@ def _allowed(workers: int) -> int:
     if workers == 1 or not multiprocessing.current_process().daemon:
         return workers
     what, got = "1 in a daemonic process, which may not start others", f"{workers}, and takes 1"
-    warnings.warn(expected("workers", what, got), stacklevel=find_stack_level())
+    warn(expected("workers", what, got))
     return 1
 
 

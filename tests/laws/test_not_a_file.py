@@ -5,10 +5,9 @@ Each entry makes what a call needs, and gives the path that something else takes
 
 import os
 import shutil
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from dermolib.datasets import load_split, read_table
 from dermolib.io import hdf5_path, read_hdf5, read_image, read_mask, write_image, write_mask
 from dermolib.reporting import plot_samples, save_figure, write_submission
 from resumable import JOBS, Rows, write_inputs
+from waiting import at_once
 
 KINDS = ("pipe", "device", "socket", "folder", "loop", "link to nowhere")
 LIMIT = 60  # s, after which a call is taken to wait for ever
@@ -46,22 +46,6 @@ def put(kind: str, path: Path) -> None:
     else:
         targets = {"device": "/dev/zero", "loop": path.name, "link to nowhere": "nowhere"}
         path.symlink_to(targets[kind])
-
-
-@contextmanager
-def at_once() -> Iterator[None]:
-    """Fail a call that waits."""
-
-    def wake(*_: object) -> None:
-        raise AssertionError("it waits")
-
-    before = signal.signal(signal.SIGALRM, wake)
-    signal.alarm(LIMIT)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _rows(folder: Path) -> pd.DataFrame:
@@ -250,7 +234,7 @@ def test_what_is_not_a_file_is_named_at_once(
     put(kind, path)
     words = ""
 
-    with at_once():
+    with at_once(LIMIT):
         try:
             call()
         except (OSError, ValueError) as error:

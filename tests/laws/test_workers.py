@@ -21,7 +21,7 @@ from resumable import Rows, files_of, write_inputs
 
 SENTENCE = (
     r"^Expected `workers` to be processes that run to their end, but got one that was killed, most "
-    r"often for lack of memory\. Call again with fewer workers"
+    r"often because memory ran out\. Call again with fewer workers"
 )
 
 

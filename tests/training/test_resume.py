@@ -212,7 +212,7 @@ def test_a_run_whose_worker_was_killed_says_so_and_resumes(tmp_path: Path, whole
             return super().__getitem__(index)
 
     with pytest.raises(
-        RuntimeError, match=r"killed, most often for lack of memory\. .* is kept\.$"
+        RuntimeError, match=r"killed, most often because memory ran out\. .* is kept\.$"
     ):
         fit(tmp_path, Killed(N), workers=1)
 

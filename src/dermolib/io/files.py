@@ -9,11 +9,13 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePath
-from typing import Any
+from typing import IO, Any
 
 from dermolib._validation import PathLike, as_path, expected
 from dermolib.io.names import LONGEST
@@ -22,6 +24,7 @@ __all__ = [
     "TEMPORARY",
     "check_file",
     "check_target",
+    "checksum",
     "digest_file",
     "explain_disk_full",
     "is_file",
@@ -36,6 +39,7 @@ __all__ = [
 TEMPORARY = re.compile(r"\.(?P<stem>.+)-[0-9a-f]{12}(?P<suffix>\.\w+)")
 """Names of the files that `whole_file` writes before it renames them."""
 
+_BLOCK = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -96,6 +100,17 @@ def digest_file(path: PathLike) -> str:
     """Digest (SHA-256, hexadecimal) the bytes of a file; raises what `check_file` does."""
     with open_file(path) as file, _explained(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksum(
+    file: IO[bytes], size: int = sys.maxsize, *, after_block: Callable[[], object] = lambda: None
+) -> int:
+    """Compute the CRC-32 of an open file from where it stands, of at most `size` bytes."""
+    total = 0
+    while size > 0 and (block := file.read(min(_BLOCK, size))):
+        total, size = zlib.crc32(block, total), size - len(block)
+        after_block()
+    return total
 
 
 def parse_json(data: bytes | str) -> Any:

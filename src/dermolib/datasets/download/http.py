@@ -21,7 +21,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dermolib._validation import check_number, expected, require
 from dermolib.datasets.download.collections import Archive, digest_title
-from dermolib.io import open_file, parse_json, read_bytes
+from dermolib.io import checksum, open_file, parse_json, read_bytes
 
 __all__ = ["Part", "RetryPolicy", "Stopped", "check_digest", "discard_part", "transfer"]
 
@@ -96,7 +96,7 @@ class Part:
         try:
             note = dict(parse_json(read_bytes(self.note_path)))
             with open_file(self.path) as file:
-                total = _sum_of(file, note["size"])
+                total = checksum(file, note["size"])
             if note["check"] != _check(note, total):
                 return
         except (FileNotFoundError, KeyError, TypeError, ValueError):
@@ -141,13 +141,6 @@ def _check(note: dict[str, Any], total: int) -> int:
     """Give the CRC-32 of a note and of what was received."""
     values = [note.get(key) for key in ("total", "version", "size")]
     return zlib.crc32(json.dumps(values).encode("ascii"), total)
-
-
-def _sum_of(file: IO[bytes], size: int) -> int:
-    total = 0
-    while size > 0 and (block := file.read(min(_BLOCK, size))):
-        total, size = zlib.crc32(block, total), size - len(block)
-    return total
 
 
 def discard_part(path: Path) -> None:

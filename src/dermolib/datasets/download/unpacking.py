@@ -13,7 +13,7 @@ from typing import IO, TypeAlias
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from dermolib._validation import expected, require
-from dermolib.io import check_names, open_file
+from dermolib.io import check_names, checksum, open_file
 
 __all__ = ["Contents", "check_zip", "find_changed", "unpacked"]
 
@@ -85,7 +85,7 @@ def find_changed(
                 state = os.fstat(file.fileno())
                 found = [state.st_size, known[1], state.st_mtime_ns]
                 if always or found != known:
-                    found[1] = _sum_of(file, check_cancelled)
+                    found[1] = checksum(file, after_block=check_cancelled)
         except (FileNotFoundError, ValueError):
             found = []
         if found[:2] != known[:2]:
@@ -93,14 +93,6 @@ def find_changed(
         else:
             known[2] = found[2]
     return changed
-
-
-def _sum_of(file: IO[bytes], check_cancelled: Callable[[], object]) -> int:
-    total = 0
-    while block := file.read(_BLOCK):
-        total = zlib.crc32(block, total)
-        check_cancelled()
-    return total
 
 
 def _remove(folder: Path, names: Container[str]) -> None:
