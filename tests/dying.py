@@ -11,7 +11,11 @@ import numpy as np
 def die_once(value: Any, flag: str) -> Any:
     """Kill this process where a file is there, whose text is the process that is spared."""
     path = Path(flag)
-    if path.exists() and path.read_text() != str(os.getpid()):
+    try:
+        spared = path.read_text()
+    except FileNotFoundError:  # never there, or another worker has just died of it
+        return value
+    if spared != str(os.getpid()):
         path.unlink(missing_ok=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return value
