@@ -130,13 +130,20 @@ def draw_exploration(app: Sphinx) -> None:
 
 def list_collections(app: Sphinx) -> None:
     """Write the table of the collections that can be read."""
-    lines = ["| collection | reader | dataset | labels |", "| --- | --- | --- | --- |"]
+    columns = ("collection", "images", "labels", "known groups", "masks", "license", "reader")
+    rows = [columns, ["---"] * len(columns)]
     for reader in map(find_reader, list_readers()):
+        about = reader.about
+        if about is None:
+            raise ValueError(f"{reader.name} does not say what is published about it")
+        title = f"[{reader.title}]({about.url})"
         link = f"{{py:obj}}`~dermolib.datasets.{reader.read.__name__}`"
-        opener = f"`ISICDataset.from_{reader.name}`"
-        lines.append(f"| {reader.title} | {link} | {opener} | {reader.labels} |")
-    other = "{py:obj}`~dermolib.datasets.read_table`", "`ISICDataset`"
-    lines.append(f"| any other | {' | '.join(other)} | `class`, or `diagnosis` with a vocabulary |")
+        known = (about.groups, about.masks, about.license)
+        rows.append((title, about.images, reader.labels, *known, link))
+    other = "{py:obj}`~dermolib.datasets.read_table`"
+    labels = "`class`, or `diagnosis` with a vocabulary"
+    rows.append(("any other", "", labels, "as your table says", "yours", "", other))
+    lines = [f"| {' | '.join(row)} |" for row in rows]
     target = Path(app.srcdir) / "_generated" / "collections.md"
     target.parent.mkdir(exist_ok=True)
     target.write_text("\n".join(lines) + "\n", "utf-8")

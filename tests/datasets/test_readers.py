@@ -144,12 +144,24 @@ def labels(table: pd.DataFrame) -> list[Any]:
     return [None if pd.isna(label) else int(label) for label in table["label"]]
 
 
-def test_every_reader_is_public_and_registered_in_the_module_of_its_name(challenge: Path) -> None:
+def test_every_reader_is_public_and_registered_in_the_module_of_its_name() -> None:
     for name in list_readers():
         read = find_reader(name).read
         assert read.__module__ == f"dermolib.datasets.readers.{name}"
         assert getattr(datasets, read.__name__) is read
         assert read.__name__.startswith(f"read_{name}")
+
+
+@pytest.mark.parametrize("name", list_readers())
+def test_every_reader_says_what_is_published_about_its_collection(name: str) -> None:
+    about = find_reader(name).about
+
+    assert about is not None
+    assert all(text and "|" not in text for text in vars(about).values())
+    assert about.url.startswith("https://")
+
+
+def test_the_tables_of_the_challenge_are_read_through_its_name(challenge: Path) -> None:
     assert ISICDataset.from_challenge(challenge).ids.tolist() == list(
         read_challenge_table(challenge)["id"]
     )

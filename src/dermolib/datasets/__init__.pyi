@@ -1,6 +1,7 @@
 from .device_loader import DeviceLoader as DeviceLoader
 from .groups import group_names as group_names
 from .merging import Merged as Merged
+from .readers import About as About
 from .readers import Reader as Reader
 from .readers import find_reader as find_reader
 from .readers import list_readers as list_readers

@@ -11,10 +11,33 @@ if TYPE_CHECKING:
 
     from dermolib._validation import PathLike
 
-__all__ = ["Reader", "find_reader", "list_readers", "register_reader"]
+__all__ = ["About", "Reader", "find_reader", "list_readers", "register_reader"]
 
 _Read: TypeAlias = "Callable[..., pd.DataFrame]"
 _Function = TypeVar("_Function", bound=_Read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is published about a collection, for the table in the documentation.
+
+    Attributes:
+        images: How many images it has and of which kind, such as ``"10,015 dermoscopic"``.
+        groups: Which images belong together as far as is published: of which patients, lesions.
+        masks: Whether there are lesion masks, and of which images.
+        license: License of the images.
+        url: Where to get it, a page.
+
+    Examples:
+        >>> find_reader("ham10000").about.images
+        '10,015 dermoscopic'
+    """
+
+    images: str
+    groups: str
+    masks: str
+    license: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,7 @@ class Reader:
         labels: What is known of its labels, for people.
         splits: Published splits, the first one always present.
         read: Function that reads it.
+        about: What is published about it; None for collections of your own that do not say.
     """
 
     name: str
@@ -34,6 +58,7 @@ class Reader:
     labels: str
     splits: tuple[str, ...]
     read: _Read
+    about: About | None = None
 
     def table(self, root: "PathLike", split: str, **options: Any) -> "pd.DataFrame":
         """Read a split, and refuse what is not the table that `register_reader` asks for."""
@@ -58,7 +83,12 @@ _READERS: dict[str, Reader] = {}
 
 
 def register_reader(
-    name: str, *, title: str, labels: str, splits: Sequence[str] = ("train",)
+    name: str,
+    *,
+    title: str,
+    labels: str,
+    splits: Sequence[str] = ("train",),
+    about: About | None = None,
 ) -> Callable[[_Function], _Function]:
     """Make a decorator that registers the reader of a collection.
 
@@ -71,6 +101,7 @@ def register_reader(
         title: Name of the collection, for people.
         labels: What is known of its labels, for people.
         splits: Published splits, the first one always present.
+        about: What is published about it.
 
     Returns:
         Decorator of a function ``read(root, split, *, images=True)`` that returns a table of
@@ -94,7 +125,7 @@ def register_reader(
         free = name.isidentifier() and (own or name not in _own_modules())
         require(free, "name", "an identifier that the library does not use", repr(name))
         check_call(read, ["images"], ["root", *_placed(splits, "split")])
-        _READERS[name] = Reader(name, title, labels, tuple(splits), read)
+        _READERS[name] = Reader(name, title, labels, tuple(splits), read, about)
         return read
 
     return register

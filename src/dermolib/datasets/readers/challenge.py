@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, require
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, add_lesions
 from dermolib.datasets.tables import read_table
 
@@ -23,6 +23,13 @@ _LAYOUT = (
     title="the challenge of the paper",
     labels="classes 1 to 8",
     splits=("train", "test"),
+    about=About(
+        images="25,331 dermoscopic (18,998 to train, 6,333 to test)",
+        groups="lesions, of most images",
+        masks="where you add them",
+        license="CC BY-NC 4.0",
+        url="https://challenge.isic-archive.com/data/#2019",
+    ),
 )
 def read_challenge_table(
     root: PathLike, split: str = "train", *, images: bool = True

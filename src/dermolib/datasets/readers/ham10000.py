@@ -6,7 +6,7 @@ import pandas as pd
 
 from dermolib._validation import PathLike
 from dermolib.datasets.columns import map_unique
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, find_places, first_file, first_folder
 from dermolib.datasets.tables import read_table
 
@@ -32,6 +32,13 @@ _SITES = {
     "ham10000",
     title="HAM10000",
     labels="`akiec` is AK or SCC, which cannot be told apart there: no label",
+    about=About(
+        images="10,015 dermoscopic",
+        groups="lesions",
+        masks="all images",
+        license="CC BY-NC 4.0",
+        url="https://doi.org/10.7910/DVN/DBW86T",
+    ),
 )
 def read_ham10000(root: PathLike, *, images: bool = True) -> pd.DataFrame:
     """Read HAM10000 as the Harvard Dataverse or its mirrors unpack it.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, require
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
     add_files,
@@ -28,6 +28,13 @@ _LONGEST = 10_000  # bytes of a header
     title="ISIC 2018",
     labels="as HAM10000; none with `task=1`, which has lesion masks",
     splits=("train", "validation", "test"),
+    about=About(
+        images="11,720 dermoscopic (task 3), 3,694 (task 1)",
+        groups="lesions, of the training images of task 3",
+        masks="all images of task 1",
+        license="CC BY-NC 4.0 (task 3), CC0 (task 1)",
+        url="https://challenge.isic-archive.com/data/#2018",
+    ),
 )
 def read_isic2018(
     root: PathLike, split: str = "train", *, task: int = 3, images: bool = True

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, listed, require
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
     add_files,
@@ -25,6 +25,13 @@ __all__ = ["read_isic2019"]
     title="ISIC 2019",
     labels="eight classes; `UNK` has no label",
     splits=("train", "test"),
+    about=About(
+        images="33,569 dermoscopic (25,331 to train, 8,238 to test)",
+        groups="lesions, of most training images",
+        masks="none",
+        license="CC BY-NC 4.0",
+        url="https://challenge.isic-archive.com/data/#2019",
+    ),
 )
 def read_isic2019(root: PathLike, split: str = "train", *, images: bool = True) -> pd.DataFrame:
     """Read the challenge of 2019.

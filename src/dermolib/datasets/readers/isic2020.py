@@ -8,7 +8,7 @@ import pandas as pd
 from dermolib._validation import PathLike, check_choice
 from dermolib.datasets.columns import read_columns
 from dermolib.datasets.groups import joined_groups
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
     add_files,
@@ -26,6 +26,13 @@ __all__ = ["read_isic2020"]
     title="ISIC 2020",
     labels="what the diagnosis says, and the column `malignant`",
     splits=("train", "test"),
+    about=About(
+        images="44,108 dermoscopic (33,126 to train, 10,982 to test)",
+        groups="patients and lesions",
+        masks="none",
+        license="CC BY-NC 4.0",
+        url="https://challenge.isic-archive.com/data/#2020",
+    ),
 )
 def read_isic2020(root: PathLike, split: str = "train", *, images: bool = True) -> pd.DataFrame:
     """Read the challenge of 2020, which asks for melanoma alone.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dermolib._validation import PathLike, check_choice
-from dermolib.datasets.readers import register_reader
+from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, find_places, first_file, first_folder
 from dermolib.datasets.tables import read_table
 
@@ -18,6 +18,13 @@ __all__ = ["read_isic2024"]
     title="ISIC 2024",
     labels="as ISIC 2020; images come from one HDF5 file (`pip install 'dermolib[hdf5]'`)",
     splits=("train", "test"),
+    about=About(
+        images="401,059 crops of total-body photographs",
+        groups="patients; lesions, of few images",
+        masks="none",
+        license="CC BY-NC 4.0",
+        url="https://challenge.isic-archive.com/data/#2024",
+    ),
 )
 def read_isic2024(root: PathLike, split: str = "train", *, images: bool = True) -> pd.DataFrame:
     """Read the challenge of 2024, whose images are crops of total-body photographs.
