@@ -1,6 +1,7 @@
 """Datasets to batches: order and random draws follow from seed, epoch and row alone."""
 
 import multiprocessing
+import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -54,7 +55,8 @@ def make_loader(
 
     Under `torch.distributed` each process gets its own rows, determined when an epoch starts. With
     `shuffle`, a few rows come twice where they do not divide evenly, so that all processes take the
-    same number of steps; without it, each row comes once.
+    same number of steps; without it, each row comes once. A loader that ``accelerator.prepare`` of
+    Hugging Face accelerate was given leaves it to accelerate which process gets which batch.
 
     Args:
         dataset: Map-style dataset of N samples.
@@ -112,6 +114,7 @@ def make_loader(
     weights: Any = {"shuffle": shuffle, "sample_weights": sample_weights}
     processes: Any = {"num_replicas": num_replicas, "rank": rank}
     sampler = EpochSampler(len(dataset), seed=seed, **weights, **processes)
+    sampler.in_own_loader = False
     check_number(seed, "seed", high=2**63 - 1, integer=True)
     if shuffle:
         _check_labels(dataset)
@@ -135,8 +138,24 @@ class _Loader(DataLoader[Any]):
         if obstacle:
             warn(expected("workers", f"0 in {obstacle}", f"{self.num_workers}, and takes 0"))
             self.num_workers, self.timeout = 0, 0
-        with explain_workers():
+        with explain_workers(), self._own_pass():
             yield from super().__iter__()
+
+    def __len__(self) -> int:
+        """Return the number of batches of the next epoch of this process."""
+        with self._own_pass():
+            return super().__len__()
+
+    @contextmanager
+    def _own_pass(self) -> Iterator[None]:
+        """Let the sampler know that it is asked by this loader."""
+        sampler: Any = self.sampler
+        before = getattr(sampler, "in_own_loader", True)
+        sampler.in_own_loader = True
+        try:
+            yield
+        finally:
+            sampler.in_own_loader = before
 
 
 @contextmanager
@@ -215,6 +234,8 @@ class EpochSampler(DistributedSampler[Any]):
         epoch: Epoch of the next pass, 0 or more.
         shuffle: Whether each epoch has an order of its own.
         weighted: Whether rows are drawn by weights.
+        in_own_loader: Whether what asks for rows is no loader of accelerate, which shares them out
+            itself.
         sampling_weights: Probability of each row in a draw (N,), or None.
 
     Examples:
@@ -241,6 +262,7 @@ class EpochSampler(DistributedSampler[Any]):
         check_number(replicas, "num_replicas", low=1, integer=True)
         check_number(rank or 0, "rank", low=0, high=replicas - 1, integer=True)
         self.shuffle = shuffle
+        self.in_own_loader = True
         self.seed = int(seed)
         self.epoch = 0
         self._length = length
@@ -287,7 +309,8 @@ class EpochSampler(DistributedSampler[Any]):
         """Number the places of this process, beyond the last row where some come twice."""
         replicas, rank = self._process or (1, 0)
         running = distributed.is_available() and distributed.is_initialized()
-        if self._process is None and running:
+        shares = self.in_own_loader or not _accelerate_works()
+        if self._process is None and running and shares:
             replicas, rank = distributed.get_world_size(), distributed.get_rank()
         padded = self._length + (-self._length % replicas if self.shuffle else 0)
         return range(rank, padded, replicas)
@@ -305,6 +328,12 @@ class EpochSampler(DistributedSampler[Any]):
         for first in range(0, len(rows), _CHUNK):
             some = slice(first, first + _CHUNK)
             yield from zip(rows[some].tolist(), seeds[some].tolist(), strict=True)
+
+
+def _accelerate_works() -> bool:
+    """Tell whether there is an `Accelerator` in this process."""
+    state = sys.modules.get("accelerate.state")
+    return state is not None and bool(state.is_initialized())
 
 
 class SeededDataset(Dataset[Any]):
