@@ -91,7 +91,11 @@ def test_a_subset_of_other_rows_is_refused(
         open_train(challenge).subset(rows)
 
 
-@pytest.mark.parametrize("index", [6, -7, slice(0, 2), "0", 1.0, np.True_])
+@pytest.mark.parametrize(
+    "index",
+    [6, -7, slice(0, 2), "0", 1.0, np.True_, torch.tensor(True), torch.tensor(1.0), np.array([1])],
+    ids=lambda index: f"{type(index).__name__} {index}",
+)
 def test_what_is_not_a_row_number_is_refused(challenge: Path, index: Any) -> None:
     error = IndexError if isinstance(index, int) else TypeError
     with pytest.raises(error, match=r"a row number below 6|a row number, but .* with `subset`"):

@@ -125,6 +125,24 @@ def test_folds_are_of_equal_size_and_share_no_group() -> None:
     assert_apart(split, table["lesion"])
 
 
+def test_a_round_tests_on_one_fold_and_trains_on_all_others() -> None:
+    table = draw_table(200, seed=0)
+    folds = grouped_split(table, folds=4)
+
+    for fold, (train, test) in zip(folds, folds.rounds(), strict=True):
+        assert test.tolist() == fold.tolist()
+        assert sorted([*train, *test]) == list(range(200))
+        assert not {*table["lesion"][train].replace("", np.nan).dropna()} & {*table["lesion"][test]}
+
+
+def test_a_test_set_is_not_trained_on_in_rounds() -> None:
+    split = grouped_split(draw_table(60, seed=0), fractions=(0.6, 0.2, 0.2))
+
+    fragment = r"`split` to be folds of .*, but got train, validation, test\. .*`folds=5`"
+    with pytest.raises(ValueError, match=fragment):
+        split.rounds()
+
+
 def test_no_split_is_empty_where_there_are_groups_for_all() -> None:
     table = pd.DataFrame({"label": [0] * 60, "lesion": ["A"] * 50 + ["B"] * 9 + ["C"]})
 

@@ -4,16 +4,145 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, assert_type
 
+import albumentations as A  # noqa: N812 - the name that its documentation prescribes
+import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import distributed
+from torch.utils.data import ConcatDataset, Subset, default_collate
 
 import sharing_rows
-from dermolib import make_loader
+from dermolib import (
+    ISICDataset,
+    grouped_split,
+    list_presets,
+    make_loader,
+    occlusion_removal,
+    preset,
+)
+from drawing import hairy_image, lesion_image
 from sharing_rows import EPOCHS, ROWS, WAYS
+
+Image = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+def as_dictionary(pipeline: Any, _path: Path) -> Any:
+    return A.from_dict(A.to_dict(pipeline))
+
+
+def as_file(pipeline: Any, path: Path, *, data_format: str) -> Any:
+    A.save(pipeline, path, data_format=data_format)
+    return A.load(path, data_format=data_format)
+
+
+SAVED: dict[str, Callable[[Any, Path], Any]] = {
+    "a dictionary": as_dictionary,
+    "JSON": partial(as_file, data_format="json"),
+    "YAML": partial(as_file, data_format="yaml"),
+}
+
+
+@pytest.mark.parametrize("way", SAVED)
+@pytest.mark.parametrize("name", list_presets())
+def test_the_transforms_of_a_preset_come_back_from_what_albumentations_saves(
+    name: str, way: str, tmp_path: Path
+) -> None:
+    image, mask = lesion_image(70, 90)
+    pipeline = A.Compose(preset(name, image_size=48).transforms)
+
+    again = SAVED[way](pipeline, tmp_path / "pipeline")
+
+    for seed in range(12):  # so that each transform is drawn
+        draws = []
+        for one in (pipeline, again):
+            one.set_random_seed(seed)
+            draws.append(one(image=image, mask=mask.astype(np.uint8)))
+        assert torch.equal(draws[0]["image"], draws[1]["image"])
+        assert torch.equal(draws[0]["mask"], draws[1]["mask"])
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_the_transforms_of_a_preset_are_replayed(name: str) -> None:
+    image, lesion = lesion_image(70, 90)
+    mask = lesion.astype(np.uint8)
+    pipeline = A.ReplayCompose(preset(name, image_size=48).transforms)
+
+    for seed in range(12):
+        pipeline.set_random_seed(seed)
+        drawn = pipeline(image=image, mask=mask)
+        again = A.ReplayCompose.replay(drawn["replay"], image=image, mask=mask)
+        assert torch.equal(drawn["image"], again["image"])
+        assert torch.equal(drawn["mask"], again["mask"])
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_types_follow_from_whether_a_mask_is_returned(flag: bool) -> None:
+    image, _ = hairy_image(64, 64)
+
+    clean = assert_type(occlusion_removal(image), Image)
+    pair = assert_type(occlusion_removal(image, return_mask=True), tuple[Image, Mask])
+    either = assert_type(occlusion_removal(image, return_mask=flag), Image | tuple[Image, Mask])
+
+    assert (clean == pair[0]).all()
+    assert isinstance(either, tuple) == flag
+
+
+def linear() -> Any:
+    return make_pipeline(StandardScaler(), LinearDiscriminantAnalysis())
+
+
+def test_grouped_folds_are_the_rounds_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    features = generator.normal(size=(90, 4)) + labels[:, None]
+    lesions = np.array([f"L{row // 2}" for row in range(90)])
+    folds = grouped_split(SimpleNamespace(labels=labels, groups=lesions), folds=3)
+    fold_of_row = np.empty(90, int)
+    for number, rows in enumerate(folds):
+        fold_of_row[rows] = number
+
+    scores = cross_val_score(linear(), features, labels, groups=lesions, cv=folds.rounds())
+    grid = {"lineardiscriminantanalysis__tol": [1e-4, 1e-3]}
+    search = GridSearchCV(linear(), grid, cv=folds.rounds()).fit(features, labels)
+
+    wanted = cross_val_score(linear(), features, labels, cv=PredefinedSplit(fold_of_row))
+    assert scores.tolist() == wanted.tolist()
+    assert search.cv_results_["mean_test_score"] == pytest.approx([wanted.mean()] * 2)
+    for train, test in folds.rounds():
+        assert not {*lesions[train]} & {*lesions[test]}
+
+
+TAKEN: dict[str, Callable[[ISICDataset], Any]] = {
+    "a subset by a permutation": lambda data: Subset(data, torch.tensor([4, 0, 2])),  # type: ignore[arg-type] # as `randperm` is passed everywhere
+    "rows by a tensor": lambda data: data.subset(torch.tensor([4, 0, 2])),  # type: ignore[arg-type] # one is taken as an array
+    "rows by a list of integers of NumPy": lambda data: data.subset([*np.array([4, 0, 2])]),
+    "a sum": lambda data: data.subset([4]) + data.subset([0, 2]),
+    "a concatenation": lambda data: ConcatDataset([data.subset([4, 0]), data.subset([2])]),
+}
+
+
+@pytest.mark.parametrize("way", TAKEN)
+def test_samples_come_through_what_torch_makes_of_a_dataset(way: str, challenge: Path) -> None:
+    data = ISICDataset.from_challenge(challenge)
+
+    (batch,) = make_loader(TAKEN[way](data))
+
+    assert batch["id"] == ["IMG_4", "IMG_0", "IMG_2"]
+    wanted = default_collate([data[4], data[0], data[2]])
+    assert torch.equal(batch["image"], wanted["image"])
+    assert batch["label"].tolist() == [1, 0, 2]
 
 
 @pytest.fixture(scope="module")

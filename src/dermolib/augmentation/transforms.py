@@ -72,12 +72,17 @@ class ElasticTransform(_FourChannels, A.ElasticTransform):  # type: ignore[misc]
     Args:
         displacement: Standard deviation of the displacement along each axis, px.
         sigma: Standard deviation of the Gaussian that smooths the field, px.
+        p: Probability of the transform, 0..1.
     """
 
-    def __init__(self, *, displacement: float, sigma: float) -> None:
+    def __init__(self, *, displacement: float, sigma: float, p: float = 0.5) -> None:
         """Set both lengths."""
-        super().__init__(sigma=sigma, border_mode=cv2.BORDER_REFLECT_101)
+        super().__init__(sigma=sigma, border_mode=cv2.BORDER_REFLECT_101, p=p)
         self.displacement = displacement
+
+    def get_transform_init_args(self) -> dict[str, float]:
+        """Give what it is made of again, which is not what that of albumentations is made of."""
+        return {"displacement": self.displacement, "sigma": self.sigma}
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]

@@ -30,7 +30,7 @@ from dermolib.labels import DIAGNOSES
 __all__ = ["ISICDataset"]
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
+    from torch.utils.data import ConcatDataset, Dataset
 
     _Base: TypeAlias = Dataset[dict[str, Any]]
 else:
@@ -306,21 +306,25 @@ class ISICDataset(_Base, metaclass=_Collections):
         """Return the number of samples."""
         return len(self._ids)
 
+    def __add__(self, other: "Dataset[dict[str, Any]]") -> "ConcatDataset[dict[str, Any]]":
+        """Put the samples of another dataset behind these, as every dataset of torch does."""
+        from torch.utils.data import ConcatDataset  # reading a table needs no torch
+
+        return ConcatDataset([self, other])
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Read one sample.
 
         Args:
-            index: Row number, 0..N-1, or negative from the end.
+            index: Row number, 0..N-1, or negative from the end; an integer of NumPy or a tensor of
+                one too, as ``torch.utils.data.Subset(dataset, torch.randperm(N))`` passes it.
 
         Raises:
             IndexError: There is no such row.
             TypeError: `index` is not an integer.
             ValueError: The image or mask cannot be read, or they differ in size.
         """
-        given: Any = index
-        whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
-        hint = "Take several rows with `subset`."
-        require(whole, "index", "a row number", repr(index), hint, error=TypeError)
+        index = _row_number(index)
         if not -len(self) <= index < len(self):  # how a loop over the samples ends
             raise IndexError(expected("index", f"a row number below {len(self)}", index))
         image = load_image(_unpacked(self._image_paths[index]))
@@ -357,6 +361,15 @@ class ISICDataset(_Base, metaclass=_Collections):
             self._labels = rows["label"].fillna(-1).to_numpy(np.int64, copy=True)
         self._all_labelled = self.has_labels
         self._metadata = metadata_vectors(rows) if self._with_metadata else None
+
+
+def _row_number(index: Any) -> int:
+    """Read an integer, of Python, NumPy or torch."""
+    number = np.asarray(index)
+    whole = number.ndim == 0 and number.dtype.kind in "iu"
+    hint = "Take several rows with `subset`."
+    require(whole, "index", "a row number", repr(index), hint, error=TypeError)
+    return int(number)
 
 
 def _unpacked(text: bytes) -> str:

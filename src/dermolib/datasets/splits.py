@@ -83,6 +83,29 @@ class Split(list[Indices]):
         """Largest absolute `deviation`."""
         return float(self.deviation.abs().to_numpy().max())
 
+    def rounds(self) -> list[tuple[Indices, Indices]]:
+        """Pair the rows of all other folds with those of each: the rounds of a cross-validation.
+
+        Scikit-learn takes them as they are: ``cross_val_score(model, X, y, cv=folds.rounds())``.
+
+        Returns:
+            Rows to train on and rows to test on, sorted, for each fold.
+
+        Raises:
+            ValueError: These are no folds but splits with a purpose: a test set never trains.
+
+        Examples:
+            >>> table = pd.DataFrame({"label": 0, "lesion": ["a", "a", "b", "c"]})
+            >>> folds = grouped_split(table, folds=3)
+            >>> [(train.tolist(), test.tolist()) for train, test in folds.rounds()]
+            [([2, 3], [0, 1]), ([0, 1, 2], [3]), ([0, 1, 3], [2])]
+        """
+        named = [name for name in self.names if name in _NAMES]
+        hint = "Split with `folds=5`."
+        require(not named, "split", "folds of a cross-validation", listed(self.names), hint)
+        rows = np.sort(np.concatenate(self))
+        return [(np.setdiff1d(rows, test, assume_unique=True), test) for test in self]
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle with the attributes."""
         return type(self), (list(self), self.names, self.counts, self._ids)
@@ -137,7 +160,7 @@ def grouped_split(
             count as a class of their own.
         fractions: Fraction of each split, above 0, together 1.
         folds: Number of splits of equal size, 2 or more, in place of `fractions`: each is the test
-            set of one round of a cross-validation.
+            set of one round of a cross-validation, see `Split.rounds`.
         seed: Seed of the assignment, 0 or more.
         duplicates: Pairs of row numbers (P, 2) of images that belong together though their lesions
             are not known to, such as ``find_duplicates(...).pairs``; they go to the same split.

@@ -283,6 +283,18 @@ def occlusion_removal(
 ) -> tuple[Image, Mask]: ...
 
 
+@overload
+def occlusion_removal(
+    image: Image,
+    *,
+    method: MethodChoice = ...,
+    fill: FillChoice | None = ...,
+    margin: float = ...,
+    return_mask: bool,
+    **options: Any,
+) -> Image | tuple[Image, Mask]: ...
+
+
 def occlusion_removal(
     image: Image,
     *,
