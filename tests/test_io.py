@@ -121,13 +121,6 @@ def test_a_truncated_image_is_refused_not_filled_with_grey(tmp_path: Path, endin
         read_image(path)
 
 
-def test_an_image_of_floating_point_is_refused(tmp_path: Path) -> None:
-    PillowImage.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "a.tiff")
-
-    with pytest.raises(ValueError, match="an image of 8 or 16 bits, but got one of 32"):
-        read_image(tmp_path / "a.tiff")
-
-
 def test_a_giant_image_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,26 +146,12 @@ def test_a_mask_survives_writing_and_reading(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", shape=(9, 7)), mask)
 
 
-def test_a_mask_is_split_at_half_brightness(tmp_path: Path) -> None:
-    PillowImage.fromarray(np.array([[0, 127, 128, 255]], np.uint8)).save(tmp_path / "m.png")
+def test_a_mask_of_another_size_than_its_image_is_refused(tmp_path: Path) -> None:
+    PillowImage.fromarray(np.full((4, 5), 255, np.uint8)).save(tmp_path / "m.png")
 
-    assert read_mask(tmp_path / "m.png").tolist() == [[False, False, True, True]]
-
-
-@pytest.mark.parametrize(
-    ("values", "shape", "words"),
-    [
-        (np.ones((4, 5), np.uint8) * 255, (5, 4), "a mask of size (5, 4), but got (4, 5)."),
-        (np.eye(4), None, "a mask of 0 and 255, but got values up to 1 alone. Multiply the"),
-    ],
-)
-def test_a_mask_of_another_size_than_its_image_or_of_0_and_1_is_refused(
-    tmp_path: Path, values: Any, shape: Any, words: str
-) -> None:
-    PillowImage.fromarray(values.astype(np.uint8)).save(tmp_path / "m.png")
-
+    words = "a mask of size (5, 4), but got (4, 5). A mask must have the size of its image."
     with pytest.raises(ValueError, match=re.escape(words)):
-        read_mask(tmp_path / "m.png", shape=shape)
+        read_mask(tmp_path / "m.png", shape=(5, 4))
 
 
 @pytest.mark.parametrize(

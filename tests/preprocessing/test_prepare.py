@@ -605,12 +605,12 @@ def write_broken(source: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (source / "page.jpg").write_text("<!DOCTYPE html><html></html>")
     (source / "cut.jpg").write_bytes((source / "a.jpg").read_bytes()[:600])
     (source / "link.png").symlink_to(source / "nothing.png")
-    for name in ("alone", "small", "ones", "locked", "huge", "odd"):
+    for name in ("alone", "small", "parts", "locked", "huge", "odd"):
         write_image(source / "sub" / f"{name}.png", framed(0))
         write_mask(masks / f"{name}_seg.png", np.ones((60, 70), np.bool_))
     (masks / "alone_seg.png").unlink()
     write_mask(masks / "small_seg.png", np.ones((3, 3), np.bool_))
-    write_any(masks / "ones_seg.png", np.ones((60, 70, 3), np.uint8))
+    write_any(masks / "parts_seg.png", (np.arange(60) % 3).astype(np.uint8)[:, None].repeat(70, 1))
 
     def read(path: Path) -> Image:
         if path.name == "locked.png":
@@ -632,8 +632,8 @@ def write_broken(source: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "sub/huge.png": "MemoryError",
         "sub/locked.png": r"\[Errno 13\] Permission denied: 'sub/locked\.png'",
         "sub/odd.png": "RuntimeError: two lines",
-        "sub/ones.png": r"Expected `.*ones_seg\.png` to be a mask of 0 and 255, but got values up "
-        r"to 1 alone\. Multiply the values of a mask of 0 and 1 by 255\.",
+        "sub/parts.png": r"Expected `.*parts_seg\.png` to be a mask of 0 and one other value, but "
+        r"got 0, 1, 2\. Write the lesion as 255 and all else as 0\.",
         "sub/small.png": r"Expected `.*small_seg\.png` to be a mask of size \(60, 70\), but got "
         r"\(3, 3\)\. A mask must have the size of its image\.",
     }

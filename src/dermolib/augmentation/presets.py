@@ -44,6 +44,7 @@ from dermolib.augmentation.recipes import (
     SCALED_SIZES,
     keeps_every_pixel,
 )
+from dermolib.io import as_mask
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets", "preset"]
@@ -143,7 +144,7 @@ class Preset:
 
         Args:
             image: Image (H, W, 3), uint8 RGB.
-            mask: Lesion mask (H, W), bool, or uint8 where any value above 0 is lesion.
+            mask: Lesion mask (H, W), bool, or uint8, read by the rule of `dermolib.io.as_mask`.
             draw_seed: Seed of this one draw, one or several integers of 0 or more, which alone
                 decide it; the stream stays where it is. None takes the next draw of the stream.
             **others: ``label``, ``id`` and ``metadata`` of a sample are passed on, the same
@@ -157,12 +158,12 @@ class Preset:
         Raises:
             TypeError: A dtype is wrong, or there is a further keyword.
             ValueError: The image is not RGB, or too small to keep its size; the mask has another
-                size; or a seed is negative.
+                size or several classes; or a seed is negative.
         """
         check_image(image)
         _check_call(draw_seed, others)
         if isinstance(mask, np.ndarray) and mask.dtype == np.uint8:
-            mask = mask > 0
+            mask = as_mask(mask)
         if mask is not None:
             mask = np.ascontiguousarray(check_mask(mask, image.shape[:2]))
         side = _side(image, self.image_size)

@@ -28,6 +28,7 @@ from dermolib.io.images import (
     decode_image,
     read_image,
     read_mask,
+    read_orientation,
     resize_image,
     resize_mask,
     write_image,
@@ -35,6 +36,7 @@ from dermolib.io.images import (
 )
 from dermolib.io.listing import EXCLUDED, SUFFIXES, Listing, check_source, list_images
 from dermolib.io.names import check_names, fold_case, is_portable
+from dermolib.io.pixels import as_mask, eight_bits
 
 __all__ = [
     "ENDINGS",
@@ -43,6 +45,7 @@ __all__ = [
     "SUFFIXES",
     "TEMPORARY",
     "Listing",
+    "as_mask",
     "check_file",
     "check_names",
     "check_source",
@@ -51,6 +54,7 @@ __all__ = [
     "contained",
     "decode_image",
     "digest_file",
+    "eight_bits",
     "explain_disk_full",
     "fold_case",
     "hdf5_path",
@@ -64,6 +68,7 @@ __all__ = [
     "read_hdf5_bytes",
     "read_image",
     "read_mask",
+    "read_orientation",
     "remove_halves",
     "resize_image",
     "resize_mask",

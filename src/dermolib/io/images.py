@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,12 +22,14 @@ from dermolib._validation import (
     require,
 )
 from dermolib.io.files import read_bytes, whole_file
+from dermolib.io.pixels import as_mask, eight_bits
 
 __all__ = [
     "MAX_PIXELS",
     "decode_image",
     "read_image",
     "read_mask",
+    "read_orientation",
     "resize_image",
     "resize_mask",
     "write_image",
@@ -39,16 +42,25 @@ MAX_PIXELS = 89_478_485
 # Others hand a file to programs outside (PostScript) or have decoders that few people check
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")
 _AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # OpenCV 4.10 gives BGR alone
+_ORIENTATION = 0x0112  # EXIF tag
+_STORED = {  # 90-degree turns to the left, then a flip left to right, that take an orientation back
+    **{1: (0, False), 2: (0, True), 3: (2, False), 4: (2, True)},
+    **{5: (3, True), 6: (1, False), 7: (1, True), 8: (3, False)},
+}
+_PNG, _TAGGED = b"\x89PNG", (b"eXIf", b"Raw profile type", b"Orientation")
 _JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
 def read_image(path: PathLike) -> Image:
-    """Read an image file as RGB; every other mode is converted as follows, nothing is guessed.
+    """Read an image file as RGB; every other mode is converted as follows.
 
     Gray is repeated over the three channels, a palette is looked up, CMYK is converted, an alpha
-    channel is dropped, 16-bit values keep their upper eight bits, and an animation gives its first
-    frame. The orientation tag of a camera is not applied, so that an image stays aligned with its
-    mask. Memory: about 12 bytes per pixel, with the file and the result.
+    channel is dropped, and an animation gives its first frame. Of 16-bit values the upper eight of
+    the bits in use are kept: an image without a value above 4095 is of 12 bits, one without a value
+    above 255 of 8. Values of 32 bits are refused, since their range is unknown. Pixels come as they
+    are stored in JPEG, PNG, TIFF and WebP alike: the orientation tag of a camera is not applied, so
+    that an image stays aligned with its mask. Memory: about 12 bytes per pixel, with the file and
+    the result.
 
     Args:
         path: JPEG, PNG, TIFF, BMP, GIF or WebP file.
@@ -58,7 +70,8 @@ def read_image(path: PathLike) -> Image:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is empty, truncated, no image, or larger than `MAX_PIXELS`.
+        ValueError: The file is empty, truncated, no image, of 32-bit values, or larger than
+            `MAX_PIXELS`.
     """
     return decode_image(read_bytes(path), str(path))
 
@@ -82,14 +95,45 @@ def decode_image(data: bytes, name: str) -> Image:
         ValueError: Expected `ISIC_1.jpg` to be an image file, but got 22 bytes ...
     """
     image = _decode_jpeg(data)
-    return np.array(_to_rgb(_decode(data, name))) if image is None else image
+    if image is not None:
+        return image
+    values = eight_bits(_decode(data, name)[0])
+    if values.ndim == 2:
+        values = values[..., None]
+    color = values.shape[2] >= 3
+    return np.ascontiguousarray(values[..., :3] if color else values[..., :1].repeat(3, axis=2))
+
+
+def read_orientation(data: bytes) -> int:
+    """Read the orientation tag (EXIF or XMP) of an image file, which no function here applies.
+
+    Args:
+        data: Bytes of an image file.
+
+    Returns:
+        Orientation, 1..8; 1, as stored, where there is no tag or none that can be read.
+    """
+    # Pillow would decode a PNG to find out, since the tag may follow the pixels
+    if data.startswith(_PNG) and not any(word in data for word in _TAGGED):
+        return 1
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+            tag = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # decoders fail in ways of their own on broken files
+        return 1
+    return tag if tag in _STORED else 1
 
 
 def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
-    """Read a mask file: what is at least half bright is True.
+    """Read a mask file by the rule of `as_mask`: black is background, one other value is lesion.
+
+    Masks of 0 and 1, of 0 and 255, of 16 or 32 bits, in white or another color, with a palette,
+    whose colors count and not its indices, and in the alpha channel are read; several classes are
+    refused. As in `read_image`, pixels come as they are stored: an orientation tag is not applied,
+    neither that of the mask nor that of its image.
 
     Args:
-        path: Image file, 0 for background and 255 for foreground.
+        path: Image file.
         shape: Height and width that the mask must have, in pixels.
 
     Returns:
@@ -97,19 +141,14 @@ def read_mask(path: PathLike, *, shape: tuple[int, int] | None = None) -> Mask:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file cannot be read as an image, or its size is not `shape`.
+        ValueError: The file cannot be read as an image, its values are not those of a mask, or its
+            size is not `shape`.
     """
-    values = np.array(_to_rgb(_decode(read_bytes(path), str(path))).convert("L"))
-    mask: Mask = values >= 128
-    got, hint = (
-        f"values up to {values.max()} alone",
-        "Multiply the values of a mask of 0 and 1 by 255.",
-    )
-    require(mask.any() or not values.any(), str(path), "a mask of 0 and 255", got, hint)
-    fits = shape is None or mask.shape == tuple(shape)
+    values, lossy = _decode(read_bytes(path), str(path), mask=True)
+    fits = shape is None or values.shape[:2] == tuple(shape)
     hint = "A mask must have the size of its image."
-    require(fits, str(path), f"a mask of size {shape}", mask.shape, hint)
-    return mask
+    require(fits, str(path), f"a mask of size {shape}", values.shape[:2], hint)
+    return as_mask(values, str(path), lossy=lossy)
 
 
 def resize_image(image: Image, size: tuple[int, int]) -> Image:
@@ -239,13 +278,22 @@ def _decode_jpeg(data: bytes) -> Image | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
-def _decode(data: bytes, name: str) -> PillowImage.Image:
-    """Decode a file in full, or say which file it is and what is wrong with it."""
+def _decode(data: bytes, name: str, *, mask: bool = False) -> tuple[npt.NDArray[Any], bool]:
+    """Decode a file in full, or say which file it is and what is wrong with it.
+
+    Returns the values as they are stored, (H, W) or (H, W, C), and whether the format changes them.
+    """
     try:
         with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
-            _check_kind(name, image)
+            _check_kind(name, image, mask=mask)
+            deep, turned = _is_deep(image), 1
+            if image.format == "TIFF":  # the one format of which decoders apply the tag
+                turned = image.getexif().get(_ORIENTATION, 1)
             image.load()
-            return image
+            lossy = image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+            lossy |= image.format == "WEBP" and b"VP8L" not in data
+            values = _deep_values(data) if deep else None
+            return _as_stored(_values(image) if values is None else values, turned), lossy
     except UnidentifiedImageError:
         got = f"{len(data)} bytes that no image decoder knows"
         raise ValueError(expected(name, "an image file", got)) from None
@@ -263,19 +311,44 @@ def _too_large(got: str) -> tuple[str, str, str]:
     return what, got, "Resize it with a tool that you trust with the file."
 
 
-def _check_kind(name: str, image: PillowImage.Image) -> None:
+def _check_kind(name: str, image: PillowImage.Image, *, mask: bool) -> None:
     hint = "The range of its values is unknown: write it as 8-bit RGB."
-    known = image.mode not in ("F", "I")
+    known = mask or image.mode not in ("F", "I")
     require(known, name, "an image of 8 or 16 bits", "one of 32", hint)
     fits = image.width * image.height <= MAX_PIXELS
     require(fits, name, *_too_large(f"{image.width} x {image.height}"))
 
 
-def _to_rgb(image: PillowImage.Image) -> PillowImage.Image:
-    if image.mode.startswith("I"):  # I;16 and its byte orders
-        upper = np.asarray(image).astype(np.uint16) >> 8
-        image = PillowImage.fromarray(upper.astype(np.uint8))
-    if image.mode == "P":
-        # Pillow warns when a palette with transparency loses it in one step
-        image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _is_deep(image: PillowImage.Image) -> bool:
+    """Tell whether several channels have 16 bits each, of which Pillow would drop the lower."""
+    several = image.mode in ("LA", "RGB", "RGBA", "RGBX")
+    return several and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _deep_values(data: bytes) -> npt.NDArray[np.uint16] | None:
+    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if values is None or values.dtype != np.uint16 or values.ndim != 3:
+        return None
+    return np.concatenate([values[..., 2::-1], values[..., 3:]], axis=2).astype(np.uint16)
+
+
+def _values(image: PillowImage.Image) -> npt.NDArray[Any]:
+    """Give the values of an image: gray, or RGB, with alpha where it has some."""
+    if image.mode in ("F", "I"):
+        return np.array(image)
+    if image.mode.startswith("I;16"):  # in either order of bytes
+        return np.asarray(image).astype(np.uint16)
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        return np.array(image)
+    if image.mode == "1":
+        return np.array(image.convert("L"))
+    transparent = "transparency" in image.info or image.mode in ("PA", "RGBa", "La")
+    return np.array(image.convert("RGBA" if transparent else "RGB"))
+
+
+def _as_stored(values: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Take back an orientation that a decoder has applied."""
+    turns, mirrored = _STORED.get(orientation, (0, False))
+    values = np.rot90(values, turns)
+    return values[:, ::-1] if mirrored else values
