@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 
 PathLike: TypeAlias = str | os.PathLike[str]
 """A path as text or path object."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class DatasetNotFoundError(FileNotFoundError):
@@ -158,6 +160,23 @@ def name_of(function: Callable[..., Any]) -> str:
     return getattr(function, "__name__", type(function).__name__)
 
 
+def also_takes_shape(function: _Function) -> _Function:
+    """Let a function of an image be called with ``shape=image.shape`` too, as albumentations does.
+
+    `albumentations.Lambda` hands the shape over to whatever it is given. Any other shape reaches
+    the function, which refuses it as it does any keyword that it does not have.
+    """
+
+    @functools.wraps(function)
+    def call(image: Any, *others: Any, **options: Any) -> Any:
+        shape = options.get("shape")
+        if isinstance(shape, tuple) and shape == getattr(image, "shape", None):
+            del options["shape"]
+        return function(image, *others, **options)
+
+    return call  # type: ignore[return-value] # it takes all that the function takes
+
+
 def check_call(
     function: Callable[..., Any],
     named: Iterable[str],
@@ -221,6 +240,8 @@ def check_image(image: Any, name: str = "image") -> Image:
     """Refuse what is not an RGB image (H, W, 3) uint8 with at least one pixel."""
     what = "an RGB image (H, W, 3) of dtype uint8"
     hint = "Convert it with `numpy.asarray`, channels last." if hasattr(image, "shape") else ""
+    pillow = hasattr(image, "convert") and hasattr(image, "mode")
+    hint = 'Convert it with `numpy.asarray(image.convert("RGB"))`.' if pillow else hint
     check_type(image, name, np.ndarray, what, hint)
     if image.dtype != np.uint8:
         kind = "f" if image.dtype.kind == "f" else image.dtype

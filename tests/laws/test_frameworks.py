@@ -15,22 +15,27 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image as PillowImage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import distributed
 from torch.utils.data import ConcatDataset, Subset, default_collate
+from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotations published
+from torchvision.transforms import v2
 
 import sharing_rows
 from dermolib import (
     ISICDataset,
+    OcclusionRemoval,
     grouped_split,
     list_presets,
     make_loader,
     occlusion_removal,
     preset,
 )
+from dermolib.preprocessing import STEPS
 from drawing import hairy_image, lesion_image
 from sharing_rows import EPOCHS, ROWS, WAYS
 
@@ -97,6 +102,69 @@ def test_types_follow_from_whether_a_mask_is_returned(flag: bool) -> None:
 
     assert (clean == pair[0]).all()
     assert isinstance(either, tuple) == flag
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_each_step_from_image_to_image_works_as_a_lambda_of_albumentations(name: str) -> None:
+    image, _ = hairy_image(70, 90)
+    image[:20] = 0
+    options = {"method": "luv"} if name == "occlusion_removal" else {}
+    step = partial(STEPS[name], **options)
+
+    made = A.Compose([A.Lambda(image=step)])(image=image)["image"]
+
+    np.testing.assert_array_equal(made, step(image))
+    assert (made.shape, made.sum()) != (image.shape, image.sum())
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_shape_that_is_not_that_of_the_image_is_an_unknown_keyword(name: str) -> None:
+    image, _ = hairy_image(70, 90)
+
+    with pytest.raises(TypeError, match="shape"):
+        STEPS[name](image, shape=(70, 90))
+
+
+def as_tensor(image: PillowImage.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+KINDS: dict[str, Callable[[PillowImage.Image], Any]] = {
+    "an image of PIL": lambda image: image,
+    "an image of torchvision": lambda image: tv_tensors.Image(as_tensor(image)),
+    "a tensor of bytes": as_tensor,
+    "a tensor of floats": lambda image: as_tensor(image) / 255,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hair_is_removed_from_each_kind_of_image_in_a_pipeline_of_torchvision(kind: str) -> None:
+    hairy = hairy_image(64, 80)[0]
+    image = KINDS[kind](PillowImage.fromarray(hairy))
+    remove = OcclusionRemoval("luv")
+
+    alone = v2.Compose([remove])(image)
+    before_a_label, label = v2.Compose([remove])(image, 3)
+    sample = v2.Compose([remove])({"image": image, "label": 3})
+
+    wanted, mask = occlusion_removal(hairy, method="luv", return_mask=True)
+    assert torch.equal(remove.masks(image), torch.from_numpy(mask))
+    assert (label, sample["label"]) == (3, 3)
+    for made in (alone, before_a_label, sample["image"]):
+        assert type(made) is type(PillowImage.new("RGB", (1, 1)) if "PIL" in kind else image)
+        pixels = v2.functional.to_image(made)
+        assert torch.equal(
+            v2.functional.to_dtype(pixels, torch.uint8, scale=True),
+            as_tensor(PillowImage.fromarray(wanted)),
+        )
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_an_image_of_pil_of_another_mode_is_refused_with_what_to_do(mode: str) -> None:
+    image = PillowImage.new(mode, (32, 32))
+
+    with pytest.raises(ValueError, match=rf"mode RGB, but got one of mode {mode}\. .*convert\("):
+        v2.Compose([OcclusionRemoval()])(image)
 
 
 def linear() -> Any:

@@ -12,7 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask, check_choice, check_image, check_number, require
+from dermolib._validation import (
+    Image,
+    Mask,
+    also_takes_shape,
+    check_choice,
+    check_image,
+    check_number,
+    require,
+)
 
 __all__ = ["Box", "border_mask", "crop_border", "field_of_view"]
 
@@ -65,6 +73,7 @@ class Box(NamedTuple):
         return array[self.top : self.bottom, self.left : self.right]
 
 
+@also_takes_shape
 def crop_border(image: Image, *, kind: str = "bounding", threshold: float = 0.3) -> Image:
     """Crop an image to the field of view of the dermoscope; arguments as for `field_of_view`.
 

@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, check_image, check_number, expected, require
+from dermolib._validation import (
+    Image,
+    also_takes_shape,
+    check_image,
+    check_number,
+    expected,
+    require,
+)
 
 __all__ = ["correct", "illuminant", "shades_of_gray"]
 
@@ -15,6 +22,7 @@ _LENGTH = math.sqrt(3)  # of an illuminant, so that neutral light is (1, 1, 1)
 _STRIP = 1 << 18  # pixels; OpenCV counts in 32-bit floats, which are exact up to 1 << 24
 
 
+@also_takes_shape
 def shades_of_gray(image: Image, *, p: float = 6) -> Image:
     """Correct the color of the light by shades of gray: the p-norm of the image becomes neutral.
 
@@ -74,6 +82,7 @@ def illuminant(image: Image, *, p: float = 6) -> npt.NDArray[np.float64]:
     return light
 
 
+@also_takes_shape
 def correct(image: Image, illuminant: npt.ArrayLike, *, strength: float = 1.0) -> Image:
     """Divide an image by the color of its light, wholly or in part.
 

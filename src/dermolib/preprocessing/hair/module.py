@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image as PillowImage
 from torch import nn
 
 from dermolib._validation import check_choice, check_masks, check_number, name_of, require
@@ -39,7 +40,7 @@ class OcclusionRemoval(nn.Module):
 
     Use it in a ``torchvision.transforms.v2.Compose``, in a collate function, or in front of a
     network. What comes after the images, such as labels, is passed on; in a dictionary the value of
-    ``"image"`` is cleaned.
+    ``"image"`` is cleaned. A PIL image of mode RGB comes back as one.
 
     Args:
         method: See `occlusion_removal`.
@@ -54,7 +55,8 @@ class OcclusionRemoval(nn.Module):
         RuntimeError: A function of yours fails.
         TypeError: `method` has no such option, or the images are neither uint8 nor floating point.
         ValueError: `method` or `fill` is unknown, an option is out of range, the images do not have
-            three channels or have no pixels, or floating-point values are not in [0, 1].
+            three channels or have no pixels, a PIL image has another mode than RGB, or
+            floating-point values are not in [0, 1].
 
     Shapes: (N, 3, H, W) or (3, H, W), uint8, or floating point in [0, 1]; the result has the same
     shape and dtype.
@@ -104,14 +106,16 @@ class OcclusionRemoval(nn.Module):
         return (cleaned, *others) if others else cleaned
 
     @torch.no_grad()
-    def masks(self, images: torch.Tensor) -> torch.Tensor:
+    def masks(self, images: torch.Tensor | PillowImage.Image) -> torch.Tensor:
         """Find what is replaced, hair and the margin: (N, H, W) or (H, W), bool."""
-        batch = _bytes(images)
+        given = _tensor_of(images)
+        batch = _bytes(given)
         found = self._find(batch.to(self.device or batch.device)).to(batch.device)
-        return found if images.ndim == 4 else found[0]
+        return found if given.ndim == 4 else found[0]
 
     @torch.no_grad()
-    def _clean(self, images: torch.Tensor) -> torch.Tensor:
+    def _clean(self, given: Any) -> Any:
+        images = _tensor_of(given)
         batch = _bytes(images)
         work = batch.to(self.device or batch.device)
         masks = self._find(work)
@@ -120,6 +124,8 @@ class OcclusionRemoval(nn.Module):
         if images.dtype != torch.uint8:
             filled = (filled.to(torch.float32) / 255).to(images.dtype)
         cleaned = torch.where(masks, filled, images.as_subclass(torch.Tensor))
+        if isinstance(given, PillowImage.Image):
+            return PillowImage.fromarray(_arrays(cleaned)[0])
         return cleaned.view(images.shape).as_subclass(type(images))
 
     def _find(self, batch: torch.Tensor) -> torch.Tensor:
@@ -158,6 +164,16 @@ def _arrays(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
     return images
 
 
+def _tensor_of(images: Any) -> Any:
+    """Make a tensor (3, H, W) of a PIL image; leave anything else as it is."""
+    if not isinstance(images, PillowImage.Image):
+        return images
+    got = f"one of mode {images.mode}"
+    hint = 'Convert it with `image.convert("RGB")`.'
+    require(images.mode == "RGB", "images", "a PIL image of mode RGB", got, hint)
+    return torch.from_numpy(np.array(images)).permute(2, 0, 1)
+
+
 def _bytes(images: Any) -> torch.Tensor:
     """Check images and bring them to uint8 (N, 3, H, W)."""
     name = "images"
@@ -168,6 +184,7 @@ def _bytes(images: Any) -> torch.Tensor:
     shape = tuple(images.shape)
     fits = images.ndim in (3, 4) and shape[-3] == 3 and 0 not in shape[-2:]
     hint = "Move the channels first with `images.movedim(-1, -3)`." if shape[-1:] == (3,) else ""
+    hint = "Repeat gray with `images.repeat_interleave(3, -3)`." if shape[-3:-2] == (1,) else hint
     require(fits, name, what, f"shape {shape}", hint)
     batch: torch.Tensor = (images if images.ndim == 4 else images[None]).as_subclass(torch.Tensor)
     if batch.dtype == torch.uint8:

@@ -13,6 +13,7 @@ import numpy as np
 from dermolib._validation import (
     Image,
     Mask,
+    also_takes_shape,
     check_choice,
     check_image,
     check_mask,
@@ -295,6 +296,7 @@ def occlusion_removal(
 ) -> Image | tuple[Image, Mask]: ...
 
 
+@also_takes_shape
 def occlusion_removal(
     image: Image,
     *,
