@@ -1,7 +1,7 @@
-"""Diagnosis codes and names, and what the entries of a metadata vector mean."""
+"""Label spaces: codes and names of diagnoses; and what the entries of a metadata vector mean."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -10,16 +10,19 @@ from dermolib._validation import check_choice, expected, listed, require, warn
 __all__ = [
     "DIAGNOSES",
     "FROM_ZERO",
+    "LABEL_SPACES",
     "METADATA_GROUPS",
     "METADATA_MISSING",
     "METADATA_NAMES",
     "SITES",
     "VOCABULARIES",
     "Diagnosis",
+    "LabelSpace",
     "Vocabulary",
+    "as_label_space",
     "as_vocabulary",
-    "find_diagnosis",
     "from_one",
+    "label_space_of",
     "warn_if_from_one",
 ]
 
@@ -66,123 +69,335 @@ Examples:
     1
 """
 
-Vocabulary = Mapping[str, Diagnosis | None]
-"""Codes in small letters to diagnoses; None for what is none of the eight, or may be several."""
+Vocabulary = Mapping[str, Diagnosis | str | None]
+"""Published codes to diagnoses, codes or None; None for what has no class, or may be several."""
 
-_MEL, _NV, _BCC, _AK, _BKL, _DF, _VASC, _SCC = DIAGNOSES
-
-_HAM10000: Vocabulary = {
-    "mel": _MEL,
-    "nv": _NV,
-    "bcc": _BCC,
-    "akiec": None,  # actinic keratosis, or squamous cell carcinoma in situ
-    "bkl": _BKL,
-    "df": _DF,
-    "vasc": _VASC,
-}
-
-_VOCABULARIES: Mapping[str, Vocabulary] = {
-    "ham10000": _HAM10000,
+_HAM10000 = {code.lower(): code for code in ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")}
+_ISIC2019 = {diagnosis.code.lower(): diagnosis.code for diagnosis in DIAGNOSES}
+_VOCABULARIES: Mapping[str, Mapping[str, str | None]] = {
+    "ham10000": _HAM10000,  # whose akiec is actinic keratosis, or squamous cell carcinoma in situ
     "isic2018": _HAM10000,
-    "isic2019": {**{diagnosis.code.lower(): diagnosis for diagnosis in DIAGNOSES}, "unk": None},
+    "isic2019": {**_ISIC2019, "unk": "UNK"},
     "isic2020": {
-        "melanoma": _MEL,
-        "nevus": _NV,
+        "melanoma": "MEL",
+        "nevus": "NV",
         # ISIC 2019 counts these three as benign keratosis
-        "seborrheic keratosis": _BKL,
-        "solar lentigo": _BKL,
-        "lichenoid keratosis": _BKL,
+        "seborrheic keratosis": "SEK",
+        "solar lentigo": "BKL",
+        "lichenoid keratosis": "BKL",
         "lentigo nos": None,  # solar, or of another kind
         "cafe-au-lait macule": None,
         "atypical melanocytic proliferation": None,
         "unknown": None,
     },
     "isic2024": {
-        "benign": None,
-        "malignant": None,
+        "benign": "BENIGN",
+        "malignant": "MALIGNANT",
         "indeterminate": None,
-        "malignant melanocytic proliferations (melanoma)": _MEL,
-        "melanoma in situ": _MEL,
-        "melanoma invasive": _MEL,
-        "melanoma metastasis": _MEL,
-        "melanoma, nos": _MEL,
-        "nevus": _NV,
-        "basal cell carcinoma": _BCC,
-        "solar or actinic keratosis": _AK,
-        "seborrheic keratosis": _BKL,
-        "pigmented benign keratosis": _BKL,
-        "solar lentigo": _BKL,
-        "lichen planus like keratosis": _BKL,
-        "dermatofibroma": _DF,
-        "hemangioma": _VASC,
-        "angiokeratoma": _VASC,
-        "squamous cell carcinoma in situ": _SCC,
-        "squamous cell carcinoma, invasive": _SCC,
-        "squamous cell carcinoma, nos": _SCC,
+        "malignant melanocytic proliferations (melanoma)": "MEL",
+        "melanoma in situ": "MEL",
+        "melanoma invasive": "MEL",
+        "melanoma metastasis": "MEL",
+        "melanoma, nos": "MEL",
+        "nevus": "NV",
+        "basal cell carcinoma": "BCC",
+        "solar or actinic keratosis": "AK",
+        "seborrheic keratosis": "SEK",
+        "pigmented benign keratosis": "BKL",
+        "solar lentigo": "BKL",
+        "lichen planus like keratosis": "BKL",
+        "dermatofibroma": "DF",
+        "hemangioma": "VASC",
+        "angiokeratoma": "VASC",
+        "squamous cell carcinoma in situ": "SCCIS",
+        "squamous cell carcinoma, invasive": "SCC",
+        "squamous cell carcinoma, nos": "SCC",
+    },
+    "milk10k": {
+        code.lower(): code
+        for code in (
+            *("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA"),
+            "VASC",
+        )
+    },
+    "padufes": {
+        **{"ack": "AK", "bcc": "BCC", "mel": "MEL", "nev": "NV", "scc": "SCC", "sek": "SEK"},
+        "bod": "SCCIS",  # Bowen's disease
     },
 }
-VOCABULARIES: Mapping[str, Vocabulary] = MappingProxyType(
+VOCABULARIES: Mapping[str, Mapping[str, str | None]] = MappingProxyType(
     {name: MappingProxyType(dict(codes)) for name, codes in _VOCABULARIES.items()}
 )
-"""What the codes that each collection publishes mean by the eight diagnoses.
+"""What the codes that each collection publishes, in small letters, mean.
 
-ISIC 2018 has the codes of HAM10000, whose ``akiec`` is actinic keratosis or squamous cell
-carcinoma in situ, which cannot be told apart there: such an image has no diagnosis unless another
-collection tells. ``"isic2019"`` keeps ``UNK`` apart. ``"isic2020"`` and ``"isic2024"`` name many
-lesions that are none of the eight, or do not say which.
+A meaning is a code of `LABEL_SPACES`, or of a finer class: ``SEK`` seborrheic keratosis, ``SCCIS``
+squamous cell carcinoma in situ. No text has two meanings. None is what is known and has no class.
+"""
+
+_BROADER: Mapping[str, tuple[str, ...]] = {
+    "SEK": ("BKL",),
+    "AK": ("AKIEC",),
+    "SCCIS": ("SCC", "AKIEC"),
+    "SCC": ("SCCKA",),
+    **dict.fromkeys(("NV", "BKL", "DF", "VASC", "INF", "BEN_OTH"), ("BENIGN",)),
+    **dict.fromkeys(("MEL", "BCC", "SCCKA", "MAL_OTH"), ("MALIGNANT",)),
+}
+"""Classes that hold all of a class, the nearest first. Actinic keratosis is neither benign nor
+malignant."""
+
+_TERMS: Mapping[str, str | None] = {
+    **{code.lower(): code for code in _BROADER},
+    **{text: code for codes in _VOCABULARIES.values() for text, code in codes.items()},
+    "melanocytic nevus": "NV",
+    "actinic keratosis": "AK",
+    "squamous cell carcinoma": "SCC",
+    "vascular lesion": "VASC",
+}
+
+
+def _check_texts(given: Any, name: str) -> tuple[str, ...]:
+    """Refuse what is not a list of printable text."""
+    what, kind = "a list of text", f"a {type(given).__name__}"
+    several = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    require(several, name, what, kind, error=TypeError)
+    texts = tuple(given)
+    odd = listed(repr(text) for text in texts if not isinstance(text, str))
+    require(not odd, name, what, odd, error=TypeError)
+    odd = listed(
+        repr(text) for text in texts if text != text.strip() or not text or not text.isprintable()
+    )
+    require(not odd, name, "text without blanks around it or control characters", odd)
+    return texts
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """The classes of a task, in the order of the outputs of a model.
+
+    Args:
+        codes: Code of each class, two or more, such as ``["MEL", "NV"]``; no two are the same in
+            small letters.
+        names: Name of each class in words; the codes where not given.
+
+    Attributes:
+        codes: Code of each class; a label is a place in it.
+        names: Name of each class.
+
+    Raises:
+        TypeError: The codes or names are not lists of text.
+        ValueError: A code is empty, repeated or has control characters, there are fewer than two,
+            or there are not as many names.
+
+    Examples:
+        >>> space = LabelSpace(["nevus", "melanoma"])
+        >>> len(space), space.index("melanoma"), space.place("MEL"), space.place("bcc")
+        (2, 1, 1, None)
+    """
+
+    codes: tuple[str, ...]
+    names: tuple[str, ...]
+    _places: Mapping[str, int] = field(repr=False, compare=False)
+    _meant: Mapping[str, int] = field(repr=False, compare=False)
+
+    def __init__(self, codes: Iterable[str], names: Iterable[str] | None = None) -> None:
+        """Check the codes and names."""
+        checked = _check_texts(codes, "codes")
+        what, hint = "two or more different codes", "Give each class a code of its own."
+        small = [code.lower() for code in checked]
+        twice = listed(code for code in checked if small.count(code.lower()) > 1)
+        require(not twice, "codes", what, f"{twice} more than once", hint)
+        require(len(checked) > 1, "codes", what, f"{len(checked)}", hint)
+        named = checked if names is None else _check_texts(names, "names")
+        what = f"{len(checked)} names, one for each code"
+        require(len(named) == len(checked), "names", what, f"{len(named)}")
+        places = {name.lower(): place for place, name in enumerate(named)}
+        places |= {code: place for place, code in enumerate(small)}
+        # A meaning that two of one's own classes have belongs to neither
+        meanings = [_TERMS.get(code) for code in small]
+        meant = {
+            meaning: place
+            for place, meaning in enumerate(meanings)
+            if meaning and meanings.count(meaning) == 1
+        }
+        given = {"codes": checked, "names": named, "_places": places, "_meant": meant}
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        """Return the number of classes."""
+        return len(self.codes)
+
+    @property
+    def name(self) -> str:
+        """Name in `LABEL_SPACES`; empty for one of one's own."""
+        return next((name for name, space in LABEL_SPACES.items() if space == self), "")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the classes are benign and malignant, in this order."""
+        return dict(self._meant) == {"BENIGN": 0, "MALIGNANT": 1} and len(self) == 2
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """Write the codes and names as JSON values: ``LabelSpace(**values)`` reads them."""
+        return {"codes": list(self.codes), "names": list(self.names)}
+
+    def index(self, code: str) -> int:
+        """Return the label of a code of this space, in any letter case.
+
+        Raises:
+            ValueError: The space does not have this code.
+        """
+        place = self._places.get(str(code).strip().lower())
+        hint = f"Known are {listed(self.codes, most=len(self))}."
+        require(place is not None, "code", f"one of {self}", repr(code), hint)
+        return int(place or 0)
+
+    def place(self, code: str, *, vocabulary: str | Vocabulary | None = None) -> int | None:
+        """Find the label that a published code has in this space.
+
+        A code of this space is itself. Another one, of a published collection, goes to the class of
+        the same meaning, or to the nearest that holds all of it: ``ak`` to ``AKIEC``, ``scc`` to
+        ``SCCKA``, but ``akiec``, which may be several, to none of the eight of the challenge. Of a
+        code of several levels, ``Benign::Benign melanocytic proliferations::Nevus``, the deepest
+        level that is known counts.
+
+        Args:
+            code: Code as published, in any letter case.
+            vocabulary: What codes mean: a name in `VOCABULARIES`, or codes in any letter case to
+                diagnoses, codes or None. Those of this space and of all collections, if None.
+
+        Returns:
+            The label, or None where the code is known and has no place in this space.
+
+        Raises:
+            TypeError: The code is not text, or a vocabulary is of another kind.
+            ValueError: The code is not known.
+
+        References:
+            Tschandl et al., Scientific Data 5, 2018, https://doi.org/10.1038/sdata.2018.161
+            (akiec); Rotemberg et al., Scientific Data 8, 2021,
+            https://doi.org/10.1038/s41597-021-00815-z (ISIC 2020); Kurtansky et al., Scientific
+            Data 11, 2024, https://doi.org/10.1038/s41597-024-03743-w (ISIC 2024).
+
+        Examples:
+            >>> LABEL_SPACES["isic2018"].place("ak"), LABEL_SPACES["challenge"].place("akiec")
+            (3, None)
+        """
+        require(isinstance(code, str), "diagnosis", "a code, a text", repr(code), error=TypeError)
+        known = None if vocabulary is None else as_vocabulary(vocabulary)
+        for level in reversed([level.strip().lower() for level in code.split("::")]):
+            if known is None and level in self._places:
+                return self._places[level]
+            if level in (_TERMS if known is None else known):
+                return self._place_of((_TERMS if known is None else known)[level])
+        hint = f"Known are {listed(known or self.codes, most=max(len(known or ()), len(self)))}."
+        raise ValueError(expected("diagnosis", "a known code", repr(code), hint))
+
+    def _place_of(self, meaning: Diagnosis | str | None) -> int | None:
+        """Find the class of a meaning, or the nearest broader one."""
+        if meaning is None:
+            return None
+        code = meaning.code if isinstance(meaning, Diagnosis) else meaning
+        if code.lower() in self._places:
+            return self._places[code.lower()]
+        found = [_TERMS.get(code.lower()) or code]
+        for meant in found:  # grows: nearer ones come first
+            if meant in self._meant:
+                return self._meant[meant]
+            found += _BROADER.get(meant, ())
+        return None
+
+    def __str__(self) -> str:
+        """Name the space, or its codes."""
+        return f"the label space {self.name or listed(self.codes, most=12)}"
+
+
+LABEL_SPACES: Mapping[str, LabelSpace] = MappingProxyType(
+    {
+        "challenge": LabelSpace((d.code for d in DIAGNOSES), (d.name for d in DIAGNOSES)),
+        "isic2018": LabelSpace(
+            ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"),
+            (
+                *("Melanoma", "Melanocytic nevus", "Basal cell carcinoma"),
+                "Actinic keratosis or intraepithelial carcinoma",
+                *("Benign keratosis", "Dermatofibroma", "Vascular lesion"),
+            ),
+        ),
+        "isic2019": LabelSpace(
+            (*(d.code for d in DIAGNOSES), "UNK"), (*(d.name for d in DIAGNOSES), "None of these")
+        ),
+        "binary": LabelSpace(("benign", "malignant"), ("Benign", "Malignant")),
+        "milk10k": LabelSpace(
+            (
+                *("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA"),
+                "VASC",
+            ),
+            (
+                "Actinic keratosis or intraepithelial carcinoma",
+                *("Basal cell carcinoma", "Other benign proliferation", "Benign keratosis"),
+                *("Dermatofibroma", "Inflammatory or infectious", "Other malignant proliferation"),
+                *("Melanoma", "Melanocytic nevus", "Squamous cell carcinoma or keratoacanthoma"),
+                "Vascular lesion or hemorrhage",
+            ),
+        ),
+        "padufes": LabelSpace(
+            ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK"),
+            (
+                *("Actinic keratosis", "Basal cell carcinoma", "Melanoma", "Nevus"),
+                *("Squamous cell carcinoma", "Seborrheic keratosis"),
+            ),
+        ),
+    }
+)
+"""Published label spaces: the eight of the challenge (`DIAGNOSES`), the seven of ISIC 2018, ISIC
+2019 with ``UNK``, benign and malignant, the eleven of MILK10k and the six of PAD-UFES-20.
+
+Examples:
+    >>> {name: len(space) for name, space in LABEL_SPACES.items()}
+    {'challenge': 8, 'isic2018': 7, 'isic2019': 9, 'binary': 2, 'milk10k': 11, 'padufes': 6}
 """
 
 
-def find_diagnosis(code: str, vocabulary: str | Vocabulary) -> Diagnosis | None:
-    """Look up what a published code means.
-
-    A code of several levels, ``Benign::Benign melanocytic proliferations::Nevus`` as in ISIC 2024,
-    means what the deepest level that the vocabulary knows means: of ISIC 2024, whatever is benign,
-    malignant or indeterminate and none of the eight has no diagnosis.
-
-    Args:
-        code: Code as published, in any letter case.
-        vocabulary: Name in `VOCABULARIES`, or codes in any letter case to diagnoses.
-
-    Returns:
-        The diagnosis, or None where the code is none of the eight or may be several.
+def as_label_space(given: Any) -> LabelSpace:
+    """Look up a label space by its name, make one of a list of codes, or take one as it is.
 
     Raises:
-        TypeError: The code is no text, or a vocabulary of one's own has other values than
-            diagnoses and None.
-        ValueError: The vocabulary is unknown, or does not know the code.
-
-    References:
-        Tschandl et al., Scientific Data 5, 2018, https://doi.org/10.1038/sdata.2018.161 (akiec);
-        Rotemberg et al., Scientific Data 8, 2021, https://doi.org/10.1038/s41597-021-00815-z (ISIC
-        2020); Kurtansky et al., Scientific Data 11, 2024,
-        https://doi.org/10.1038/s41597-024-03743-w (ISIC 2024).
+        TypeError: It is none of these.
+        ValueError: There is no such name, or the codes are refused.
 
     Examples:
-        >>> find_diagnosis("bkl", "ham10000").name
-        'Benign keratosis'
-        >>> find_diagnosis("akiec", "ham10000") is None
-        True
-        >>> find_diagnosis("Benign::Cysts", "isic2024") is None
+        >>> as_label_space(["MEL", "NV"]) == LabelSpace(["MEL", "NV"])
         True
     """
-    require(isinstance(code, str), "diagnosis", "a code, a text", repr(code), error=TypeError)
-    known = as_vocabulary(vocabulary)
-    levels = [level.strip().lower() for level in code.split("::")]
-    level = next((level for level in reversed(levels) if level in known), None)
-    hint = f"Known are {listed(known, most=len(known))}."
-    require(level is not None, "diagnosis", "a code of the vocabulary", repr(code), hint)
-    return known[level or ""]
+    if isinstance(given, LabelSpace):
+        return given
+    if isinstance(given, str):
+        check_choice(given, "label_space", LABEL_SPACES)
+        return LABEL_SPACES[given]
+    what = "the name of a label space, a LabelSpace or a list of codes"
+    got = f"a {type(given).__name__}"
+    require(isinstance(given, Sequence), "label_space", what, got, error=TypeError)
+    codes = [item.code if isinstance(item, Diagnosis) else item for item in given]
+    known = next((space for space in LABEL_SPACES.values() if list(space.codes) == codes), None)
+    return known or LabelSpace(codes)
+
+
+def label_space_of(data: Any) -> LabelSpace:
+    """Return the label space of a data set or table; the challenge's where it names none."""
+    own = getattr(data, "label_space", None)
+    if own is None:
+        own = getattr(data, "attrs", {}).get("label_space", "challenge")
+    return LabelSpace(**own) if isinstance(own, Mapping) else as_label_space(own)
 
 
 def as_vocabulary(vocabulary: Any) -> Vocabulary:
     """Look up a vocabulary by its name, or take one of one's own, its codes in small letters.
 
     Args:
-        vocabulary: Name in `VOCABULARIES`, or codes in any letter case to diagnoses or None.
+        vocabulary: Name in `VOCABULARIES`, or codes in any letter case to diagnoses, codes or None.
 
     Returns:
-        Codes in small letters to diagnoses.
+        Codes in small letters to diagnoses, codes or None.
 
     Raises:
         TypeError: It is neither.
@@ -191,13 +406,13 @@ def as_vocabulary(vocabulary: Any) -> Vocabulary:
     if isinstance(vocabulary, str):
         check_choice(vocabulary, "vocabulary", VOCABULARIES)
         return VOCABULARIES[vocabulary]
-    what = "the name of a vocabulary, or codes to diagnoses or None"
+    what = "the name of a vocabulary, or codes to diagnoses, codes or None"
     got = f"a {type(vocabulary).__name__}"
     require(isinstance(vocabulary, Mapping), "vocabulary", what, got, error=TypeError)
-    for code, diagnosis in vocabulary.items():
-        fits = isinstance(code, str) and isinstance(diagnosis, (Diagnosis, type(None)))
-        require(fits, "vocabulary", what, f"{code!r}: {diagnosis!r}", error=TypeError)
-    return {code.strip().lower(): diagnosis for code, diagnosis in vocabulary.items()}
+    for code, meaning in vocabulary.items():
+        fits = isinstance(code, str) and isinstance(meaning, (Diagnosis, str, type(None)))
+        require(fits, "vocabulary", what, f"{code!r}: {meaning!r}", error=TypeError)
+    return {code.strip().lower(): meaning for code, meaning in vocabulary.items()}
 
 
 SITES: tuple[str, ...] = (

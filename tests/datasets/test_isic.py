@@ -51,6 +51,28 @@ def test_labels_ids_and_groups_are_in_the_order_of_the_table(challenge: Path) ->
     assert dataset.groups.tolist() == ["L0", "L1", "IMG_2", "L1", "L2", "IMG_5"]
 
 
+def test_a_label_space_travels_with_the_data_set(challenge: Path, tmp_path: Path) -> None:
+    dataset = open_train(challenge, label_space="isic2018")
+
+    part = dataset.subset(dataset.labelled[::-1], split="validation")
+
+    assert dataset.label_space.name == part.label_space.name == "isic2018"
+    assert dataset.unplaced == {"SCC": 1}
+    assert dataset.class_counts().tolist() == [1, 3, 1, 0, 0, 0, 0]
+    assert part.labels.tolist() == [1, 1, 2, 1, 0]
+    assert ISICDataset(part.table).label_space == part.label_space
+    words = (
+        r"1 of 6 rows without one \(IMG_3\), as the label space isic2018 has no place for SCC \(1"
+    )
+    with pytest.raises(RuntimeError, match=words):
+        _ = dataset.labels
+    path = tmp_path / "own.csv"
+    path.write_text("ID,diagnosis\nIMG_0,wart\nIMG_1,naevus\n")
+    own = ISICDataset(path, challenge / "Train", label_space=["naevus", "wart"])
+    assert (own.labels.tolist(), own[0]["label"]) == ([1, 0], 1)
+    assert own.with_transform(None).with_images(challenge / "Train").label_space.codes[1] == "wart"
+
+
 def test_test_rows_have_no_label(challenge: Path) -> None:
     dataset = ISICDataset.from_challenge(challenge, "test")
 

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from dermolib import ISICDataset, merge_tables
-from dermolib.datasets import read_isic2018, read_isic2019, read_isic2020
+from dermolib.datasets import read_isic2018, read_isic2019, read_isic2020, read_table
+from dermolib.labels import label_space_of
 from releases import write_isic2018, write_isic2019, write_isic2020
 
 
@@ -112,3 +113,20 @@ def test_a_code_that_cannot_be_the_diagnosis_of_another_table_is_a_conflict() ->
 def test_what_is_not_tables_is_refused(tables: Any, error: type[Exception], fragment: str) -> None:
     with pytest.raises(error, match=fragment):
         merge_tables(tables)
+
+
+def test_tables_of_two_spaces_are_merged_in_the_one_asked_for() -> None:
+    ham = pd.DataFrame({"ID": ["A", "B"], "dx": ["akiec", "nv"]})
+    isic = pd.DataFrame({"ID": ["A", "C"], "dx": ["SCC", "AK"]})
+    tables = [read_table(isic, label_space="challenge"), read_table(ham, label_space="isic2018")]
+
+    words = "of one label space, but got the label space challenge and the label space isic2018"
+    with pytest.raises(ValueError, match=words):
+        merge_tables(tables)
+    table, conflicts = merge_tables(tables, label_space="challenge")
+    assert table["label"].tolist() == [7, 3, 1]
+    assert label_space_of(table).name == "challenge"
+    assert conflicts.empty
+    table, conflicts = merge_tables(tables, label_space="isic2018")
+    assert table["label"].tolist() == [3, 3, 1]
+    assert conflicts.empty

@@ -377,7 +377,11 @@ def test_an_unknown_diagnosis_of_2019_is_not_a_class(tmp_path: Path) -> None:
     assert dataset.labelled.tolist() == [1, 2]
     assert dataset.class_counts().tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
     assert {*dataset[1]} == {"image", "id"}
-    sentence = "labels` to be known for all rows, but got 1 of 3 rows without one. Take the others:"
+    assert dataset.unplaced == {"UNK": 1}
+    sentence = (
+        "labels` to be known for all rows, but got 1 of 3 rows without one (ISIC_7), as the label "
+        "space challenge has no place for UNK (1). Take the others:"
+    )
     with pytest.raises(RuntimeError, match=re.escape(sentence)):
         _ = dataset.labels
     (tmp_path / "ISIC_2019_Test_GroundTruth.csv").unlink()

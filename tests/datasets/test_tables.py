@@ -18,7 +18,13 @@ from dermolib.datasets import COLUMNS, metadata_vectors, read_table
 
 # Private: the text of columns that a table does not keep, and of files without an id
 from dermolib.datasets.columns import map_unique, read_csv, read_frame
-from dermolib.labels import DIAGNOSES, METADATA_NAMES
+from dermolib.labels import (
+    DIAGNOSES,
+    METADATA_NAMES,
+    LabelSpace,
+    as_label_space,
+    label_space_of,
+)
 
 HEADER = "ID,CLASS,SEX,AGE,POSITION\n"
 GOOD = "A,1,male,30,head/neck\n"
@@ -46,7 +52,7 @@ def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> No
     assert tuple(table) == COLUMNS
     assert table["year"].isna().all()
     assert table.drop(columns="year").iloc[0].to_dict() == {
-        "id": "ISIC_1", "label": 7, "diagnosis": "8", "lesion": "", "patient": "", "age": 85.0,
+        "id": "ISIC_1", "label": 7, "diagnosis": "SCC", "lesion": "", "patient": "", "age": 85.0,
         "sex": "male", "site": "lower extremity", "source": "", "parent_id": "",
     }  # fmt: skip
 
@@ -347,3 +353,87 @@ def test_metadata_become_numbers_with_a_flag_for_each_missing_value() -> None:
     ] == [{"age", "female", "head/neck"}, {"age_missing", "site_missing"}, {"sex_missing"}]
     assert vectors[0, 0] == pytest.approx(0.5)
     assert vectors.dtype == np.float32
+
+
+CODED = pd.DataFrame({"id": ["a", "b", "c", "d"], "diagnosis": ["akiec", "nv", "UNK", "scc"]})
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        ("challenge", [-1, 1, -1, 7]),
+        ("isic2018", [3, 1, -1, -1]),
+        ("isic2019", [-1, 1, 8, 7]),
+        ("milk10k", [0, 8, -1, 9]),
+        ("binary", [-1, 0, -1, 1]),
+        (["UNK", "NV"], [-1, 1, 0, -1]),
+        (LabelSpace(["scc", "nevus"]), [-1, 1, -1, 0]),
+    ],
+)
+def test_codes_become_labels_of_the_space_that_is_asked_for(
+    space: Any, expected: list[int]
+) -> None:
+    table = read_table(CODED, label_space=space)
+
+    assert table["label"].fillna(-1).tolist() == expected
+    assert label_space_of(table) == as_label_space(space)
+    assert table["diagnosis"].tolist() == CODED["diagnosis"].tolist()
+
+
+def test_labels_move_to_another_space_by_their_codes() -> None:
+    codes = ["", "akiec", "", "x"]
+    table = read_table(pd.DataFrame({"ID": [*"abcd"], "CLASS": [1, 4, 8, 2], "dx": codes}))
+
+    moved = read_table(table, label_space="isic2018")
+
+    assert table["label"].tolist() == [0, 3, 7, 1]
+    assert moved["label"].tolist() == [0, 3, pd.NA, 1]
+    assert read_table(moved)["label"].tolist() == [0, 3, pd.NA, 1]
+    assert label_space_of(read_table(moved)).name == "isic2018"
+    assert read_table(table, label_space="milk10k")["label"].tolist() == [7, 0, 9, 8]
+    assert "label" not in read_table(table, label_space=["BCC", "DF"])
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("malignant", [0, 1, None]),
+        ("target", ["0", "1.0", ""]),
+        ("benign_malignant", ["benign", "malignant", "indeterminate"]),
+        ("Benign_Malignant", ["Benign", "MALIGNANT", "indeterminate/benign"]),
+    ],
+)
+def test_benign_and_malignant_come_from_the_column_of_the_target(
+    column: str, values: list[Any]
+) -> None:
+    frame = pd.DataFrame({"image_name": [*"abc"], column: values, "diagnosis": "nevus"})
+
+    table = read_table(frame, label_space="binary")
+
+    assert table["label"].tolist() == [0, 1, pd.NA]
+    assert table["malignant"].tolist() == [False, True, pd.NA]
+    assert read_table(table, label_space=["benign", "malignant"])["label"].tolist()[:2] == [0, 1]
+    assert read_table(table, label_space="challenge")["label"].tolist() == [1, 1, 1]
+
+
+def test_classes_are_numbered_in_the_space_of_a_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "ID,CLASS\na,1\nb,3\n")
+
+    table = read_table(path, label_space=["x", "y", "z"])
+
+    assert table[["label", "diagnosis"]].to_numpy().tolist() == [[0, "x"], [2, "z"]]
+    words = r"1\.\.2, but got 1 other \(row 3: '3'\)\. Known are 1 x, 2 y"
+    with pytest.raises(ValueError, match=words):
+        read_table(path, label_space=["x", "y"])
+
+
+def test_a_code_outside_the_space_is_refused_with_its_row() -> None:
+    frame = pd.DataFrame({"ID": ["a", "b"], "diagnosis": ["NV", "moon"]})
+    words = (
+        r"label space isic2018, but got 1 other \(row 3: 'moon'\)\. Known are MEL.*`vocabulary=`"
+    )
+
+    with pytest.raises(ValueError, match=words):
+        read_table(frame, label_space="isic2018")
+    known = read_table(frame, label_space="isic2018", vocabulary={"nv": "NV", "moon": None})
+    assert known["label"].tolist() == [1, pd.NA]

@@ -16,6 +16,7 @@ from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
 from dermolib.io import contained, hdf5_path, is_file
+from dermolib.labels import label_space_of
 
 __all__ = [
     "DOWNSAMPLED",
@@ -148,7 +149,9 @@ def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.Da
     if not job.keys():
         return None
     sources = read_columns(path, ("PARENT_ID",))[0]
-    made = read_table(path).assign(parent_id=sources)  # ids, also those that look like gaps
+    made = read_table(path, label_space=label_space_of(parents)).assign(
+        parent_id=sources
+    )  # ids, also those that look like gaps
     found = find_files(made, folder, masks=masks)
     made["image_path"], made["mask_path"] = found.images, found.masks
     drop_missing(made, found.place, missing="error", masks=masks)

@@ -25,7 +25,7 @@ from dermolib.datasets.groups import group_names
 from dermolib.datasets.readers import find_reader, list_readers
 from dermolib.datasets.store import PreparedStore, load_image, load_mask
 from dermolib.datasets.tables import metadata_vectors, read_table
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LabelSpace, as_label_space, label_space_of
 
 __all__ = ["ISICDataset"]
 
@@ -66,7 +66,7 @@ class ISICDataset(_Base, metaclass=_Collections):
     """Rows of a table with their images: a map-style dataset whose samples are dictionaries.
 
     A sample has ``image`` (the result of the transform; uint8 RGB (H, W, 3) without one), ``label``
-    (0..7; absent where not all rows have one), ``id``, with ``metadata=True`` the vector
+    (0..K-1; absent where not all rows have one), ``id``, with ``metadata=True`` the vector
     ``metadata`` (13,), float32, and with ``masks=True`` the lesion mask ``mask``, bool (H, W).
     The order of the rows is the order of the table.
 
@@ -89,6 +89,9 @@ class ISICDataset(_Base, metaclass=_Collections):
         mask_dir: Folder of the masks; `image_dir` where not given.
         split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``. Only training
             rows can be augmented offline.
+        label_space: Classes of the labels: a name in `dermolib.labels.LABEL_SPACES`, such as
+            ``"binary"``, a `dermolib.labels.LabelSpace` or a list of codes, see `read_table`; that
+            of the table where not given, which is the challenge's unless it says otherwise.
 
     Attributes:
         table: One row for each sample: the columns of `dermolib.datasets.read_table` with
@@ -96,6 +99,7 @@ class ISICDataset(_Base, metaclass=_Collections):
             dataset of the changed table.
         dropped: Ids that ``missing="drop"`` left out.
         split: What the rows are for.
+        label_space: Classes of the labels.
 
     Raises:
         DatasetNotFoundError: The table or a folder does not exist.
@@ -114,6 +118,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         metadata: bool = False,
         mask_dir: PathLike | None = None,
         split: str = "train",
+        label_space: str | LabelSpace | Sequence[str] | None = None,
     ) -> None:
         """Read the table and find the files of its rows."""
         check_choice(missing, "missing", ("error", "drop"))
@@ -122,7 +127,8 @@ class ISICDataset(_Base, metaclass=_Collections):
         if isinstance(given, _Checked):
             rows = given = given.rows
         else:
-            rows = read_table(table)
+            rows = read_table(table, label_space=label_space)
+        self.label_space = label_space_of(rows)
         place = resolve_paths(rows, given, image_dir, mask_dir, masks=masks)
         kept = drop_missing(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
@@ -134,7 +140,13 @@ class ISICDataset(_Base, metaclass=_Collections):
 
     @classmethod
     def from_collection(
-        cls, name: str, root: PathLike, split: str = "train", **options: Any
+        cls,
+        name: str,
+        root: PathLike,
+        split: str = "train",
+        *,
+        label_space: str | LabelSpace | Sequence[str] | None = None,
+        **options: Any,
     ) -> Self:
         """Open a published collection, real or synthetic.
 
@@ -147,6 +159,8 @@ class ISICDataset(_Base, metaclass=_Collections):
             root: Folder in the layout of its reader, see `dermolib.datasets.read_challenge_table`
                 and the others.
             split: A published split of the collection; test rows may have no label.
+            label_space: As of the class; that of the collection where not given. Rows whose
+                diagnosis has no place in it have no label, see `unplaced`.
             options: `transform`, `missing`, `masks` and `metadata` of the class; `image_dir` where
                 the images come from elsewhere, such as a folder of cleaned ones, in which case the
                 masks stay those of `root`, or a store; and options of the reader, such as
@@ -161,23 +175,36 @@ class ISICDataset(_Base, metaclass=_Collections):
         check_choice(split, "split", reader.splits)
         own = {key: options.pop(key) for key in {*options} - {*_OPTIONS}}
         own["images"] = options.get("image_dir") is None
-        rows: Any = _Checked(reader.table(root, split, **own))
+        space = None if label_space is None else as_label_space(label_space)
+        rows: Any = _Checked(reader.table(root, split, label_space=space, **own))
         return cls(rows, split=split, **options)
 
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """Labels (N,), 0..7.
+        """Labels (N,), 0..K-1, places in `label_space`.
 
         Raises:
             RuntimeError: Some rows have no label.
         """
+        codes = listed(f"{code} ({count})" for code, count in self.unplaced.items())
+        no_place = f", as {self.label_space} has no place for {codes}" if codes else ""
         if self._labels is None:
             hint = "Test rows are predicted, not scored."
-            raise RuntimeError(expected("labels", "read from a table with classes", "none", hint))
-        got = f"{int((self._labels < 0).sum())} of {len(self)} rows without one"
+            got = f"none{no_place}"
+            raise RuntimeError(expected("labels", "read from a table with classes", got, hint))
+        without = self.table["id"][self._labels < 0]
+        got = f"{len(without)} of {len(self)} rows without one ({listed(without)}){no_place}"
         hint = "Take the others: `dataset.subset(dataset.labelled)`."
         require(self.has_labels, "labels", "known for all rows", got, hint, error=RuntimeError)
         return self._labels
+
+    @property
+    def unplaced(self) -> dict[str, int]:
+        """Number of rows of each diagnosis that has no place in `label_space`."""
+        codes = self.table["diagnosis"]
+        if self._labels is not None:
+            codes = codes[self._labels < 0]
+        return {str(code): int(count) for code, count in codes[codes != ""].value_counts().items()}
 
     @property
     def has_labels(self) -> bool:
@@ -209,7 +236,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         return group_names(self.table)
 
     def class_counts(self) -> npt.NDArray[np.int64]:
-        """Count the rows (8,) of each diagnosis, in the order of `dermolib.labels.DIAGNOSES`.
+        """Count the rows (K,) of each class, in the order of `label_space`.
 
         Rows without label count for none.
 
@@ -217,7 +244,7 @@ class ISICDataset(_Base, metaclass=_Collections):
             RuntimeError: The table has no classes.
         """
         labels = self.labels if self._labels is None else self._labels
-        return np.bincount(labels[labels >= 0], minlength=len(DIAGNOSES)).astype(np.int64)
+        return np.bincount(labels[labels >= 0], minlength=len(self.label_space)).astype(np.int64)
 
     def subset(
         self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], *, split: str | None = None
@@ -348,6 +375,7 @@ class ISICDataset(_Base, metaclass=_Collections):
         return printable(f"ISICDataset({len(self)} images for {self.split}, from {where})")
 
     def _take(self, rows: pd.DataFrame) -> None:
+        rows.attrs["label_space"] = self.label_space.to_dict()
         self.table = rows
         # Worker processes share the memory of arrays; a list of texts would be copied page by page
         # as it is read, since that changes the count of references of each text

@@ -10,6 +10,7 @@ import pandas as pd
 from dermolib._validation import Indices, require
 from dermolib.datasets.groups import connected_groups
 from dermolib.datasets.tables import read_table
+from dermolib.labels import LabelSpace, label_space_of
 
 __all__ = ["Merged", "merge_tables"]
 
@@ -18,7 +19,7 @@ _NOT_COMPARED = ("id", "diagnosis", "year", "source", "image_path", "mask_path")
 _GROUPS = ("lesion", "patient")
 _FILES = ("image_path", "mask_path")
 _TYPES = {"label": "Int64", "age": "float64", "year": "Int16", "malignant": "boolean"}
-_MAY_BE = {"akiec": (3, 7)}  # labels that a code without one may stand for
+_MAY_BE = {"akiec": ("ak", "sccis")}  # what a code that may be several may stand for
 
 
 class Merged(NamedTuple):
@@ -35,7 +36,11 @@ class Merged(NamedTuple):
         return f"Merged({len(self.table):,} rows, {len(self.conflicts):,} conflicts)"
 
 
-def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
+def merge_tables(
+    tables: Sequence[pd.DataFrame],
+    *,
+    label_space: str | LabelSpace | Sequence[str] | None = None,
+) -> Merged:
     """Merge tables of readers: rows of one id become one.
 
     Each value comes from the first table that knows it, so that images of HAM10000 whose code is
@@ -46,13 +51,15 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
 
     Args:
         tables: Tables of `dermolib.datasets.read_table` or of the readers, the most trusted first.
+        label_space: Classes of the labels, see `dermolib.datasets.read_table`; may be left out
+            where all tables have the same.
 
     Returns:
         Table with the rows in the order in which their ids first appear, and the conflicts.
 
     Raises:
         TypeError: A table is not a data frame.
-        ValueError: There is no table, or one is invalid.
+        ValueError: There is no table, one is invalid, or they have labels of different spaces.
 
     Examples:
         >>> first = pd.DataFrame({"id": ["A"], "age": [np.nan], "sex": ["male"], "source": ["x"]})
@@ -63,7 +70,8 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
         >>> conflicts[["id", "column", "kept", "other"]].to_numpy().tolist()
         [['A', 'sex', 'male', 'female']]
     """
-    read = _read_tables(tables)
+    read = _read_tables(tables, label_space)
+    space = label_space_of(read[0])
     names = list(dict.fromkeys(name for table in read for name in table.columns))
     rows = {name: _stacked(read, name) for name in names}
     groups, ids = pd.factorize(rows["id"].to_numpy(object))
@@ -74,27 +82,32 @@ def merge_tables(tables: Sequence[pd.DataFrame]) -> Merged:
         if name not in _NOT_COMPARED:
             found.append(_differences(name, first[groups], rows))
     table = pd.DataFrame(kept)
+    table.attrs["label_space"] = space.to_dict()
     for name in _GROUPS:
         table[name] = _joined(table[name].to_numpy(object), rows[name].to_numpy(object), groups)
     if "label" in table:
-        found.append(_impossible(table, rows, groups))
+        found.append(_impossible(table, rows, groups, space))
         if not table["label"].isna().any():
             table["label"] = table["label"].astype(np.int64)
     return Merged(table, pd.concat(found, ignore_index=True))
 
 
-def _read_tables(tables: Any) -> list[pd.DataFrame]:
+def _read_tables(tables: Any, label_space: Any) -> list[pd.DataFrame]:
     several = isinstance(tables, Sequence) and len(tables) > 0
     require(several, "tables", "a list of one table or more", type(tables).__name__)
     read = []
     for place, table in enumerate(tables):
         name, got = f"tables[{place}]", f"an object of type {type(table).__name__}"
         require(isinstance(table, pd.DataFrame), name, "a data frame", got, error=TypeError)
-        rows = read_table(table, name=name)
+        rows = read_table(table, label_space=label_space, name=name)
         for name in _FILES:
             if name in table:
                 rows[name] = np.where(table[name].isna(), "", table[name].to_numpy(object))
         read.append(rows)
+    spaces = list(dict.fromkeys(map(label_space_of, read)))
+    hint = 'Say which is wanted: `label_space="..."`.'
+    what, got = "tables of one label space", " and ".join(map(str, spaces))
+    require(len(spaces) == 1, "tables", what, got, hint)
     return read
 
 
@@ -141,13 +154,14 @@ def _joined(
 
 
 def _impossible(
-    table: pd.DataFrame, rows: dict[str, "pd.Series[Any]"], groups: Indices
+    table: pd.DataFrame, rows: dict[str, "pd.Series[Any]"], groups: Indices, space: LabelSpace
 ) -> pd.DataFrame:
     """Find codes that may be several diagnoses, but not the one that another table gives."""
     code = rows["diagnosis"].str.lower()
     label = table["label"].to_numpy(np.float64, na_value=np.nan)[groups]
     odd = np.zeros(len(groups), np.bool_)
-    for name, labels in _MAY_BE.items():
+    for name, finer in _MAY_BE.items():
+        labels = [place for place in map(space.place, (name, *finer)) if place is not None]
         odd |= (code == name).to_numpy() & ~np.isnan(label) & ~np.isin(label, labels)
     first = _first_known(groups, len(table), rows["label"])
     kept = table["label"].iloc[groups].reset_index(drop=True)

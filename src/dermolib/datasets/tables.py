@@ -21,9 +21,16 @@ from dermolib.datasets.columns import (
     resolve_columns,
 )
 from dermolib.datasets.copies import check_manifest
-from dermolib.labels import DIAGNOSES, SITES, Vocabulary, as_vocabulary, find_diagnosis
+from dermolib.labels import (
+    SITES,
+    LabelSpace,
+    Vocabulary,
+    as_label_space,
+    as_vocabulary,
+    label_space_of,
+)
 
-__all__ = ["COLUMNS", "HasTable", "metadata_vectors", "read_table"]
+__all__ = ["COLUMNS", "HasTable", "metadata_vectors", "place_labels", "read_table"]
 
 COLUMNS: tuple[str, ...] = (
     *("id", "label", "diagnosis", "lesion", "patient", "age", "sex", "site", "year", "source"),
@@ -36,7 +43,12 @@ _NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
 # A name that stays inside its folder on every system, is not hidden and has no control character
 _SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SAFE_IDS = re.compile(rf"{_SAFE_ID.pattern}(?:\n{_SAFE_ID.pattern})*+")
-_FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""}
+_FLAGS = {
+    **{"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""},
+    **{"malignant": "1", "benign": "0", "indeterminate": ""},
+    **{"indeterminate/malignant": "", "indeterminate/benign": ""},
+}
+_TARGETS = ("MALIGNANT", "TARGET", "BENIGN_MALIGNANT")
 _WRITE_NAN = "Write `nan` where it is not known."
 
 
@@ -61,6 +73,7 @@ def read_table(
     *,
     columns: Mapping[str, str] | None = None,
     vocabulary: str | Vocabulary | None = None,
+    label_space: str | LabelSpace | Sequence[str] | None = None,
     delimiter: str = ",",
     needed: Sequence[str] = (),
     name: str = "table",
@@ -81,24 +94,31 @@ def read_table(
             ``year``, ``source``), such as ``{"id": "file_name"}``. Where ``malignant`` (0 and 1) is
             given, the table has that column, bool.
         vocabulary: What the codes of ``diagnosis`` mean where there is no ``class``: a name in
-            `dermolib.labels.VOCABULARIES`, or codes in any letter case to diagnoses. Without one
-            a diagnosis is kept as text and makes no label.
+            `dermolib.labels.VOCABULARIES`, or codes in any letter case to diagnoses, codes of the
+            label space, or None.
+        label_space: Classes of the labels: a name in `dermolib.labels.LABEL_SPACES`, a
+            `dermolib.labels.LabelSpace` or a list of codes. Classes are numbered 1..K in it; where
+            there are none, a row has the label of its diagnosis, see `LabelSpace.place`, or with
+            ``"binary"`` that of a column ``malignant``, ``target`` or ``benign_malignant``. None is
+            the space of a table that has one, else the challenge's; without a vocabulary, a
+            diagnosis then is kept as text and makes no label.
         delimiter: Field separator of a file: comma, semicolon, tab or bar.
         needed: Required columns, by the challenge's names.
         name: Name of a data frame in errors; a file is named by its path.
 
     Returns:
-        Table with the columns ``id``; ``label``, 0..7, int64, or nullable where some rows have none
-        (absent where no row has one); ``diagnosis``, the code as published;
+        Table with the columns ``id``; ``label``, 0..K-1, int64, or nullable where some rows have
+        none (absent where no row has one); ``diagnosis``, the code as published;
         ``lesion``; ``patient``; ``age`` in years, nan where missing; ``sex``, female or male;
         ``site``; ``year``, nullable; ``source``, the collection; and ``parent_id``, the id of the
-        image that an augmented image was made from. Missing texts are empty.
+        image that an augmented image was made from. Missing texts are empty. Its attribute
+        ``attrs["label_space"]`` has the codes and names of the classes.
 
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: `source` is neither a path nor a data frame.
         ValueError: The file is empty, not CSV, misses a required column or has one twice, or a row
-            has more or fewer fields than the header, a repeated or unsafe id, a class outside 1..8,
+            has more or fewer fields than the header, a repeated or unsafe id, a class outside 1..K,
             an unknown diagnosis, an age outside 0..120 years, a year outside 1900..2100, or an
             unknown sex; or it is the manifest of `augment_offline`, and was changed.
 
@@ -118,7 +138,9 @@ def read_table(
     what, kind = "the path of a CSV file or a data frame", type(source).__name__
     require(readable, "table", what, f"an object of type {kind}", error=TypeError)
     name = name if isinstance(source, pd.DataFrame) else str(source)
-    choose = partial(resolve_columns, name=name, columns=columns or {}, needed=needed)
+    space = None if label_space is None else as_label_space(label_space)
+    binary = space is not None and space.is_binary
+    choose = partial(_choose, name=name, columns=columns or {}, needed=needed, binary=binary)
     if isinstance(source, pd.DataFrame):
         raw = read_frame(source, choose)
     else:
@@ -126,7 +148,42 @@ def read_table(
         check_manifest(path)
         raw = read_csv(path, choose, delimiter=delimiter)
     require(len(raw["id"]), name, "a table with at least one row", "a header only")
-    return _table(raw, name, vocabulary)
+    told = isinstance(source, pd.DataFrame) and "label_space" in source.attrs
+    own = label_space_of(source) if told or space is None else space
+    table = _table(raw, name, own)
+    if (space is None and vocabulary is None) or ("label" in table and space in (None, own)):
+        return table
+    return place_labels(table, space or own, vocabulary, name=name)
+
+
+def place_labels(
+    table: pd.DataFrame,
+    space: LabelSpace,
+    vocabulary: str | Vocabulary | None = None,
+    *,
+    name: str = "table",
+) -> pd.DataFrame:
+    """Label the rows of a table of `read_table` in a space, by what is published of each.
+
+    For benign and malignant that is the column ``malignant``, if any; else the diagnosis, and for
+    rows whose diagnosis has no place in the space, the code of the label that they have in another.
+    """
+    own, had = label_space_of(table), table.get("label")
+    if space.is_binary and "malignant" in table:
+        flags = table["malignant"].astype("boolean")
+        found = flags.astype("Int8").fillna(-1).to_numpy(np.int64)
+    else:
+        codes, known = table["diagnosis"].to_numpy(object), had is not None
+        found = _labels_of_codes(codes, space, vocabulary, name, any_code=known)
+        if had is not None:
+            own_codes = np.array([*own.codes, ""], object)  # the last for rows without a label
+            moved = _labels_of_codes(own_codes, space, None, name, any_code=True)
+            found = np.where(found < 0, moved[had.fillna(-1).to_numpy(np.int64)], found)
+    placed = table.drop(columns="label", errors="ignore")
+    placed.attrs = {**table.attrs, "label_space": space.to_dict()}
+    if (found >= 0).any():
+        placed.insert(1, "label", _nullable(found, found < 0, "int64"))
+    return placed
 
 
 def metadata_vectors(table: pd.DataFrame) -> npt.NDArray[np.float32]:
@@ -148,17 +205,33 @@ def metadata_vectors(table: pd.DataFrame) -> npt.NDArray[np.float32]:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _table(raw: dict[str, Texts], name: str, vocabulary: str | Vocabulary | None) -> pd.DataFrame:
+def _choose(
+    header: Sequence[str],
+    *,
+    name: str,
+    columns: Mapping[str, str],
+    needed: Sequence[str],
+    binary: bool,
+) -> dict[str, int]:
+    """Find the columns in a header; for benign and malignant also the first of their names."""
+    upper = {text.strip().upper(): text.strip() for text in reversed(header)}
+    targets = [upper[target] for target in _TARGETS if target in upper]
+    if binary and targets and not {"malignant", "class", "label"} & {*columns}:
+        columns = {**columns, "malignant": targets[0]}
+    return resolve_columns(header, name=name, columns=columns, needed=needed)
+
+
+def _table(raw: dict[str, Texts], name: str, space: LabelSpace) -> pd.DataFrame:
     table = pd.DataFrame({"id": _ids(raw["id"], name)})
+    table.attrs["label_space"] = space.to_dict()
     diagnoses = _text(raw, "diagnosis", missing=_NO_DIAGNOSIS)
     if "class" in raw or "label" in raw:
-        labels = _labels(raw, name)
+        labels = _labels(raw, name, space)
         if labels is not None:
             table["label"] = labels
-        if "class" in raw:
-            diagnoses = np.where(diagnoses == "", map_unique(str.strip, raw["class"]), diagnoses)
-    elif vocabulary is not None:
-        table["label"] = _labels_of_codes(diagnoses, vocabulary, name)
+        if labels is not None and "class" in raw:
+            codes = np.array(space.codes, object)[labels.to_numpy(np.int64)]
+            diagnoses = np.where(diagnoses == "", codes, diagnoses)
     table["diagnosis"] = diagnoses
     if "malignant" in raw:
         table["malignant"] = _flags(raw["malignant"], name)
@@ -210,22 +283,32 @@ def _nullable(values: Any, missing: npt.NDArray[np.bool_], dtype: Any) -> "pd.Se
     return series.astype(nullable).mask(missing)
 
 
-def _labels_of_codes(codes: Texts, vocabulary: str | Vocabulary, name: str) -> "pd.Series[Any]":
-    """Look up the labels of published codes."""
-    vocabulary = as_vocabulary(vocabulary)
+def _labels_of_codes(
+    codes: Texts,
+    space: LabelSpace,
+    vocabulary: str | Vocabulary | None,
+    name: str,
+    *,
+    any_code: bool,
+) -> npt.NDArray[np.int64]:
+    """Look up the labels of published codes; -1 for what has no place."""
+    vocabulary = None if vocabulary is None else as_vocabulary(vocabulary)
     places, texts = pd.factorize(codes)
     found, unknown = np.full(len(texts), -1), np.zeros(len(texts), np.bool_)
     for place, text in enumerate(texts):
         try:
-            diagnosis = find_diagnosis(text, vocabulary) if text else None
+            label = space.place(text, vocabulary=vocabulary) if text else None
         except ValueError:
-            unknown[place] = True
+            unknown[place] = not any_code
         else:
-            found[place] = -1 if diagnosis is None else diagnosis.index
-    hint = f"Known are {listed(vocabulary, most=len(vocabulary))}."
-    what = "a table whose diagnoses are in the vocabulary"
+            found[place] = -1 if label is None else label
+    known = list(space.codes if vocabulary is None else vocabulary)
+    hint = f"Known are {listed(known, most=len(known))}."
+    if vocabulary is None:
+        hint += " Leave other rows out, or say what their codes mean with `vocabulary=`."
+    what = f"a table whose diagnoses are in {space if vocabulary is None else 'the vocabulary'}"
     _refuse(unknown[places], name, what, codes, hint)
-    return _nullable(found[places], found[places] < 0, "int64")
+    return found[places]
 
 
 def _flags(values: Texts, name: str) -> "pd.Series[Any]":
@@ -251,14 +334,14 @@ def _ids(values: Texts, name: str) -> Texts:
     return ids
 
 
-def _labels(raw: dict[str, Texts], name: str) -> "pd.Series[Any] | None":
+def _labels(raw: dict[str, Texts], name: str, space: LabelSpace) -> "pd.Series[Any] | None":
     """Read classes, which every row has, or labels of a table made here, which may be missing."""
     column, first = ("class", 1) if "class" in raw else ("label", 0)
     text = map_unique(str.strip, raw[column])
     missing = np.zeros(len(text), np.bool_) if column == "class" else _text(raw, column) == ""
-    known = ", ".join(f"{diagnosis.index + first} {diagnosis.code}" for diagnosis in DIAGNOSES)
+    known = ", ".join(f"{number} {code}" for number, code in enumerate(space.codes, start=first))
     hint = f"Known are {known}; leave other rows out, or the column where nothing is known."
-    last = first + len(DIAGNOSES) - 1
+    last = first + len(space) - 1
     numbers = _numbers(text, name, ~missing, column, first, last, "", hint, whole=True)
     return None if missing.all() else _nullable(numbers - first, missing, "int64")
 

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dermolib._validation import PathLike
+    from dermolib.labels import LabelSpace
 
 __all__ = ["About", "Reader", "find_reader", "list_readers", "register_reader"]
 
 _Read: TypeAlias = "Callable[..., pd.DataFrame]"
+_Space: TypeAlias = "str | LabelSpace | Sequence[str]"
 _Function = TypeVar("_Function", bound=_Read)
 
 
@@ -51,6 +53,7 @@ class Reader:
         splits: Published splits, the first one always present.
         read: Function that reads it.
         about: What is published about it; None for collections of your own that do not say.
+        label_space: Classes of its labels, unless others are asked for.
     """
 
     name: str
@@ -59,14 +62,19 @@ class Reader:
     splits: tuple[str, ...]
     read: _Read
     about: About | None = None
+    label_space: "_Space" = "challenge"
 
-    def table(self, root: "PathLike", split: str, **options: Any) -> "pd.DataFrame":
-        """Read a split, and refuse what is not the table that `register_reader` asks for."""
+    def table(
+        self, root: "PathLike", split: str, *, label_space: Any = None, **options: Any
+    ) -> "pd.DataFrame":
+        """Read a split, label it in a space, and refuse what is not the table of `read_table`."""
         import pandas as pd
 
         from dermolib._validation import check_call, check_type, listed, name_of, require
-        from dermolib.datasets.tables import COLUMNS
+        from dermolib.datasets.tables import COLUMNS, place_labels
+        from dermolib.labels import as_label_space, label_space_of
 
+        space = as_label_space(label_space or self.label_space)
         placed = _placed(self.splits, split)
         check_call(self.read, options, ["root", *placed])
         made: pd.DataFrame = self.read(root, *placed, **options)
@@ -76,7 +84,7 @@ class Reader:
         paths = ("image_path", "mask_path") if options.get("images", True) else ()
         lost = [one for one in (*COLUMNS, *paths) if one != "label" and one not in made]
         require(not lost, name, what, f"one without {listed(lost)}")
-        return made
+        return made if space == label_space_of(made) else place_labels(made, space, name=name)
 
 
 _READERS: dict[str, Reader] = {}
@@ -89,6 +97,7 @@ def register_reader(
     labels: str,
     splits: Sequence[str] = ("train",),
     about: About | None = None,
+    label_space: "_Space" = "challenge",
 ) -> Callable[[_Function], _Function]:
     """Make a decorator that registers the reader of a collection.
 
@@ -102,6 +111,7 @@ def register_reader(
         labels: What is known of its labels, for people.
         splits: Published splits, the first one always present.
         about: What is published about it.
+        label_space: Classes of its labels, as of `ISICDataset`, unless others are asked for.
 
     Returns:
         Decorator of a function ``read(root, split, *, images=True)`` that returns a table of
@@ -125,7 +135,7 @@ def register_reader(
         free = name.isidentifier() and (own or name not in _own_modules())
         require(free, "name", "an identifier that the library does not use", repr(name))
         check_call(read, ["images"], ["root", *_placed(splits, "split")])
-        _READERS[name] = Reader(name, title, labels, tuple(splits), read, about)
+        _READERS[name] = Reader(name, title, labels, tuple(splits), read, about, label_space)
         return read
 
     return register
