@@ -328,13 +328,13 @@ def test_a_split_of_others_with_a_lesion_in_two_splits_is_warned_of(
     challenge: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "split.csv"
-    lines = [f"IMG_{row},{'na' if row == 1 else 'train'},{row}" for row in range(6)]
+    lines = [f"IMG_{row},{'dev' if row == 1 else 'training'},{row}" for row in range(6)]
     path.write_text("\n".join(["id,split,CLASS", *lines]))  # IMG_1 and IMG_3 show one lesion
 
     with pytest.warns(UserWarning, match=r"split\.csv has 1 lesions or patients in two splits"):
         split = load_split(path, ISICDataset.from_challenge(challenge))
 
-    assert split.names == ("train", "na")
+    assert split.names == ("train", "validation")
     assert split[1].tolist() == [1]
 
 
@@ -348,9 +348,14 @@ def test_a_split_of_others_with_a_lesion_in_two_splits_is_warned_of(
         *(
             ("ID,SPLIT\n" + "".join(f"IMG_{n},{'train' if n else name}\n" for n in range(6)), words)
             for name, words in (
-                ("trian", "a split into train or other names, but got 'trian'. Did you mean"),
-                ("Train", "but got 'Train'. Did you mean 'train'?"),
-                ("tra", "but got 'tra'. Did you mean 'train'?"),
+                (
+                    "trian",
+                    "or numbered ones such as fold_0, but got 'trian'. Did you mean 'train'?",
+                ),
+                ("tra", "but got 'tra'. Did you mean"),
+                ("holdout", "but got 'holdout'. Rename them in the file."),
+                ("training", "but got 'train', 'training'. All of them mean train: write one."),
+                ("n/a", "a split for each id, but got none for IMG_0."),
             )
         ),
         ("ID,CLASS\nA,1\n", "a table with the columns ID and SPLIT, but got the columns ID, CLASS"),
@@ -367,14 +372,36 @@ def test_a_split_of_other_rows_is_refused(
 
 
 @pytest.mark.parametrize(
-    "names", [("valid", "train"), ("training", "test"), ("train2", "train"), (f"k{'9' * 5000}", "")]
+    ("written", "names"),
+    [
+        *(
+            (written, ["train", "validation", "test"])
+            for written in (
+                ("train", "val", "test"),
+                ("training", "valid", "testing"),
+                ("TRAIN", " Validation", "Test "),
+                ("Training_set", "dev-set", "test set"),
+                ("tr", "Dev", "te"),
+            )
+        ),
+        (("fold 2", "fold 10", f"fold {'9' * 5000}"), ["fold 2", "fold 10", f"fold {'9' * 5000}"]),
+        (("0.0", "1.0", "10.0"), ["0", "1", "10"]),
+        (("Train", "val1", "test1"), ["train", "val1", "test1"]),
+        (("train", "test2", "site_3"), ["train", "test2", "site_3"]),
+    ],
+    ids=range(9),
 )
-def test_other_names_of_splits_are_taken(tmp_path: Path, names: tuple[str, str]) -> None:
-    table = with_ids(draw_table(2, 0)).assign(lesion="")
-    first, second = names[0], names[1] or "other"
-    (tmp_path / "split.csv").write_text(f"ID,SPLIT\nI000, {first}\nI001,{second} \n")
+def test_splits_are_ordered_by_what_their_names_mean(
+    tmp_path: Path, written: tuple[str, ...], names: list[str]
+) -> None:
+    table = with_ids(draw_table(3, 0)).assign(lesion="")
+    rows = [f"I00{row},{written[row]}\n" for row in (2, 0, 1)]
+    (tmp_path / "split.csv").write_text("ID,SPLIT\n" + "".join(rows))
 
-    assert {*load_split(tmp_path / "split.csv", table).names} == {first, second}
+    split = load_split(tmp_path / "split.csv", table)
+
+    assert split.names == (*names,)
+    assert as_lists(split) == [[0], [1], [2]]
 
 
 def test_rows_without_ids_cannot_be_saved_or_loaded(tmp_path: Path) -> None:

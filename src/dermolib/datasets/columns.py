@@ -4,23 +4,32 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO, TypeAlias
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, check_choice, expected, listed, require
+from dermolib._validation import (
+    DatasetNotFoundError,
+    Indices,
+    check_choice,
+    expected,
+    listed,
+    require,
+)
 from dermolib.io import open_file
 
 __all__ = [
-    "MISSING",
+    "Columns",
     "Texts",
     "as_text",
     "clean_name",
+    "is_missing",
     "map_unique",
     "read_columns",
     "read_csv",
@@ -31,10 +40,39 @@ __all__ = [
 Texts: TypeAlias = npt.NDArray[np.object_]
 """Column of text (N,)."""
 
-MISSING = frozenset({"", "nan", "na", "n/a", "none", "unknown", "<na>", "nat"})
-"""Texts, in lower case, that mean that a value is not known."""
+
+class Columns(dict[str, Texts]):
+    """Columns of a table by name, with the row (N,) of each entry as a spreadsheet numbers it."""
+
+    def __init__(self, columns: Mapping[str, Texts], rows: Indices) -> None:
+        """Take the columns as they are."""
+        super().__init__(columns)
+        self.rows = rows
+
+
+# Of letters and digits alone, in lower case: `N/A`, `n.a.` and `#N/A` are one
+_MISSING = frozenset(
+    {
+        *("", "na", "nan", "nat", "nil", "none", "null", "missing", "undefined", "unspecified"),
+        *("unk", "unknown", "notapplicable", "notavailable", "notknown", "notprovided"),
+        *("notrecorded", "notreported", "notspecified"),
+    }
+)
+_MISSING_NUMBERS = frozenset({"-1", "-9", "-99", "-999", "-9999"})
+_CODES = frozenset({"unk", "none", "unknown"})
+_NO_LETTERS = re.compile(r"[\W_]+")
+_LONGEST_MARKER = 24  # characters, with whatever stands between the letters
 
 _DELIMITERS = (",", ";", "\t", "|")
+_EMPTY = "".join(_DELIMITERS) + " \r\n"
+# The first line by which a spreadsheet is told the delimiter
+_SEP = re.compile(r"\"?sep=(.)\"?[,;\t|]*[\r\n]*", re.IGNORECASE)
+_OTHER_FILES = {
+    b"PK\x03\x04": ("an Excel workbook or another zip archive", "Save the sheet as CSV in UTF-8."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "Save the sheet as CSV in UTF-8."),
+    b"PAR1": ("a Parquet file", "Pass the data frame of `pandas.read_parquet`."),
+    b"\x1f\x8b": ("a compressed file", "Unpack it first."),
+}
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -80,9 +118,31 @@ def clean_name(value: Any) -> str:
         ('7', '7', 'L7', '')
     """
     text = as_text(value).strip()
-    if text.lower() in MISSING:
+    if is_missing(text):
         return ""
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text
+
+
+def is_missing(text: str, *, codes: bool = False) -> bool:
+    """Tell whether a text stands for a value that is not known, in any column of any table.
+
+    Args:
+        text: Text of a field; letter case, blanks and punctuation do not matter.
+        codes: Whether ``unk``, ``none`` and ``unknown`` are codes of diagnoses, and so known.
+
+    Examples:
+        >>> [is_missing(text) for text in ("", "N/A", "Not available", "?", "-1", "L-1")]
+        [True, True, True, True, True, False]
+        >>> is_missing("unknown"), is_missing("unknown", codes=True)
+        (True, False)
+    """
+    text = text.strip()
+    if len(text) > _LONGEST_MARKER:
+        return False
+    letters = _NO_LETTERS.sub("", text).lower()
+    if codes and letters in _CODES:
+        return False
+    return letters in _MISSING or text.removesuffix(".0") in _MISSING_NUMBERS
 
 
 def map_unique(function: Callable[[str], str], values: Texts) -> Texts:
@@ -94,15 +154,22 @@ def map_unique(function: Callable[[str], str], values: Texts) -> Texts:
 
 
 def read_csv(
-    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], *, delimiter: str = ","
-) -> dict[str, Texts]:
+    path: Path,
+    choose: Callable[[Sequence[str]], Mapping[str, int]],
+    *,
+    delimiter: str | None = None,
+) -> Columns:
     """Read the columns that `choose` picks from the header by name and place.
+
+    Empty rows are left out, and so is a first line such as ``sep=;``. Without a delimiter, the
+    first of comma, semicolon, tab and bar is taken by which `choose` finds its columns.
 
     Raises:
         DatasetNotFoundError: There is no such file.
         ValueError: The file is empty, not in UTF-8 or UTF-16, or not CSV, or a row is ragged.
     """
-    check_choice(delimiter, "delimiter", _DELIMITERS)
+    if delimiter is not None:
+        check_choice(delimiter, "delimiter", _DELIMITERS)
     try:
         return _read(path, choose, delimiter)
     except FileNotFoundError:
@@ -117,15 +184,15 @@ def read_csv(
 
 
 def _read_ids(
-    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], delimiter: str
-) -> dict[str, Texts]:
+    path: Path, choose: Callable[[Sequence[str]], Mapping[str, int]], delimiter: str | None
+) -> Columns:
     """Read a file of which ids alone are not UTF-8, as names of files need not be; else nothing."""
     try:
         columns = _read(path, choose, delimiter, errors="surrogateescape")
         for name in columns.keys() - _IDS:
             "".join(columns[name]).encode()
     except (ValueError, csv.Error):
-        return {}
+        return Columns({}, np.arange(0))
     return columns
 
 
@@ -144,10 +211,11 @@ def read_columns(path: Path, names: Sequence[str]) -> list[Texts]:
 
 def read_frame(
     frame: pd.DataFrame, choose: Callable[[Sequence[str]], Mapping[str, int]]
-) -> dict[str, Texts]:
+) -> Columns:
     """Take the columns that `choose` picks as text; what is missing becomes empty."""
     chosen = choose([str(name) for name in frame.columns])
-    return {name: _column_as_text(frame.iloc[:, place]) for name, place in chosen.items()}
+    columns = {name: _column_as_text(frame.iloc[:, place]) for name, place in chosen.items()}
+    return Columns(columns, np.arange(len(frame)) + 2)
 
 
 def resolve_columns(
@@ -173,7 +241,7 @@ def resolve_columns(
     found = {text for key in chosen for text in _NAMES.get(key, ())}
     absent += [text for text in needed if text not in found]
     absent += [] if "id" in chosen else ["ID"]
-    hint = "Fields are separated by commas." if len(texts) == 1 else ""
+    hint = "Fields are separated by commas, semicolons, tabs or bars." if len(texts) == 1 else ""
     got = f"the columns {listed(map(repr, header))}"
     require(not absent, name, f"a table with a column `{' '.join(absent[:1])}`", got, hint)
     return chosen
@@ -195,36 +263,84 @@ def _find(name: str, column: str, names: Sequence[str], header: Sequence[str]) -
 def _read(
     path: Path,
     choose: Callable[[Sequence[str]], Mapping[str, int]],
-    delimiter: str,
+    delimiter: str | None,
     errors: str = "strict",
-) -> dict[str, Texts]:
+) -> Columns:
     with open_file(path) as raw:
         begin = raw.peek(4)
+        for mark, (got, hint) in _OTHER_FILES.items():
+            require(not begin.startswith(mark), str(path), "a CSV file", got, hint)
         encoding = next((name for mark, name in _MARKS.items() if begin.startswith(mark)), "utf-8")
         file = TextIOWrapper(raw, encoding, errors, newline="")
-        lines = _lines(file)
-        header = next(csv.reader(lines, strict=True, delimiter=delimiter), None)
-        require(header is not None, str(path), "a CSV file with a header", "an empty file")
-        header = header or []
-        chosen = choose(header)
-        for row, count in enumerate(_field_counts(lines, delimiter), start=2):
-            if count != len(header):  # pandas would fill or cut it silently
-                what = f"a CSV file with {len(header)} fields in each row, as its header has"
-                raise ValueError(expected(str(path), what, f"row {row} with {count}"))
-        file.seek(0)
+        row, start, line = _first_row(file, str(path))
+        if told := _SEP.fullmatch(line):
+            what = "a CSV file whose first line tells one of , ; tab |"
+            require(told[1] in _DELIMITERS, str(path), what, repr(told[1]))
+            delimiter = delimiter or told[1]
+            row, start, _ = _first_row(file, str(path))
+        header = _read_header(file, start, choose, delimiter)
+        file.seek(header.end)
+        rows = row + _full_rows(_lines(file), header, row, str(path))
+        if not len(rows):
+            return Columns({name: np.empty(0, object) for name in header.chosen}, rows)
+        file.seek(header.end)
         frame = pd.read_csv(
             file,
-            sep=delimiter,
-            header=0,
-            names=list(range(len(header))),
-            usecols=sorted(set(chosen.values())),
+            sep=header.delimiter,
+            header=None,
+            names=list(range(header.width)),
+            usecols=sorted(set(header.chosen.values())),
             index_col=False,
             dtype=object,
             na_filter=False,
             skip_blank_lines=False,
             encoding_errors=errors,
         )
-    return {name: frame[place].to_numpy(object) for name, place in chosen.items()}
+    if len(rows) < len(frame):
+        frame = frame.iloc[rows - row - 1]
+    return Columns({name: frame[at].to_numpy(object) for name, at in header.chosen.items()}, rows)
+
+
+def _first_row(file: TextIO, name: str) -> tuple[int, int, str]:
+    """Find the number, from 1, the position and the text of the first line that is not empty."""
+    row, start = 1, file.tell()
+    for line in _lines(file):
+        if line.strip(_EMPTY):
+            return row, start, line
+        row, start = row + 1, file.tell()
+    raise ValueError(expected(name, "a CSV file with a header", "an empty file"))
+
+
+class _Header(NamedTuple):
+    width: int
+    delimiter: str
+    end: int
+    chosen: Mapping[str, int]
+
+
+def _read_header(
+    file: TextIO,
+    start: int,
+    choose: Callable[[Sequence[str]], Mapping[str, int]],
+    delimiter: str | None,
+) -> _Header:
+    """Read the header by the first delimiter that fits, or refuse it by the one that splits it."""
+    found: list[tuple[list[str], str, int]] = []
+    failure = csv.Error()
+    for mark in _DELIMITERS if delimiter is None else (delimiter,):
+        file.seek(start)
+        try:
+            texts = next(csv.reader(_lines(file), strict=True, delimiter=mark))
+        except csv.Error as error:
+            failure = error
+            continue
+        found.append((texts, mark, file.tell()))
+        with suppress(ValueError):
+            return _Header(len(texts), mark, file.tell(), choose(texts))
+    if not found:
+        raise failure
+    texts, mark, end = max(found, key=lambda one: len(one[0]))
+    return _Header(len(texts), mark, end, choose(texts))  # which raises
 
 
 def _lines(file: TextIO) -> Iterator[str]:
@@ -237,14 +353,30 @@ def _lines(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _field_counts(lines: Iterator[str], delimiter: str) -> Iterator[int]:
-    """Count the fields of each row; where there are quotes, as the csv module reads them."""
-    limit = csv.field_size_limit()
-    for line in lines:
+def _full_rows(lines: Iterator[str], header: _Header, above: int, name: str) -> Indices:
+    """Number the rows that are not empty, from 1; refuse those of another width than the header.
+
+    Where there are quotes, fields are counted as the csv module reads them. Rows may end in empty
+    fields beyond the header's, as where each line ends with a delimiter.
+    """
+    width, mark, limit = header.width, header.delimiter, csv.field_size_limit()
+    blank, empty, number = f"{mark} \t\r\n", [], 0
+    for number, line in enumerate(lines, start=1):
         if '"' in line or len(line) > limit:
-            yield len(next(csv.reader(chain([line], lines), strict=True, delimiter=delimiter)))
+            fields = next(csv.reader(chain([line], lines), strict=True, delimiter=mark))
+        elif line[0] in blank and not line.strip(blank):
+            empty.append(number)
+            continue
+        elif line.count(mark) + 1 == width:
+            continue
         else:
-            yield line.count(delimiter) + 1 if line.rstrip("\r\n") else 0
+            fields = line.rstrip("\r\n").split(mark)
+        if len(fields) < width or any(
+            map(str.strip, fields[width:])
+        ):  # pandas would fill or cut it silently
+            what = f"a CSV file with {width} fields in each row, as its header has"
+            raise ValueError(expected(name, what, f"row {above + number} with {len(fields)}"))
+    return np.setdiff1d(np.arange(1, number + 1), empty, assume_unique=True)
 
 
 def _column_as_text(column: "pd.Series[Any]") -> Texts:

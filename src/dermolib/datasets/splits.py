@@ -1,7 +1,8 @@
 """Stratified splits that keep every lesion and every patient in one split."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
@@ -13,6 +14,7 @@ from dermolib._validation import (
     Indices,
     PathLike,
     as_path,
+    check_choice,
     check_number,
     expected,
     listed,
@@ -20,16 +22,25 @@ from dermolib._validation import (
     require,
     warn,
 )
-from dermolib.datasets.columns import map_unique, read_columns
+from dermolib.datasets.columns import clean_name, map_unique, read_columns
 from dermolib.datasets.groups import joined_groups
 from dermolib.io import write_table
 from dermolib.labels import DIAGNOSES
 
-__all__ = ["Grouped", "Split", "grouped_split", "load_split"]
+__all__ = ["SPLITS", "Grouped", "Split", "as_split", "grouped_split", "load_split"]
 
-_NAMES = ("train", "validation", "test")
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training", "trn", "tr"),
+    "validation": ("validation", "val", "valid", "validate", "vld", "dev", "development"),
+    "test": ("test", "testing", "tst", "te"),
+}
+"""Splits in their order, with what others call them in any letter case, also as in ``test_set``."""
+
+_MEANING = {name: split for split, names in SPLITS.items() for name in names}
+_NAMES = tuple(SPLITS)
+_SET = re.compile(r"[\W_]*(?:set|split|data|dataset|subset|images)?")
+_DIGITS = "0123456789"
 _UNKNOWN = -1  # in the place of the label of rows that have none
-_NEAR = 0.8  # similarity of names from which one is taken for a slip of the other
 _SMALLEST_STEP = 4  # groups of a kind are assigned in steps of at most this part of them
 _Counts = npt.NDArray[np.float64]
 
@@ -210,11 +221,32 @@ def grouped_split(
     return Split(splits, names, _class_counts(labels, splits, names), ids)
 
 
+def as_split(name: Any, splits: Sequence[str] = _NAMES) -> str:
+    """Find which of some splits a name means: ``val``, ``Valid`` and ``dev`` are validation.
+
+    Args:
+        name: Name in any letter case, of those in `SPLITS`.
+        splits: Splits that there are.
+
+    Raises:
+        ValueError: It means none of them.
+
+    Examples:
+        >>> as_split("VAL"), as_split(" Training set"), as_split("dev", ["train", "val"])
+        ('validation', 'train', 'val')
+    """
+    meant = {_meaning(split): split for split in splits}
+    found = meant.get(_meaning(name)) if isinstance(name, str) else None
+    check_choice(found or name, "split", splits)
+    return found or str(name)
+
+
 def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     """Read a split that `Split.save` or others wrote, for the rows of a dataset or table.
 
-    The file may be edited by hand: it has no digest. Each row must be in it once, a name that is
-    misspelled or cut off is refused, and an edit that puts a lesion in two splits is warned of.
+    The file may be edited by hand: it has no digest. Each row must be in it once, and an edit that
+    puts a lesion in two splits is warned of. Splits have the names of `as_split`, or numbers, such
+    as ``fold_0``; another name is refused, since its place in the order is not known.
 
     Args:
         path: CSV file with the columns ``ID`` and ``SPLIT``.
@@ -222,13 +254,13 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
             column ``id``.
 
     Returns:
-        Splits in the order train, validation, test, then by name.
+        Splits in the order train, validation, test, whatever the file calls them, then by number.
 
     Raises:
         DatasetNotFoundError: There is no such file.
         TypeError: The rows have no ids.
         ValueError: The file has other columns, other ids than the rows, an id twice or without a
-            split, or beside a split one of nearly the same name.
+            split, a name that is neither known nor numbered, or two names for one split.
 
     Warns:
         UserWarning: A lesion or patient is in two splits.
@@ -237,7 +269,7 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     require("id" in table, "dataset_or_table", "rows with ids", "none", error=TypeError)
     name, ids = str(path), table["id"].astype(str)
     written_ids, written_names = read_columns(as_path(path, "path"), ("ID", "SPLIT"))
-    written = pd.Series(map_unique(str.strip, written_names), index=written_ids, dtype=object)
+    written = pd.Series(map_unique(clean_name, written_names), index=written_ids, dtype=object)
     twice = list(written.index[written.index.duplicated()])
     require(not twice, name, "a table in which each id appears once", f"{listed(twice)} twice")
     unknown, absent = {*written.index} - {*ids}, {*ids} - {*written.index}
@@ -246,9 +278,9 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     require(not unknown and not absent, name, "a split of the ids of the rows", got)
     empty = list(written.index[written == ""])
     require(not empty, name, "a table with a split for each id", f"none for {listed(empty)}")
-    names = sorted({*written}, key=_rank)
-    _check_names(name, names)
-    split_of = ids.map(written).to_numpy(object)
+    meaning = _check_names(name, written.unique())
+    names = sorted({*meaning.values()}, key=_rank)
+    split_of = ids.map(written.map(meaning)).to_numpy(object)
     splits = [np.flatnonzero(split_of == text) for text in names]
     pairs = np.unique([joined_groups(table), pd.factorize(split_of)[0]], axis=1)
     if torn := int((np.bincount(pairs[0]) > 1).sum()):
@@ -258,23 +290,37 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
 
 
+def _meaning(name: str) -> str:
+    """Give the split that a name means, or the name itself, stripped."""
+    text = name.strip()
+    for word in _MEANING:
+        begins = text.lower().startswith(word)
+        if begins and _SET.fullmatch(text.lower(), len(word)):
+            return _MEANING[word]
+    return text
+
+
 def _rank(name: str) -> tuple[int, str, int, str]:
     """Order splits: train, validation, test, then by name, in which numbers count as numbers."""
-    text = name.rstrip("0123456789")
-    number = name[len(text) :].lstrip("0")
-    place = _NAMES.index(name) if name in _NAMES else len(_NAMES)
+    text = name.rstrip(_DIGITS)
+    number, split = name[len(text) :].lstrip("0"), _meaning(text)
+    place = _NAMES.index(split) if split in _NAMES else len(_NAMES)
     return place, text, len(number), number
 
 
-def _check_names(file: str, names: Sequence[str]) -> None:
-    """Refuse a split beside train, validation or test whose name is theirs but for a slip."""
-    ours = [name for name in names if name in _NAMES]
-    for name in names:
-        cut = [one for one in ours if one != name and one.startswith(name)]
-        near = cut or difflib.get_close_matches(name, ours, n=1, cutoff=_NEAR)
-        slip = bool(near) and name not in ours and not name[-1].isdigit()
-        hint = f"Did you mean {near[0]!r}?" if near else ""
-        require(not slip, file, f"a split into {listed(ours)} or other names", repr(name), hint)
+def _check_names(file: str, written: Iterable[str]) -> dict[str, str]:
+    """Map the names of a file to splits; refuse one that has no place and two for one split."""
+    meaning = {name: _meaning(name) for name in written}
+    what = f"a split into {listed(_NAMES)}, or numbered ones such as fold_0"
+    others = [name for name in meaning.values() if name not in _NAMES and name[-1] not in _DIGITS]
+    near = difflib.get_close_matches(others[0], _MEANING, n=1) if others else []
+    hint = f"Did you mean {near[0]!r}?" if near else "Rename them in the file."
+    require(not others, file, what, listed(map(repr, others)), hint)
+    for split in _NAMES:
+        same = {name.lower() for name in meaning if meaning[name] == split}
+        got, hint = listed(map(repr, sorted(same))), f"All of them mean {split}: write one."
+        require(len(same) < 2, file, "a split with one name for each split", got, hint)
+    return meaning
 
 
 def _fractions(fractions: Sequence[float], folds: int | None) -> npt.NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,9 +12,9 @@ import pandas as pd
 
 from dermolib._validation import PathLike, as_path, check_choice, expected, listed, require
 from dermolib.datasets.columns import (
-    MISSING,
     Texts,
     clean_name,
+    is_missing,
     map_unique,
     read_csv,
     read_frame,
@@ -39,12 +39,11 @@ COLUMNS: tuple[str, ...] = (
 """Columns of a table, in their order; ``label`` is absent where no row has a class."""
 
 _RENAMED = ("label", "malignant", "class", *COLUMNS[2:], "id")
-_NO_DIAGNOSIS = MISSING - {"none", "unknown"}  # which are codes
 # A name that stays inside its folder on every system, is not hidden and has no control character
 _SAFE_ID = re.compile(r"(?!\.)[^/\\:\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SAFE_IDS = re.compile(rf"{_SAFE_ID.pattern}(?:\n{_SAFE_ID.pattern})*+")
 _FLAGS = {
-    **{"true": "1", "false": "0", "1.0": "1", "0.0": "0", "nan": "", "<na>": ""},
+    **{"true": "1", "false": "0"},
     **{"malignant": "1", "benign": "0", "indeterminate": ""},
     **{"indeterminate/malignant": "", "indeterminate/benign": ""},
 }
@@ -74,7 +73,7 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     vocabulary: str | Vocabulary | None = None,
     label_space: str | LabelSpace | Sequence[str] | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
     needed: Sequence[str] = (),
     name: str = "table",
 ) -> pd.DataFrame:
@@ -84,8 +83,9 @@ def read_table(
     ``AGE``, ``POSITION``, ``LESION_ID`` and ``PARENT_ID``, ISIC's names of the same (``image``,
     ``image_name``, ``isic_id``, ``age_approx``, ``anatom_site_general``, ``localization``, ...),
     ``PATIENT_ID``, ``YEAR``, and ``DIAGNOSIS`` or ``dx``; or a table that this function made.
-    Other columns are ignored. The texts ``nan``, ``na``, ``n/a``, ``none``, ``unknown`` and
-    empty fields are missing values. Rows are counted as in a spreadsheet: the header is row 1.
+    Other columns are ignored, and so are empty rows. Empty fields, ``nan``, ``N/A``, ``NULL``,
+    ``unknown``, ``not available``, ``-``, ``?``, ``-1`` and the like are missing values in every
+    column. Rows are counted as in a spreadsheet: the header is row 1.
 
     Args:
         source: CSV file in UTF-8, or in UTF-16 with its byte order mark; or a data frame.
@@ -102,7 +102,7 @@ def read_table(
             ``"binary"`` that of a column ``malignant``, ``target`` or ``benign_malignant``. None is
             the space of a table that has one, else the challenge's; without a vocabulary, a
             diagnosis then is kept as text and makes no label.
-        delimiter: Field separator of a file: comma, semicolon, tab or bar.
+        delimiter: Field separator of a file: comma, semicolon, tab or bar; None finds it.
         needed: Required columns, by the challenge's names.
         name: Name of a data frame in errors; a file is named by its path.
 
@@ -224,7 +224,7 @@ def _choose(
 def _table(raw: dict[str, Texts], name: str, space: LabelSpace) -> pd.DataFrame:
     table = pd.DataFrame({"id": _ids(raw["id"], name)})
     table.attrs["label_space"] = space.to_dict()
-    diagnoses = _text(raw, "diagnosis", missing=_NO_DIAGNOSIS)
+    diagnoses = _text(raw, "diagnosis", codes=True)
     if "class" in raw or "label" in raw:
         labels = _labels(raw, name, space)
         if labels is not None:
@@ -254,13 +254,13 @@ def _name(raw: Mapping[str, Texts], column: str) -> Texts:
     return map_unique(clean_name, raw[column]) if column in raw else _text(raw, column)
 
 
-def _text(raw: Mapping[str, Texts], column: str, missing: Set[str] = MISSING) -> Texts:
+def _text(raw: Mapping[str, Texts], column: str, *, codes: bool = False) -> Texts:
     if column not in raw:
         return np.full(len(raw["id"]), "", dtype=object)
 
     def clean(text: str) -> str:
         text = text.strip()
-        return "" if text.lower() in missing else text
+        return "" if is_missing(text, codes=codes) else text
 
     return map_unique(clean, raw[column])
 
@@ -313,7 +313,9 @@ def _labels_of_codes(
 
 def _flags(values: Texts, name: str) -> "pd.Series[Any]":
     """Read targets of 0 and 1, which may be missing in some rows."""
-    text = map_unique(lambda value: _FLAGS.get(value.strip().lower(), value.strip()), values)
+    text = map_unique(
+        lambda value: _FLAGS.get(value.lower(), value), map_unique(clean_name, values)
+    )
     bad = ~np.isin(text.astype(str), ["", "0", "1"])
     _refuse(bad, name, "a table whose targets are 0 and 1", text, "Leave out what is not known.")
     return _nullable(text == "1", text == "", "bool")
