@@ -136,7 +136,7 @@ def list_collections(app: Sphinx) -> None:
         about = reader.about
         if about is None:
             raise ValueError(f"{reader.name} does not say what is published about it")
-        title = f"[{reader.title}]({about.url})"
+        title = f"[{reader.title}]({about.url})" if about.url else reader.title
         link = f"{{py:obj}}`~dermolib.datasets.{reader.read.__name__}`"
         known = (about.groups, about.masks, about.license)
         rows.append((title, about.images, reader.labels, *known, link))

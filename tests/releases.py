@@ -11,6 +11,16 @@ from dermolib.io import write_image, write_mask
 from drawing import noise_image
 
 ONEHOT_2018 = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+MILK10K = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
+MONET = (
+    "ulceration_crust",
+    "hair",
+    "vasculature_vessels",
+    "erythema",
+    "pigmented",
+    "gel_water_drop_fluid_dermoscopy_liquid",
+    "skin_markings_pen_ink_purple_pen",
+)
 ONEHOT_2019 = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 
 
@@ -28,11 +38,13 @@ def write_masks(folder: Path, names: Sequence[str], tail: str = "_segmentation")
         write_mask(folder / f"{name}{tail}.png", mask)
 
 
-def write_onehot(path: Path, codes: Mapping[str, str], columns: Sequence[str]) -> None:
+def write_truth(
+    path: Path, codes: Mapping[str, str], columns: Sequence[str], key: str = "image"
+) -> None:
     """Write a ground truth with a column for each class."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"image": name, **{column: float(column == code) for column in columns}}
+        {key: name, **{column: float(column == code) for column in columns}}
         for name, code in codes.items()
     ]
     pd.DataFrame(rows).to_csv(path, index=False)
@@ -78,7 +90,7 @@ def write_isic2018(root: Path) -> Path:
     prefix = "ISIC2018_Task3_Training"
     write_images(root / f"{prefix}_Input", list(codes))
     truth = root / f"{prefix}_GroundTruth" / f"{prefix}_GroundTruth.csv"
-    write_onehot(truth, codes, ONEHOT_2018)
+    write_truth(truth, codes, ONEHOT_2018)
     write_csv(
         root / f"{prefix}_LesionGroupings.csv",
         {
@@ -97,7 +109,7 @@ def write_isic2019(root: Path) -> Path:
     """Write 2019: four training images, one of them shrunk, and three test images, one unknown."""
     codes = {"ISIC_1_downsampled": "MEL", "ISIC_2": "SCC", "ISIC_3": "AK", "ISIC_4": "NV"}
     write_images(root / "ISIC_2019_Training_Input", list(codes))
-    write_onehot(root / "ISIC_2019_Training_GroundTruth.csv", codes, ONEHOT_2019)
+    write_truth(root / "ISIC_2019_Training_GroundTruth.csv", codes, ONEHOT_2019)
     write_csv(
         root / "ISIC_2019_Training_Metadata.csv",
         {
@@ -110,7 +122,7 @@ def write_isic2019(root: Path) -> Path:
     )
     test = {"ISIC_7": "UNK", "ISIC_8": "NV", "ISIC_9": "DF"}
     write_images(root / "ISIC_2019_Test_Input", list(test))
-    write_onehot(root / "ISIC_2019_Test_GroundTruth.csv", test, ONEHOT_2019)
+    write_truth(root / "ISIC_2019_Test_GroundTruth.csv", test, ONEHOT_2019)
     write_csv(
         root / "ISIC_2019_Test_Metadata.csv",
         {
@@ -177,4 +189,161 @@ def write_isic2024(root: Path) -> Path:
             ],
         },
     )
+    return root
+
+
+Row = tuple[str, ...]
+"""Id, code, lesion, patient, age, sex and site of an image, as published; empty where unknown."""
+
+_DRAWN: Mapping[str, str] = {
+    "milk10k": """
+        ISIC_8149219,SCCKA,IL_0000652,,70,male,head_neck_face
+        ISIC_4671410,SCCKA,IL_0000652,,70,male,head_neck_face
+        ISIC_3904045,MEL,IL_0003176,,5,female,trunk
+        ISIC_5371928,MEL,IL_0003176,,5,female,trunk
+        ISIC_2729538,BEN_OTH,IL_0002000,,,,
+        ISIC_0000007,BEN_OTH,IL_0002000,,,,""",
+    "padufes": """
+        PAT_8_15_820,BCC,15,PAT_8,55,FEMALE,NECK
+        PAT_8_15_9,BCC,15,PAT_8,55,FEMALE,NECK
+        PAT_12_15_50,NEV,15,PAT_12,8,,ARM
+        PAT_30_41_611,ACK,41,PAT_30,77,MALE,LIP""",
+    "bcn20000": """
+        BCN_0000000001,MEL,BCN_0003884,,55.0,male,anterior torso
+        BCN_0000000003,AK,BCN_0000019,,,,
+        BCN_0000000004,MEL,BCN_0003884,,80.0,male,head/neck""",
+    "isic_archive": """
+        ISIC_0000001,Malignant::Malignant melanocytic proliferations (Melanoma)::Melanoma in situ,IL_0,IP_0,65,male,lower extremity
+        ISIC_0000002,Benign::Benign melanocytic proliferations::Nevus::Nevus Spitz,IL_1,IP_0,,,
+        ISIC_0000003,Indeterminate::Indeterminate melanocytic proliferations,IL_2,,40,female,head/neck
+        ISIC_0000004,Benign::Benign - Other,,IP_3,35,female,posterior torso""",  # noqa: E501 - levels as published
+    "onehot": """
+        b,melanoma,,P1,30,,
+        a 1,nevus,,P2,,female,
+        c,melanoma,,P1,1,male,back""",
+}  # fmt: skip
+
+
+def drawn_rows(name: str) -> list[Row]:
+    """Return the rows of the small folder of a collection."""
+    return [tuple(line.strip().split(",")) for line in _DRAWN[name].strip().splitlines()]
+
+
+def _columns(rows: Sequence[Row]) -> list[list[str]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def write_milk10k(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write MILK10k: two images of each training lesion, and of a test lesion."""
+    rows = rows or drawn_rows("milk10k")
+    codes = {row[2]: row[1] for row in reversed(rows)}  # another order than that of the metadata
+    write_truth(root / "MILK10k_Training_GroundTruth.csv", codes, MILK10K, "lesion_id")
+    _write_pairs(root, "Training", rows)
+    test = [(f"ISIC_{number}", "", "IL_9", "", "60", "male", "hand") for number in (91, 92)]
+    _write_pairs(root, "Test", test)
+    return root
+
+
+def _write_pairs(root: Path, part: str, rows: Sequence[Row]) -> None:
+    """Write images, each in the folder of its lesion, and their metadata."""
+    ids, _, lesions, _, ages, sexes, sites = _columns(rows)
+    for seed, (name, lesion) in enumerate(zip(ids, lesions, strict=True)):
+        path = root / f"MILK10k_{part}_Input" / lesion / f"{name}.jpg"
+        write_image(path, noise_image(12, 16, seed))
+    count = len(rows) // 2
+    columns: dict[str, Sequence[Any]] = {
+        "lesion_id": lesions,
+        "image_type": ["clinical: close-up", "dermoscopic"] * count,
+        "isic_id": ids,
+        "attribution": ["MILK study team"] * len(rows),
+        "copyright_license": ["CC-BY-NC"] * len(rows),
+        "image_manipulation": ["altered", "instrument only"] * count,
+        "age_approx": ages,
+        "sex": sexes,
+        "skin_tone_class": [""] * 2 + ["5"] * (len(rows) - 2),
+        "site": sites,
+    }
+    for number, name in enumerate(MONET):
+        columns[f"MONET_{name}"] = [round(number / 10 + row / 1000, 3) for row in range(len(rows))]
+    write_csv(root / f"MILK10k_{part}_Metadata.csv", columns)
+
+
+def write_padufes(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write PAD-UFES-20: photographs of patients whose lesions may have one number."""
+    ids, codes, lesions, patients, ages, sexes, sites = _columns(rows or drawn_rows("padufes"))
+    write_images(root / "imgs_part_1" / "imgs_part_1", ids[::3], ".png")  # as its zip unpacks
+    write_images(root / "imgs_part_2", ids[1::3], ".png")
+    write_images(root / "imgs_part_3", ids[2::3], ".png")
+    columns = {
+        "patient_id": patients,
+        "lesion_id": lesions,
+        "smoke": ["False"] * len(ids),
+        "age": ages,
+        "gender": sexes,
+        "fitspatrick": ["2.0", *[""] * (len(ids) - 1)],
+        "region": sites,
+        "diameter_1": ["6.0"] * len(ids),
+        "diagnostic": codes,
+        "img_id": [f"{name}.png" for name in ids],
+        "biopsed": ["True"] * len(ids),
+    }
+    write_csv(root / "metadata.csv", columns)
+    return root
+
+
+def write_bcn20000(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write BCN20000: training images, and a test image without a diagnosis."""
+    test = [("BCN_0000000042", "", "", "", "60.0", "female", "palms/soles")]
+    for split, some in (("train", rows or drawn_rows("bcn20000")), ("test", test)):
+        ids, codes, lesions, _, ages, sexes, sites = _columns(some)
+        write_images(root / f"BCN_20k_{split}" / f"bcn_20k_{split}", ids)
+        columns = {
+            "bcn_filename": [f"{name}.jpg" for name in ids],
+            "age_approx": ages,
+            "anatom_site_general": sites,
+            "diagnosis": codes,
+            "lesion_id": lesions,
+            "capture_date": ["2012-05-16"] * len(ids),
+            "sex": sexes,
+            "split": [split] * len(ids),
+        }
+        kept = {name: values for name, values in columns.items() if any(values)}
+        write_csv(root / f"bcn_20k_{split}.csv", kept)
+    return root
+
+
+def write_isic_archive(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write what the archive's tool leaves: images of any kind, and the columns that any has."""
+    rows = rows or drawn_rows("isic_archive")
+    ids, codes, lesions, patients, ages, sexes, sites = _columns(rows)
+    write_images(root, ids)
+    (root / "licenses").mkdir()
+    (root / "attribution.txt").write_text("Hospital Italiano de Buenos Aires")
+    levels = [[*code.split("::"), "", "", "", "", ""] for code in codes]
+    columns = {
+        "isic_id": ids,
+        "attribution": ["Hospital Italiano de Buenos Aires"] * len(ids),
+        "copyright_license": ["CC-BY"] * len(ids),
+        "age_approx": ages,
+        "anatom_site_general": sites,
+        **{f"diagnosis_{level + 1}": [row[level] for row in levels] for level in range(5)},
+        "image_type": ["dermoscopic", *["clinical: close-up"] * (len(ids) - 1)],
+        "lesion_id": lesions,
+        "patient_id": patients,
+        "sex": sexes,
+    }
+    write_csv(root / "metadata.csv", {key: some for key, some in columns.items() if any(some)})
+    return root
+
+
+def write_onehot(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write a table of one's own: three classes, of which one has no image."""
+    ids, codes, _, patients, ages, sexes, sites = _columns(rows or drawn_rows("onehot"))
+    write_images(root / "images", ids, ".png")
+    columns: dict[str, Sequence[Any]] = {
+        "filename": [f"{name}.png" for name in ids],
+        **{one: [float(code == one) for code in codes] for one in ("nevus", "melanoma", "wart")},
+        **{"age": ages, "sex": sexes, "site": sites, "patient_id": patients},
+    }
+    write_csv(root / "clinic.csv", columns)
     return root

@@ -1,7 +1,6 @@
 """Each collection's files as one table, through every door, and what is missing or disagrees."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from dermolib.datasets import (
     register_reader,
 )
 from dermolib.io import read_image
+from dermolib.labels import label_space_of
 from releases import (
     write_csv,
     write_ham10000,
@@ -86,7 +86,7 @@ def test_names_that_are_taken_or_unknown_are_refused(drawn: Path) -> None:
             ValueError, match="`name` to be an identifier that the library does not"
         ):
             register_reader(name, title="", labels="")(read_table)
-    with pytest.raises(ValueError, match="`collection` to be one of 'challenge', 'drawn'"):
+    with pytest.raises(ValueError, match="`collection` to be one of 'bcn20000', 'challenge'"):
         ISICDataset.from_collection("isic2021", drawn)
     with pytest.raises(AttributeError, match="'ISICDataset' has no attribute 'from_isic2021'"):
         ISICDataset.from_isic2021(drawn)
@@ -157,8 +157,12 @@ def test_every_reader_says_what_is_published_about_its_collection(name: str) -> 
     about = find_reader(name).about
 
     assert about is not None
-    assert all(text and "|" not in text for text in vars(about).values())
-    assert about.url.startswith("https://")
+    assert about.images
+    assert about.groups
+    assert about.masks
+    assert about.license
+    assert about.url.startswith("https://") or (about.images, about.url) == ("yours", "")
+    assert not [text for text in vars(about).values() if "|" in text]  # which ends a field
 
 
 def test_the_tables_of_the_challenge_are_read_through_its_name(challenge: Path) -> None:
@@ -174,10 +178,12 @@ def test_every_collection_is_read_to_the_same_columns_with_its_files(
     root = releases.write(name, tmp_path)
     table = find_reader(name).read(root)
 
-    assert {*table} - {"malignant"} == {*COLUMNS, "image_path", "mask_path"}
+    assert {*COLUMNS, "image_path", "mask_path"} <= {*table}
     assert (table["image_path"] != "").all()
     assert table["id"].is_unique
-    assert table["source"].nunique() == table["year"].nunique() == 1
+    assert table["source"].nunique() == 1
+    assert table["year"].nunique() <= 1
+    assert label_space_of(table).name == (find_reader(name).label_space or "")
     dataset = ISICDataset.from_collection(name, root, metadata=True)
     assert dataset.ids.tolist() == table["id"].tolist()
     assert dataset[0]["image"].shape == (12, 16, 3)
@@ -188,12 +194,26 @@ def test_every_collection_is_read_to_the_same_columns_with_its_files(
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_collection_is_audited_by_its_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = releases.write(name, tmp_path)
+
+    assert main(["audit", str(root), "--collection", name, "--fail-on", "nothing"]) == 0
+
+    assert capsys.readouterr().out.startswith("Audit of train (")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_images_from_elsewhere_need_no_original_folder(name: str, tmp_path: Path) -> None:
     root = releases.write(name, tmp_path / "root")
     ids = list(find_reader(name).read(root)["id"])
     write_images(tmp_path / "clean", ids)
-    for folder in {path.parent for path in root.rglob("*.jpg")}:
-        shutil.rmtree(folder)
+    for file in [*root.rglob("*.jpg"), *root.rglob("*.png")]:
+        file.unlink()
+    for folder in sorted(filter(Path.is_dir, root.rglob("*")), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
     for file in root.glob("*.hdf5"):
         file.unlink()
 
@@ -218,6 +238,13 @@ def test_images_from_elsewhere_need_no_original_folder(name: str, tmp_path: Path
         ("isic2020", "train"),
         ("isic2024", "train-metadata.csv"),
         ("isic2024", "train-image.hdf5"),
+        ("milk10k", "MILK10k_Training_GroundTruth.csv"),
+        ("milk10k", "MILK10k_Training_Metadata.csv"),
+        ("milk10k", "MILK10k_Training_Input"),
+        ("padufes", "metadata.csv"),
+        ("bcn20000", "bcn_20k_train.csv"),
+        ("bcn20000", "BCN_20k_train"),
+        ("isic_archive", "metadata.csv"),
     ],
 )
 def test_a_missing_file_is_named_with_the_layout(name: str, lost: str, tmp_path: Path) -> None:

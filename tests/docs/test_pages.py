@@ -17,6 +17,7 @@ from dermolib import ISICDataset, Trainer, make_synthetic_challenge
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.features import ABCD_FEATURES
 from dermolib.io import read_image, write_image
+from releases import write_milk10k
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -78,6 +79,7 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
         write_image(folder / "clinic" / f"c{number}.jpg", image)
         lines.append(f"c{number};{code};P{number // 2}")
     (folder / "clinic.csv").write_text("\n".join(lines))
+    write_milk10k(folder / "milk10k")
     blocks = blocks_of("data.md", without="download(")
 
     names = run(blocks, {"workers=8": "workers=1, progress=False"})
@@ -86,6 +88,7 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     assert len(names["merged"]) == 20
     assert names["conflicts"].empty
     assert len((folder / "split.csv").read_text().splitlines()) == 16
+    assert {*names["sample"]} == {"image", "clinical", "label", "id"}
     assert sum(map(len, names["split"])) == 15
     assert names["report"].splits == {"train": 16, "test": 8}
     assert "<h2>Data leakage between splits</h2>" in (folder / "audit.html").read_text("utf-8")

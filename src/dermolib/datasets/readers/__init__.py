@@ -28,7 +28,7 @@ class About:
         groups: Which images belong together as far as is published: of which patients, lesions.
         masks: Whether there are lesion masks, and of which images.
         license: License of the images.
-        url: Where to get it, a page.
+        url: Where to get it, a page; empty where it is yours.
 
     Examples:
         >>> find_reader("ham10000").about.images
@@ -53,7 +53,8 @@ class Reader:
         splits: Published splits, the first one always present.
         read: Function that reads it.
         about: What is published about it; None for collections of your own that do not say.
-        label_space: Classes of its labels, unless others are asked for.
+        label_space: Classes of its labels, unless others are asked for; None where each table has
+            its own.
     """
 
     name: str
@@ -62,7 +63,7 @@ class Reader:
     splits: tuple[str, ...]
     read: _Read
     about: About | None = None
-    label_space: "_Space" = "challenge"
+    label_space: "_Space | None" = "challenge"
 
     def table(
         self, root: "PathLike", split: str, *, label_space: Any = None, **options: Any
@@ -74,7 +75,7 @@ class Reader:
         from dermolib.datasets.tables import COLUMNS, place_labels
         from dermolib.labels import as_label_space, label_space_of
 
-        space = as_label_space(label_space or self.label_space)
+        wanted = label_space or self.label_space
         placed = _placed(self.splits, split)
         check_call(self.read, options, ["root", *placed])
         made: pd.DataFrame = self.read(root, *placed, **options)
@@ -84,6 +85,7 @@ class Reader:
         paths = ("image_path", "mask_path") if options.get("images", True) else ()
         lost = [one for one in (*COLUMNS, *paths) if one != "label" and one not in made]
         require(not lost, name, what, f"one without {listed(lost)}")
+        space = label_space_of(made) if wanted is None else as_label_space(wanted)
         return made if space == label_space_of(made) else place_labels(made, space, name=name)
 
 
@@ -97,7 +99,7 @@ def register_reader(
     labels: str,
     splits: Sequence[str] = ("train",),
     about: About | None = None,
-    label_space: "_Space" = "challenge",
+    label_space: "_Space | None" = "challenge",
 ) -> Callable[[_Function], _Function]:
     """Make a decorator that registers the reader of a collection.
 
@@ -111,7 +113,8 @@ def register_reader(
         labels: What is known of its labels, for people.
         splits: Published splits, the first one always present.
         about: What is published about it.
-        label_space: Classes of its labels, as of `ISICDataset`, unless others are asked for.
+        label_space: Classes of its labels, as of `ISICDataset`, unless others are asked for; None
+            where each table has its own.
 
     Returns:
         Decorator of a function ``read(root, split, *, images=True)`` that returns a table of

@@ -1,15 +1,17 @@
 """Files of a collection, however its archives were unpacked, and what its tables share."""
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, expected, listed, require, warn
-from dermolib.datasets.columns import Texts, read_csv
+from dermolib.datasets.columns import MISSING, Texts, map_unique, read_csv
 from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS, check_file
@@ -20,15 +22,34 @@ __all__ = [
     "add_files",
     "add_lesions",
     "drop_downsampled",
+    "drop_endings",
+    "drop_kinds",
     "find_places",
     "first_file",
     "first_folder",
     "image_table",
-    "read_onehot",
+    "nested_images",
+    "onehot_codes",
+    "optional_columns",
+    "optional_numbers",
+    "read_truth",
+    "with_isic_sites",
 ]
 
 PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
 """What ISIC calls the splits in the names of its files."""
+
+_ENDING = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
+# Sites are finer here than in ISIC; the trunk, which is front or back, stays what it is
+_SITES = {
+    **dict.fromkeys(("abdomen", "chest"), "anterior torso"),
+    "back": "posterior torso",
+    **dict.fromkeys(("ear", "face", "neck", "nose", "scalp", "head_neck_face"), "head/neck"),
+    **dict.fromkeys(("foot", "thigh", "lower_extremity"), "lower extremity"),
+    **dict.fromkeys(("arm", "forearm", "hand", "upper_extremity"), "upper extremity"),
+    "genital": "oral/genital",
+    "acral": "palms/soles",
+}
 
 
 def find_places(root: Path, names: Sequence[str]) -> list[Path]:
@@ -69,12 +90,30 @@ def image_table(folders: Sequence[Path]) -> pd.DataFrame:
     return read_table(pd.DataFrame({"ID": names}), name=str(folders[0]))
 
 
+def nested_images(root: Path, names: Sequence[str], layout: str, *, needed: bool) -> dict[str, str]:
+    """Find the images of the first place that has some, in it or in folders in it, by their ids."""
+    found = find_places(root, names)
+    for place in found:
+        require(place.is_dir(), str(place), "a folder of images", "something else")
+        paths = (path for pattern in ("*", "*/*") for path in sorted(place.glob(pattern)))
+        files = {path.stem: str(path) for path in paths if _is_image(path)}
+        if files:
+            return files
+    if needed:
+        raise DatasetNotFoundError(root / names[0], layout)
+    return {}
+
+
 def add_files(
-    table: pd.DataFrame, source: str, year: int, images: Sequence[Path], masks: Sequence[Path] = ()
+    table: pd.DataFrame,
+    source: str,
+    year: int | None,
+    images: Sequence[Path],
+    masks: Sequence[Path] = (),
 ) -> pd.DataFrame:
     """Add what is the same for all rows, and the paths of their files, if any."""
     table["source"] = source
-    table["year"] = pd.Series(np.full(len(table), year), dtype="Int16")
+    table["year"] = pd.Series([year] * len(table), dtype="Int16")
     table["image_path"] = find_images(table, images)
     table["mask_path"] = find_masks(table, masks[:1] or images)
     return table
@@ -105,8 +144,60 @@ def drop_downsampled(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     return table
 
 
-def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
-    """Read a ground truth with the column ``image`` and one per code of `VOCABULARIES`, 0 or 1."""
+def drop_endings(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Remove the ending of a file, such as ``.png``, from the ids that have one."""
+    table["id"] = table["id"].str.replace(_ENDING, "", regex=True)
+    twice = table["id"][table["id"].duplicated()]
+    what, hint = "a table in which each id appears once", "An ending such as `.png` is no part."
+    require(twice.empty, str(path), what, f"{listed(twice)} twice", hint)
+    return table
+
+
+def drop_kinds(table: pd.DataFrame, kind: str | None) -> pd.DataFrame:
+    """Keep the rows whose ``image_type`` is a kind or begins with it; all rows of None."""
+    if kind is None:
+        return table
+    types = table["image_type"].str.lower()
+    kept = types.str.split(":").str[0].eq(kind.lower()) | types.eq(kind.lower())
+    known = sorted({*table["image_type"]} - {""})
+    got, hint = repr(kind), f"There are {listed(known, most=len(known))}."
+    require(kept.any(), "kind", "a kind of image that is in the table, or None", got, hint)
+    return table[kept].reset_index(drop=True)
+
+
+def with_isic_sites(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the sites of the body ISIC's names where they are the same."""
+    names = table["site"].to_numpy(object)
+    return table.assign(site=map_unique(lambda site: _SITES.get(site, site), names))
+
+
+def optional_columns(path: Path, names: Sequence[str]) -> dict[str, Texts]:
+    """Read which of several columns are in a table, in any letter case."""
+
+    def choose(header: Sequence[str]) -> dict[str, int]:
+        upper = [text.strip().upper() for text in header]
+        return {name: upper.index(name.upper()) for name in names if name.upper() in upper}
+
+    return read_csv(path, choose)
+
+
+def optional_numbers(path: Path, names: Sequence[str], low: int, high: int) -> dict[str, pd.Series]:
+    """Read columns of numbers that may be in a table, nan where unknown."""
+    made = {}
+    for name, texts in optional_columns(path, names).items():
+        values = pd.Series(texts, dtype=object).str.strip()
+        numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
+        known = ~values.str.lower().isin(MISSING)
+        odd = np.flatnonzero(known & ~numbers.between(low, high))
+        rows = listed(f"row {row + 2}: {values[row]!r}" for row in odd)
+        what = f"a table whose `{name}` is {low}..{high}, or empty"
+        require(not len(odd), str(path), what, f"{len(odd)} other ({rows})")
+        made[name] = numbers
+    return made
+
+
+def read_truth(path: Path, vocabulary: str, key: str = "image", **options: Any) -> pd.DataFrame:
+    """Read a ground truth with a column of ids and one per code of `VOCABULARIES`, 0 or 1."""
     known = VOCABULARIES[vocabulary]
 
     def choose(header: Sequence[str]) -> dict[str, int]:
@@ -115,20 +206,25 @@ def read_onehot(path: Path, vocabulary: str) -> pd.DataFrame:
         what = "a ground truth with each column once"
         require(twice is None, str(path), what, f"{twice!r} twice")
         chosen = {text: place for place, text in enumerate(upper) if text.lower() in known}
-        what = "a ground truth with the columns image, " + ", ".join(map(str.upper, known))
-        require("IMAGE" in upper and chosen, str(path), what, f"the columns {listed(header)}")
-        return {"IMAGE": upper.index("IMAGE"), **chosen}
+        what = f"a ground truth with the columns {', '.join((key, *map(str.upper, known)))}"
+        fits = key.upper() in upper and chosen
+        require(fits, str(path), what, f"the columns {listed(header)}")
+        return {key: upper.index(key.upper()), **chosen}
 
     columns = read_csv(path, choose)
-    ids = columns.pop("IMAGE")
+    ids = columns.pop(key)
+    frame = pd.DataFrame({"ID": ids, "DIAGNOSIS": onehot_codes(path, ids, columns)})
+    return read_table(frame, vocabulary=vocabulary, name=str(path), **options)
+
+
+def onehot_codes(path: Path, ids: Texts, columns: Mapping[str, Texts]) -> Texts:
+    """Find the code whose column is 1 in each row, and 0 in the others."""
     flags = np.stack([_flags(path, values) for values in columns.values()], axis=1)
     wrong = np.flatnonzero(flags.sum(axis=1) != 1)
     rows = listed(f"row {row + 2}: {ids[row]!r}" for row in wrong)
     what = "a ground truth in which one class of each row is 1"
     require(not len(wrong), str(path), what, f"{len(wrong)} other ({rows})")
-    codes = np.array([*columns], dtype=object)[flags.argmax(axis=1)] if len(ids) else ids
-    frame = pd.DataFrame({"ID": ids, "DIAGNOSIS": codes})
-    return read_table(frame, vocabulary=vocabulary, name=str(path))
+    return np.array([*columns], dtype=object)[flags.argmax(axis=1)] if len(ids) else ids
 
 
 def _flags(path: Path, values: Texts) -> npt.NDArray[np.bool_]:

@@ -5,27 +5,17 @@ from pathlib import Path
 import pandas as pd
 
 from dermolib._validation import PathLike
-from dermolib.datasets.columns import map_unique
 from dermolib.datasets.readers import About, register_reader
-from dermolib.datasets.readers._files import add_files, find_places, first_file, first_folder
+from dermolib.datasets.readers._files import (
+    add_files,
+    find_places,
+    first_file,
+    first_folder,
+    with_isic_sites,
+)
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_ham10000"]
-
-# Sites are finer here than in ISIC; the trunk, which is front or back, stays what it is
-_SITES = {
-    "abdomen": "anterior torso",
-    "acral": "palms/soles",
-    "back": "posterior torso",
-    "chest": "anterior torso",
-    "ear": "head/neck",
-    "face": "head/neck",
-    "foot": "lower extremity",
-    "genital": "oral/genital",
-    "hand": "upper extremity",
-    "neck": "head/neck",
-    "scalp": "head/neck",
-}
 
 
 @register_reader(
@@ -66,7 +56,7 @@ def read_ham10000(root: PathLike, *, images: bool = True) -> pd.DataFrame:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         delimiter = "\t" if "\t" in file.readline() else ","
     table = read_table(path, vocabulary="ham10000", delimiter=delimiter)
-    table["site"] = map_unique(lambda site: _SITES.get(site, site), table["site"].to_numpy(object))
+    table = with_isic_sites(table)
     parts = [[f"{ham}_images_part_{part}" for ham in ("HAM10000", "ham10000")] for part in (1, 2)]
     folders = [folder for names in parts for folder in find_places(root, names)[:1]]
     if not folders:

@@ -13,7 +13,7 @@ from dermolib.datasets.readers._files import (
     find_places,
     first_folder,
     image_table,
-    read_onehot,
+    read_truth,
 )
 from dermolib.datasets.tables import read_table
 from dermolib.io import open_file
@@ -83,4 +83,4 @@ def _read_truth(path: Path) -> pd.DataFrame:
     """Read a column for each class, or the code of each image, as the truth of the test set has."""
     with open_file(path) as file:
         coded = b",dx" in file.readline(_LONGEST).lower()
-    return read_table(path, vocabulary="isic2018") if coded else read_onehot(path, "isic2018")
+    return read_table(path, vocabulary="isic2018") if coded else read_truth(path, "isic2018")

@@ -13,7 +13,7 @@ from dermolib.datasets.readers._files import (
     find_places,
     first_file,
     first_folder,
-    read_onehot,
+    read_truth,
 )
 from dermolib.datasets.tables import read_table
 
@@ -69,7 +69,7 @@ def read_isic2019(root: PathLike, split: str = "train", *, images: bool = True) 
 
 def _with_labels(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Take labels and codes of a ground truth with the ids of the table, in any order."""
-    truth = drop_downsampled(read_onehot(path, "isic2019"), path)
+    truth = drop_downsampled(read_truth(path, "isic2019"), path)
     rows = pd.Index(truth["id"]).get_indexer(pd.Index(table["id"]))
     others = pd.Index(truth["id"]).difference(pd.Index(table["id"]))
     absent = table["id"][rows < 0]
