@@ -252,6 +252,14 @@ def check_image(image: Any, name: str = "image") -> Image:
     return checked
 
 
+def check_pillow(image: Any, name: str = "image") -> Image:
+    """Refuse an image of PIL that is not RGB; return its pixels."""
+    hint = 'Convert it with `image.convert("RGB")`.'
+    what = "a PIL image of mode RGB"
+    require(image.mode == "RGB", name, what, f"one of mode {image.mode}", hint)
+    return np.array(image)
+
+
 _DTYPE_HINTS: dict[Any, str] = {
     "f": "Scale values in [0, 1] with `(image * 255).round().astype('uint8')`.",
     np.dtype(np.uint16): "Scale 16-bit values with `(image // 257).astype('uint8')`.",

@@ -92,6 +92,74 @@ def test_the_transforms_of_a_preset_are_replayed(name: str) -> None:
         assert torch.equal(drawn["mask"], again["mask"])
 
 
+@pytest.mark.parametrize("name", list_presets())
+def test_a_preset_is_a_step_of_a_pipeline_of_albumentations(name: str) -> None:
+    image, mask = lesion_image(70, 90)
+    pipeline = A.Compose([A.HorizontalFlip(p=1), preset(name, image_size=48, seed=3)], strict=True)
+
+    drawn = pipeline(image=image, mask=mask.astype(np.uint8), label=2)
+
+    flipped: dict[str, Any] = {"image": image[:, ::-1], "mask": mask[:, ::-1]}
+    wanted = preset(name, image_size=48, seed=3)(**flipped, label=2)
+    assert torch.equal(drawn["image"], wanted["image"])
+    assert torch.equal(drawn["mask"], wanted["mask"])
+    assert drawn["label"] == 2
+    assert repr(A.from_dict(A.to_dict(pipeline))) == repr(pipeline)
+
+
+def test_a_pipeline_seeds_its_preset_and_names_what_it_applied() -> None:
+    image, _ = lesion_image(70, 90)
+    choice = A.OneOf([preset("paper", image_size=32), preset("strong", image_size=32)], p=1)
+    pipeline = A.Compose([choice, A.NoOp()], save_applied_params=True)
+
+    draws = []
+    for seed in (0, 1, 0):
+        pipeline.set_random_seed(seed)
+        draws.append(pipeline(image=image))
+
+    assert torch.equal(draws[0]["image"], draws[2]["image"])
+    assert not torch.equal(draws[0]["image"], draws[1]["image"])
+    name, params = draws[0]["applied_transforms"][0]
+    assert (name, {*params}) == ("Preset", {"applied"})
+
+
+class Lesions:
+    """Four times the same image, drawn by a pipeline with a preset inside."""
+
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> Any:
+        image = lesion_image(40, 40)[0]
+        return self.transform(image=image)["image"]
+
+
+def test_a_loader_seeds_the_preset_within_a_pipeline() -> None:
+    lesions = Lesions(A.Compose([preset("light", image_size=32, seed=0)]))
+
+    (first,), (again,) = (list(make_loader(lesions, seed=5)) for _ in range(2))
+
+    assert torch.equal(first, again)
+    assert len({one.numpy().tobytes() for one in first}) == 4
+
+
+@pytest.mark.parametrize(
+    ("use", "fragment"),
+    [
+        (A.ReplayCompose, r"`transforms` to be .* replayed, .* `preset\(\.\.\.\)\.transforms`"),
+        (partial(A.Compose, additional_targets={"other": "image"}), "`additional_targets` to be"),
+        (lambda steps: A.Compose(steps)(image=lesion_image(32, 32)[0], boxes=[]), "got `boxes`"),
+    ],
+    ids=["to replay", "with further images", "with boxes"],
+)
+def test_what_a_preset_cannot_do_in_a_pipeline_is_refused(use: Any, fragment: str) -> None:
+    with pytest.raises(TypeError, match=fragment):
+        use([preset("light", image_size=32)])
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_types_follow_from_whether_a_mask_is_returned(flag: bool) -> None:
     image, _ = hairy_image(64, 64)
@@ -165,6 +233,70 @@ def test_an_image_of_pil_of_another_mode_is_refused_with_what_to_do(mode: str) -
 
     with pytest.raises(ValueError, match=rf"mode RGB, but got one of mode {mode}\. .*convert\("):
         v2.Compose([OcclusionRemoval()])(image)
+
+
+def channels_first(image: Any) -> torch.Tensor:
+    if isinstance(image, torch.Tensor):
+        return image.as_subclass(torch.Tensor)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+KINDS_OF_BYTES = {name: kind for name, kind in KINDS.items() if "floats" not in name}
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("kind", [*KINDS_OF_BYTES, "an array"])
+def test_a_preset_is_a_step_of_a_pipeline_of_torchvision(kind: str, normalize: bool) -> None:
+    pixels, lesion = lesion_image(70, 90)
+    image = pixels if kind == "an array" else KINDS_OF_BYTES[kind](PillowImage.fromarray(pixels))
+    mask = tv_tensors.Mask(torch.from_numpy(lesion)[None])
+
+    def made() -> Any:
+        return v2.Compose([preset("strong", image_size=48, seed=1, normalize=normalize)])
+
+    alone = made()(image)
+    with_mask = made()(image, mask, 3)
+    sample = made()({"image": image, "mask": lesion, "label": 3})
+
+    by_name = preset("strong", image_size=48, seed=1, normalize=normalize)
+    unmasked = by_name(image=pixels)["image"]
+    by_name.set_random_seed(1)
+    wanted = by_name(image=pixels, mask=lesion)
+    for one, true in ((alone, unmasked), (with_mask[0], wanted["image"])):
+        assert torch.equal(channels_first(one), channels_first(true))
+        assert type(one) is type(image) or (normalize and "torchvision" not in kind)
+    assert (type(with_mask[1]), with_mask[2], sample["label"]) == (tv_tensors.Mask, 3, 3)
+    for moved in (with_mask[1][0], sample["mask"]):
+        assert torch.equal(torch.as_tensor(moved), torch.as_tensor(wanted["mask"]))
+
+
+RGB = PillowImage.new("RGB", (32, 32))
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "gray": ((RGB.convert("L"),), r"RGB, but got one of mode L\. .*convert\("),
+    "floats": ((torch.rand(3, 32, 32),), r"dtype torch\.float32\. Put the preset before"),
+    "a batch": ((torch.zeros(2, 3, 32, 32, dtype=torch.uint8),), "`dermolib.BatchAugmentation`"),
+    "two masks": ((RGB, tv_tensors.Mask(torch.ones(32, 32)), torch.ones(32, 32)), "followed by 2"),
+    "a mask of PIL": ((RGB, RGB.convert("L")), r"`mask` to be .* Wrap it as `tv_tensors\.Mask`"),
+    "a mask of another size": ((RGB, torch.ones(8, 8, dtype=torch.bool)), r"shape \(8, 8\)"),
+    "boxes": ((RGB, torch.ones(3, 4)), "`mask` to be a mask .* but got dtype float32"),
+    "a sample and more": (({"image": RGB}, 1), "dictionary alone, but got 1 more"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_a_preset_cannot_take_from_torchvision_is_refused(what: str) -> None:
+    given, fragment = REFUSED[what]
+
+    with pytest.raises((TypeError, ValueError), match=fragment):
+        v2.Compose([preset("light", image_size=32)])(*given)
+
+
+def test_an_image_by_place_beside_a_mask_by_name_is_refused() -> None:
+    image, mask = lesion_image(32, 32)
+    transform: Any = preset("light", image_size=32)
+
+    with pytest.raises(TypeError, match=r"by name where others are, but got .* beside mask"):
+        transform(image, mask=mask)
 
 
 def linear() -> Any:

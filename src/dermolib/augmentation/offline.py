@@ -36,7 +36,7 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.augmentation.presets import SMALLEST, list_presets, make_generators
+from dermolib.augmentation.presets import SMALLEST, Preset, list_presets, make_generators
 from dermolib.augmentation.presets import preset as build_preset
 from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job
 from dermolib.datasets.store import content_digest, load_image, load_mask
@@ -475,7 +475,8 @@ def _drawn(
 ) -> tuple[Image, Mask | None, tuple[str, ...]]:
     """Draw with a seed: an image, its mask if there is one, and the names of what was applied."""
     data: dict[str, Any] = {"image": image} if mask is None else {"image": image, "mask": mask}
-    if hasattr(transform, "set_random_state"):  # of albumentations, whose masks are of bytes
+    of_others = hasattr(transform, "set_random_state") and not isinstance(transform, Preset)
+    if of_others:  # of albumentations, whose masks are of bytes
         transform.set_random_state(*make_generators(seed))
         drawn = transform(**{key: value.astype(np.uint8) for key, value in data.items()})
         drawn["mask"] = np.asarray(drawn.get("mask", 0)) > 0

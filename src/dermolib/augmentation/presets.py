@@ -20,7 +20,7 @@ import copy
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, overload
 
 import albumentations as A  # noqa: N812 - the name that its documentation prescribes
 import cv2
@@ -38,6 +38,7 @@ from dermolib._validation import (
     listed,
     require,
 )
+from dermolib.augmentation.pipelines import PASSED_ON, PipelineStep, call_by_place
 from dermolib.augmentation.recipes import (
     RECIPES,
     REFERENCE_SIZE,
@@ -55,7 +56,6 @@ SMALLEST = 16
 Generators: TypeAlias = tuple[np.random.Generator, random.Random]
 """The two generators that all transforms of a recipe share."""
 
-_PASSED_ON = ("label", "id", "metadata")
 _ATTEMPTS = 6  # where the lesion must stay visible; the last one can lose nothing
 _COUNTABLE = 1 << 24  # integers up to it are exact in 32-bit floats
 _GAP = np.ones((3, 3), np.uint8)  # a warp that shrinks skips single pixels of its source
@@ -73,14 +73,17 @@ def list_presets() -> list[str]:
     return list(RECIPES)
 
 
+@A.BasicTransform.register  # so that pipelines seed it along with their own steps
 @dataclass(repr=False, eq=False)
-class Preset:
+class Preset(PipelineStep):
     """Random transforms of one name, with a random stream of their own, as `preset` builds them.
 
     The draws come from this object alone: no global generator is read or moved, and the image and
     mask that come in are never written to. A draw that is repeated for the lesion's sake leaves the
     stream where one draw leaves it. It pickles with its place in the stream. Threads must not share
     one; give each its own copy.
+
+    It is a transform of torchvision too, and a step of pipelines of both: see its call.
 
     Attributes:
         name: Like `image_size`, `seed`, `normalize`, `mean`, `std` and `min_visibility` as given.
@@ -127,39 +130,74 @@ class Preset:
             steps += [A.Normalize(mean=self.mean, std=self.std), A.ToTensorV2()]
         return steps
 
-    def set_random_seed(self, seed: int) -> None:
-        """Restart the stream of draws from a seed, an integer of 0 or more."""
-        check_number(seed, "seed", low=0, integer=True)
-        self._stream = make_generators(seed)
+    def set_random_seed(self, seed: int | None) -> None:
+        """Restart the stream of draws from a seed of 0 or more; None takes that of the preset."""
+        if seed is not None:
+            check_number(seed, "seed", low=0, integer=True)
+        self._stream = make_generators(self.seed if seed is None else seed)
 
+    def set_random_state(self, array: np.random.Generator, number: Any) -> None:
+        """Take the next draws from these two generators, as all steps of a pipeline do."""
+        self._stream = (array, number)
+
+    @overload
     def __call__(
         self,
         *,
         image: Image,
-        mask: Mask | npt.NDArray[np.uint8] | None = None,
-        draw_seed: int | Sequence[int] | None = None,
+        mask: Mask | npt.NDArray[np.uint8] | None = ...,
+        draw_seed: int | Sequence[int] | None = ...,
         **others: Any,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def __call__(self, image: Any, /, *others: Any) -> Any: ...
+
+    def __call__(self, *placed: Any, **named: Any) -> Any:
         """Draw once.
 
         Args:
-            image: Image (H, W, 3), uint8 RGB.
-            mask: Lesion mask (H, W), bool, or uint8, read by the rule of `dermolib.io.as_mask`.
-            draw_seed: Seed of this one draw, one or several integers of 0 or more, which alone
-                decide it; the stream stays where it is. None takes the next draw of the stream.
-            **others: ``label``, ``id`` and ``metadata`` of a sample are passed on, the same
-                objects. Anything else is refused; albumentations would pass it through unchanged.
+            placed: Called as torchvision calls its transforms, an image: an RGB image of PIL, a
+                tensor (3, H, W), uint8, or an array, as below. After it labels, and up to one mask
+                (H, W) or (1, H, W), as a tensor or array; what has fewer than two dimensions is
+                passed on. Or a whole sample, a dictionary.
+            named: ``image``, (H, W, 3), uint8 RGB. ``mask`` of the lesion, (H, W), bool, or uint8,
+                read by the rule of `dermolib.io.as_mask`. ``draw_seed``, the seed of this one draw,
+                one or several integers of 0 or more, which alone decide it; the stream stays where
+                it is; None takes the next draw of the stream. ``label``, ``id`` and ``metadata`` of
+                a sample are passed on, the same objects. Anything else is refused; albumentations
+                would pass it through unchanged.
 
         Returns:
             ``image``: normalized float32 tensor (3, S, S), or uint8 array (S, S, 3) with
             ``normalize=False``; where a mask was given, ``mask``: bool tensor or array (S, S); and
-            what is passed on.
+            what is passed on. By place, the image alone or all in their order, each of the kind
+            that came in; a normalized image is a tensor.
 
         Raises:
             TypeError: A dtype is wrong, or there is a further keyword.
             ValueError: The image is not RGB, or too small to keep its size; the mask has another
                 size or several classes; or a seed is negative.
         """
+        if not placed:
+            return self._by_name(**named)
+        what, got = "passed by name where others are", f"one by place beside {listed(named)}"
+        require(
+            not named, "image", what, got, "Call `preset(image=..., mask=...)`.", error=TypeError
+        )
+        return call_by_place(self._by_name, placed)
+
+    def _by_name(
+        self,
+        *,
+        image: Any = None,
+        mask: Any = None,
+        draw_seed: int | Sequence[int] | None = None,
+        force_apply: bool = False,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Draw for arrays; `force_apply` is what `albumentations.OneOf` says to all its steps."""
+        del force_apply
         check_image(image)
         _check_call(draw_seed, others)
         if isinstance(mask, np.ndarray) and mask.dtype == np.uint8:
@@ -284,7 +322,7 @@ def _side(image: Image, image_size: int | None) -> int:
 
 
 def _check_call(draw_seed: int | Sequence[int] | None, others: dict[str, Any]) -> None:
-    unknown = [f"`{name}`" for name in others if name not in _PASSED_ON]
+    unknown = [f"`{name}`" for name in others if name not in PASSED_ON]
     what = "`image` and, if needed, `mask`, `label`, `id`, `metadata` and `draw_seed`"
     hint = "Boxes, keypoints and further images are not transformed by a preset."
     require(not unknown, "targets", what, listed(unknown), hint, error=TypeError)
@@ -296,6 +334,9 @@ def _outline(step: Any) -> str:
     name = f"{type(step).__name__}(p={step.p:g})"
     inner = [_outline(child) for child in getattr(step, "transforms", [])]
     return f"{name} [{', '.join(inner)}]" if inner else name
+
+
+Preset.can_be_loaded(preset)
 
 
 class Augmented(NamedTuple):

@@ -10,7 +10,14 @@ import torch
 from PIL import Image as PillowImage
 from torch import nn
 
-from dermolib._validation import check_choice, check_masks, check_number, name_of, require
+from dermolib._validation import (
+    check_choice,
+    check_masks,
+    check_number,
+    check_pillow,
+    name_of,
+    require,
+)
 from dermolib.models.devices import DEVICES, pick_device
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
 from dermolib.preprocessing.hair.functions import call_foreign
@@ -168,10 +175,7 @@ def _tensor_of(images: Any) -> Any:
     """Make a tensor (3, H, W) of a PIL image; leave anything else as it is."""
     if not isinstance(images, PillowImage.Image):
         return images
-    got = f"one of mode {images.mode}"
-    hint = 'Convert it with `image.convert("RGB")`.'
-    require(images.mode == "RGB", "images", "a PIL image of mode RGB", got, hint)
-    return torch.from_numpy(np.array(images)).permute(2, 0, 1)
+    return torch.from_numpy(check_pillow(images, "images")).permute(2, 0, 1)
 
 
 def _bytes(images: Any) -> torch.Tensor:
