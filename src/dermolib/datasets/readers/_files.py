@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, expected, listed, require, warn
-from dermolib.datasets.columns import MISSING, Texts, map_unique, read_csv
+from dermolib.datasets.columns import Texts, is_missing, map_unique, read_csv
 from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS, check_file
@@ -187,7 +187,7 @@ def optional_numbers(path: Path, names: Sequence[str], low: int, high: int) -> d
     for name, texts in optional_columns(path, names).items():
         values = pd.Series(texts, dtype=object).str.strip()
         numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
-        known = ~values.str.lower().isin(MISSING)
+        known = ~values.map(is_missing).astype(np.bool_)
         odd = np.flatnonzero(known & ~numbers.between(low, high))
         rows = listed(f"row {row + 2}: {values[row]!r}" for row in odd)
         what = f"a table whose `{name}` is {low}..{high}, or empty"
