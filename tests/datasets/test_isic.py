@@ -266,8 +266,9 @@ def test_masks_stay_where_the_images_come_from_elsewhere(challenge: Path, tmp_pa
     ):
         np.testing.assert_array_equal(dataset[0]["image"], noise_image(12, 16, 77))
         assert dataset[0]["mask"].sum() == 48
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"6 of 6 without .* Make these files"):
-        original.with_images(tmp_path)
+        original.with_images(tmp_path / "empty")
 
 
 def write_copies(folder: Path, *rows: dict[str, str]) -> Path:

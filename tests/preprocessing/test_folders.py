@@ -598,7 +598,8 @@ def test_the_fill_is_passed_on_where_it_is_given(
 def test_files_that_go_by_the_names_of_masks_are_left_out(tmp_path: Path) -> None:
     names = [
         "a.jpg", "a_seg.png", "A_SEG.PNG", "a_segmentation.png", "a_superpixels.png",
-        "a_attribute_streaks.png", "a_hair.png", "seg.png", "x/b_seg.png", "x/b_seg.jpg",
+        "a_attribute_streaks.png", "a_hair.png", "seg.png", "x/b_seg.png", "x/b_mask.jpg",
+        "a_Lesion.bmp", "b_lesion.jpg", "._a.jpg", "__MACOSX/a.jpg", ".cache/a.png",
     ]  # fmt: skip
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -607,10 +608,11 @@ def test_files_that_go_by_the_names_of_masks_are_left_out(tmp_path: Path) -> Non
     default = list_images(tmp_path)
     chosen = list_images(tmp_path, exclude=["x/*.PNG", "?.jpg"])
 
-    assert default.files == ["a.jpg", "seg.png", "x/b_seg.jpg"]
-    assert (default.excluded, default.ignored) == (7, 0)
-    assert chosen.files == sorted(set(names) - {"a.jpg", "x/b_seg.png"})
-    assert list_images(tmp_path, exclude=[]).files == sorted(names)
+    assert default.files == ["a.jpg", "b_lesion.jpg", "seg.png"]
+    assert (default.excluded, default.ignored) == (9, 1)
+    visible = {name for name in names if not name.startswith((".", "__"))}
+    assert chosen.files == sorted(visible - {"a.jpg", "x/b_seg.png"})
+    assert list_images(tmp_path, exclude=[]).files == sorted(visible)
 
 
 def test_linked_folders_are_followed_and_a_loop_ends(source: Path, tmp_path: Path) -> None:
@@ -643,7 +645,7 @@ def test_a_source_that_holds_no_images_is_refused(
     for folder, error, words in [
         (tmp_path / "gone", DatasetNotFoundError, "gone` to exist.*layout: a folder of images"),
         (source / "a.jpg", ValueError, r"`source` to be a folder of images.*dermolib.io.read_imag"),
-        (empty, ValueError, r"with images \(\.bmp, .*with none \(excluded: 1, other files: 1\)"),
+        (empty, ValueError, r"with images \(\.jpg, .*with none \(excluded: 1, other files: 1\)"),
     ]:
         with pytest.raises(error, match=words):
             call(folder, out)

@@ -628,7 +628,7 @@ def write_broken(source: Path, masks: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "link.png": r"\[Errno 2\] No such file or directory: 'link\.png'",
         "page.jpg": r"Expected `page\.jpg` to be an image file, but got 28 bytes that no .*",
         "sub/alone.png": r"Expected `masks` to be a folder with the mask of sub/alone\.png, but "
-        r"got none\. Name it one of alone_seg\.png, alone_segmentation\.png, alone\.png\.",
+        r"got none\. Name it alone_seg\.png, .*, alone_lesion\.png or alone\.png\.",
         "sub/huge.png": "MemoryError",
         "sub/locked.png": r"\[Errno 13\] Permission denied: 'sub/locked\.png'",
         "sub/odd.png": "RuntimeError: two lines",

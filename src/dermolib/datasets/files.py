@@ -1,46 +1,49 @@
 """Where the image and lesion mask of each row are: in folders, in a store, or in an HDF5 file."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, as_path, listed, require, warn
-from dermolib.datasets.columns import read_columns
+from dermolib._validation import (
+    DatasetNotFoundError,
+    PathLike,
+    as_path,
+    listed,
+    printable,
+    require,
+    warn,
+)
+from dermolib.datasets.columns import read_columns, read_csv
 from dermolib.datasets.copies import MANIFEST, copies_job
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
-from dermolib.io import contained, hdf5_path, is_file
+from dermolib.io import MASK_TAILS, SUFFIXES, ImageFolder, find_keys, hdf5_path
 from dermolib.labels import label_space_of
 
 __all__ = [
-    "DOWNSAMPLED",
-    "IMAGE_SUFFIXES",
-    "MASK_TAILS",
     "Found",
+    "Place",
     "drop_missing",
     "find_files",
     "find_images",
     "find_masks",
+    "open_places",
     "read_augmented",
     "resolve_paths",
 ]
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""Suffixes of the images of a collection, the preferred one first."""
-
-MASK_TAILS = ("_seg", "_segmentation")
-"""What follows the id in the name of a lesion mask, before ``.png``."""
-
-DOWNSAMPLED = "_downsampled"
-"""Ends the names of some files of ISIC 2019, and means nothing."""
+Place: TypeAlias = ImageFolder | Path
+"""A folder of images, whose files have been listed, or an HDF5 file."""
 
 _PATHS = ("image_path", "mask_path")
+_SHOWN = 3
 _FETCH = 'Fetch them, or pass `missing="drop"` to leave their rows out.'
 _OF_THE_PARENT = ("diagnosis", "malignant", "lesion", "patient", "year", "source")
 
@@ -65,7 +68,10 @@ def find_files(
     *,
     masks: bool,
 ) -> Found:
-    """Find the image and mask of each row: files named ID or ID_downsampled, or rows of a store."""
+    """Find the image and mask of each row: files as `ImageFolder` finds them, or rows of a store.
+
+    A `mask_dir` is taken for a folder of masks, in which the id alone may be a name.
+    """
     if isinstance(image_dir, PreparedStore):
         return _in_store(rows, image_dir, masks=masks)
     several = isinstance(image_dir, Sequence) and not isinstance(image_dir, (str, bytes))
@@ -74,27 +80,63 @@ def find_files(
     if not several and is_store(places[0]):
         return _in_store(rows, PreparedStore(places[0]), masks=masks)
     require(places, "image_dir", "a folder, or several", "none")
-    folders = places if mask_dir is None else [as_path(mask_dir, "mask_dir")]
-    return Found(places[0], find_images(rows, places), find_masks(rows, folders))
+    opened = open_places(places)
+    own = [] if mask_dir is None else open_places([as_path(mask_dir, "mask_dir")])
+    images = find_images(rows, opened)
+    found = find_masks(rows, own or opened, images=images, own=bool(own))
+    return Found(places[0], images, found)
 
 
-def find_images(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
-    """Find the image of each row in the first folder or HDF5 file that has it; empty for none."""
-    paths = pd.Series([""] * len(rows), dtype=str)
+def open_places(places: Sequence[Place]) -> list[Place]:
+    """List the folders among places, so that images and masks are found in one listing."""
+    ready: list[Place] = []
     for place in places:
-        found = _in_hdf5 if _is_hdf5(place) else _in_folder
-        paths = paths.where(paths != "", found(rows, place))
-    return paths
+        ready.append(
+            ImageFolder(place) if isinstance(place, Path) and not _is_hdf5(place) else place
+        )
+    return ready
 
 
-def find_masks(rows: pd.DataFrame, places: Sequence[Path]) -> pd.Series:
-    """Find the mask of each row in the first folder that has it; HDF5 files have none."""
-    paths = pd.Series([""] * len(rows), dtype=str)
-    for place in places:
-        if not _is_hdf5(place):
-            found = _in_folder(rows, place, MASK_TAILS, (".png",))
-            paths = paths.where(paths != "", found)
-    return paths
+def find_images(rows: pd.DataFrame, places: Sequence[Place]) -> pd.Series:
+    """Find the image of each row in the first place that has it; empty for none.
+
+    Subfolders are for what no place has itself.
+    """
+    paths, places = np.full(len(rows), "", object), open_places(places)
+    for below in (False, True):
+        for place in places:
+            todo = np.flatnonzero(paths == "")
+            if len(todo):
+                ids = rows["id"].to_numpy(object)[todo].tolist()
+                paths[todo] = _images_in(place, ids, below=below)
+    return _checked(rows, paths, places)
+
+
+def find_masks(
+    rows: pd.DataFrame,
+    places: Sequence[Place],
+    *,
+    images: pd.Series | None = None,
+    own: bool = False,
+) -> pd.Series:
+    """Find the mask of each row in the first folder that has it; HDF5 files have none.
+
+    Args:
+        rows: Rows with their ids (N,).
+        places: Folders.
+        images: Path of the image of each row (N,), which is never its own mask.
+        own: Whether they are folders of masks, in which the id alone may be a name.
+    """
+    paths = np.full(len(rows), "", object)
+    folders = [place for place in open_places(places) if isinstance(place, ImageFolder)]
+    beside = np.full(len(rows), "", object) if images is None else images.to_numpy(object)
+    for below in (False, True):
+        for folder in folders:
+            todo = np.flatnonzero(paths == "")
+            if len(todo):
+                ids = rows["id"].to_numpy(object)[todo].tolist()
+                paths[todo] = folder.masks(ids, beside[todo].tolist(), own=own, below=below)
+    return _checked(rows, paths, places)
 
 
 def resolve_paths(
@@ -105,22 +147,46 @@ def resolve_paths(
     *,
     masks: bool,
 ) -> Path:
-    """Add the paths that a table has, or that are found, to its rows; return where images are."""
-    own: dict[str, npt.NDArray[np.object_]] = {}
-    if isinstance(table, pd.DataFrame) and {*_PATHS} <= {*table}:
-        columns = ((name, table[name]) for name in _PATHS)
-        own = {name: np.where(paths.isna(), "", paths.to_numpy(object)) for name, paths in columns}
+    """Add the paths that a table has, or that are found, to its rows.
+
+    Returns the folder in which files are missing, if any are.
+    """
+    own = _own_paths(table) if image_dir is None or isinstance(table, pd.DataFrame) else {}
     if image_dir is None:
-        hint = "Give the folder of the images."
-        require(own, "image_dir", "a folder", "none, and no paths", hint)
-        for name, paths in own.items():
-            rows[name] = paths
+        hint = "Give the folder of the images, or a column `image_path`."
+        require("image_path" in own, "image_dir", "a folder", "none, and no paths", hint)
+        for name in _PATHS:
+            rows[name] = own.get(name, np.full(len(rows), "", object))
         return Path(next(filter(None, rows["image_path"]), "")).parent
     found = find_files(rows, image_dir, mask_dir, masks=masks)
     rows["image_path"], rows["mask_path"] = found.images, found.masks
-    if own and mask_dir is None and not found.stored:
+    if "mask_path" in own and mask_dir is None and not found.stored:
         rows["mask_path"] = np.where(found.masks == "", own["mask_path"], found.masks)
+    if masks and mask_dir is not None and (rows["image_path"] != "").all():
+        return as_path(mask_dir, "mask_dir")
     return found.place
+
+
+def _own_paths(table: PathLike | pd.DataFrame) -> dict[str, npt.NDArray[np.object_]]:
+    """Read the columns of paths that a table has: texts, empty where missing."""
+    if isinstance(table, pd.DataFrame):
+        columns = {name: table[name] for name in _PATHS if name in table}
+    else:
+        path = as_path(table, "table")
+        texts = read_csv(path, lambda header: {n: header.index(n) for n in _PATHS if n in header})
+        columns = {name: pd.Series(values, dtype=object) for name, values in texts.items()}
+    return {name: _path_texts(name, column) for name, column in columns.items()}
+
+
+def _path_texts(name: str, column: pd.Series) -> npt.NDArray[np.object_]:
+    """Write paths as texts."""
+    paths = np.where(column.isna(), "", column.to_numpy(object))
+    for row in (row for row, path in enumerate(paths) if type(path) is not str):
+        fits = isinstance(paths[row], (str, bytes, os.PathLike))
+        got = f"{paths[row]!r} in row {row + 2}"
+        require(fits, name, "a column of paths", got, error=TypeError)
+        paths[row] = os.fsdecode(paths[row])
+    return paths
 
 
 def drop_missing(
@@ -134,10 +200,27 @@ def drop_missing(
     if kept.all():
         return kept
     count = f"{int((~kept).sum())} of {len(rows)} without ({listed(rows['id'][~kept])})"
+    if not kept.any():
+        count += _looked_for(rows, folder)
     what = f"a folder with {kind} for each row"
     require(missing == "drop", str(folder), what, count, hint, error=FileNotFoundError)
     warn(f"Left out rows without {kind} in {folder}: {count}.")
     return kept
+
+
+def _looked_for(rows: pd.DataFrame, place: Path) -> str:
+    """Say which name was looked for, and which are there."""
+    name = rows["id"].iloc[0]
+    if is_store(place):
+        names = PreparedStore(place).ids[:_SHOWN].tolist()
+    elif _is_hdf5(place):
+        names = find_keys(place)[:_SHOWN]
+    else:
+        name = re.sub(rf"({'|'.join(map(re.escape, SUFFIXES))})$", "", name, flags=re.IGNORECASE)
+        of_mask = (rows["image_path"] != "").any()
+        name += f"{MASK_TAILS[0]}.png" if of_mask else SUFFIXES[0]
+        names = ImageFolder(place).sample() if place.is_dir() else []
+    return f", such as {printable(name)}, but {listed(names) if names else 'no file'}"
 
 
 def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:
@@ -149,13 +232,13 @@ def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.Da
     if not job.keys():
         return None
     sources = read_columns(path, ("PARENT_ID",))[0]
-    made = read_table(path, label_space=label_space_of(parents)).assign(
-        parent_id=sources
-    )  # ids, also those that look like gaps
-    found = find_files(made, folder, masks=masks)
-    made["image_path"], made["mask_path"] = found.images, found.masks
-    drop_missing(made, found.place, missing="error", masks=masks)
-    files = zip(made["id"], found.images, found.masks, strict=True)
+    made = read_table(path, label_space=label_space_of(parents))
+    made["parent_id"] = sources  # ids, also those that look like gaps
+    own, ids = ImageFolder(folder), made["id"].to_list()
+    made["image_path"] = images = own.images(ids)
+    made["mask_path"] = own.masks(ids, images, own=False)
+    drop_missing(made, folder, missing="error", masks=masks)
+    files = zip(ids, images, made["mask_path"], strict=True)
     outputs = {name: [Path(file) for file in paths if file] for name, *paths in files}
     lost = sorted(outputs.keys() - job.intact(outputs, outputs.__getitem__))
     what, got = "a folder with the files of each copy", f"{len(lost)} without ({listed(lost)})"
@@ -181,11 +264,25 @@ def _is_hdf5(place: Path) -> bool:
     return place.suffix.lower() in HDF5_ENDINGS and not place.is_dir()
 
 
-def _in_hdf5(rows: pd.DataFrame, file: Path) -> pd.Series:
-    names = rows["id"].to_list()
-    begin = hdf5_path(file, "")
-    found = zip(names, contained(file, names).tolist(), strict=True)
-    return pd.Series([begin + name if has else "" for name, has in found], dtype=str)
+def _images_in(place: Place, ids: list[str], *, below: bool) -> list[str]:
+    if isinstance(place, ImageFolder):
+        return place.images(ids, below=below)
+    keys = [] if below else find_keys(place, ids)
+    return [hdf5_path(place, key) if key else "" for key in keys] or [""] * len(ids)
+
+
+def _checked(
+    rows: pd.DataFrame, paths: npt.NDArray[np.object_], places: Sequence[Place]
+) -> pd.Series:
+    """Refuse one file for two rows, which an id with an ending and one without would have."""
+    found = [path for path in paths.tolist() if path]
+    if len({*found}) < len(found):
+        ids: dict[str, str] = {}
+        for path, name in zip(paths, rows["id"], strict=True):
+            other = ids.setdefault(path, name) if path else name
+            got = f"{path} alone for {other} and {name}"
+            require(other == name, str(places[0]), "a place with a file for each row", got)
+    return pd.Series(paths, dtype=str)
 
 
 def _in_store(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found:
@@ -194,31 +291,7 @@ def _in_store(rows: pd.DataFrame, store: PreparedStore, *, masks: bool) -> Found
     numbers = store.find(rows["id"])
 
     def paths(path: Any) -> pd.Series:
-        return pd.Series([path(number) if number >= 0 else "" for number in numbers], dtype=str)
+        found = [path(number) if number >= 0 else "" for number in numbers]
+        return _checked(rows, np.array(found, object), [store.path])
 
     return Found(store.path, paths(store.image_path), paths(store.mask_path), stored=True)
-
-
-def _in_folder(
-    rows: pd.DataFrame,
-    folder: Path,
-    tails: Sequence[str] = ("",),
-    suffixes: Sequence[str] = IMAGE_SUFFIXES,
-) -> pd.Series:
-    """Find the file of each row; empty where there is none."""
-    if not folder.is_dir():
-        raise DatasetNotFoundError(folder, f"a folder with ID{tails[0]}{suffixes[0]} for each row")
-    ranked: dict[str, tuple[int, str]] = {}  # by name without suffix, the preferred suffix first
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - 400,000 Path objects cost seconds
-            if suffix.lower() in suffixes and is_file(entry):
-                rank = (suffixes.index(suffix.lower()), entry.name)
-                ranked[stem] = min(rank, ranked.get(stem, rank))
-    begin = f"{folder}{os.sep}"
-    ends = [tail for name in tails for tail in (name, f"{DOWNSAMPLED}{name}")]
-    found = (
-        next((begin + ranked[name + tail][1] for tail in ends if name + tail in ranked), "")
-        for name in rows["id"]
-    )
-    return pd.Series(list(found), dtype=str)

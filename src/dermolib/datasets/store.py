@@ -45,6 +45,7 @@ from dermolib._validation import (
 from dermolib.io import (
     check_target,
     digest_file,
+    match_ids,
     parse_json,
     read_bytes,
     read_hdf5,
@@ -190,10 +191,15 @@ class PreparedStore:
         return self._rows[name]
 
     def find(self, ids: Iterable[str]) -> Indices:
-        """Look up the number of each id, 0..N-1, and -1 where the store has no such image."""
+        """Look up the number of each id, 0..N-1, and -1 where the store has no such image.
+
+        Where no image has the very id, an ending of it, letter case, the composition of letters and
+        ``_downsampled`` do not matter; an id that may then mean two images is a ValueError.
+        """
         one, hint = isinstance(ids, str), f"Write `[{ids!r}]`."
         require(not one, "ids", "a list of ids", "one string", hint, error=TypeError)
-        return np.array([self._place.get(name, -1) for name in ids], dtype=np.intp)
+        names = match_ids([*ids], self._place, self.path)
+        return np.array([self._place.get(name, -1) for name in names], dtype=np.intp)
 
     def image(self, number: int) -> Image:
         """Copy an image (H, W, 3), uint8 RGB, by its number, 0..N-1; else an IndexError.

@@ -17,7 +17,7 @@ from dermolib.io.files import (
 )
 from dermolib.io.hdf5 import (
     ENDINGS,
-    contained,
+    find_keys,
     hdf5_path,
     read_hdf5,
     read_hdf5_bytes,
@@ -34,16 +34,29 @@ from dermolib.io.images import (
     write_image,
     write_mask,
 )
-from dermolib.io.listing import EXCLUDED, SUFFIXES, Listing, check_source, list_images
+from dermolib.io.listing import (
+    DOWNSAMPLED,
+    EXCLUDED,
+    MASK_TAILS,
+    SUFFIXES,
+    Listing,
+    check_source,
+    is_hidden,
+    list_images,
+)
+from dermolib.io.lookup import ImageFolder, match_ids
 from dermolib.io.names import check_names, fold_case, is_portable
 from dermolib.io.pixels import as_mask, eight_bits
 
 __all__ = [
+    "DOWNSAMPLED",
     "ENDINGS",
     "EXCLUDED",
+    "MASK_TAILS",
     "MAX_PIXELS",
     "SUFFIXES",
     "TEMPORARY",
+    "ImageFolder",
     "Listing",
     "as_mask",
     "check_file",
@@ -51,16 +64,18 @@ __all__ = [
     "check_source",
     "check_target",
     "checksum",
-    "contained",
     "decode_image",
     "digest_file",
     "eight_bits",
     "explain_disk_full",
+    "find_keys",
     "fold_case",
     "hdf5_path",
     "is_file",
+    "is_hidden",
     "is_portable",
     "list_images",
+    "match_ids",
     "open_file",
     "parse_json",
     "read_bytes",

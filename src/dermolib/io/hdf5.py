@@ -3,22 +3,22 @@
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from dermolib._validation import DatasetNotFoundError, Image, PathLike, expected, require
 from dermolib.io.files import check_file
 from dermolib.io.images import decode_image
+from dermolib.io.lookup import match_ids
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["ENDINGS", "contained", "hdf5_path", "read_hdf5", "read_hdf5_bytes", "split_path"]
+__all__ = ["ENDINGS", "find_keys", "hdf5_path", "read_hdf5", "read_hdf5_bytes", "split_path"]
 
 ENDINGS = (".hdf5", ".h5")
 """Endings of files that are taken for HDF5."""
@@ -49,8 +49,11 @@ def split_path(path: PathLike) -> tuple[str, str] | None:
     return None if joined is None else (joined[1], joined[2])
 
 
-def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """Flag the ids (N,) that an HDF5 file has; raises what `read_hdf5_bytes` raises."""
+def find_keys(file: PathLike, ids: Sequence[str] | None = None) -> list[str]:
+    """Find the name in an HDF5 file of each id (N,) by `match_ids`, or list all names.
+
+    Raises what `read_hdf5_bytes` and `match_ids` raise.
+    """
     opened = _opened(file)
     import h5py
 
@@ -59,8 +62,8 @@ def contained(file: PathLike, keys: Iterable[str]) -> npt.NDArray[np.bool_]:
     with _explained(file, _LAYOUT):
         # In the order in which they lie, and as bytes: a fourth of the time of `keys()`
         opened.id.links.iterate(names.append, **order)
-    known = set(names)
-    return np.array([key.encode("utf-8", "surrogateescape") in known for key in keys], np.bool_)
+    known = dict.fromkeys(name.decode("utf-8", "surrogateescape") for name in names)
+    return [*known] if ids is None else match_ids(ids, known, file)
 
 
 def read_hdf5(path: PathLike) -> Image:

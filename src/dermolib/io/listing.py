@@ -9,16 +9,32 @@ from typing import NamedTuple
 
 from dermolib._validation import DatasetNotFoundError, PathLike, as_path, require
 
-__all__ = ["EXCLUDED", "SUFFIXES", "Listing", "check_source", "list_images"]
+__all__ = [
+    "DOWNSAMPLED",
+    "EXCLUDED",
+    "MASK_TAILS",
+    "SUFFIXES",
+    "Listing",
+    "check_source",
+    "is_hidden",
+    "list_images",
+    "walk",
+]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+"""Endings of images, in any case, the preferred one first."""
+
+MASK_TAILS = ("_seg", "_segmentation", "_mask", "_lesion")
+"""What follows the id in the name of a lesion mask, in any case, the preferred one first."""
+
+DOWNSAMPLED = "_downsampled"
+"""Ends the names of some files of ISIC 2019, and means nothing."""
 
 EXCLUDED = (
-    *("*_seg.png", "*_segmentation.png", "*_superpixels.png", "*_attribute_*.png"),
-    "*_hair.png",
+    *("*_seg.*", "*_segmentation.*", "*_mask.*", "*_lesion.[!j]*"),
+    *("*_hair.png", "*_superpixels.png", "*_attribute_*.png"),
 )
-"""Names under which the challenges, the synthetic one too, keep masks beside their images."""
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings of images, in any case."""
+"""Names of masks that lie beside their images; a JPEG named ``_lesion`` is an image."""
 
 
 class Listing(NamedTuple):
@@ -46,8 +62,8 @@ def check_source(source: PathLike) -> Path:
 def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
     """List the images of a folder and its subfolders, also those behind links.
 
-    Files and folders whose names begin with a dot are ignored: what systems and editors leave
-    behind has the endings of images too.
+    Hidden files and folders (`is_hidden`) are ignored: what systems and editors leave behind has
+    the endings of images too.
 
     Args:
         root: Folder, resolved.
@@ -67,13 +83,13 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
     several = not one and isinstance(exclude, Sequence)
     got = "one text" if one else repr(exclude)
     require(several, "exclude", "a list of patterns", got, hint, error=TypeError)
-    left_out = [re.compile(translate(pattern.lower())) for pattern in exclude]
+    left_out = re.compile("|".join(translate(pattern.lower()) for pattern in exclude) or "(?!)")
     files, excluded, ignored = [], 0, 0
-    for file in _walk(root):
+    for file in walk(root):
         path = PurePosixPath(file)
-        if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+        if is_hidden(path.name) or path.suffix.lower() not in SUFFIXES:
             ignored += 1
-        elif any(p.match(text.lower()) for p in left_out for text in (path.name, file)):
+        elif any(left_out.match(text.lower()) for text in (path.name, file)):
             excluded += 1
         else:
             files.append(file)
@@ -83,15 +99,32 @@ def list_images(root: Path, *, exclude: Sequence[str] = EXCLUDED) -> Listing:
     return Listing(sorted(files), excluded, ignored)
 
 
-def _walk(root: Path) -> Iterator[str]:
+def is_hidden(name: str) -> bool:
+    """Tell whether a file or folder is one that systems leave behind.
+
+    Its name begins with a dot, as that of ``._ISIC_1.jpg``, which macOS writes beside an image on
+    other systems' disks, or it is the folder ``__MACOSX`` of an archive.
+    """
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def walk(root: Path, *, strict: bool = True) -> Iterator[str]:
+    """Go through the files of a folder and its subfolders, but hidden ones, relative to it.
+
+    Unless `strict`, a subfolder that cannot be read is left out, rather than an OSError.
+    """
+
     def pass_on(error: OSError) -> None:
-        raise error
+        if strict:
+            raise error
 
     for place, folders, names in os.walk(root, onerror=pass_on, followlinks=True):
         folder = Path(place)
-        visible = (name for name in folders if not name.startswith("."))
+        visible = (name for name in folders if not is_hidden(name))
         folders[:] = [name for name in visible if not _leads_back(folder / name)]
-        yield from ((folder.relative_to(root) / name).as_posix() for name in names)
+        below = folder.relative_to(root).as_posix()
+        begin = "" if below == "." else f"{below}/"
+        yield from (begin + name for name in names)
 
 
 def _leads_back(path: Path) -> bool:

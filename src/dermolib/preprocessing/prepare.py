@@ -36,7 +36,6 @@ from dermolib._validation import (
     listed,
     require,
 )
-from dermolib.datasets.files import MASK_TAILS
 from dermolib.datasets.store import (
     CHECKSUMS,
     FORMAT,
@@ -54,7 +53,9 @@ from dermolib.datasets.store import (
 )
 from dermolib.io import (
     EXCLUDED,
+    MASK_TAILS,
     MAX_PIXELS,
+    ImageFolder,
     check_names,
     check_source,
     digest_file,
@@ -74,7 +75,6 @@ _FAILED = "failed.csv"
 _OR_SKIP = 'or pass `errors="skip"` to do without.'
 _FIELDS = {name: float if name == "masked_fraction" else int for name in INDEX_COLUMNS[3:]}
 _STATES = ("size", "modified", "mask_size", "mask_modified")  # tell versions of files apart
-_MASK_TAILS = (*(f"{tail}.png" for tail in MASK_TAILS), ".png")
 _BLOCK = 16  # images of a task, so that sending it costs little
 _TASKS = 8  # for each worker at least, so that none waits long for the others
 _CANNOT = (errno.EOPNOTSUPP, errno.EINVAL)  # of a file system that reserves nothing
@@ -122,8 +122,9 @@ def prepare(
             its code is part of what tells stores apart.
         image_size: Height and width in px, or one number for both; an image of other proportions is
             squeezed.
-        masks: Folder of the lesion masks, ``ID_seg.png``, ``ID_segmentation.png`` or ``ID.png`` in
-            it or in the subfolder of the image, which are cut and resized like their images.
+        masks: Folder of the lesion masks, which are cut and resized like their images. They are
+            found as by `dermolib.ISICDataset`, ``ID_seg.png`` or ``ID.png`` for example, in the
+            subfolder of the image first, then in the folder itself, then in any subfolder.
         exclude: Patterns of images to leave out, see `dermolib.remove_hair_from_folder`.
         errors: ``"raise"`` refuses to finish a store of which images failed, after all others are
             done, and lists the failed ones in ``failed.csv`` (file, error); ``"skip"`` finishes it
@@ -199,11 +200,12 @@ def prepare(
         files=(IMAGES, MASKS, INDEX, SETTINGS, _FAILED),
     )
     task = _Task(root, mask_root, pipeline, target, (len(files), *size), settings_key(settings))
+    found = _find_masks(task, files)
     with job.open(overwrite=overwrite):
         again = job.fresh
         if not again and os.path.lexists(target / SETTINGS):
             try:
-                store = _finished(task, settings, len(files), errors)
+                store = _finished(task, settings, found, errors)
             except (ValueError, FileNotFoundError):
                 if not overwrite:
                     raise
@@ -214,7 +216,7 @@ def prepare(
                 (target / SETTINGS).unlink()
         if again or not task.has_arrays() or not any(map(job.is_current, files)):
             _begin(job, task)
-        failures = _work(job, files, task, workers, progress=progress)
+        failures = _work(job, found, task, workers, progress=progress)
         _report(target, failures, len(files), errors)
         job.finish([file for file in files if job.is_current(file)])
         rows = enumerate(zip(ids, job.records(files), strict=True))
@@ -257,20 +259,29 @@ class _Task:
             return False
         return shapes == [shape for _, shape in self.arrays().values()]
 
-    def states(self, file: str) -> tuple[int, ...]:
+    def states(self, file: str, mask: str) -> tuple[int, ...]:
         """Give size and time of change of an image and its mask: -1 where missing, 0 unasked."""
         image = _state(self.source / file)
-        return (*image, 0, 0) if self.masks is None else (*image, *_state(self.mask_of(file)))
+        return (*image, 0, 0) if self.masks is None else (*image, *_state(mask))
 
-    def mask_of(self, file: str) -> Path | None:
-        """Find the mask of an image, which is never the image itself."""
-        path, folder = PurePosixPath(file), self.masks or self.source
-        for place in dict.fromkeys((folder / path.parent, folder)):
-            for tail in _MASK_TAILS:
-                mask = place / f"{path.stem}{tail}"
-                if mask != self.source / file and os.path.lexists(mask):
-                    return mask
-        return None
+
+def _find_masks(task: _Task, files: Sequence[str]) -> dict[str, str]:
+    """Find the mask of each image, which is never the image itself; empty where there is none."""
+    if task.masks is None:
+        return dict.fromkeys(files, "")
+    folder = ImageFolder(task.masks)
+    found = dict.fromkeys(files, "")
+    parents: dict[str, list[str]] = {}
+    for file in files:
+        parents.setdefault(file.rpartition("/")[0], []).append(file)
+    looks: list[tuple[list[str], dict[str, Any]]]
+    looks = [(group, {"folder": parent}) for parent, group in parents.items() if parent]
+    for group, place in [*looks, ([*files], {}), ([*files], {"below": True})]:
+        todo = [file for file in group if not found[file]]
+        ids = [PurePosixPath(file).stem for file in todo]
+        images = [str(task.source / file) for file in todo]
+        found.update(zip(todo, folder.masks(ids, images, own=True, **place), strict=True))
+    return found
 
 
 def _size(image_size: Any) -> tuple[int, int]:
@@ -286,15 +297,19 @@ def _size(image_size: Any) -> tuple[int, int]:
     return height, width
 
 
-def _finished(task: _Task, settings: Mapping[str, Any], total: int, errors: str) -> PreparedStore:
+def _finished(
+    task: _Task, settings: Mapping[str, Any], masks: Mapping[str, str], errors: str
+) -> PreparedStore:
     """Open a finished store, unless its source has changed or images that must be there failed."""
     store = PreparedStore(task.folder, expect=settings)
     noted = zip(store.files, *(store.column(name) for name in _STATES), strict=True)
-    changed = [file for file, *state in noted if task.states(file) != tuple(state)]
+    changed = [
+        file for file, *state in noted if task.states(file, masks.get(file, "")) != tuple(state)
+    ]
     what = "the store of a source that has not changed"
     got = f"{task.folder}, since when {len(changed)} images or masks did ({listed(changed)})"
     require(not changed, "destination", what, got, "Pass `overwrite` to make it again.")
-    if errors == "raise" and len(store) < total:
+    if errors == "raise" and len(store) < len(masks):
         text = read_noted(task.folder / _FAILED, store.digests)
         lines = io.StringIO(text.decode("utf-8", "surrogateescape"), newline="")
         _, *failed = csv.reader(lines)
@@ -328,12 +343,12 @@ def _reserve(file: IO[bytes], size: int) -> None:
 
 
 def _work(
-    job: Job, files: list[str], task: _Task, workers: int, *, progress: bool
+    job: Job, masks: Mapping[str, str], task: _Task, workers: int, *, progress: bool
 ) -> list[tuple[str, str]]:
     """Prepare what is not done, or whose files have changed; list what failed with the reasons."""
-    kept = _kept_rows(job, files, task, workers)
-    todo = [(row, file) for row, file in enumerate(files) if row not in kept]
-    changed = [file for _, file in todo if job.is_current(file)]
+    kept = _kept_rows(job, masks, task, workers)
+    todo = [(row, *files) for row, files in enumerate(masks.items()) if row not in kept]
+    changed = [file for _, file, _ in todo if job.is_current(file)]
     if changed:
         job.forget(changed)
     size = max(1, min(_BLOCK, len(todo) // (_TASKS * workers)))
@@ -346,8 +361,8 @@ def _work(
         _prepare_block,
         calls,
         workers=workers,
-        total=len(files),
-        done=len(files) - len(todo),
+        total=len(masks),
+        done=len(masks) - len(todo),
         count=lambda block: len(block[0]) + len(block[1]),
         progress=progress,
     ):
@@ -359,13 +374,13 @@ def _work(
     return failures
 
 
-def _kept_rows(job: Job, files: list[str], task: _Task, workers: int) -> set[int]:
+def _kept_rows(job: Job, masks: Mapping[str, str], task: _Task, workers: int) -> set[int]:
     """Find the rows that were made of files which have not changed, and hold what was written."""
     found = [
         (row, record[CHECKSUMS[IMAGES]], record[CHECKSUMS[MASKS]])
-        for row, (file, record) in enumerate(zip(files, job.records(files), strict=True))
+        for row, (file, record) in enumerate(zip(masks, job.records(masks), strict=True))
         if record and job.is_current(file)
-        if task.states(file) == tuple(record[name] for name in _STATES)
+        if task.states(file, masks[file]) == tuple(record[name] for name in _STATES)
     ]
     rows, *columns = np.array(found, np.int64).reshape(-1, 3).T
     kept = np.ones(len(rows), np.bool_)
@@ -375,7 +390,7 @@ def _kept_rows(job: Job, files: list[str], task: _Task, workers: int) -> set[int
 
 
 def _prepare_block(
-    block: list[tuple[int, str]], task: _Task
+    block: list[tuple[int, str, str]], task: _Task
 ) -> tuple[list[Record], list[tuple[str, str]], OSError | None]:
     """Prepare some images and write their rows.
 
@@ -385,9 +400,9 @@ def _prepare_block(
     records: list[Record] = []
     failures: list[tuple[str, str]] = []
     try:
-        for row, file in block:
+        for row, file, path in block:
             try:
-                image, mask, record = _prepare_file(file, task)
+                image, mask, record = _prepare_file(file, path, task)
             except Exception as error:  # no image may end the run of the others
                 failures.append((file, describe_failure(error, task.source)))
                 continue
@@ -400,19 +415,17 @@ def _prepare_block(
     return records, failures, None
 
 
-def _prepare_file(file: str, task: _Task) -> tuple[Image, Mask | None, Record]:
-    path = task.source / file
-    states = dict(zip(_STATES, task.states(file), strict=True))  # before the file is read
-    image = read_image(path)
+def _prepare_file(file: str, mask_path: str, task: _Task) -> tuple[Image, Mask | None, Record]:
+    states = dict(zip(_STATES, task.states(file, mask_path), strict=True))  # before they are read
+    image = read_image(task.source / file)
     height, width = image.shape[:2]
     mask = None
     if task.masks is not None:
-        found = task.mask_of(file)
-        if found is None:
-            names = (f"{PurePosixPath(file).stem}{tail}" for tail in _MASK_TAILS)
-            what, hint = f"a folder with the mask of {file}", f"Name it one of {listed(names)}."
-            raise FileNotFoundError(expected("masks", what, "none", hint))
-        mask = read_mask(found, shape=(height, width))
+        stem = PurePosixPath(file).stem
+        hint = f"Name it {', '.join(f'{stem}{tail}.png' for tail in MASK_TAILS)} or {stem}.png."
+        what = f"a folder with the mask of {file}"
+        require(mask_path, "masks", what, "none", hint, error=FileNotFoundError)
+        mask = read_mask(mask_path, shape=(height, width))
     done = task.pipeline.run(image, mask)
     fraction = {"masked_fraction": done.masked_fraction}
     record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
@@ -433,9 +446,9 @@ def _write_row(task: _Task, name: str, row: int, values: npt.NDArray[Any]) -> No
         file.write(np.ascontiguousarray(values).data)
 
 
-def _state(path: Path | None) -> tuple[int, int]:
+def _state(path: Path | str) -> tuple[int, int]:
     try:
-        found = path.stat() if path else None
+        found = Path(path).stat() if path else None
     except OSError:
         found = None
     return (found.st_size, found.st_mtime_ns) if found else (-1, -1)

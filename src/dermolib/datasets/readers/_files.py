@@ -12,9 +12,9 @@ import pandas as pd
 
 from dermolib._validation import DatasetNotFoundError, expected, listed, require, warn
 from dermolib.datasets.columns import Texts, is_missing, map_unique, read_csv
-from dermolib.datasets.files import DOWNSAMPLED, IMAGE_SUFFIXES, find_images, find_masks
+from dermolib.datasets.files import find_images, find_masks, open_places
 from dermolib.datasets.tables import read_table
-from dermolib.io import ENDINGS, check_file
+from dermolib.io import DOWNSAMPLED, ENDINGS, MASK_TAILS, SUFFIXES, check_file, is_hidden
 from dermolib.labels import VOCABULARIES
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
 PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
 """What ISIC calls the splits in the names of its files."""
 
-_ENDING = re.compile(rf"({'|'.join(map(re.escape, IMAGE_SUFFIXES))})$", re.IGNORECASE)
+_ENDING = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
 # Sites are finer here than in ISIC; the trunk, which is front or back, stays what it is
 _SITES = {
     **dict.fromkeys(("abdomen", "chest"), "anterior torso"),
@@ -86,7 +86,8 @@ def image_table(folders: Sequence[Path]) -> pd.DataFrame:
     require(folders[0].is_dir(), str(folders[0]), "a folder of images ID.jpg", "a file")
     files = sorted(filter(_is_image, folders[0].iterdir()))
     require(files, str(folders[0]), "a folder of images ID.jpg", "none")
-    names = [path.stem.removesuffix("_segmentation") for path in files]
+    tail = re.compile(rf"({'|'.join(MASK_TAILS)})$", re.IGNORECASE)
+    names = [tail.sub("", path.stem) for path in files]
     return read_table(pd.DataFrame({"ID": names}), name=str(folders[0]))
 
 
@@ -114,8 +115,9 @@ def add_files(
     """Add what is the same for all rows, and the paths of their files, if any."""
     table["source"] = source
     table["year"] = pd.Series([year] * len(table), dtype="Int16")
-    table["image_path"] = find_images(table, images)
-    table["mask_path"] = find_masks(table, masks[:1] or images)
+    opened, own = open_places(images), open_places(masks[:1])
+    table["image_path"] = find_images(table, opened)
+    table["mask_path"] = find_masks(table, own or opened, images=table["image_path"], own=bool(own))
     return table
 
 
@@ -238,4 +240,4 @@ def _flags(path: Path, values: Texts) -> npt.NDArray[np.bool_]:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path.name)
