@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dermolib import ISICDataset, audit
 from dermolib._validation import Image
 from dermolib.auditing import DEFAULT_FINDINGS, FINDINGS, AuditReport
-from dermolib.datasets import read_challenge_table
+from dermolib.datasets import read_challenge_table, read_table
 from dermolib.io import read_image, resize_image, write_image
 from dermolib.labels import DIAGNOSES
 
@@ -866,3 +866,23 @@ def test_a_page_lists_the_first_few_of_many_findings_and_classes() -> None:
     assert report.to_html().count("\n") < 500
     patients = report.problems[report.problems["kind"] == "multiple patients"]
     assert patients["detail"].tolist()[:2] == ["L0: P0, P1", "L1: P2, P3"]
+
+
+def test_classes_are_named_as_in_the_label_space(train: pd.DataFrame) -> None:
+    rows = train.drop(columns="label")
+    first = read_table(rows.assign(diagnosis=["INF", "SCCKA"] * 8), label_space="milk10k")
+    second = read_table(rows.assign(diagnosis="INF"), label_space="milk10k")
+
+    report = audit(first, second, fail_on=[])
+
+    assert [*report.class_counts.loc["SCCKA"]] == [8, 0]
+    assert len(report.class_counts) == 12
+    assert "Squamous cell carcinoma or kera" in str(report)
+    shift = report.shifts.set_index("column").loc["class"]
+    assert shift["category"] in ("INF", "SCCKA")
+    odd = audit(first.assign(label=11), fail_on=[]).problems
+    assert odd["reason"].unique().tolist() == ["label outside 0..10"]
+    other = read_table(second, label_space="binary")
+    words = "one label space, but got the label space milk10k in train, the label space binary in"
+    with pytest.raises(ValueError, match=words):
+        audit(first, other)

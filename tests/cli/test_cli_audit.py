@@ -233,3 +233,18 @@ def test_a_split_that_is_there_and_cannot_be_read_is_reported(
     sentence = f"Expected `{root / missing}` to exist, but it does not"
     words = f"audit {root} --collection {case[0]} --quiet"
     assert sentence in command.mistake_of(words, capsys)
+
+
+def test_a_label_space_is_a_name_or_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text("ID,diagnosis\na,wart\nb,naevus\n")
+
+    assert run(f"{path} --label-space naevus,wart") == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"naevus +1", shown)
+    assert re.search(r"wart +1", shown)
+    for wrong, words in (("isic2108", "Did you mean 'isic2018'"), ("a,a", "a, a more than once")):
+        assert run(f"{path} --label-space {wrong}") == 2
+        assert words in capsys.readouterr().err

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dermolib._validation import Image
+from dermolib.datasets import read_table
 from dermolib.io import write_image
 from dermolib.labels import DIAGNOSES
 from dermolib.reporting import plot_class_sheet
@@ -184,3 +185,10 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(kind, match=found):
         plot_class_sheet(data, **options)
+
+
+def test_rows_are_the_classes_of_the_label_space() -> None:
+    frame = pd.DataFrame({"id": [*"ab"], "diagnosis": ["inf", "mel"]})
+    table = read_table(frame, label_space=["MEL", "INF", "DF"]).assign(image_path="")
+
+    assert ticks(plot_class_sheet(table)) == ["MEL\n1", "INF\n1", "DF\n0"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dermolib.datasets import read_table
 from dermolib.io import write_image
 from dermolib.labels import DIAGNOSES
 from dermolib.reporting import (
@@ -586,13 +587,13 @@ REFUSED: list[tuple[Callable[..., Any], list[Any], dict[str, Any], type[Exceptio
     (plot_class_counts, [[1, 2]], {"names": ["a"]}, ValueError, "2 names, one per class"),
     (plot_class_counts, [[1, 2]], {"names": ["a", "a"]}, ValueError, "`names` to be unique"),
     (plot_class_counts, [published("nv")], {"names": ["a"]}, ValueError, "`names` to be left out"),
-    (plot_class_counts, [[1, 2], [1, 2, 3]], {}, ValueError, "but got 2, 3."),
+    (plot_class_counts, [[1, 2], [1, 2, 3]], {}, ValueError, "but got 0, 1 and 0, 1, 2. Read"),
     (
         plot_class_counts,
         [{"a": [1, 2], "b": TABLE}],
         {},
         ValueError,
-        "8 beside tables, but got 2, 8",
+        "the same classes, but got 0, 1 and MEL, NV",
     ),
     (plot_class_counts, [TABLE], {"by": "klass"}, ValueError, "one of 'label', 'diagnosis'"),
     (plot_class_counts, [TABLE], {"by": "diagnosis"}, ValueError, "a column `diagnosis`"),
@@ -615,7 +616,13 @@ REFUSED: list[tuple[Callable[..., Any], list[Any], dict[str, Any], type[Exceptio
             ([1.5, 2.0], TypeError, ", integers, but got dtype float64."),
         )
     ),
-    (exploration_table, [[1, 2]], {}, ValueError, "`counts` to be 8 counts, but got 2."),
+    (
+        exploration_table,
+        [[1, 2]],
+        {},
+        ValueError,
+        "`counts` to be 8 counts, one for each class of the label space challenge, but got 2.",
+    ),
     (plot_exploration, [[1, 2]], {}, TypeError, "`data` to be a data set or a table"),
     (plot_exploration, [TABLE, [1, 2]], {}, TypeError, "`other` to be a data set or a table"),
     (plot_exploration, [TABLE[["id"]]], {}, ValueError, "a column `age` or `sex` or `site`"),
@@ -636,3 +643,20 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(kind, match=re.escape(found)):
         call(*arguments, **options)
+
+
+def test_classes_of_a_table_are_those_of_its_label_space() -> None:
+    frame = pd.DataFrame({"id": [*"abc"], "diagnosis": ["inf", "sccka", "mel"], "image_path": ""})
+    table = read_table(frame, label_space=["MEL", "INF", "SCCKA"]).assign(image_path="")
+    binary = read_table(frame, label_space="binary")
+
+    assert ticks(plot_class_counts(table)) == ["MEL", "INF", "SCCKA"]
+    assert ticks(plot_class_counts(table, names=["x", "y", "z"])) == ["x", "y", "z"]
+    words = "same classes, but got MEL, INF, SCCKA and benign, malignant. Read them with the same"
+    with pytest.raises(ValueError, match=words):
+        plot_class_counts(table, binary)
+    told = exploration_table([1, 3], label_space="binary")
+    assert told[["number", "code", "count"]].to_numpy().tolist() == [
+        [1, "benign", 1],
+        [2, "malignant", 3],
+    ]

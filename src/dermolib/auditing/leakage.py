@@ -10,7 +10,7 @@ import pandas as pd
 
 from dermolib._validation import Indices
 from dermolib.auditing.duplicates import find_duplicates
-from dermolib.auditing.rows import UNKNOWN, Splits, class_name
+from dermolib.auditing.rows import UNKNOWN, Splits
 
 __all__ = [
     "SHARED", "ImagePairs", "conflicts", "image_pairs", "leak_counts", "pair_table", "shared",
@@ -143,7 +143,9 @@ def shared_images(splits: Splits, pairs: ImagePairs, *, identical: bool) -> Flag
 def pair_table(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
     """Describe each pair of images by the split, id, lesion and class of both."""
     labels = splits["label"]
-    classes = {label: class_name(label) for label in np.unique(labels).tolist()} | {UNKNOWN: ""}
+    classes = {label: splits.class_name(label) for label in np.unique(labels).tolist()} | {
+        UNKNOWN: ""
+    }
     table: dict[str, Any] = {}
     for number, word in enumerate(("first", "second")):
         rows = pairs.rows[:, number]
@@ -220,7 +222,7 @@ def _described(
 ) -> Iterator[tuple[Any, ...]]:
     """Describe conflicts of so many rows each, which follow each other."""
     labels = splits["label"][rows].tolist()
-    names = {label: class_name(label) for label in set(labels)}
+    names = {label: splits.class_name(label) for label in set(labels)}
     said = zip(labels, splits["diagnosis"][rows], strict=True)
     classes = [code if label == UNKNOWN else names[label] for label, code in said]
     in_splits = np.array(splits.names, dtype=object)[splits["split"][rows]]

@@ -20,7 +20,7 @@ from dermolib._validation import (
     to_python,
 )
 from dermolib.io import whole_file
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import label_space_of
 
 __all__ = ["DEFAULT_FINDINGS", "FINDINGS", "AuditReport"]
 
@@ -361,7 +361,10 @@ def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
 
 def _classes(counts: pd.DataFrame) -> _Rows:
     """Tabulate how many images of each class each split has."""
-    names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
+    space = label_space_of(counts)
+    names = {
+        code: name for code, name in zip(space.codes, space.names, strict=True) if code != name
+    }
     rows = [["", "", *(_short(name, _NAME) for name in counts)]]
     known = counts.drop(index="unknown")
     labeled, more = known.sum(), len(known) - _CLASSES

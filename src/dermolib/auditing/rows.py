@@ -13,9 +13,9 @@ import pandas as pd
 
 from dermolib._validation import Indices, listed, require
 from dermolib.datasets.columns import as_text, clean_name
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LabelSpace, label_space_of
 
-__all__ = ["AGES", "METADATA", "UNKNOWN", "Splits", "class_name", "gather", "row_problems"]
+__all__ = ["AGES", "METADATA", "UNKNOWN", "Splits", "gather", "row_problems"]
 
 METADATA: tuple[str, ...] = ("age", "sex", "site", "lesion", "patient", "year")
 """Columns whose missing values are counted."""
@@ -47,11 +47,13 @@ class Splits:
             each other, the first of them. An augmented image has the lesion and the patient of its
             origin where it has none itself.
         given: Columns that each split came with.
+        label_space: Classes of the labels.
     """
 
     names: tuple[str, ...]
     columns: dict[str, npt.NDArray[Any]]
     given: tuple[frozenset[str], ...]
+    label_space: LabelSpace
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
         """Return a column (N,)."""
@@ -81,15 +83,23 @@ class Splits:
         name = self.names[self["split"][row]]
         return name, str(self["id"][row]), str(self["image_path"][row])
 
-
-def class_name(label: int) -> str:
-    """Return the code of a label, such as ``"MEL"``, or the number of one beyond the classes."""
-    return DIAGNOSES[label].code if 0 <= label < len(DIAGNOSES) else str(label)
+    def class_name(self, label: int) -> str:
+        """Return the code of a label, or the number of one beyond the classes."""
+        codes = self.label_space.codes
+        return codes[label] if 0 <= label < len(codes) else str(label)
 
 
 def gather(train: Any, test: Any) -> Splits:
     """Put the rows of all splits into one table; refuse what is not a split."""
-    tables = {name: _table(name, data) for name, data in _named(train, test).items()}
+    named = _named(train, test)
+    tables = {name: _table(name, data) for name, data in named.items()}
+    labeled = [
+        name for name, table in tables.items() if "label" in table and table["label"].notna().any()
+    ]
+    spaces = {label_space_of(named[name]): name for name in labeled or named}
+    what, hint = "splits with labels of one label space", "Read both with the same `label_space=`."
+    got = listed(f"{space} in {name}" for space, name in spaces.items())
+    require(len(spaces) == 1, "train", what, got, hint)
     parts = [_normalized(name, table) for name, table in tables.items()]
     # Each is released at once: the texts of a million rows take 100 MB
     columns = {name: np.concatenate([part.pop(name) for part in parts]) for name in [*parts[0]]}
@@ -98,7 +108,7 @@ def gather(train: Any, test: Any) -> Splits:
     columns = {name: columns.pop(name)[order] for name in [*columns]}
     _add_origin(columns)
     given = tuple(frozenset(map(str, table.columns)) for table in tables.values())
-    return Splits(tuple(tables), columns, given)
+    return Splits(tuple(tables), columns, given, *spaces)
 
 
 def _named(train: Any, test: Any) -> dict[str, Any]:
@@ -222,8 +232,9 @@ def row_problems(splits: Splits) -> Iterator[tuple[str, ...]]:
     for row in np.flatnonzero((age < AGES[0]) | (age > AGES[1])).tolist():
         reason = f"age outside {AGES[0]:g}..{AGES[1]:g} years"
         yield (*splits.where(row), "impossible value", reason, f"{age[row]:g}")
-    for row in np.flatnonzero(label >= len(DIAGNOSES)).tolist():
-        reason = f"label outside 0..{len(DIAGNOSES) - 1}"
+    last = len(splits.label_space) - 1
+    for row in np.flatnonzero(label > last).tolist():
+        reason = f"label outside 0..{last}"
         yield (*splits.where(row), "impossible value", reason, str(label[row]))
     yield from _patient_problems(splits)
 

@@ -10,10 +10,9 @@ from dermolib._validation import Indices, check_choice, check_number, require
 from dermolib.auditing import images as image_files
 from dermolib.auditing import leakage
 from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
-from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, class_name, gather, row_problems
+from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, gather, row_problems
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
 from dermolib.datasets.tables import HasTable
-from dermolib.labels import DIAGNOSES
 
 __all__ = ["audit"]
 
@@ -141,11 +140,13 @@ def audit(
 
 def _class_counts(splits: Splits) -> pd.DataFrame:
     labels = splits["label"]
-    known = sorted({*range(len(DIAGNOSES)), *labels.tolist()} - {UNKNOWN})
+    known = sorted({*range(len(splits.label_space)), *labels.tolist()} - {UNKNOWN})
     counts = pd.crosstab(labels, splits["split"])
     counts = counts.reindex([*known, UNKNOWN], columns=range(len(splits.names)), fill_value=0)
-    names = pd.Index([*map(class_name, known), "unknown"], name="class")
-    return counts.set_axis(names).set_axis(pd.Index(splits.names), axis=1)
+    names = pd.Index([*map(splits.class_name, known), "unknown"], name="class")
+    counts = counts.set_axis(names).set_axis(pd.Index(splits.names), axis=1)
+    counts.attrs["label_space"] = splits.label_space.to_dict()
+    return counts
 
 
 def _missing_values(splits: Splits) -> pd.DataFrame:

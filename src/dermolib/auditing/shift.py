@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 
 from dermolib._validation import Indices
-from dermolib.auditing.rows import AGES, UNKNOWN, Splits, class_name
+from dermolib.auditing.rows import AGES, UNKNOWN, Splits
 
 __all__ = ["LARGE", "SHIFT_COLUMNS", "SMALL", "find_shifts"]
 
@@ -58,7 +58,8 @@ def _compared(
         if (known & in_first).any() and (known & ~in_first).any():
             images = (np.ones(known.sum()), (code[known], group[known]))
             counts = coo_array(images, shape=(len(levels), len(group_in_first))).tocsr()
-            columns.append((name, np.asarray(levels), counts))
+            named = [splits.class_name(label) for label in levels] if name == "class" else levels
+            columns.append((name, np.asarray(named), counts))
     generator = np.random.default_rng(seed)
     if min(group_in_first.sum(), (~group_in_first).sum()) < _FEWEST:
         permutations = 0
@@ -133,7 +134,7 @@ def _described(
         return found | dict(zip(("first_median", "second_median"), medians, strict=True))
     fractions = first / first.sum(), second / second.sum()
     most = int(np.argmax(np.abs(fractions[0] - fractions[1])))
-    category = class_name(int(levels[most])) if name == "class" else levels[most]
+    category = levels[most]
     return found | {
         "category": category,
         "first_fraction": float(fractions[0][most]),

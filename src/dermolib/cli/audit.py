@@ -8,7 +8,7 @@ metadata, and shifts. The exit code is 1 where something is found that --fail-on
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dermolib.cli._options import FAILED, add_common, fail, show
 
@@ -25,12 +25,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS
     from dermolib.datasets.readers import list_readers
+    from dermolib.labels import LABEL_SPACES
 
     add = parser.add_argument
     add("train", metavar="TRAIN", help="folder of a collection, or a CSV file")
     add("test", metavar="TEST", nargs="?", help="CSV file of the other split")
     text = f"what the folder holds: {', '.join(list_readers())} (default: challenge)"
     add("--collection", metavar="NAME", choices=list_readers(), help=text)
+    text = f"classes: {', '.join(LABEL_SPACES)}, or codes with commas (default: the collection's)"
+    add("--label-space", metavar="NAME", type=_label_space, help=text)
     text = (
         "folder of the images of CSV files, a store of `prepare`, or an HDF5 file; without it the "
         "tables alone are checked"
@@ -79,6 +82,16 @@ def _json(text: str) -> Path:
     return path
 
 
+def _label_space(text: str) -> Any:
+    """Look up a label space, or make one of codes."""
+    from dermolib.labels import as_label_space
+
+    try:
+        return as_label_space(text.split(",") if "," in text else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _images(text: str) -> str:
     """Refuse a file that cannot hold images; a missing folder is reported when it is read."""
     from dermolib.io import ENDINGS
@@ -121,7 +134,8 @@ def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     first, *others = reader.splits
     needed = reader.name == "challenge"
     found = [first, *(split for split in others if needed or _has(given.train, split))]
-    return {split: reader.table(given.train, split) for split in found}
+    space = given.label_space
+    return {split: reader.table(given.train, split, label_space=space) for split in found}
 
 
 def _has(root: str, split: str) -> bool:
@@ -137,7 +151,12 @@ def _read_tables(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
 
     images = {"train": given.images, "test": given.test_images or given.images}
     paths = {"train": given.train, "test": given.test}
-    tables = {split: read_table(path) for split, path in paths.items() if path is not None}
+    space = given.label_space
+    tables = {
+        split: read_table(path, label_space=space)
+        for split, path in paths.items()
+        if path is not None
+    }
     for split, table in tables.items():
         if images[split] is not None and "image_path" not in table.columns:
             found = find_files(table, images[split], masks=False)

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dermolib._validation import listed, printable, require
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LABEL_SPACES
 
 # Okabe and Ito's palette, safe for any kind of color blindness
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C7A00")
 
-CODES = [diagnosis.code for diagnosis in DIAGNOSES]
+CODES = list(LABEL_SPACES["challenge"].codes)
 TEXT = 9  # points
 SMALL = 8
 _TITLE = 11

@@ -13,10 +13,9 @@ from matplotlib.patches import Patch
 
 from dermolib._validation import check_choice, check_number, expected, listed, require
 from dermolib.datasets.tables import HasTable
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LabelSpace, as_label_space, label_space_of
 from dermolib.reporting._class_sheet import Rows, draw_sheet, sheet_rows, sheet_size
 from dermolib.reporting._style import (
-    CODES,
     COLORS,
     SMALL,
     add_legend,
@@ -46,7 +45,6 @@ _Data: TypeAlias = HasTable | pd.DataFrame | pd.Series | Sequence[Any] | npt.NDA
 _NamedData: TypeAlias = _Data | Mapping[str, _Data]
 
 _UNKNOWN = "unknown"
-_LABELS = f"a table whose labels are integers in 0..{len(DIAGNOSES) - 1}"
 _DIAGNOSES = 'a table whose diagnoses are text, "" where unknown'
 _OLDEST = 130  # years
 _AGE_BIN = 5  # years
@@ -170,19 +168,19 @@ def plot_class_counts(
     and the legend says so.
 
     Args:
-        data: Like that of `plot_ages`, with the column ``label`` (0..7, missing or nan where
+        data: Like that of `plot_ages`, with the column ``label`` (0..K-1, missing or nan where
             unknown) or ``diagnosis`` (codes, ``""`` where unknown), or the counts of K classes
             (K,), integers.
         other: See `plot_ages`, as for `axes` and the return value.
         by: ``"label"`` or ``"diagnosis"``; labels where a row of some data set has one, if None.
-        names: Unique names of the K classes, or of the eight labels; if None, the codes of the
-            diagnoses for eight classes, else their indices.
+        names: Unique names of the K classes; if None, the codes of the label space of a table, and
+            of counts the codes of the challenge for eight classes, else their indices.
         axes: Where to draw.
 
     Raises:
         TypeError: Counts or labels are not integers, or a diagnosis or `axes` is of another type.
-        ValueError: Counts are empty or negative, data sets have different numbers of classes, a
-            label, `by` or `names` is out of range, or no table has the column.
+        ValueError: Counts are empty or negative, data sets have different classes, a label,
+            `by` or `names` is out of range, or no table has the column.
 
     Examples:
         >>> axes = plot_class_counts([30, 10], names=["nevus", "melanoma"])
@@ -195,19 +193,22 @@ def plot_class_counts(
     return _class_chart(_sources_of(data, other), by=by, names=names).draw(axes)
 
 
-def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
-    """Tabulate the images of each diagnosis.
+def exploration_table(
+    counts: npt.ArrayLike, *, label_space: str | LabelSpace | Sequence[str] = "challenge"
+) -> pd.DataFrame:
+    """Tabulate the images of each class.
 
     Args:
-        counts: Images of each diagnosis (8,), integers, in the order of `DIAGNOSES`.
+        counts: Images of each class (K,), integers, such as ``dataset.class_counts()``.
+        label_space: The classes, such as ``dataset.label_space``.
 
     Returns:
-        Table of eight rows with the columns ``number`` (1..8), ``code``, ``name``, ``count`` and
+        Table of K rows with the columns ``number`` (1..K), ``code``, ``name``, ``count`` and
         ``fraction`` (of all images, 0..1; nan where there is none).
 
     Raises:
         TypeError: Counts are not integers.
-        ValueError: There are not eight counts, or one is negative.
+        ValueError: There are not K counts, or one is negative.
 
     Examples:
         >>> table = exploration_table([3391, 9657, 2492, 650, 1968, 179, 190, 471])
@@ -217,10 +218,11 @@ def exploration_table(counts: npt.ArrayLike) -> pd.DataFrame:
               2   NV Melanocytic nevus   9657     0.508
     """
     counts = as_counts(counts, "counts", ndim=1)
-    require(len(counts) == len(DIAGNOSES), "counts", f"{len(DIAGNOSES)} counts", len(counts))
-    rows = [(diagnosis.number, diagnosis.code, diagnosis.name) for diagnosis in DIAGNOSES]
-    table = pd.DataFrame(rows, columns=["number", "code", "name"])
-    return table.assign(count=counts, fraction=counts / (counts.sum() or np.nan))
+    space = as_label_space(label_space)
+    what = f"{len(space)} counts, one for each class of {space}"
+    require(len(counts) == len(space), "counts", what, len(counts))
+    table = pd.DataFrame({"number": range(1, len(space) + 1), "code": space.codes})
+    return table.assign(name=space.names, count=counts, fraction=counts / (counts.sum() or np.nan))
 
 
 def plot_class_sheet(
@@ -240,7 +242,7 @@ def plot_class_sheet(
     Args:
         data: A data set, or a table with the columns ``image_path`` and ``label`` or ``diagnosis``.
         images: Images to show of each class, 1..24; all where it has fewer.
-        by: ``"label"``: a row for each of the eight diagnoses, and one named "unknown" for rows
+        by: ``"label"``: a row for each class, and one named "unknown" for rows
             without a label, alone where no row has one; ``"diagnosis"``: a row for each of the 24
             most frequent; labels where there are any, if None.
         seed: Seed of the draw, 0 or more.
@@ -419,19 +421,18 @@ def _count_by_diagnosis(sources: Sequence[_Source], by: str | None) -> bool:
     return not labeled and _has_column(sources, "diagnosis")
 
 
-def _classes_of(
-    source: _Source, by_diagnosis: bool, names: Sequence[str] = CODES
-) -> "pd.Series[Any]":
+def _classes_of(source: _Source, by_diagnosis: bool, names: Sequence[str]) -> "pd.Series[Any]":
     """Name the class of each row of a table, "unknown" where it has none."""
     if by_diagnosis:
         return _words_of(source, "diagnosis", _DIAGNOSES)
-    labels = _column_of(source, "label", _LABELS)
+    what = f"a table whose labels are integers in 0..{len(names) - 1}"
+    labels = _column_of(source, "label", what)
     # integers come as floats or objects where some are missing, and a column of none has no type
     labels = labels.convert_dtypes() if labels.notna().any() else labels.astype("Int64")
     integer, got = pd.api.types.is_integer_dtype(labels.dtype), f"labels of dtype {labels.dtype}"
-    require(integer, source.argument, _LABELS, got, error=TypeError)
+    require(integer, source.argument, what, got, error=TypeError)
     odd = labels[~labels.between(0, len(names) - 1) & labels.notna()]
-    require(odd.empty, source.argument, _LABELS, f"labels {listed(odd)}")
+    require(odd.empty, source.argument, what, f"labels {listed(odd)}")
     indices = labels.fillna(len(names)).to_numpy(np.intp)
     return pd.Series(np.array([*names, _UNKNOWN], object)[indices])
 
@@ -606,13 +607,12 @@ def _class_chart(
     by_diagnosis = _count_by_diagnosis(sources, by)
     what = "left out where classes are counted by their published codes"
     require(names is None or not by_diagnosis, "names", what, listed(names or []))
-    numbers = {
-        len(DIAGNOSES if x.table is not None else as_counts(x.values, x.argument, ndim=1))
-        for x in sources
-    }
-    what = "counts of as many classes in each data set, 8 beside tables"
-    require(len(numbers) == 1, "data", what, listed(sorted(numbers)))
-    classes = class_names(names, *numbers)
+    labeled = [x for x in sources if x.table is None or "label" in x.table]
+    known = {tuple(_own_classes(x)) for x in labeled or sources[:1]}
+    what = "data sets of the same classes"
+    got, hint = " and ".join(map(listed, sorted(known))), "Read them with the same `label_space=`."
+    require(len(known) == 1, "data", what, got, hint)
+    classes = list(*known) if names is None else class_names(names, len(*known))
     unique = len({*classes}) == len(classes)
     require(unique, "names", "unique", listed(classes, most=len(classes)))
     columns = {x.name: _count_classes(x, by_diagnosis, classes) for x in sources}
@@ -629,6 +629,13 @@ def _class_chart(
     return _BarChart("Class", "image", counts, notes)
 
 
+def _own_classes(source: _Source) -> list[str]:
+    """Name the classes of a data set by its label space, or by the number of its counts."""
+    if source.table is not None:
+        return list(label_space_of(source.table).codes)
+    return class_names(None, len(as_counts(source.values, source.argument, ndim=1)))
+
+
 def _count_classes(source: _Source, by_diagnosis: bool, classes: list[str]) -> "pd.Series[int]":
     if source.table is None:
         return pd.Series(np.asarray(source.values), classes)
@@ -636,12 +643,13 @@ def _count_classes(source: _Source, by_diagnosis: bool, classes: list[str]) -> "
 
 
 def _sheet_rows(source: _Source, *, images: int, by: str | None = None, seed: int = 0) -> Rows:
-    """Draw images of each class, of all eight where these are labels."""
+    """Draw images of each class, of all of the label space where these are labels."""
     _require_column([source], "image_path")
     by_diagnosis = _count_by_diagnosis([source], by)
-    classes = _classes_of(source, by_diagnosis)
+    codes = _own_classes(source)
+    classes = _classes_of(source, by_diagnosis, codes)
     found = [*_by_frequency(classes.value_counts().to_frame()).index]
-    every = CODES + [_UNKNOWN] * (_UNKNOWN in found)
+    every = codes + [_UNKNOWN] * (_UNKNOWN in found)
     order = found if by_diagnosis or found in ([], [_UNKNOWN]) else every
     table: Any = source.table
     return sheet_rows(classes, table["image_path"], order, images=images, seed=seed)
