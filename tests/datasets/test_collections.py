@@ -208,6 +208,8 @@ def test_metadata_of_milk10k_without_kinds_or_with_odd_tones_are_refused(tmp_pat
         ValueError, match="a table with the column `image_type`, but got one without"
     ):
         read_milk10k(tmp_path)
+    path.write_text(text.replace(",5,", ",-1,"))
+    assert read_milk10k(tmp_path)["skin_tone"].isna().all()
     path.write_text(text.replace("skin_tone_class", "tone").replace("MONET", "CONCEPT"))
     table = read_milk10k(tmp_path)
     assert table["skin_tone"].isna().all()
@@ -414,6 +416,16 @@ def test_other_columns_of_a_one_hot_table_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(fragment)):
         read_onehot(write_onehot(tmp_path), **options)
+
+
+@pytest.mark.parametrize("name", [*CODES])
+def test_tables_are_read_as_spreadsheets_write_them(name: str, tmp_path: Path) -> None:
+    wanted = find_reader(name).read(releases.write(name, tmp_path))
+    for file in tmp_path.glob("*.csv"):
+        text = file.read_text().replace(",", ";")
+        file.write_text("sep=;\n" + text.replace("\n", "\n;;;\n", 1))
+
+    pd.testing.assert_frame_equal(find_reader(name).read(tmp_path), wanted)
 
 
 def test_a_column_of_names_is_no_class(tmp_path: Path) -> None:

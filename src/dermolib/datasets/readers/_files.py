@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, expected, listed, require, warn
-from dermolib.datasets.columns import Texts, is_missing, map_unique, read_csv
+from dermolib._validation import DatasetNotFoundError, Indices, expected, listed, require, warn
+from dermolib.datasets.columns import Columns, Texts, is_missing, map_unique, read_csv
 from dermolib.datasets.files import find_images, find_masks, open_places
 from dermolib.datasets.tables import read_table
 from dermolib.io import DOWNSAMPLED, ENDINGS, MASK_TAILS, SUFFIXES, check_file, is_hidden
@@ -28,7 +28,6 @@ __all__ = [
     "first_file",
     "first_folder",
     "image_table",
-    "nested_images",
     "onehot_codes",
     "optional_columns",
     "optional_numbers",
@@ -89,20 +88,6 @@ def image_table(folders: Sequence[Path]) -> pd.DataFrame:
     tail = re.compile(rf"({'|'.join(MASK_TAILS)})$", re.IGNORECASE)
     names = [tail.sub("", path.stem) for path in files]
     return read_table(pd.DataFrame({"ID": names}), name=str(folders[0]))
-
-
-def nested_images(root: Path, names: Sequence[str], layout: str, *, needed: bool) -> dict[str, str]:
-    """Find the images of the first place that has some, in it or in folders in it, by their ids."""
-    found = find_places(root, names)
-    for place in found:
-        require(place.is_dir(), str(place), "a folder of images", "something else")
-        paths = (path for pattern in ("*", "*/*") for path in sorted(place.glob(pattern)))
-        files = {path.stem: str(path) for path in paths if _is_image(path)}
-        if files:
-            return files
-    if needed:
-        raise DatasetNotFoundError(root / names[0], layout)
-    return {}
 
 
 def add_files(
@@ -173,11 +158,13 @@ def with_isic_sites(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(site=map_unique(lambda site: _SITES.get(site, site), names))
 
 
-def optional_columns(path: Path, names: Sequence[str]) -> dict[str, Texts]:
+def optional_columns(path: Path, names: Sequence[str]) -> Columns:
     """Read which of several columns are in a table, in any letter case."""
 
     def choose(header: Sequence[str]) -> dict[str, int]:
         upper = [text.strip().upper() for text in header]
+        what, got = "a table of several columns", listed(header)
+        require(len(header) > 1, str(path), what, got)  # which tells the right delimiter
         return {name: upper.index(name.upper()) for name in names if name.upper() in upper}
 
     return read_csv(path, choose)
@@ -185,16 +172,16 @@ def optional_columns(path: Path, names: Sequence[str]) -> dict[str, Texts]:
 
 def optional_numbers(path: Path, names: Sequence[str], low: int, high: int) -> dict[str, pd.Series]:
     """Read columns of numbers that may be in a table, nan where unknown."""
-    made = {}
-    for name, texts in optional_columns(path, names).items():
+    made, columns = {}, optional_columns(path, names)
+    for name, texts in columns.items():
         values = pd.Series(texts, dtype=object).str.strip()
         numbers = pd.to_numeric(values, errors="coerce").astype(np.float64)
         known = ~values.map(is_missing).astype(np.bool_)
         odd = np.flatnonzero(known & ~numbers.between(low, high))
-        rows = listed(f"row {row + 2}: {values[row]!r}" for row in odd)
+        rows = listed(f"row {columns.rows[row]}: {values[row]!r}" for row in odd)
         what = f"a table whose `{name}` is {low}..{high}, or empty"
         require(not len(odd), str(path), what, f"{len(odd)} other ({rows})")
-        made[name] = numbers
+        made[name] = numbers.where(known)
     return made
 
 
@@ -219,22 +206,22 @@ def read_truth(path: Path, vocabulary: str, key: str = "image", **options: Any) 
     return read_table(frame, vocabulary=vocabulary, name=str(path), **options)
 
 
-def onehot_codes(path: Path, ids: Texts, columns: Mapping[str, Texts]) -> Texts:
+def onehot_codes(path: Path, ids: Texts, columns: Columns) -> Texts:
     """Find the code whose column is 1 in each row, and 0 in the others."""
-    flags = np.stack([_flags(path, values) for values in columns.values()], axis=1)
+    flags = np.stack([_flags(path, values, columns.rows) for values in columns.values()], axis=1)
     wrong = np.flatnonzero(flags.sum(axis=1) != 1)
-    rows = listed(f"row {row + 2}: {ids[row]!r}" for row in wrong)
+    rows = listed(f"row {columns.rows[row]}: {ids[row]!r}" for row in wrong)
     what = "a ground truth in which one class of each row is 1"
     require(not len(wrong), str(path), what, f"{len(wrong)} other ({rows})")
     return np.array([*columns], dtype=object)[flags.argmax(axis=1)] if len(ids) else ids
 
 
-def _flags(path: Path, values: Texts) -> npt.NDArray[np.bool_]:
+def _flags(path: Path, values: Texts, rows: Indices) -> npt.NDArray[np.bool_]:
     texts = pd.Series(values, dtype=object)
     numbers = np.asarray(pd.to_numeric(texts, errors="coerce"), np.float64)
     odd = np.flatnonzero(~np.isin(numbers, (0, 1)))
     if len(odd):
-        got = f"{values[odd[0]]!r} in row {odd[0] + 2}"
+        got = f"{values[odd[0]]!r} in row {rows[odd[0]]}"
         raise ValueError(expected(str(path), "a ground truth of 0 and 1", got))
     return np.asarray(numbers == 1)
 

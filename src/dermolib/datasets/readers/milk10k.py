@@ -14,7 +14,6 @@ from dermolib.datasets.readers._files import (
     drop_kinds,
     find_places,
     first_file,
-    nested_images,
     optional_columns,
     optional_numbers,
     read_truth,
@@ -82,7 +81,9 @@ def read_milk10k(
     root, prefix = Path(root), f"MILK10k_{PARTS[split]}"
     layout = f"{prefix}_Input/LESION/ID.jpg beside {prefix}_Metadata.csv"
     layout += f" and {prefix}_GroundTruth.csv" if split == "train" else ""
-    files = nested_images(root, [f"{prefix}_Input"], layout, needed=images)
+    folders = find_places(root, [f"{prefix}_Input"])[:1]
+    if images and not folders:
+        raise DatasetNotFoundError(root / f"{prefix}_Input", layout)
     path = first_file(root, [f"{prefix}_Metadata.csv"], layout)
     table = read_table(path, needed=("LESION_ID",), label_space="milk10k")
     table = with_isic_sites(_with_extras(table, path))
@@ -91,9 +92,7 @@ def read_milk10k(
         raise DatasetNotFoundError(root / f"{prefix}_GroundTruth.csv", layout)
     if truth:
         table = _with_diagnoses(table, truth[0])
-    table = add_files(table, "MILK10k", 2025, [])
-    table["image_path"] = pd.Series([files.get(name, "") for name in table["id"]], dtype=str)
-    return drop_kinds(table, kind)
+    return drop_kinds(add_files(table, "MILK10k", 2025, folders), kind)
 
 
 def _with_extras(table: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import PathLike, listed, require
-from dermolib.datasets.columns import Texts, read_csv
+from dermolib.datasets.columns import Columns, Texts, read_csv
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     add_files,
@@ -77,7 +77,7 @@ def read_onehot(
     what, hint = "a table with two columns of 0 and 1 or more", "Name them: `classes=[...]`."
     require(len(found) > 1, str(path), what, listed(found) or "none", hint)
     table = read_table(path, columns={"id": name})
-    flags = {one: columns[one] for one in found}
+    flags = Columns({one: columns[one] for one in found}, columns.rows)
     table["diagnosis"] = onehot_codes(path, columns[name], flags)
     table = place_labels(drop_endings(table, path), as_label_space(found), name=str(path))
     folder = path.parent
@@ -101,6 +101,7 @@ def _all_columns(header: Sequence[str], *, path: Path) -> dict[str, int]:
     texts = [text.strip() for text in header]
     twice = [text for text in texts if texts.count(text) > 1]
     require(not twice, str(path), "a table with each column once", f"{listed(twice)} twice")
+    require(len(texts) > 1, str(path), "a table of several columns", listed(texts))
     return {text: place for place, text in enumerate(texts)}
 
 
