@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
-from torchvision.transforms import v2
+from torchvision.transforms import Compose, Resize
 
 from dermolib import DatasetNotFoundError, ISICDataset
 from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job  # a folder is forged
@@ -147,11 +148,16 @@ def test_a_transform_gets_image_and_mask_and_replaces_both(challenge: Path) -> N
             False,
             "as `<lambda>(image=...)`, but got one that takes x. It returns a dict",
         ),
-        (v2.Identity(), True, "as `forward(image=..., mask=...)`, but got one that takes inputs."),
+        (nn.Identity(), True, "as `forward(image=..., mask=...)`, but got one that takes input."),
+        (
+            Compose([Resize(8)]),
+            True,
+            "moves the mask as well, but got torchvision.transforms.transforms.Compose. Use `",
+        ),
         (
             lambda image: image,
             True,
-            "`lambda image, mask: {'image': transform(image), 'mask': mask}`",
+            "`lambda image, mask: {'image': transform(image), 'mask': mask}`, if it moves no",
         ),
     ],
 )

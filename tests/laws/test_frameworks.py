@@ -22,7 +22,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import distributed
 from torch.utils.data import ConcatDataset, Subset, default_collate
-from torchvision import tv_tensors  # type: ignore[import-untyped] # no annotations published
+from torchvision import (  # type: ignore[import-untyped] # no annotations published
+    transforms,
+    tv_tensors,
+)
 from torchvision.transforms import v2
 
 import sharing_rows
@@ -297,6 +300,50 @@ def test_an_image_by_place_beside_a_mask_by_name_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"by name where others are, but got .* beside mask"):
         transform(image, mask=mask)
+
+
+TENSOR = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+OF_TORCHVISION: dict[str, tuple[Any, bool]] = {
+    "version 1": (transforms.Compose([transforms.Resize(8), transforms.ToTensor()]), False),
+    "version 2": (v2.Compose([v2.Resize(8), *TENSOR]), False),
+    "version 2 with masks": (v2.Compose([v2.RandomVerticalFlip(p=1), *TENSOR]), True),
+    "a preset in version 2": (v2.Compose([preset("evaluation", image_size=16)]), True),
+}
+
+
+@pytest.mark.parametrize("what", OF_TORCHVISION)
+def test_a_dataset_calls_transforms_of_torchvision_as_its_own_datasets_do(
+    what: str, challenge: Path
+) -> None:
+    transform, masks = OF_TORCHVISION[what]
+    data = ISICDataset.from_challenge(challenge, masks=masks)
+    raw = data[0]
+
+    (batch,) = make_loader(data.subset([0]).with_transform(transform))
+
+    given: list[Any] = [PillowImage.fromarray(raw["image"])]
+    if masks:
+        given.append(tv_tensors.Mask(torch.from_numpy(raw["mask"])))
+    wanted = transform(*given)
+    image, *lesions = wanted if masks else [wanted]
+    assert torch.equal(batch["image"][0], image.as_subclass(torch.Tensor))
+    assert batch["mask"].dtype == torch.bool if masks else "mask" not in batch
+    for lesion in lesions:
+        assert torch.equal(batch["mask"][0], lesion.as_subclass(torch.Tensor))
+
+
+class Alone(v2.Transform):  # type: ignore[misc] # torchvision has no types
+    """Gives back the image alone."""
+
+    def forward(self, *inputs: Any) -> Any:
+        return inputs[0]
+
+
+def test_a_transform_that_loses_the_mask_is_refused(challenge: Path) -> None:
+    data = ISICDataset.from_challenge(challenge, masks=True, transform=Alone())
+
+    with pytest.raises(TypeError, match="returns image and mask, of which it is given both"):
+        data[0]
 
 
 def linear() -> Any:

@@ -13,7 +13,6 @@ import pandas as pd
 from dermolib._validation import (
     Indices,
     PathLike,
-    check_call,
     check_choice,
     expected,
     listed,
@@ -25,6 +24,7 @@ from dermolib.datasets.groups import group_names
 from dermolib.datasets.readers import find_reader, list_readers
 from dermolib.datasets.store import PreparedStore, load_image, load_mask
 from dermolib.datasets.tables import metadata_vectors, read_table
+from dermolib.datasets.transforming import Transform, check_transform, transformed
 from dermolib.labels import LabelSpace, as_label_space, label_space_of
 
 __all__ = ["ISICDataset"]
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     _Base: TypeAlias = Dataset[dict[str, Any]]
 else:
     _Base = object  # loaders ask for length and rows alone, and reading a table needs no torch
-
-Transform: TypeAlias = Callable[..., dict[str, Any]]
-"""Called with the keywords ``image`` and, where the dataset has masks, ``mask``; returns both."""
 
 _SPLITS = ("train", "validation", "test")
 _OPTIONS = ("image_dir", "transform", "missing", "masks", "metadata", "mask_dir")
@@ -80,7 +77,9 @@ class ISICDataset(_Base, metaclass=_Collections):
             file. None takes the paths of the table, which those of the readers have.
         transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
-            every albumentations pipeline has this form.
+            every albumentations pipeline has this form. A transform of torchvision is called as its
+            datasets do: with an image of PIL, and with masks, where it has to be of version 2, a
+            `torchvision.tv_tensors.Mask` after it.
         missing: ``"error"`` refuses a table with a missing image (or mask, with ``masks=True``);
             ``"drop"`` leaves such rows out, warns how many, and keeps their ids in `dropped`.
         masks: Whether samples have the lesion mask from ``ID_seg.png`` or
@@ -134,7 +133,8 @@ class ISICDataset(_Base, metaclass=_Collections):
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
         self.split = split
         self._with_masks = masks
-        self.transform = _check_transform(transform, masks=masks)
+        check_transform(transform, masks=masks)
+        self.transform = transform
         self._with_metadata = metadata
         self._take(rows if kept.all() else rows[kept].reset_index(drop=True))
 
@@ -274,8 +274,9 @@ class ISICDataset(_Base, metaclass=_Collections):
 
     def with_transform(self, transform: Transform | None) -> "ISICDataset":
         """Return the same rows with another transform, of the form that the class asks for."""
+        check_transform(transform, masks=self._with_masks)
         other = copy.copy(self)
-        other.transform = _check_transform(transform, masks=self._with_masks)
+        other.transform = transform
         return other
 
     def with_images(self, folder: PathLike | PreparedStore) -> "ISICDataset":
@@ -361,7 +362,7 @@ class ISICDataset(_Base, metaclass=_Collections):
             mask_path = _unpacked(self._mask_paths[index])
             parts["mask"] = load_mask(mask_path, shape=(height, width))
         if self.transform is not None:
-            parts = _transformed(self.transform, parts)
+            parts = transformed(self.transform, parts)
         sample = {**parts, "id": _unpacked(self._ids[index])}
         if self._labels is not None and self._all_labelled:
             sample["label"] = int(self._labels[index])
@@ -402,30 +403,3 @@ def _row_number(index: Any) -> int:
 
 def _unpacked(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
-
-
-def _check_transform(transform: Transform | None, *, masks: bool) -> Transform | None:
-    """Refuse what cannot be called as a transform, before an image is read."""
-    if transform is not None:
-        hint, got = 'Make one, such as `preset("paper", image_size=224)`.', repr(transform)
-        require(callable(transform), "transform", "a function", got, hint, error=TypeError)
-        parts = ("image", "mask") if masks else ("image",)
-        hint = f"It returns a dictionary with {' and '.join(parts)}. {_wrapper(parts)}"
-        check_call(getattr(transform, "forward", transform), parts, hint=hint)
-    return transform
-
-
-def _wrapper(parts: Iterable[str]) -> str:
-    """Say how a function of an image alone becomes a transform."""
-    names = list(parts)
-    made = ["'image': transform(image)", *(f"{name!r}: {name}" for name in names[1:])]
-    return f"Wrap it: `lambda {', '.join(names)}: {{{', '.join(made)}}}`."
-
-
-def _transformed(transform: Transform, parts: dict[str, Any]) -> dict[str, Any]:
-    made: Any = transform(**parts)
-    if not isinstance(made, dict) or not parts.keys() <= made.keys():
-        what = f"a function that returns a dictionary with {' and '.join(parts)}"
-        got = f"the keys {listed(made)}" if isinstance(made, dict) else type(made).__name__
-        raise TypeError(expected("transform", what, got, _wrapper(parts)))
-    return made

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import check_type, listed, require
-from dermolib.datasets.isic import ISICDataset, Transform
+from dermolib.datasets.isic import ISICDataset
+from dermolib.datasets.transforming import Transform
 from dermolib.labels import LabelSpace
 
 __all__ = ["PairDataset"]
