@@ -1,7 +1,12 @@
 """What every network of this package keeps to, and what makes each of them the one it is."""
 
+import copy
 import json
 import math
+import pickle
+import re
+import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +20,7 @@ from torchvision.models import (  # type: ignore[import-untyped] # no annotation
     resnet18,
 )
 
-from dermolib import build_model, list_models
+from dermolib import MetadataFusion, build_model, list_models
 from dermolib.models import alexnet, custom_cnn, resnet
 
 # Name, options, smallest images in px, number of parameters with eight classes
@@ -32,6 +37,7 @@ NETWORKS: list[tuple[str, dict[str, Any], int, int]] = [
     ("resnet101", {}, 33, 42_516_552),
     ("resnet152", {}, 33, 58_160_200),
 ]
+VIT = "timm/vit_tiny_patch16_224"
 DIRECT: dict[str, Any] = {"alexnet": alexnet, "custom_cnn": custom_cnn}
 every_network = pytest.mark.parametrize(("name", "options", "size", "count"), NETWORKS)
 
@@ -230,22 +236,81 @@ def test_initial_weights_have_the_documented_spread_and_repeat_with_the_seed(var
 @pytest.mark.parametrize(
     ("name", "options", "shape", "fragment"),
     [
-        ("alexnet", {}, (1, 3, 62, 80), "of at least 63 x 63 px, but got shape .1, 3, 62, 80..*Re"),
-        ("alexnet", {}, (1, 1, 80, 80), "of at least 63 x 63 px, but got shape .1, 1, 80, 80"),
-        ("alexnet", {}, (3, 80, 80), "of at least 63 x 63 px, but got shape .3, 80, 80"),
-        ("alexnet", {"variant": "krizhevsky"}, (2, 3, 224, 224), "of 227 x .*Resize each image to"),
-        ("custom_cnn", {"image_size": 32}, (1, 3, 32, 16), "of 32 x 32 px, but got shape .1, 3, 3"),
+        (
+            "alexnet",
+            {},
+            (1, 3, 62, 80),
+            r"of at least 63 x 63 px, .*\(1, 3, 62, 80\).*Resize each im",
+        ),
+        ("alexnet", {"variant": "krizhevsky"}, (2, 3, 224, 224), "of 227 x 227 px, .*Resize each"),
+        ("custom_cnn", {"image_size": 32}, (1, 3, 32, 16), "of 32 x 32 px, .*to 32 x 32 px"),
+        (VIT, {"img_size": (64, 32)}, (1, 3, 32, 64), r"of 64 x 32 px, .*\(1, 3, 32, 64\)"),
+        (VIT, {"in_chans": 1}, (1, 3, 224, 224), "Give each image 1 channels"),
+        ("resnet18", {}, (1, 3, 0, 64), r"of at least 1 x 1 px, .*\(1, 3, 0, 64\)"),
     ],
+    ids=["small", "krizhevsky", "custom_cnn", "vit", "gray", "empty"],
 )
-def test_a_batch_of_another_shape_is_refused(
+def test_images_of_another_size_are_refused_with_that_of_the_network(
     name: str, options: dict[str, Any], shape: tuple[int, ...], fragment: str
 ) -> None:
     model = without_memory(name, **options)
 
-    with pytest.raises(ValueError, match=rf"`images` to be a batch \(N, 3, H, W\) {fragment}"):
+    with pytest.raises(ValueError, match=rf"`images` to be a floating-point batch .*{fragment}"):
         model(torch.zeros(shape, device="meta"))
-    with pytest.raises(TypeError, match=r"`images` to be a floating-point batch, but got .*uint8"):
-        model(torch.zeros(shape, dtype=torch.uint8, device="meta"))
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["alone", "fused"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("alexnet", {}), ("alexnet", {"variant": "krizhevsky"}), ("custom_cnn", {}),
+        ("resnet18", {}), ("timm/mobilenetv3_small_050", {}), (VIT, {}),
+    ],
+    ids=["alexnet", "krizhevsky", "custom_cnn", "resnet", "timm", "vit"],
+)  # fmt: skip
+def test_a_batch_of_another_form_is_refused_in_one_sentence_with_the_remedy(
+    name: str, options: dict[str, Any], fused: bool
+) -> None:
+    model = without_memory(name, **options)
+    if fused:
+        with torch.device("meta"):
+            model = MetadataFusion(model)
+    zeros = partial(torch.zeros, device="meta")
+    sizes = [zeros(3, 227, 227), zeros(3, 228, 227)]
+    given: list[tuple[Any, type[Exception], str]] = [
+        (zeros(2, 227, 227, 3), ValueError, "(2, 227, 227, 3). Move the channels first: `images.p"),
+        (zeros(2, 1, 227, 227), ValueError, "(2, 1, 227, 227). Repeat the gray channel: `images.e"),
+        (zeros(2, 4, 227, 227), ValueError, "(2, 4, 227, 227). Give each image 3 channels"),
+        (zeros(3, 227, 227), ValueError, "(3, 227, 227). Join the images with `torch.stack`, or"),
+        (zeros(2, 3, 227, 227, dtype=torch.uint8), TypeError, "uint8 of shape (2, 3, 227, 227). S"),
+        (sizes, TypeError, "a list of tensors of shape (3, 227, 227), (3, 228, 227). Resize all"),
+        ("photo.jpg", TypeError, "an object of type str. `torch.as_tensor` makes one"),
+    ]
+
+    for images, error, words in given:
+        sentence = f"Expected `images` to be a floating-point batch (N, 3, H, W), but got .*{words}"
+        sentence = re.escape(sentence).replace(re.escape(".*"), ".*")
+        with pytest.raises(error, match=f"^{sentence}"):
+            model(images)
+
+
+def test_the_check_of_images_is_in_no_graph_that_is_compiled_traced_or_scripted() -> None:
+    model = custom_cnn(image_size=8).eval()
+    images = torch.ones(2, 3, 8, 8)
+    expected = model(images)
+
+    outer = torch.fx.symbolic_trace(nn.Sequential(nn.Identity(), model))
+    compiled: Any = torch.compile(model, backend="eager", fullgraph=True)
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(model)))  # noqa: S301 # what this test wrote
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # both are deprecated, and still used for deployment
+        trace: Any = torch.jit.trace
+        others = [torch.jit.script(model), trace(model, images)]
+
+    for one in (outer, compiled, copied, *others):
+        assert torch.equal(one(images), expected)
+    with pytest.raises(ValueError, match="of 8 x 8 px"):
+        copied(torch.ones(2, 3, 9, 9))
 
 
 @pytest.mark.parametrize(

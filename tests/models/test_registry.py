@@ -86,7 +86,7 @@ def test_a_function_builds_a_network_with_options_and_weights(tmp_path: Path) ->
     assert not any(getattr(layer, "inplace", False) for layer in model.modules())
     assert not hasattr(model, "architecture")
     with pytest.raises(ValueError, match=r"weights of this Plain, .* of another shape"):
-        build_model(Plain, weights=tmp_path / "own.pth", width=7)
+        build_model(Plain, weights=tmp_path / "own.pth", width=6)
     with pytest.raises(TypeError, match="`name` to be a function that returns a torch module, but"):
         build_model(lambda **_: None)  # type: ignore[arg-type] # the mistake
 

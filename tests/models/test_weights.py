@@ -1,7 +1,9 @@
 import hashlib
+import logging
 import os
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from timm.models import _registry
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models import (  # type: ignore[import-untyped] # no annotations published
     AlexNet_Weights,
     ResNet18_Weights,
@@ -99,8 +102,12 @@ def same(loaded: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 @pytest.mark.parametrize(
     ("ending", "keys"),
     [
-        *((ending, []) for ending in (".pth", ".pt", ".safetensors", ".PTH")),
-        *((".pth", keys) for keys in (["state_dict"], ["model"], ["model", "state_dict"])),
+        *(
+            (end, [])
+            for end in (".pth", ".pt", ".safetensors", ".PTH", ".ckpt", ".bin", ".pth.tar")
+        ),
+        *((".pth", [key]) for key in ("state_dict", "model", "model_state_dict", "state_dict_ema")),
+        *((".pth", keys) for keys in (["model", "state_dict"], ["net"], ["model", "params"])),
     ],
 )
 def test_a_state_dict_of_this_model_is_loaded_whole_also_where_it_is_nested(
@@ -108,11 +115,120 @@ def test_a_state_dict_of_this_model_is_loaded_whole_also_where_it_is_nested(
 ) -> None:
     content: Any = marked(small())
     for key in reversed(keys):
-        content = {"epoch": 3, key: content}
+        content = {"epoch": 3, key: content, "optimizer": {"state": {}, "param_groups": [{}]}}
 
     model = small(weights=str(saved(tmp_path / f"own{ending}", content)))
 
     assert same(model.state_dict(), marked(small()))
+
+
+def test_of_several_state_dicts_an_average_is_taken_and_without_one_the_user_is_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "dermolib")
+    plain, average = small().state_dict(), marked(small())
+    averaged = {"n_averaged": torch.tensor(5), **{f"module.{k}": v for k, v in average.items()}}
+    path = saved(tmp_path / "both.pth", {"model": plain, "model_ema": averaged, "epoch": 3})
+    unknown = saved(tmp_path / "two.pth", {"student": plain, "teacher": average})
+
+    assert same(small(weights=path).state_dict(), average)
+    assert "Taking 'model_ema' of 'model_ema', 'model' in" in caplog.text
+    with pytest.raises(ValueError, match=r"but got one each under 'student', 'teacher'\. Save"):
+        small(weights=unknown)
+
+
+def prefixed(prefix: str) -> dict[str, Tensor]:
+    return {prefix + key: value for key, value in marked(small()).items()}
+
+
+def halfway(prefix: str, *, most: int) -> dict[str, Tensor]:
+    """Put a prefix before the first names alone."""
+    state = enumerate(marked(small()).items())
+    return {(prefix if number < most else "") + key: value for number, (key, value) in state}
+
+
+PREFIXES = ["module.", "_orig_mod.", "model.", "net.", "backbone.", "module._orig_mod."]
+PREFIXES += ["_orig_mod.module.", "model._orig_mod.", "model.module.", "student.encoder.cnn."]
+
+
+@pytest.mark.parametrize(
+    ("content", "logged"),
+    [
+        *((prefixed(prefix), f"`{prefix}` from the names of 10 tensors") for prefix in PREFIXES),
+        ({"state_dict": prefixed("model."), "epoch": 1}, "`model.` from the names of 10 tensors"),
+        (
+            {"state_dict": {**prefixed("model."), "criterion.weight": torch.ones(8)}},
+            "from the names of 10 tensors of PATH, and left out criterion.weight",
+        ),
+        (
+            {"n_averaged": torch.tensor(3), **prefixed("module.")},
+            "from the names of 10 tensors of PATH, and left out n_averaged",
+        ),
+        (
+            {k.replace("features.", "features.module."): v for k, v in prefixed("").items()},
+            "`module.` from the names of 6 tensors",
+        ),
+        (halfway("module.", most=3), "`module.` from the names of 3 tensors"),
+        (halfway("model.", most=8), "`model.` from the names of 8 tensors"),
+        (prefixed("model.") | prefixed("ema_model."), "from the names of 10 tensors"),
+    ],
+    ids=[*PREFIXES, "nested", "loss", "average", "inside", "some", "most", "same"],
+)
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_what_wrappers_put_before_the_names_is_removed_and_logged_once(
+    tmp_path: Path,
+    content: dict[str, Any],
+    logged: str,
+    ending: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "dermolib")
+    content = content["state_dict"] if ending != ".pth" and "state_dict" in content else content
+    path = saved(tmp_path / f"wrapped{ending}", content)
+
+    assert same(small(weights=path).state_dict(), marked(small()))
+    messages = [one.getMessage() for one in caplog.records if one.name.startswith("dermolib")]
+    assert [message.startswith("Removed ") for message in messages] == [True]
+    assert logged.replace("PATH", str(path)) in messages[0]
+
+
+def test_a_prefix_that_the_model_itself_has_is_kept(tmp_path: Path) -> None:
+    inner = build_model("fusion", backbone="custom_cnn", backbone_image_size=8)
+    state = {f"model.{key}": value for key, value in marked(inner).items()}
+    path = saved(tmp_path / "wrapped.pth", state)
+
+    loaded = build_model(**inner.architecture, weights=path)  # type: ignore[arg-type] # a dict
+
+    assert any(key.startswith("backbone.model.") for key in loaded.state_dict())
+    assert same(loaded.state_dict(), marked(inner))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            prefixed("module.") | prefixed(""),
+            "tensors of one network, but got both `module.features.0.0.weight` and `features.0.0.w",
+        ),
+        (
+            prefixed("model.") | {k: v + 1 for k, v in prefixed("ema.").items()},
+            "tensors of one network, but got other tensors under each of `model.`, `ema.`. Save",
+        ),
+        (halfway("model.", most=5), "5 missing (features.0.0.weight, features.0.0.bias, feat"),
+        (
+            prefixed("model.") | {"model.more.weight": torch.ones(2)},
+            "1 unexpected (more.weight). Build",
+        ),
+    ],
+    ids=["both", "rivals", "half", "more"],
+)
+def test_names_that_are_of_no_single_network_are_refused_in_one_sentence(
+    tmp_path: Path, content: dict[str, Tensor], words: str
+) -> None:
+    path = saved(tmp_path / "mixed.pth", content)
+
+    with pytest.raises(ValueError, match=f"^Expected `{path}` to be .*{re.escape(words)}"):
+        small(weights=path)
 
 
 @settings(max_examples=15)
@@ -157,6 +273,67 @@ def test_imagenet_weights_fill_a_network_but_for_the_layer_of_the_few_classes(
 
     initial = {key: fresh[key] for key in (f"{kept}.weight", f"{kept}.bias")}
     assert same(loaded, state | initial)
+
+
+@pytest.mark.parametrize("classes", [7, 1000, 21_843])
+@pytest.mark.parametrize(
+    ("name", "options", "head"),
+    [
+        ("custom_cnn", {"image_size": 8}, "classifier.2"),
+        ("resnet18", {}, "fc"),
+        (f"timm/{SMALL}", {}, "classifier"),
+        ("timm/deit_tiny_distilled_patch16_224", {"depth": 1}, "head, head_dist"),
+        ("fusion", {"backbone": "custom_cnn", "backbone_image_size": 8}, "head"),
+        (small, {}, "classifier.2"),
+    ],
+    ids=["custom_cnn", "resnet18", "timm", "two heads", "fusion", "function"],
+)
+def test_weights_for_other_classes_are_loaded_but_for_the_last_layer_which_is_logged(
+    tmp_path: Path,
+    name: Any,
+    options: dict[str, Any],
+    head: str,
+    classes: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "dermolib")
+    state = marked(build_model(name, num_classes=classes, **options))
+    path = saved(tmp_path / "other.safetensors", {f"module.{k}": v for k, v in state.items()})
+
+    torch.manual_seed(0)
+    fresh = build_model(name, **options).state_dict()
+    torch.manual_seed(0)
+    loaded = build_model(name, **options, weights=path).state_dict()
+
+    layers = tuple(f"{layer}." for layer in head.split(", "))
+    assert same(loaded, {k: fresh[k] if k.startswith(layers) else v for k, v in state.items()})
+    removed, kept = caplog.records
+    assert removed.getMessage().startswith("Removed `module.`")
+    text = f"Loaded {path} without a last layer ({classes:,} classes): `{head}` is left as initial"
+    assert text in kept.getMessage()
+    # That of ImageNet nobody wants, but the loss of another may surprise
+    assert kept.levelno == (logging.INFO if classes == 1000 else logging.WARNING)
+
+
+@pytest.mark.parametrize("head", ["append", "replace"])
+@pytest.mark.parametrize("of_file", ["append", "replace", "torchvision"])
+def test_alexnet_takes_files_of_seven_classes_whichever_head_they_have(
+    tmp_path: Path, of_file: str, head: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with torch.device("meta"):
+        state = marked(alexnet(7, head="append" if of_file == "append" else "replace"))
+    if of_file == "torchvision":  # as many replace its last layer
+        state = {k.replace("classifier.6.", "classifier.6.1."): v for k, v in state.items()}
+    path = saved(tmp_path / "seven.pth", state)
+
+    loaded = alexnet(head=head, weights=path).state_dict()
+
+    body = [key for key in state if not key.startswith(("head.", "classifier.6."))]
+    assert same({key: loaded[key] for key in body}, {key: state[key] for key in body})
+    is_kept = bool((loaded["classifier.6.weight"] == 15).all())
+    assert is_kept == (of_file == head == "append")
+    assert not (loaded.get("head.weight", torch.zeros(1)) == 17).all()
+    assert "7 classes" in caplog.text or "7, 1,000 classes" in caplog.text
 
 
 def test_a_whole_network_of_1000_classes_and_one_from_before_batch_counters_are_loaded(
@@ -281,6 +458,94 @@ def test_timms_published_weights_are_downloaded_by_timm(
 
     assert torch.equal(loaded["conv_stem.weight"], state["conv_stem.weight"])
     assert loaded["classifier.weight"].shape == (8, 1024)
+
+
+def of_swin_in_its_first_naming(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name tensors as the authors of Swin did: a stage ends with what now begins the next one."""
+
+    def name(key: str) -> str:
+        found = re.match(r"layers\.(\d)\.(downsample.*)", key)
+        key = f"layers.{int(found[1]) - 1}.{found[2]}" if found else key
+        return key.replace("head.fc.", "head.")
+
+    index = {"layers.0.blocks.0.attn.relative_position_index": torch.zeros(9, 9, dtype=torch.int64)}
+    return {name(key): value for key, value in state.items()} | index
+
+
+VIT, SWIN = "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"
+SHALLOW: dict[str, Any] = {VIT: {"depth": 1}, SWIN: {"depths": (1, 1, 1, 1)}, "resnet18": {}}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(
+    ("name", "classes", "options", "change"),
+    [
+        (VIT, 1000, {"img_size": 64}, dict),
+        (VIT, 21_843, {"img_size": (96, 48)}, dict),
+        (VIT, 0, {"img_size": 96}, dict),
+        (VIT, 8, {"img_size": 96}, lambda state: {**state, "pre_logits.fc.bias": torch.ones(192)}),
+        (SWIN, 21_841, {"img_size": 112}, of_swin_in_its_first_naming),
+        ("resnet18", 1000, {"in_chans": 1}, dict),
+    ],
+    ids=["smaller", "21k", "headless", "older", "swin", "gray"],
+)
+def test_files_for_other_images_and_in_older_names_are_converted_as_timm_does_its_own(
+    tmp_path: Path,
+    name: str,
+    classes: int,
+    options: dict[str, Any],
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    prefix: str,
+) -> None:
+    torch.manual_seed(0)
+    state = timm.create_model(name, num_classes=classes, **SHALLOW[name]).state_dict()
+    state = {
+        key: value + torch.rand_like(value.double()).to(value.dtype) for key, value in state.items()
+    }
+    path = saved(tmp_path / "plain.pth", change(state))
+    wrapped = {prefix + key: value for key, value in change(state).items()}
+    options = {**options, **SHALLOW[name]}
+
+    generator = torch.get_rng_state()
+    plain = build_model(f"timm/{name}", **options).state_dict()
+    after = torch.get_rng_state()
+    torch.set_rng_state(generator)
+    weights = saved(tmp_path / "given.pth", {"model": wrapped})
+    loaded = build_model(f"timm/{name}", **options, weights=weights).state_dict()
+
+    assert torch.equal(torch.get_rng_state(), after)
+    overlay = {"file": str(path), "num_classes": classes}
+    given: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": overlay, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's, of how timm resizes
+        theirs = timm.create_model(name, num_classes=classes, **given).state_dict()
+    heads = {key for key in plain if key.startswith(("head.", "fc."))} if classes != 8 else set()
+    initial = {key: plain[key] for key in heads}
+    assert same(loaded, {k: v for k, v in theirs.items() if k not in heads} | initial)
+
+
+def test_position_embeddings_are_resized_and_the_one_of_the_class_is_kept(tmp_path: Path) -> None:
+    state = timm.create_model(VIT, depth=1).state_dict()
+    state["pos_embed"] = torch.rand(state["pos_embed"].shape)
+    path = saved(tmp_path / "vit.pth", state)
+
+    model = build_model(f"timm/{VIT}", depth=1, img_size=64, weights=path)
+
+    grid = state["pos_embed"][:, 1:].reshape(1, 14, 14, -1).permute(0, 3, 1, 2)
+    small_grid = functional.interpolate(grid, size=(4, 4), mode="bicubic", antialias=True)
+    found = model.state_dict()["pos_embed"]
+    torch.testing.assert_close(found[:, 1:], small_grid.flatten(2).permute(0, 2, 1))
+    assert torch.equal(found[:, :1], state["pos_embed"][:, :1])
+
+
+def test_a_file_that_timm_cannot_convert_is_refused_with_what_differs(tmp_path: Path) -> None:
+    path = saved(
+        tmp_path / "wide.pth", timm.create_model("vit_small_patch16_224", depth=1).state_dict()
+    )
+
+    message = r"keys \d+ of another shape \(cls_token \(1, 1, 384\) instead of \(1, 1, 192\), "
+    with pytest.raises(ValueError, match=f"^Expected `{path}` to be weights of .*{message}"):
+        build_model(f"timm/{VIT}", depth=1, weights=path)
 
 
 def test_default_is_refused_where_nothing_is_published() -> None:
@@ -426,20 +691,27 @@ def test_a_file_that_holds_no_state_dict_is_refused(
 
 
 def test_the_state_dict_of_another_network_is_refused_with_what_differs(tmp_path: Path) -> None:
-    state = marked(small(num_classes=7))
+    state = marked(small(num_classes=7, image_size=16))
     state["extra.weight"] = state.pop("features.0.0.bias")
-    path = saved(tmp_path / "seven.pth", state)
+    path = saved(tmp_path / "other.pth", state)
 
     message = (
         "1 missing (features.0.0.bias); 1 unexpected (extra.weight); "
-        "2 of another shape (classifier.2.weight (7, 32) instead of (8, 32), "
-        "classifier.2.bias (7,) instead of (8,))."
+        "1 of another shape (classifier.1.weight (32, 256) instead of (32, 64))."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         small(weights=path)
-    path = saved(tmp_path / "resnet.pth", resnet(7, depth=18).state_dict())
-    with pytest.raises(ValueError, match=r"2 of another shape \(fc\.weight \(7, 512\) instead of"):
-        resnet(depth=18, weights=path)
+    wide = marked(small()) | {"classifier.2.weight": torch.ones(7, 31)}
+    with pytest.raises(
+        ValueError, match=r"1 of another shape \(classifier\.2\.weight \(7, 31\) in"
+    ):
+        small(weights=saved(path, wide))
+    head = {key: value for key, value in marked(small()).items() if key.startswith("classifier.2")}
+    with pytest.raises(ValueError, match=r"keys 8 missing \(features\.0\.0\.weight, .* and 5 more"):
+        small(weights=saved(path, head))
+    del wide["classifier.2.bias"]
+    with pytest.raises(ValueError, match=r"keys 1 missing \(classifier\.2\.bias\); 1 of another"):
+        small(weights=saved(path, wide))
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
@@ -457,7 +729,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, ending: str, va
 @pytest.mark.parametrize(
     ("weights", "error", "fragment"),
     [
-        ("model.ckpt", ValueError, "a file ending in .pth, .pt or .safetensors, but got '.*ckpt'"),
+        ("model.h5", ValueError, "a file ending in .pth, .pt, .*, .tar, but got 'model.h5'"),
         ("gone.pth", FileNotFoundError, "an existing file, but got 'gone.pth'"),
         (True, TypeError, "None, 'DEFAULT' or a path, but got an object of type bool"),
     ],

@@ -173,6 +173,25 @@ def test_modes_memory_formats_and_gradients_change_nothing(method: str) -> None:
     assert not needing_gradients.requires_grad
 
 
+@pytest.mark.parametrize("method", [*METHODS, "line"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_a_network_of_another_precision_takes_it_along_without_another_result(
+    method: str, dtype: torch.dtype
+) -> None:
+    images = (hairy_batch(2, 120, 160).double() / 255).to(dtype)
+    remove = OcclusionRemoval(method)
+    network = torch.nn.Sequential(OcclusionRemoval(method), torch.nn.Identity()).to(dtype)
+
+    cleaned, masks = network(images), remove.masks(images)
+
+    expected = remove(images.float())
+    assert cleaned.dtype == dtype
+    assert masks.any()
+    assert torch.equal(masks, remove.masks(images.float()))
+    assert torch.equal(cleaned.movedim(1, 3)[~masks], images.movedim(1, 3)[~masks])
+    assert torch.equal(cleaned, torch.where(masks[:, None], expected.to(dtype), images))
+
+
 def test_it_takes_its_place_in_compose_and_keeps_what_follows_and_its_kind() -> None:
     image = tv_tensors.Image(hairy_batch(1, 64, 80)[0])
     pipeline = v2.Compose([OcclusionRemoval("luv"), v2.ToDtype(torch.float32, scale=True)])

@@ -97,6 +97,11 @@ OWN_LOSS = torch.nn.CrossEntropyLoss()
         ({"seed": 2**63}, ValueError, "`seed` to be an integer in 0..9.22337e+18, but got"),
         ({"model": "alexnet"}, TypeError, "`model` to be a torch module, but got an object of"),
         ({"model": torch.compile(network())}, TypeError, "the wrapper that `torch.compile` retu"),
+        (
+            {"model": torch.nn.DataParallel(network())},
+            TypeError,
+            "the wrapper `DataParallel`. Pass its `",
+        ),
     ],
     ids=str,
 )

@@ -156,6 +156,61 @@ def test_images_use_the_memory_format_that_was_asked_for(channels_last: bool) ->
     assert close(model, by_hand()[-1])
 
 
+class Viewing(nn.Module):
+    """A network with a `view` of its feature maps, as tutorials have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+            self.head = nn.Linear(144, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.features(images)
+        logits: Tensor = self.head(maps.view(maps.shape[0], -1))
+        return logits
+
+
+@pytest.mark.parametrize("scored", [False, True], ids=["alone", "scored"])
+def test_a_model_with_a_view_runs_without_channels_last_as_if_it_had_been_told(
+    scored: bool,
+) -> None:
+    asked, told = Viewing(), Viewing()
+    validation = Colors(8) if scored else None
+    words = (
+        r"`view` of its feature maps, which runs without .*\. Pass `channels_last=False`, or use"
+    )
+
+    with pytest.warns(UserWarning, match=words):
+        history = trainer(asked, epochs=2).fit(Colors(16), validation)
+    with pytest.warns(UserWarning, match=words):
+        probabilities = trainer(asked).predict(Colors(8))
+
+    plain = trainer(told, epochs=2, channels_last=False)
+    assert history == plain.fit(Colors(16), validation)
+    assert torch.equal(probabilities, plain.predict(Colors(8)))
+    assert same(asked.state_dict(), told.state_dict())
+
+
+@pytest.mark.slow
+def test_a_compiled_model_with_a_view_runs_without_channels_last() -> None:
+    with pytest.warns(UserWarning, match="which runs without `channels_last`"):
+        history = trainer(Viewing(), epochs=1, compile=True).fit(Colors(16))
+
+    assert len(history) == 1
+
+
+def test_a_view_that_fails_in_any_memory_raises_what_torch_says() -> None:
+    class Transposing(Viewing):
+        def forward(self, images: Tensor) -> Tensor:
+            logits: Tensor = self.head(self.features(images).mT.view(len(images), -1))
+            return logits
+
+    with pytest.raises(RuntimeError, match="view size is not compatible"):
+        trainer(Transposing(), epochs=1).fit(Colors(8))
+
+
 class Taught(Colors):
     """Images with what a teacher says of them, which is the next class."""
 

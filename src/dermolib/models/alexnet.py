@@ -3,10 +3,10 @@
 from typing import Literal
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_choice, check_number
-from dermolib.models.architecture import check_images, finish
+from dermolib.models.architecture import check_input, finish
 from dermolib.models.weights import load_weights
 
 __all__ = ["alexnet"]
@@ -17,9 +17,6 @@ _USUAL_SIZE = 224
 _SMALLEST_SIZE = 63
 _DROPOUT = 0.5
 _OUTPUT_STD = 0.01
-
-# Symbolic tracing cannot follow a check of shapes, and takes it as one step instead
-fx.wrap("check_images")
 
 
 def alexnet(
@@ -81,8 +78,9 @@ def alexnet(
     _initialize(model)
     size = _KRIZHEVSKY_SIZE if krizhevsky else _USUAL_SIZE
     finish(model, "alexnet", num_classes, expects=size, variant=variant, head=head)
-    fresh, published = "head" if append else "classifier.6", None if krizhevsky else "alexnet"
-    load_weights(model, weights, fresh=[fresh], published=published)
+    check_input(model, least=_SMALLEST_SIZE, exactly=size if krizhevsky else None)
+    published = None if krizhevsky else "alexnet"
+    load_weights(model, weights, heads=["classifier.6", "head"], published=published)
     return model
 
 
@@ -93,7 +91,6 @@ class _AlexNet(nn.Module):
 
     def __init__(self, num_classes: int, *, krizhevsky: bool, append: bool) -> None:
         super().__init__()
-        self._size = _KRIZHEVSKY_SIZE if krizhevsky else None
         outputs = _IMAGENET_CLASSES if append else num_classes
         self.features = _features(krizhevsky=krizhevsky)
         self.avgpool = nn.Identity() if krizhevsky else nn.AdaptiveAvgPool2d((6, 6))
@@ -102,7 +99,6 @@ class _AlexNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn a batch (N, 3, H, W) into logits (N, num_classes)."""
-        check_images(images, least=_SMALLEST_SIZE, exactly=self._size)
         features = self.avgpool(self.features(images))
         logits: Tensor = self.head(self.classifier(torch.flatten(features, 1)))
         return logits

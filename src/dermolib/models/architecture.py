@@ -2,12 +2,19 @@
 
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, fx, nn
+from torch.jit import (  # type: ignore[attr-defined] # documented, but not in its `__all__`
+    is_scripting,
+    is_tracing,
+)
 
 from dermolib._validation import expected, require
 from dermolib.models.settings import InputSettings
 
-__all__ = ["check_images", "finish", "forbid_inplace"]
+__all__ = ["check_input", "finish", "forbid_inplace"]
+
+_FORM = "input_form"
 
 
 def finish(
@@ -32,14 +39,64 @@ def forbid_inplace(model: nn.Module) -> None:
             vars(module)["inplace"] = False
 
 
-def check_images(images: Tensor, *, least: int = 1, exactly: int | None = None) -> None:
-    """Refuse a batch whose height and width are below `least` or not `exactly` so many px."""
-    size = f"{exactly} x {exactly} px" if exactly else f"at least {least} x {least} px"
-    if not images.is_floating_point():
-        hint = "Scale and normalize it as preset 'evaluation' does."
-        raise TypeError(expected("images", "a floating-point batch", images.dtype, hint))
-    sides = images.shape[2:]
-    fits = sides == (exactly, exactly) if exactly else min(sides, default=0) >= least
-    fits = fits and images.ndim == 4 and images.shape[1] == 3
-    what, hint = f"a batch (N, 3, H, W) of {size}", f"Resize each image to {size}, channels first."
-    require(fits, "images", what, f"shape {tuple(images.shape)}", hint)
+def check_input(
+    model: nn.Module, *, channels: int = 3, least: int = 1, exactly: int | None = None
+) -> None:
+    """Let a model refuse images of another form before it computes, in one sentence.
+
+    Images have height and width of at least `least` px, or are of `exactly` so many. The hook is
+    neither in a traced or compiled graph nor in the way of TorchScript.
+    """
+    vars(model)[_FORM] = (channels, least, exactly and (exactly, exactly))
+    model.register_forward_pre_hook(_check)
+
+
+def _check(module: nn.Module, inputs: tuple[Tensor]) -> None:
+    """Check the images that a model is called with."""
+    if not is_scripting():
+        _check_images(module, inputs)
+
+
+def _check_images(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    traced = torch.compiler.is_compiling() or is_tracing()  # type: ignore[no-untyped-call] # torch's
+    if not inputs or traced or isinstance(inputs[0], fx.Proxy):
+        return
+    images, (channels, least, exactly) = inputs[0], vars(module)[_FORM]
+    what = f"a floating-point batch (N, {channels}, H, W)"
+    if not isinstance(images, Tensor):
+        got, hint = _describe(images)
+        raise TypeError(expected("images", what, got, hint))
+    shape, got = images.shape, f"{images.dtype} of shape {tuple(images.shape)}"
+    hint = "Scale and normalize images as preset 'evaluation' does."
+    require(images.is_floating_point(), "images", what, got, hint, error=TypeError)
+    hint = _as_batch(shape, channels)
+    require(len(shape) == 4 and shape[1] == channels, "images", what, got, hint)
+    patches: Any = getattr(module, "patch_embed", None)
+    if getattr(patches, "strict_img_size", False):  # timm's transformers, whose size can change
+        exactly = tuple(patches.img_size)
+    fits = shape[2:] == exactly if exactly else min(shape[2:]) >= least
+    size = " x ".join(map(str, exactly or (least, least)))
+    size = f"{size} px" if exactly else f"at least {size} px"
+    require(fits, "images", f"{what} of {size}", got, f"Resize each image to {size}.")
+
+
+def _describe(images: Any) -> tuple[str, str]:
+    """Describe what is no tensor, and how to make it one."""
+    if isinstance(images, (list, tuple)) and all(isinstance(one, Tensor) for one in images):
+        shapes = ", ".join(
+            str(shape) for shape in dict.fromkeys(tuple(one.shape) for one in images)
+        )
+        hint = "Resize all images to one size and join them with `torch.stack`."
+        return f"a list of tensors of shape {shapes}", hint
+    return f"an object of type {type(images).__name__}", "`torch.as_tensor` makes one of an array."
+
+
+def _as_batch(shape: torch.Size, channels: int) -> str:
+    """Say how images of another shape become a batch, as far as the shape tells."""
+    if len(shape) == 3:
+        return "Join the images with `torch.stack`, or pass a single one as `images[None]`."
+    if len(shape) == 4 and shape[3] == channels:
+        return "Move the channels first: `images.permute(0, 3, 1, 2)`."
+    if len(shape) == 4 and shape[1] == 1:
+        return f"Repeat the gray channel: `images.expand(-1, {channels}, -1, -1)`."
+    return f"Give each image {channels} channels, first of all."

@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_number
-from dermolib.models.architecture import check_images, finish
+from dermolib.models.architecture import check_input, finish
 from dermolib.models.weights import load_weights
 
 __all__ = ["custom_cnn"]
@@ -13,9 +13,6 @@ __all__ = ["custom_cnn"]
 _CHANNELS = (3, 256, 128, 64)
 _HIDDEN = 32
 _HALVINGS = 2 ** (len(_CHANNELS) - 1)
-
-# Symbolic tracing cannot follow a check of shapes, and takes it as one step instead
-fx.wrap("check_images")
 
 
 def custom_cnn(
@@ -60,14 +57,14 @@ def custom_cnn(
     model = _CustomCNN(num_classes, image_size, dropout)
     options = {"image_size": int(image_size), "dropout": float(dropout)}
     finish(model, "custom_cnn", num_classes, expects=image_size, **options)
-    load_weights(model, weights)
+    check_input(model, exactly=image_size)
+    load_weights(model, weights, heads=["classifier.2"])
     return model
 
 
 class _CustomCNN(nn.Module):
     def __init__(self, num_classes: int, image_size: int, dropout: float) -> None:
         super().__init__()
-        self._image_size = image_size
         self.features = nn.Sequential(*(_block(*pair, dropout) for pair in pairwise(_CHANNELS)))
         values = _CHANNELS[-1] * (image_size // _HALVINGS) ** 2
         layers = (nn.Flatten(), nn.Linear(values, _HIDDEN), nn.Linear(_HIDDEN, num_classes))
@@ -75,7 +72,6 @@ class _CustomCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn a batch (N, 3, image_size, image_size) into logits (N, num_classes)."""
-        check_images(images, exactly=self._image_size)
         logits: Tensor = self.classifier(self.features(images))
         return logits
 

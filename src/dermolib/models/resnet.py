@@ -3,7 +3,7 @@
 from torch import nn
 
 from dermolib._validation import PathLike, check_number, listed, require
-from dermolib.models.architecture import finish
+from dermolib.models.architecture import check_input, finish
 from dermolib.models.weights import load_weights
 
 __all__ = ["resnet"]
@@ -52,5 +52,6 @@ def resnet(num_classes: int = 8, *, depth: int = 50, weights: PathLike | None = 
     name = f"resnet{depth}"
     model: nn.Module = get_model(name, num_classes=num_classes)
     finish(model, name, num_classes, expects=_IMAGE_SIZE)
-    load_weights(model, weights, fresh=["fc"], published=name)
+    check_input(model)
+    load_weights(model, weights, heads=["fc"], published=name)
     return model

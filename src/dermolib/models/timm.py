@@ -2,19 +2,26 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from dermolib._validation import PathLike, expected, listed, require
-from dermolib.models.architecture import finish
-from dermolib.models.weights import DEFAULT, load_weights
+from dermolib.models.architecture import check_input, finish
+from dermolib.models.weight_files import StateDict
+from dermolib.models.weights import DEFAULT, last_layer, load_weights
 
 __all__ = ["PREFIX", "timm_model"]
 
 PREFIX = "timm/"
+
+_log = logging.getLogger(__name__)
 
 _RESERVED = ("cache_dir", "checkpoint_path", "features_only", "pretrained")  # and what begins so
 
@@ -28,6 +35,7 @@ def timm_model(
     pretrained = weights == DEFAULT
     model = _create(name, num_classes, options, pretrained=pretrained)
     finish(model, PREFIX + name, num_classes, **options)
+    check_input(model, channels=options.get("in_chans", 3))
     settings: dict[str, Any] = getattr(model, "pretrained_cfg", {})
     heads = settings.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
@@ -35,8 +43,9 @@ def timm_model(
         # No single layer takes the features of a network that averages its heads
         vars(model)["penultimate_layer"] = ", ".join(heads)
     if not pretrained:
-        rename = _rename_lite if name.startswith("tf_efficientnet_lite") else None
-        load_weights(model, weights, fresh=heads, rename=rename)
+        lite = name.startswith("tf_efficientnet_lite")
+        convert = _rename_lite if lite else partial(_through_timm, name, options, heads)
+        load_weights(model, weights, heads=heads or last_layer(model, num_classes), convert=convert)
     return model
 
 
@@ -85,7 +94,35 @@ def _create(name: str, num_classes: int, options: dict[str, Any], *, pretrained:
         raise ConnectionError(expected("weights", what, error, hint)) from error
 
 
-def _rename_lite(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+def _through_timm(
+    name: str, options: Mapping[str, Any], heads: Sequence[str], found: StateDict, _: StateDict
+) -> StateDict:
+    """Convert a file as timm does its published ones: old names, other sizes of images.
+
+    timm has a filter for each kind of network and applies it where it builds one; the network here
+    has the classes of the file, so that nothing may be missing or left over.
+    """
+    import timm
+
+    tables = [key for key, one in found.items() if one.ndim > 1 and key.endswith(".weight")]
+    of_heads = [key for key in tables if key in {f"{head}.weight" for head in heads}]
+    # A file whose names are older than timm's lists its head last as well
+    classes = len(found[of_heads[0] if of_heads else tables[-1]]) if tables else 0
+    for count in (classes,) if of_heads else (classes, 0):
+        source = {"state_dict": dict(found), "num_classes": count, "label_offset": 0}
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("cpu"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # torch's, of how timm uses it
+                overlay: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": source}
+                twin = timm.create_model(name, num_classes=count, **overlay, **options)
+        except Exception as error:  # a file of another network may fail a filter in any way
+            _log.debug("timm's filter does not take the file: %s", error)
+        else:
+            return twin.state_dict()
+    return found
+
+
+def _rename_lite(found: StateDict, own: StateDict) -> StateDict:
     """Give the tensors of an EfficientNet-Lite file of the original PyTorch port timm's names."""
     if "_conv_stem.weight" not in found:
         return found

@@ -1,78 +1,82 @@
-"""Load weights into a model, all of them or an error, and tell whether weights are finite."""
+"""Load weights into a model, all but its last layer or an error; and are weights finite?"""
 
 import logging
 import os
-import pickle
-import re
-import warnings
-import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dermolib._jobs import check_folder
 from dermolib._validation import PathLike, check_type, expected, listed, printable, require
-from dermolib.io import check_file, digest_file, open_file
+from dermolib.io import digest_file
+from dermolib.models.weight_files import StateDict, read_state_dict, without_prefixes
 
-__all__ = ["DEFAULT", "check_finite", "first_broken", "load_weights", "own_constants"]
+__all__ = [
+    "DEFAULT",
+    "check_finite",
+    "first_broken",
+    "last_layer",
+    "load_weights",
+    "own_constants",
+]
 
 DEFAULT = "DEFAULT"
 
 _IMAGENET_CLASSES = 1000
 _STATISTICS = ("running_mean", "running_var")  # names that normalization gives its buffers
-_ENDINGS = (".pth", ".pt", ".safetensors")
-_NESTED = ("state_dict", "model")
-_DEEPEST = 8  # state dicts in state dicts; one that holds itself would never end
 _FETCH = "Download the file by other means and pass its path as `weights`."
 _log = logging.getLogger(__name__)
-
-StateDict: TypeAlias = Mapping[str, Tensor]
 
 
 def load_weights(
     model: nn.Module,
     weights: PathLike | None,
     *,
-    fresh: Collection[str] = (),
+    heads: Collection[str] = (),
     published: str | None = None,
-    rename: Callable[[StateDict, StateDict], StateDict] | None = None,
+    convert: Callable[[StateDict, StateDict], StateDict] | None = None,
 ) -> None:
     """Fill a model with weights in place; an error leaves it as it was.
 
-    A file may hold all weights of exactly this model, or those of its ImageNet original: there the
-    `fresh` layers are absent or have 1000 outputs, and keep their initial values. `published` names
-    the network whose weights torchvision publishes; `rename` translates the names of a file, given
-    the state dicts of the file and of the model.
+    A file may hold all weights of exactly this model, or all but those of its `heads`, layers which
+    keep their initial values where the file has none or those of another number of classes.
+    `published` names the network whose weights torchvision publishes; `convert` translates a file
+    that does not fit as it is, given the state dicts of the file and of the model.
     """
     if weights is None:
         return
     check_type(weights, "weights", (str, os.PathLike), "None, 'DEFAULT' or a path")
     path = _published(model, published) if weights == DEFAULT else Path(weights)
-    own, found = model.state_dict(), _state_dict(path)
-    if rename is not None:
-        found = rename(found, own)
-    found = {
-        key: value
-        for key, value in found.items()
-        if not (_layer(key) in fresh and key in own and _is_imagenet(value, own[key]))
-    }
-    what = f"weights of {_describe(model)}, or ImageNet weights of this network"
+    own = model.state_dict()
+    found = without_prefixes(read_state_dict(path), own, path)
+    rest = _without_other_heads(found, own, heads)
+    if convert is not None and _differences(own, rest, heads):
+        _log.info("Converting %s, whose tensors are not those of the model", printable(path))
+        found = convert(found, own)
+        rest = _without_other_heads(found, own, heads)
+    what = f"weights of {_describe(model)}, whose last layer alone may be another"
     hint = "Build the model with the name and options that the file was saved from."
-    differences = _differences(own, found, fresh)
+    differences = _differences(own, rest, heads)
     require(not differences, str(path), what, f"keys {differences}", hint)
-    others = [key for key, value in found.items() if not _is_alike(value, own[key])]
+    others = [key for key, value in rest.items() if not _is_alike(value, own[key])]
     what, got = "numbers of the kind of the model's", f"others in {listed(others, most=3)}"
     require(not others, str(path), what, got, "Save the model again.")
-    found = {key: value.to(own[key].dtype) for key, value in found.items()}
+    rest = {key: value.to(own[key].dtype) for key, value in rest.items()}
     hint = "Download or save the file again."
-    check_finite(found.items(), str(path), own_constants(model), hint=hint)
-    # What may be missing was checked: fresh layers, and counters that old files do not have
-    model.load_state_dict(found, strict=False)
+    check_finite(rest.items(), str(path), own_constants(model), hint=hint)
+    # What may be missing was checked: heads, and counters that old files do not have
+    model.load_state_dict(rest, strict=False)
+    _report_heads(path, own, found, rest, heads)
+
+
+def last_layer(model: nn.Module, num_classes: int) -> list[str]:
+    """Name the last layer of a classifier that has a row of weights for each class, if any has."""
+    layers = [one for one in model.named_modules() if isinstance(one[1], (nn.Linear, nn.Conv2d))]
+    return [name for name, one in layers if len(one.weight) == num_classes][-1:]
 
 
 def own_constants(model: nn.Module) -> frozenset[str]:
@@ -147,83 +151,50 @@ def _published(model: nn.Module, name: str | None) -> Path:
     return path
 
 
-def _state_dict(path: Path) -> StateDict:
-    content = _read(path)
-    for _ in range(_DEEPEST):
-        inner = [content.get(key) for key in _NESTED] if isinstance(content, Mapping) else []
-        content = next((one for one in inner if isinstance(one, Mapping)), content)
-    what, hint = "a state dict of tensors", "Save `model.state_dict()`, alone or as 'state_dict'."
-    known = isinstance(content, Mapping)
-    got = "an empty one" if known else f"an object of type {type(content).__name__}"
-    require(known and content, str(path), what, got, hint)
-    others = [key for key, value in content.items() if not _is_plain(value)]
-    require(not others, str(path), what, f"other values under {listed(others)}", hint)
-    return {str(key): value for key, value in content.items()}
-
-
-def _is_plain(value: Any) -> bool:
-    dense = isinstance(value, Tensor) and value.layout == torch.strided
-    return dense and not (value.is_meta or value.is_quantized)
-
-
-def _read(path: Path) -> Any:
-    ending = path.suffix.lower()
-    what, hint = "a file ending in .pth, .pt or .safetensors", "Pass 'DEFAULT' for published ones."
-    require(ending in _ENDINGS, "weights", what, repr(str(path)), hint)
-    require(path.exists(), "weights", "an existing file", repr(str(path)), error=FileNotFoundError)
-    check_file(path)
-    try:
-        _check_sums(path)
-        if ending == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            # torch warns of pickles that it did not write, and then refuses most of them
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError:
-        raise
-    except Exception as error:  # a damaged file may fail in any way, with any words
-        got = f"{path.stat().st_size} bytes that cannot be read as such"
-        hint = "Download or save the file again."
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and code:
-            got = f"a pickle that calls `{code[1]}`, which was not run"
-            hint = "Save `model.state_dict()` alone, or as .safetensors."
-        raise ValueError(expected(str(path), "a file of plain tensors", got, hint)) from error
-
-
-def _check_sums(path: Path) -> None:
-    """Read a zip file, as torch writes, for its sums, which torch does not look at."""
-    with open_file(path) as file:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                for info in filter(lambda info: info.CRC, archive.infolist()):  # may have none
-                    with archive.open(info) as member:
-                        while member.read(1 << 20):
-                            pass
-
-
 def _is_alike(value: Tensor, own: Tensor) -> bool:
     """Tell whether numbers are real, and not counts where the model's are not."""
     return not value.is_complex() and value.is_floating_point() >= own.is_floating_point()
 
 
-def _is_imagenet(value: Tensor, own: Tensor) -> bool:
-    """Tell the ImageNet classifier of a file, unless the model has the same."""
-    return value.shape != own.shape and value.shape[:1] == (_IMAGENET_CLASSES,)
+def _head_of(key: str, heads: Collection[str]) -> str:
+    """Name the head that a tensor belongs to, empty if to none."""
+    return next((head for head in heads if key.startswith(f"{head}.")), "")
 
 
-def _layer(key: str) -> str:
-    return key.rpartition(".")[0]
+def _without_other_heads(found: StateDict, own: StateDict, heads: Collection[str]) -> StateDict:
+    """Leave out the heads of a file that are for other classes, or of other layers."""
+    of_heads = {key: head for key in found if (head := _head_of(key, heads))}
+    others = {h for key, h in of_heads.items() if key not in own or _differ(found[key], own[key])}
+    return {key: value for key, value in found.items() if of_heads.get(key) not in others}
 
 
-def _differences(own: StateDict, found: StateDict, fresh: Collection[str]) -> str:
+def _differ(value: Tensor, own: Tensor) -> bool:
+    """Whether a tensor differs from the model's in its number of rows alone, one for each class."""
+    return value.shape[1:] == own.shape[1:] and value.shape != own.shape
+
+
+def _report_heads(
+    path: Path, own: StateDict, found: StateDict, rest: StateDict, heads: Collection[str]
+) -> None:
+    """Log which layers keep their initial values; loudly unless their classes were ImageNet's."""
+    kept = sorted({_head_of(key, heads) for key in own if key not in rest} - {""})
+    if not kept:
+        return
+    left_out = (value for key, value in found.items() if key not in rest and value.ndim > 1)
+    classes = {len(value) for value in left_out}
+    level = logging.INFO if classes <= {_IMAGENET_CLASSES} else logging.WARNING
+    there = f"{listed(f'{one:,}' for one in sorted(classes))} classes" if classes else "it has none"
+    text = f"Loaded {path} without a last layer ({there}): `{listed(kept)}` is left as initialized"
+    _log.log(level, "%s", printable(text))
+
+
+def _differences(own: StateDict, found: StateDict, heads: Collection[str]) -> str:
     """List the tensors of a file that are missing, unexpected or of another shape."""
-    optional = () if any(_layer(key) in fresh for key in found) else fresh
+    optional = {*heads} - {_head_of(key, heads) for key in found}
     missing = [
         key
         for key in own
-        if not (key in found or _layer(key) in optional or key.endswith("num_batches_tracked"))
+        if not (key in found or _head_of(key, optional) or key.endswith("num_batches_tracked"))
     ]
     shapes = [
         f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"

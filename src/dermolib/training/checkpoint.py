@@ -41,13 +41,17 @@ _PARTS = {"format", "architecture", "class_names", "state_dict"}
 
 
 def plain_module(model: Any) -> nn.Module:
-    """Return a module that is not the wrapper of `torch.compile`, which renames its weights."""
+    """Return a module that is not a wrapper of torch's, which renames its weights."""
     got, hint = f"an object of type {type(model).__name__}", "See `build_model`."
     require(isinstance(model, nn.Module), "model", "a torch module", got, hint, error=TypeError)
     wrapped = any(name.startswith("_orig_mod.") for name in model.state_dict())
     got = "the wrapper that `torch.compile` returned"
     hint = "Pass the model itself with `compile=True`, or compile it in place: `model.compile()`."
     require(not wrapped, "model", "the model itself", got, hint, error=TypeError)
+    parallel = isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel))
+    got = f"the wrapper `{type(model).__name__}`"
+    hint = "Pass its `.module`, with `devices=` and `strategy='ddp'` for several GPUs."
+    require(not parallel, "model", "the model itself", got, hint, error=TypeError)
     plain: nn.Module = model
     return plain
 

@@ -223,7 +223,8 @@ class TrainerOptions:
         precision: ``"auto"``, ``"float32"``, ``"float16"`` or ``"bfloat16"``, the last two with
             float32 weights; Lightning's names ``"32-true"``, ``"16-mixed"`` and ``"bf16-mixed"``
             too.
-        channels_last: Whether images use channels-last memory, faster on most devices.
+        channels_last: Whether images use channels-last memory, faster on most devices; a model with
+            a `view` of its feature maps, which needs plain memory, runs in that, with a warning.
         compile: Whether `torch.compile` speeds up training, after minutes of compilation.
         seed: Seed of the run, 0 or more.
         progress: Whether to show progress on a terminal.

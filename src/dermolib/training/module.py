@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
-from dermolib._validation import expected, require
+from dermolib._validation import expected, require, warn
 from dermolib.labels import warn_if_from_one
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.models.weights import check_finite, first_broken, own_constants
@@ -23,10 +23,28 @@ from dermolib.training.optimizers import frozen_modules, make_optimizer, make_sc
 __all__ = ["ClassifierModule", "NotFiniteError"]
 
 _SUMS = "train_sums"
+# What torch says, computed and compiled, of a view that would need a copy
+_OF_VIEW = ("view size is not compatible", "Cannot view a tensor")
 
 
 class NotFiniteError(RuntimeError):
     """A loss, an output or a weight is NaN or infinite."""
+
+
+class _State:
+    """What a forward pass in training changes: torch's generators and the buffers of the model."""
+
+    def __init__(self, module: lightning.LightningModule) -> None:
+        self._generator = torch.get_rng_state()
+        self._on_gpu = torch.cuda.get_rng_state() if module.device.type == "cuda" else None
+        self._buffers = [(one, one.clone()) for one in module.buffers()]
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._generator)
+        if self._on_gpu is not None:
+            torch.cuda.set_rng_state(self._on_gpu)
+        for own, value in self._buffers:
+            own.copy_(value)
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -71,6 +89,7 @@ class ClassifierModule(lightning.LightningModule):
         self._kept = frozenset(model.state_dict())  # a buffer that is not saved may hold anything
         self.frozen_modules = frozen_modules(model, options.freeze)
         self._memory = torch.channels_last if options.channels_last else torch.contiguous_format
+        self._has_run = False  # whether the model has computed a batch in training
         self._sums: Tensor | None = None  # loss, correct answers and images of the epoch so far
         self._resumed_sums = [0.0, 0.0, 0.0]  # the same of the part before a run was resumed
 
@@ -81,7 +100,7 @@ class ClassifierModule(lightning.LightningModule):
             what, hint = "a batch with `metadata`", "Make the dataset with `metadata=True`."
             require(batch.metadata is not None, "batch", what, "none", hint)
             inputs += [batch.metadata]  # type: ignore[list-item]  # not None, as just checked
-        return self._as_logits(self._call(*inputs), len(batch.image))
+        return self._as_logits(self._computed(inputs), len(batch.image))
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Seed what the step draws, and fix the statistics of frozen layers."""
@@ -224,6 +243,26 @@ class ClassifierModule(lightning.LightningModule):
             nn.utils.clip_grad_norm_(self.model.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def _computed(self, inputs: list[Tensor]) -> Any:
+        """Call the model, from now on without channels-last memory where a `view` in it fails."""
+        last = self._memory is torch.channels_last
+        before = _State(self) if last and self.training and not self._has_run else None
+        try:
+            output = self._call(*inputs)
+        except RuntimeError as error:
+            if not (last and any(words in str(error) for words in _OF_VIEW)):
+                raise
+            self._memory = torch.contiguous_format
+            self.model.to(memory_format=self._memory)
+            if before is not None:
+                before.restore()
+            output = self._call(*(one.contiguous() for one in inputs))
+            got = "one with a `view` of its feature maps, which runs without `channels_last`"
+            hint = "Pass `channels_last=False`, or use `flatten` or `reshape` in place of `view`."
+            warn(expected("model", "one for channels-last images", got, hint))
+        self._has_run |= self.training
+        return output
 
     def _labeled(self, batch: Any) -> Batch:
         """Check a batch; on a GPU, which each check has to wait for, values at the first alone."""
