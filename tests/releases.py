@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from dermolib.io import write_image, write_mask
 from drawing import noise_image
@@ -221,6 +222,29 @@ _DRAWN: Mapping[str, str] = {
         b,melanoma,,P1,30,,
         a 1,nevus,,P2,,female,
         c,melanoma,,P1,1,male,back""",
+    "ph2": """
+        IMD003,common nevus,,,,,
+        IMD009,common nevus,,,,,
+        IMD058,melanoma,,,,,
+        IMD002,atypical nevus,,,,,""",
+    "isic2016": """
+        ISIC_0000000,benign,,,,,
+        ISIC_0000002,malignant,,,,,
+        ISIC_0000004,malignant,,,,,""",
+    "isic2017": """
+        ISIC_0000000,nevus,,,55,female,
+        ISIC_0000002,melanoma,,,30,female,
+        ISIC_0000006,seborrheic_keratosis,,,,,
+        ISIC_0000007,nevus,,,25,male,""",
+    "derm7pt": """
+        NEL025,basal cell carcinoma,case 1,,,male,abdomen
+        FAL001,melanoma (less than 0.76 mm),case 3,,,female,head neck
+        GDL123,reed or spitz nevus,case 4,,,male,lower limbs
+        AAL012,lentigo,case 7,,,female,back""",
+    "class_folders": """
+        a,NotMelanoma,,,,,
+        b,Melanoma,,,,,
+        c,NotMelanoma,,,,,""",
 }  # fmt: skip
 
 
@@ -346,4 +370,105 @@ def write_onehot(root: Path, rows: Sequence[Row] | None = None) -> Path:
         **{"age": ages, "sex": sexes, "site": sites, "patient_id": patients},
     }
     write_csv(root / "clinic.csv", columns)
+    return root
+
+
+def write_ph2(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write PH2: a folder for each image, with its mask and the mask of a color."""
+    rows = rows or drawn_rows("ph2")
+    numbers = {"common nevus": 0, "atypical nevus": 1, "melanoma": 2}
+    text = (
+        "|| Name || Histological Diagnosis || Clinical Diagnosis || Asymmetry | ... || Colors||\n"
+    )
+    for name, diagnosis, *_ in rows:
+        folder = root / "PH2 Dataset images" / name
+        (folder / f"{name}_Dermoscopic_Image").mkdir(parents=True)
+        image = Image.fromarray(noise_image(12, 16, len(text)))
+        image.save(folder / f"{name}_Dermoscopic_Image" / f"{name}.bmp")
+        for part, file in (("lesion", "lesion"), ("roi", "R1_Label3")):
+            mask = np.zeros((12, 16), np.uint8)
+            mask[3:9, 4:12] = 255
+            (folder / f"{name}_{part}").mkdir()
+            Image.fromarray(mask).save(folder / f"{name}_{part}" / f"{name}_{file}.bmp")
+        text += f"|| {name} ||                        ||                  {numbers[diagnosis]} ||"
+        text += "         0 |               T |  A |       A ||   4 ||\n"
+    text += "\nLegends:\n\nHistological Diagnosis: Common Nevus, Atypical Nevus, Melanoma\n"
+    (root / "PH2_dataset.txt").write_text(text)
+    return root
+
+
+def write_isic2016(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write ISIC 2016: words to train with and numbers to test with, neither with a header."""
+    test = [("ISIC_0000003", "benign"), ("ISIC_0000012", "malignant")]
+    for part, some in (("Training", rows or drawn_rows("isic2016")), ("Test", test)):
+        names, codes = [row[0] for row in some], [row[1] for row in some]
+        write_images(root / f"ISBI2016_ISIC_Part3_{part}_Data", names)
+        write_masks(root / f"ISBI2016_ISIC_Part1_{part}_GroundTruth", names, "_Segmentation")
+        if part == "Test":
+            codes = [str(float(code == "malignant")) for code in codes]
+        lines = [f"{name},{code}\n" for name, code in zip(names, codes, strict=True)]
+        (root / f"ISBI2016_ISIC_Part3_{part}_GroundTruth.csv").write_text("".join(lines))
+    return root
+
+
+def write_isic2017(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write ISIC 2017: superpixels and metadata lie among the images."""
+    other = [("ISIC_0001769", "nevus", "", "", "35", "male", "")]
+    parts = {"Training": rows or drawn_rows("isic2017"), "Validation": other, "Test_v2": other}
+    for part, some in parts.items():
+        names, codes, _, _, ages, sexes, _ = _columns(some)
+        write_images(root / f"ISIC-2017_{part}_Data", names)
+        write_masks(root / f"ISIC-2017_{part}_Data", names, "_superpixels")
+        write_masks(root / f"ISIC-2017_{part}_Part1_GroundTruth", names)
+        write_csv(
+            root / f"ISIC-2017_{part}_Data" / f"ISIC-2017_{part}_Data_metadata.csv",
+            {
+                "image_id": names,
+                "age_approximate": [age or "unknown" for age in ages],
+                "sex": [sex or "unknown" for sex in sexes],
+            },
+        )
+        kinds = ("melanoma", "seborrheic_keratosis")
+        columns = {kind: [float(code == kind) for code in codes] for kind in kinds}
+        write_csv(root / f"ISIC-2017_{part}_Part3_GroundTruth.csv", {"image_id": names, **columns})
+    return root
+
+
+def write_derm7pt(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write Derm7pt: two images of each case, the last one to validate, no case to test."""
+    rows = rows or drawn_rows("derm7pt")
+    names, codes, lesions, _, _, sexes, sites = _columns(rows)
+    paths = {}
+    for kind, letter in (("derm", "l"), ("clinic", "p")):
+        ids = [name.replace("L", letter.upper()) for name in names]
+        paths[kind] = [f"{one[:3]}/{one}.JPG" for one in ids]
+        for one in ids:
+            write_images(root / "images" / one[:3], [one], ".jpg")
+            (root / "images" / one[:3] / f"{one}.jpg").rename(
+                root / "images" / f"{one[:3]}/{one}.JPG"
+            )
+    columns: dict[str, Sequence[Any]] = {
+        "case_num": [lesion.removeprefix("case ") for lesion in lesions],
+        "diagnosis": codes,
+        "seven_point_score": [number % 8 for number in range(len(names))],
+        "pigment_network": ["absent"] * len(names),
+        "location": sites,
+        "sex": sexes,
+        **paths,
+        "case_id": [""] * len(names),
+    }
+    write_csv(root / "meta" / "meta.csv", columns)
+    numbers = range(len(names))
+    for split, some in (("train", numbers), ("valid", numbers[-1:]), ("test", numbers[:0])):
+        write_csv(root / "meta" / f"{split}_indexes.csv", {"indexes": list(some)})
+    return root
+
+
+def write_class_folders(root: Path, rows: Sequence[Row] | None = None) -> Path:
+    """Write a folder for each class, in folders of splits as others name them."""
+    rows = rows or drawn_rows("class_folders")
+    for split, some in (("train", rows), ("Valid", rows[:1]), ("testing", [("z", "Wart")])):
+        for name, code, *_ in some:
+            write_images(root / split / code, [name])
+    (root / "train" / "logs").mkdir()
     return root

@@ -113,6 +113,30 @@ _VOCABULARIES: Mapping[str, Mapping[str, str | None]] = {
         "squamous cell carcinoma, invasive": "SCC",
         "squamous cell carcinoma, nos": "SCC",
     },
+    "isic2017": {"melanoma": "MEL", "seborrheic_keratosis": "SEK", "nevus": "NV"},
+    "ph2": {"common nevus": "NV", "atypical nevus": "NV", "melanoma": "MEL"},
+    "derm7pt": {
+        "basal cell carcinoma": "BCC",
+        "dermatofibroma": "DF",
+        "seborrheic keratosis": "SEK",
+        "vascular lesion": "VASC",
+        **dict.fromkeys(
+            (
+                *("blue nevus", "clark nevus", "combined nevus", "congenital nevus"),
+                *("dermal nevus", "recurrent nevus", "reed or spitz nevus"),
+            ),
+            "NV",
+        ),
+        **dict.fromkeys(
+            (
+                *("melanoma", "melanoma (in situ)", "melanoma (less than 0.76 mm)"),
+                *("melanoma (0.76 to 1.5 mm)", "melanoma (more than 1.5 mm)"),
+                "melanoma metastasis",
+            ),
+            "MEL",
+        ),
+        **dict.fromkeys(("lentigo", "melanosis", "miscellaneous"), None),
+    },
     "milk10k": {
         code.lower(): code
         for code in (

@@ -50,6 +50,16 @@ SITES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+SINGLE: Mapping[str, Mapping[str, int | None]] = {
+    "ph2": {"common nevus": 1, "atypical nevus": 1, "melanoma": 0},
+    "isic2016": {"benign": 0, "malignant": 1},
+    "isic2017": {"melanoma": 0, "seborrheic_keratosis": 4, "nevus": 1},
+    "derm7pt": {"melanoma metastasis": 0, "blue nevus": 1, "lentigo": None, "vascular lesion": 6},
+    "class_folders": {"Melanoma": 0, "NotMelanoma": 1, "Wart": 2},
+}
+KNOWN = {"isic2017": "as", "derm7pt": "lst"}  # lesion, age, sex, site
+
+
 def fresh_rows(name: str, seed: int) -> list[Row]:
     """Draw the rows of 4 to 12 lesions, each of two images."""
     random = np.random.default_rng(seed)
@@ -99,6 +109,188 @@ def test_a_fresh_folder_is_read_as_it_was_written(name: str, seed: int, tmp_path
     assert all(map(Path.is_file, map(Path, table["image_path"])))
     dataset = ISICDataset.from_collection(name, tmp_path)
     assert len({*dataset.groups}) == len({*(patients if any(patients) else lesions)} - {""})
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_fresh_folder_of_one_image_a_lesion_is_read_as_it_was_written(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    random, known, codes = np.random.default_rng(seed), KNOWN.get(name, ""), [*SINGLE[name]]
+    rows: list[Row] = [
+        (
+            f"LES_{number}",
+            codes[number] if number < len(codes) else str(random.choice(codes)),
+            f"case {number}" if "l" in known else "",
+            "",
+            str(random.choice(["", *range(0, 90, 5)])) if "a" in known else "",
+            str(random.choice(["", "male", "female"])) if "s" in known else "",
+            str(random.choice(["", "back", "head neck"])) if "t" in known else "",
+        )
+        for number in range(random.integers(5, 12))
+    ]
+    write: Callable[..., Path] = getattr(releases, f"write_{name}")
+    options = {"kind": "dermoscopic"} if name == "derm7pt" else {}
+
+    table = find_reader(name).table(write(tmp_path, rows), "train", **options)
+
+    wanted = pd.DataFrame(
+        rows, columns=["id", "diagnosis", "lesion", "patient", "age", "sex", "site"]
+    )
+    made = table.set_index("id").loc[wanted["id"]].reset_index()
+    assert len(table) == len(rows)
+    for column in ("diagnosis", "lesion", "patient", "sex", "site"):
+        assert made[column].tolist() == wanted[column].tolist()
+    ages = [float(age) if age else None for age in wanted["age"]]
+    assert [None if np.isnan(age) else age for age in made["age"]] == ages
+    labels = made["label"].astype(object).where(made["label"].notna(), None)
+    assert labels.tolist() == [SINGLE[name][code] for code in wanted["diagnosis"]]
+    assert [Path(path).stem for path in made["image_path"]] == wanted["id"].tolist()
+    masked = name in ("ph2", "isic2016", "isic2017")
+    if masked:
+        data = ISICDataset.from_collection(name, tmp_path, masks=True)
+        assert [int(data[row]["mask"].sum()) for row in range(len(data))] == [48] * len(rows)
+    assert (made["mask_path"] != "").all() == masked
+
+
+def test_the_other_splits_of_collections_have_their_own_rows(tmp_path: Path) -> None:
+    made = {
+        (name, split): find_reader(name).table(
+            releases.write(name, tmp_path / f"{name}{split}"), split
+        )
+        for name, split in (
+            ("isic2016", "test"),
+            ("isic2017", "validation"),
+            ("isic2017", "test"),
+            ("derm7pt", "validation"),
+            ("class_folders", "validation"),
+            ("class_folders", "test"),
+        )
+    }
+
+    labels = {key: table.get("label", table["diagnosis"]).tolist() for key, table in made.items()}
+    assert labels == {
+        ("isic2016", "test"): [0, 1],
+        ("isic2017", "validation"): [1],
+        ("isic2017", "test"): [1],
+        ("derm7pt", "validation"): ["lentigo", "lentigo"],
+        ("class_folders", "validation"): [1],
+        ("class_folders", "test"): [2],
+    }
+    assert made["derm7pt", "validation"]["image_type"].tolist() == ["dermoscopic", "clinical"]
+    assert made["isic2016", "test"]["malignant"].tolist() == [False, True]
+
+
+def test_both_images_of_a_case_of_derm7pt_are_one_sample(tmp_path: Path) -> None:
+    root = releases.write("derm7pt", tmp_path)
+    kinds = (ISICDataset.from_derm7pt(root, kind=kind) for kind in ("dermoscopic", "clinical"))
+
+    pairs = PairDataset(*kinds)
+
+    assert [pairs[row]["id"] for row in range(len(pairs))] == [
+        "case 1",
+        "case 3",
+        "case 4",
+        "case 7",
+    ]
+    assert pairs[0].keys() >= {"image", "clinical"}
+
+
+def test_files_of_one_name_in_two_classes_have_their_folders_in_their_ids(tmp_path: Path) -> None:
+    for code in ("a", "b"):
+        write_images(tmp_path / code, ["1", f"only_{code}"])
+
+    dataset = ISICDataset.from_class_folders(tmp_path)
+
+    assert dataset.ids.tolist() == ["a_1.jpg", "only_a", "b_1.jpg", "only_b"]
+    assert dataset.label_space.codes == ("a", "b")
+    assert dataset.labels.tolist() == [0, 0, 1, 1]
+    assert ISICDataset.from_class_folders(tmp_path, label_space=["b", "a"]).labels.tolist() == [
+        1,
+        1,
+        0,
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "before", "after", "fragment"),
+    [
+        (
+            "ph2",
+            "PH2_dataset.txt",
+            "  2 ||",
+            "  3 ||",
+            "diagnoses are 0 to 2, but got 1 other (row 4: '3",
+        ),
+        (
+            "ph2",
+            "PH2_dataset.txt",
+            "||",
+            "|",
+            "rows such as `|| IMD003 || || 0 || ... ||`, but got n",
+        ),
+        (
+            "isic2016",
+            "ISBI2016_ISIC_Part3_Training_GroundTruth.csv",
+            "benign",
+            "nevus",
+            "0 or 1, but got 1 other (row 1: 'ISIC_0000000,nevus'",
+        ),
+        (
+            "isic2017",
+            "ISIC-2017_Training_Part3_GroundTruth.csv",
+            "1.0,0.0",
+            "1.0,1.0",
+            "one class of each row is 1, but got 1 other (row 3: 'ISIC_0000002')",
+        ),
+        (
+            "isic2017",
+            "ISIC-2017_Training_Part3_GroundTruth.csv",
+            "melanoma",
+            "mel",
+            "with the columns image_id, melanoma, seborrheic_keratosis, but got",
+        ),
+        (
+            "isic2017",
+            "ISIC-2017_Training_Data/ISIC-2017_Training_Data_metadata.csv",
+            "ISIC_0000002",
+            "X",
+            "metadata of all images of the ground truth, but got 1 of them missing (ISIC_0000002)",
+        ),
+        ("derm7pt", "meta/train_indexes.csv", "3", "4", "rows of meta.csv, 0..3, but got '4'"),
+        ("derm7pt", "meta/train_indexes.csv", "3", "2", "names each row once, but got 2 twice"),
+        ("derm7pt", "meta/meta.csv", "lentigo", "moon", "diagnoses are in the vocabulary, but got"),
+    ],
+)
+def test_odd_contents_of_other_collections_are_refused_in_one_sentence(
+    name: str, file: str, before: str, after: str, fragment: str, tmp_path: Path
+) -> None:
+    path = releases.write(name, tmp_path) / file
+    path.write_text(path.read_text().replace(before, after))
+
+    with pytest.raises(ValueError, match=re.escape(fragment)):
+        find_reader(name).table(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a/1"], "a folder with two classes or more, but got a"),
+        (["a/1", "b/1", "loose"], "but got 1 beside them (loose.jpg)"),
+        (["train/a/1", "training/b/1"], "one folder of train, but got"),
+    ],
+)
+def test_folders_that_are_no_classes_are_refused(
+    names: list[str], words: str, tmp_path: Path
+) -> None:
+    for name in names:
+        write_images((tmp_path / name).parent, [Path(name).name])
+
+    with pytest.raises(ValueError, match=re.escape(words)):
+        find_reader("class_folders").table(tmp_path, "train")
+    with pytest.raises(DatasetNotFoundError, match="a folder of images for each class"):
+        find_reader("class_folders").table(tmp_path / "nowhere", "train")
 
 
 @pytest.mark.parametrize(

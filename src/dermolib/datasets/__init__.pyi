@@ -9,7 +9,11 @@ from .readers import list_readers as list_readers
 from .readers import register_reader as register_reader
 from .readers.bcn20000 import read_bcn20000 as read_bcn20000
 from .readers.challenge import read_challenge_table as read_challenge_table
+from .readers.class_folders import read_class_folders as read_class_folders
+from .readers.derm7pt import read_derm7pt as read_derm7pt
 from .readers.ham10000 import read_ham10000 as read_ham10000
+from .readers.isic2016 import read_isic2016 as read_isic2016
+from .readers.isic2017 import read_isic2017 as read_isic2017
 from .readers.isic2018 import read_isic2018 as read_isic2018
 from .readers.isic2019 import read_isic2019 as read_isic2019
 from .readers.isic2020 import read_isic2020 as read_isic2020
@@ -18,6 +22,7 @@ from .readers.isic_archive import read_isic_archive as read_isic_archive
 from .readers.milk10k import read_milk10k as read_milk10k
 from .readers.onehot import read_onehot as read_onehot
 from .readers.padufes import read_padufes as read_padufes
+from .readers.ph2 import read_ph2 as read_ph2
 from .splits import Grouped as Grouped
 from .splits import Split as Split
 from .splits import load_split as load_split
