@@ -124,6 +124,20 @@ def test_the_examples_of_the_page_on_lesions_run(
     assert len(names["model"].predict(names["table"])) == 16
 
 
+@pytest.mark.slow  # lesions are segmented and an engine is started
+def test_the_examples_of_the_page_on_frameworks_run(isic: Path) -> None:
+    first = ISICDataset.from_challenge(isic, masks=True)[0]
+
+    names = run(blocks_of("frameworks.md"), {}, image=first["image"], mask=first["mask"])
+
+    assert names["sample"]["image"].shape == names["picture"].shape == (3, 224, 224)
+    assert torch.equal(names["drawn"]["image"], names["again"]["image"])
+    assert (names["lesion"].shape, names["label"]) == ((224, 224), 1)
+    assert len(names["scores"]) == 3
+    assert names["batch"]["mask"].shape == (8, 224, 224)
+    assert isinstance(names["cleaned"](first["image"], with_mask=True), tuple)
+
+
 def test_the_page_on_lesions_names_every_descriptor() -> None:
     text = (_DOCS / "lesions.md").read_text(encoding="utf-8")
     text = text.replace("`color_deviation_l`, `_a`, `_b`", "").replace("color_fraction_...", "")

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import distributed
 from torch.utils.data import ConcatDataset, Subset, default_collate
 from torchvision import (  # type: ignore[import-untyped] # no annotations published
+    datasets,
     transforms,
     tv_tensors,
 )
@@ -38,6 +39,7 @@ from dermolib import (
     occlusion_removal,
     preset,
 )
+from dermolib.io import write_image
 from dermolib.preprocessing import STEPS
 from drawing import hairy_image, lesion_image
 from sharing_rows import EPOCHS, ROWS, WAYS
@@ -271,6 +273,18 @@ def test_a_preset_is_a_step_of_a_pipeline_of_torchvision(kind: str, normalize: b
     assert (type(with_mask[1]), with_mask[2], sample["label"]) == (tv_tensors.Mask, 3, 3)
     for moved in (with_mask[1][0], sample["mask"]):
         assert torch.equal(torch.as_tensor(moved), torch.as_tensor(wanted["mask"]))
+
+
+def test_a_preset_is_the_transform_of_a_folder_of_torchvision(tmp_path: Path) -> None:
+    image, _ = lesion_image(50, 60)
+    for name in ("MEL", "NV"):
+        write_image(tmp_path / name / "one.png", image)
+    transform = preset("light", image_size=32, seed=0)
+
+    (batch, labels) = next(iter(make_loader(datasets.ImageFolder(tmp_path, transform=transform))))
+
+    assert (batch.shape, labels.tolist()) == ((2, 3, 32, 32), [0, 1])
+    assert not torch.equal(batch[0], batch[1])
 
 
 RGB = PillowImage.new("RGB", (32, 32))

@@ -120,7 +120,7 @@ class PairDataset(_Base):
         first, second = self.datasets
         sample = first[index]
         sample[self._name] = second[index]["image"]
-        sample["id"] = str(first.table["lesion"].iloc[index])
+        sample["id"] = str(first.table["lesion"].iloc[int(index)])
         return sample
 
 
