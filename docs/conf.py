@@ -52,6 +52,7 @@ nitpick_ignore_regex = [
     (r"py:class", r"list\[dict\[str"),
     # Types of signatures that no user makes
     (r"py:class", r"dermolib\..*\._\w+|dermolib\.training\.config\.TrainerOptions"),
+    (r"py:class", r"dermolib\.augmentation\.pipelines\.PipelineStep"),
     # Annotations as autodoc shortens them
     (r"py:class", r"(Tensor|Path|PathLike|Image|Mask|Indices|Figure|Axes|DataFrame|Any|Callable)"),
 ]

@@ -161,20 +161,24 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def also_takes_shape(function: _Function) -> _Function:
-    """Let a function of an image be called with ``shape=image.shape`` too, as albumentations does.
-
-    `albumentations.Lambda` hands the shape over to whatever it is given. Any other shape reaches
-    the function, which refuses it as it does any keyword that it does not have.
-    """
+    """Let a function of an image be called with ``shape=image.shape`` too, see `without_shape`."""
 
     @functools.wraps(function)
     def call(image: Any, *others: Any, **options: Any) -> Any:
-        shape = options.get("shape")
-        if isinstance(shape, tuple) and shape == getattr(image, "shape", None):
-            del options["shape"]
-        return function(image, *others, **options)
+        return function(image, *others, **without_shape(options, image))
 
     return call  # type: ignore[return-value] # it takes all that the function takes
+
+
+def without_shape(options: dict[str, Any], image: Any) -> dict[str, Any]:
+    """Leave out the shape of an image, which `albumentations.Lambda` hands to what it calls.
+
+    Any other shape reaches the function, which refuses it as any keyword that it does not have.
+    """
+    shape = options.get("shape")
+    if isinstance(shape, tuple) and shape == getattr(image, "shape", None):
+        return {name: value for name, value in options.items() if name != "shape"}
+    return options
 
 
 def check_call(

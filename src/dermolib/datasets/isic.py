@@ -79,7 +79,7 @@ class ISICDataset(_Base, metaclass=_Collections):
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
             every albumentations pipeline has this form. A transform of torchvision is called as its
             datasets do: with an image of PIL, and with masks, where it has to be of version 2, a
-            `torchvision.tv_tensors.Mask` after it.
+            ``torchvision.tv_tensors.Mask`` after it.
         missing: ``"error"`` refuses a table with a missing image (or mask, with ``masks=True``);
             ``"drop"`` leaves such rows out, warns how many, and keeps their ids in `dropped`.
         masks: Whether samples have the lesion mask from ``ID_seg.png`` or

@@ -13,7 +13,6 @@ import numpy as np
 from dermolib._validation import (
     Image,
     Mask,
-    also_takes_shape,
     check_choice,
     check_image,
     check_mask,
@@ -22,6 +21,7 @@ from dermolib._validation import (
     expected,
     name_of,
     require,
+    without_shape,
 )
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
 from dermolib.preprocessing.hair.functions import call_foreign, fingerprint
@@ -296,7 +296,6 @@ def occlusion_removal(
 ) -> Image | tuple[Image, Mask]: ...
 
 
-@also_takes_shape
 def occlusion_removal(
     image: Image,
     *,
@@ -386,7 +385,7 @@ def occlusion_removal(
     chosen = find_method(method)
     fill = chosen.fill if fill is None else fill
     check_fill(fill)
-    complete = chosen.options(options, filled=True)
+    complete = chosen.options(without_shape(options, image), filled=True)
     mask = chosen(check_image(image), **complete)
     wider = margin_pixels(margin, image.shape)
     if wider and mask.any():
