@@ -349,6 +349,21 @@ class Ending(Samples):
         return super().__getitem__(index)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_of_different_sizes_are_named_with_the_remedy(workers: int) -> None:
+    dataset: Any = [{"image": torch.zeros(3, 8, 8 + row), "label": row} for row in range(2)]
+    sentence = (
+        r"^Expected `batch` to be samples of one shape each, but got \[3, 8, 8\] and \[3, 8, 9\]"
+    )
+
+    with pytest.raises(
+        ValueError, match=rf"{sentence}\. Resize all images .*image_size=224\)` does\.$"
+    ):
+        next(iter(make_loader(dataset, workers=workers)))
+    with pytest.raises(RuntimeError, match="stack expects each tensor"), explain_workers():
+        torch.stack([sample["image"] for sample in dataset])
+
+
 def test_a_worker_that_was_killed_is_explained_in_one_sentence() -> None:
     with pytest.raises(BrokenExecutor, match=r"one that was killed, .* with fewer workers\.$"):
         list(make_loader(Ending(None), batch_size=2, workers=1))

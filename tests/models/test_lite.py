@@ -131,6 +131,20 @@ def test_each_efficientnet_lite_takes_a_file_in_the_original_naming(
     assert all(torch.equal(loaded[key], value) for key, value in values.items())
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.", "model.net."])
+def test_a_prefix_before_the_original_naming_is_removed_as_well(
+    tmp_path: Path, prefix: str
+) -> None:
+    path = tmp_path / "lite.pth"
+    values = file_in_the_original_naming(path, LITE, blocks=16)
+    state = torch.load(path, weights_only=True)
+    torch.save({f"{prefix}{key}": value for key, value in state.items()}, path)
+
+    loaded = build_model(LITE, num_classes=1000, weights=path).state_dict()
+
+    assert all(torch.equal(loaded[key], value) for key, value in values.items())
+
+
 def test_a_larger_efficientnet_lite_file_is_refused_by_a_smaller_network(tmp_path: Path) -> None:
     path = tmp_path / "lite1.pth"
     file_in_the_original_naming(path, "timm/tf_efficientnet_lite1", blocks=21)

@@ -294,7 +294,7 @@ def test_a_batch_of_another_form_is_refused_in_one_sentence_with_the_remedy(
             model(images)
 
 
-def test_the_check_of_images_is_in_no_graph_that_is_compiled_traced_or_scripted() -> None:
+def test_the_check_of_images_is_in_the_way_of_no_graph_compiled_traced_or_scripted() -> None:
     model = custom_cnn(image_size=8).eval()
     images = torch.ones(2, 3, 8, 8)
     expected = model(images)
@@ -309,8 +309,10 @@ def test_the_check_of_images_is_in_no_graph_that_is_compiled_traced_or_scripted(
 
     for one in (outer, compiled, copied, *others):
         assert torch.equal(one(images), expected)
-    with pytest.raises(ValueError, match="of 8 x 8 px"):
-        copied(torch.ones(2, 3, 9, 9))
+    compiled = torch.compile(model, backend="eager")
+    for one in (copied, compiled):
+        with pytest.raises(ValueError, match="of 8 x 8 px"):
+            one(torch.ones(2, 3, 9, 9))
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,10 @@ def halfway(prefix: str, *, most: int) -> dict[str, Tensor]:
     return {(prefix if number < most else "") + key: value for number, (key, value) in state}
 
 
+def first_four(prefix: str) -> dict[str, Tensor]:
+    return dict(list(prefixed(prefix).items())[:4])
+
+
 PREFIXES = ["module.", "_orig_mod.", "model.", "net.", "backbone.", "module._orig_mod."]
 PREFIXES += ["_orig_mod.module.", "model._orig_mod.", "model.module.", "student.encoder.cnn."]
 
@@ -219,8 +223,13 @@ def test_a_prefix_that_the_model_itself_has_is_kept(tmp_path: Path) -> None:
             prefixed("model.") | {"model.more.weight": torch.ones(2)},
             "1 unexpected (more.weight). Build",
         ),
+        (
+            {**first_four("model."), "other.weight": torch.ones(2)},
+            "8 missing (features.0.0.weight, features.0.0.bias, features.1.0.weight and 5 more); "
+            "5 unexpected (model.features.0.0.weight",
+        ),
     ],
-    ids=["both", "rivals", "half", "more"],
+    ids=["both", "rivals", "half", "more", "few"],
 )
 def test_names_that_are_of_no_single_network_are_refused_in_one_sentence(
     tmp_path: Path, content: dict[str, Tensor], words: str

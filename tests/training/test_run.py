@@ -211,6 +211,14 @@ def test_a_view_that_fails_in_any_memory_raises_what_torch_says() -> None:
         trainer(Transposing(), epochs=1).fit(Colors(8))
 
 
+def test_images_of_different_sizes_in_a_batch_are_named() -> None:
+    sizes = [{"image": torch.zeros(3, 8, 8 + row), "label": row} for row in range(3)]
+
+    for call in (trainer().fit, trainer().predict):
+        with pytest.raises(ValueError, match=r"samples of one shape each, but got .3, 8, .*Resize"):
+            call(sizes)
+
+
 class Taught(Colors):
     """Images with what a teacher says of them, which is the next class."""
 

@@ -1,6 +1,7 @@
 """Datasets to batches: order and random draws follow from seed, epoch and row alone."""
 
 import multiprocessing
+import re
 import sys
 import time
 import traceback
@@ -80,7 +81,8 @@ def make_loader(
     Raises:
         TypeError: The dataset has no length, a number is not an integer, or an option decides
             order or seeds.
-        ValueError: The dataset is empty, or a number is out of range.
+        ValueError: The dataset is empty, or a number is out of range; or, in a pass through the
+            loader, the samples of a batch differ in shape.
         concurrent.futures.BrokenExecutor: In a pass through the loader, a worker was killed, or
             cannot hand over its batches; a `RuntimeError`.
         UserWarning: Rows are shuffled, as for training, and their labels seem to begin at 1; a
@@ -160,7 +162,10 @@ class _Loader(DataLoader[Any]):
 
 @contextmanager
 def explain_workers(*, kept: bool = False) -> Iterator[None]:
-    """Say of workers of a loader that died or cannot work what to do; `kept` as `killed_worker`."""
+    """Say what to do of workers that died or cannot work, and of images that fit in no batch.
+
+    `kept` is that of `killed_worker`.
+    """
     try:
         yield
     except (AssertionError, AttributeError, EOFError, OSError, RuntimeError) as error:
@@ -170,10 +175,24 @@ def explain_workers(*, kept: bool = False) -> Iterator[None]:
             chain.append(before)
             before = before.__cause__ or before.__context__
         said = isinstance(error, BrokenExecutor) and not kept  # by a loader within this block
-        explained = None if said else _explained(chain, kept=kept)
+        explained = None if said else _other_sizes(chain) or _explained(chain, kept=kept)
         if explained is None:
             raise
         raise explained from None
+
+
+def _other_sizes(chain: list[BaseException]) -> Exception | None:
+    """Word the error of samples that cannot be joined to a batch, here or in a worker."""
+    words = " ".join(map(str, chain))
+    frames = (frame for one in chain for frame in traceback.extract_tb(one.__traceback__))
+    if "collate" not in words and not any("collate" in frame.name for frame in frames):
+        return None
+    shapes = re.search(r"equal size, but got (\[.*?\]) at entry \d+ and (\[.*?\]) at entry", words)
+    if shapes is None:
+        return None
+    what, got = "samples of one shape each", f"{shapes[1]} and {shapes[2]}"
+    hint = "Resize all images in the transform, as `preset('evaluation', image_size=224)` does."
+    return ValueError(expected("batch", what, got, hint))
 
 
 def _explained(chain: list[BaseException], *, kept: bool) -> Exception | None:

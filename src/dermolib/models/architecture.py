@@ -9,7 +9,7 @@ from torch.jit import (  # type: ignore[attr-defined] # documented, but not in i
     is_tracing,
 )
 
-from dermolib._validation import expected, require
+from dermolib._validation import expected
 from dermolib.models.settings import InputSettings
 
 __all__ = ["check_input", "finish", "forbid_inplace"]
@@ -44,8 +44,8 @@ def check_input(
 ) -> None:
     """Let a model refuse images of another form before it computes, in one sentence.
 
-    Images have height and width of at least `least` px, or are of `exactly` so many. The hook is
-    neither in a traced or compiled graph nor in the way of TorchScript.
+    Images have height and width of at least `least` px, or are of `exactly` so many. The hook is in
+    no traced graph, leaves nothing in a compiled one, and is not in the way of TorchScript.
     """
     vars(model)[_FORM] = (channels, least, exactly and (exactly, exactly))
     model.register_forward_pre_hook(_check)
@@ -58,26 +58,33 @@ def _check(module: nn.Module, inputs: tuple[Tensor]) -> None:
 
 
 def _check_images(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    traced = torch.compiler.is_compiling() or is_tracing()  # type: ignore[no-untyped-call] # torch's
+    traced = is_tracing()  # type: ignore[no-untyped-call] # torch's
     if not inputs or traced or isinstance(inputs[0], fx.Proxy):
         return
-    images, (channels, least, exactly) = inputs[0], vars(module)[_FORM]
+    images, (channels, least, exactly) = inputs[0], getattr(module, _FORM)
     what = f"a floating-point batch (N, {channels}, H, W)"
     if not isinstance(images, Tensor):
         got, hint = _describe(images)
         raise TypeError(expected("images", what, got, hint))
-    shape, got = images.shape, f"{images.dtype} of shape {tuple(images.shape)}"
-    hint = "Scale and normalize images as preset 'evaluation' does."
-    require(images.is_floating_point(), "images", what, got, hint, error=TypeError)
-    hint = _as_batch(shape, channels)
-    require(len(shape) == 4 and shape[1] == channels, "images", what, got, hint)
+    if not images.is_floating_point():
+        hint = "Scale and normalize images as preset 'evaluation' does."
+        raise TypeError(expected("images", what, _got(images), hint))
+    if images.ndim != 4 or images.shape[1] != channels:
+        hint = _as_batch(images.shape, channels)
+        raise ValueError(expected("images", what, _got(images), hint))
     patches: Any = getattr(module, "patch_embed", None)
     if getattr(patches, "strict_img_size", False):  # timm's transformers, whose size can change
         exactly = tuple(patches.img_size)
-    fits = shape[2:] == exactly if exactly else min(shape[2:]) >= least
-    size = " x ".join(map(str, exactly or (least, least)))
-    size = f"{size} px" if exactly else f"at least {size} px"
-    require(fits, "images", f"{what} of {size}", got, f"Resize each image to {size}.")
+    height, width = images.shape[2:]
+    if (height, width) != exactly if exactly else min(height, width) < least:
+        size = "{} x {} px".format(*(exactly or (least, least)))
+        size = size if exactly else f"at least {size}"
+        hint = f"Resize each image to {size}."
+        raise ValueError(expected("images", f"{what} of {size}", _got(images), hint))
+
+
+def _got(images: Tensor) -> str:
+    return f"{images.dtype} of shape {tuple(images.shape)}"
 
 
 def _describe(images: Any) -> tuple[str, str]:

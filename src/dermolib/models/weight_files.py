@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Collection, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -89,18 +90,14 @@ def _removed(key: str, name: str, wrappers: Collection[str]) -> str:
 
 
 def _prefix(found: StateDict, own: Collection[str], path: Path) -> str:
-    """Find the prefix under which most tensors of a model are in a file, empty if none is."""
-    places: dict[str, dict[str, Tensor]] = {"": {}}
-    for name, value in found.items():
-        parts = name.split(".")
-        for number in range(len(parts)):
-            key = ".".join(parts[number:])
-            if key in own:
-                place = ".".join([*parts[:number], ""]) if number else ""
-                places.setdefault(place, {})[key] = value
+    """Find the prefix under which most tensors of a model are in a file, empty if few are."""
+    places = _places(found, own)
+    if not places:  # names that are yet to be converted: what all begin with is no part of one
+        levels = zip(*(name.split(".")[:-1] for name in found), strict=False)
+        return "".join(f"{level[0]}." for level in takewhile(lambda one: len({*one}) == 1, levels))
     most = max(map(len, places.values()))
     best = [place for place, held in places.items() if len(held) == most]
-    if "" in best:
+    if "" in best or 2 * most < len(own):
         return ""
     one = places[best[0]]
     others = [place for place in best[1:] if not _are_equal(one, places[place])]
@@ -108,6 +105,18 @@ def _prefix(found: StateDict, own: Collection[str], path: Path) -> str:
     hint = "Save the state dict of the network that you want alone."
     require(not others, str(path), "tensors of one network", got, hint)
     return best[0]
+
+
+def _places(found: StateDict, own: Collection[str]) -> dict[str, dict[str, Tensor]]:
+    """Map each prefix to the tensors of the model that a file has under it."""
+    places: dict[str, dict[str, Tensor]] = {}
+    for name, value in found.items():
+        parts = name.split(".")
+        for number in range(len(parts)):
+            key = ".".join(parts[number:])
+            if key in own:
+                places.setdefault(name.removesuffix(key), {})[key] = value
+    return places
 
 
 def _are_equal(one: StateDict, other: StateDict) -> bool:
