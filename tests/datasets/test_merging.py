@@ -62,7 +62,8 @@ def test_lesions_that_share_an_image_are_one_in_a_merged_table() -> None:
     assert conflicts[["id", "column", "kept", "other"]].to_numpy().tolist() == [
         ["x", "lesion", "HAM_1", "L9"]
     ]
-    groups = ISICDataset(table.assign(image_path="-", mask_path="")).groups
+    with pytest.warns(UserWarning, match=r"several patients each \(HAM_1\)"):
+        groups = ISICDataset(table.assign(image_path="-", mask_path="")).groups
     assert groups[0] == groups[1] == groups[2] != groups[3]
 
 

@@ -14,7 +14,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch.utils.data import Subset, TensorDataset
 
 from dermolib import ISICDataset, grouped_split
-from dermolib.datasets import Split, load_split, read_challenge_table
+from dermolib.datasets import Split, as_split, load_split, read_challenge_table, read_table
+from dermolib.labels import as_label_space
 
 
 def draw_table(rows: int, seed: int) -> pd.DataFrame:
@@ -402,6 +403,39 @@ def test_splits_are_ordered_by_what_their_names_mean(
 
     assert split.names == (*names,)
     assert as_lists(split) == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", " dev ", "VALIDATION set"])
+def test_a_split_has_one_name_wherever_it_is_named(challenge: Path, name: str) -> None:
+    dataset = ISICDataset.from_challenge(challenge, "Training")
+
+    assert as_split(name) == dataset.subset([0], split=name).split == "validation"
+    assert as_split(name, ["train", "val"]) == "val"
+    assert dataset.split == "train"
+    with pytest.raises(ValueError, match="`split` to be one of 'train', 'test', but got"):
+        read_challenge_table(challenge, name)
+
+
+@pytest.mark.parametrize("name", ["eval", "", "train2", None, 3])
+def test_an_unknown_split_is_refused_with_the_known_ones(name: Any) -> None:
+    with pytest.raises(ValueError, match="`split` to be one of 'train', 'validation', 'test', but"):
+        as_split(name)
+
+
+@pytest.mark.parametrize("space", ["binary", "isic2018", "milk10k", ["A", "B", "C", "D"]])
+def test_classes_are_named_by_the_label_space_of_what_is_split(space: Any) -> None:
+    codes = as_label_space(space).codes
+    first, *_, last = codes
+    # No row is of the classes between, and one lesion alone of the last
+    frame = pd.DataFrame({"id": [f"I{row}" for row in range(9)], "dx": [first] * 8 + [last]})
+    table = read_table(frame, label_space=space)
+
+    split = grouped_split(table, fractions=(0.5, 0.25, 0.25))
+
+    assert split.counts.T.sum().to_dict() == {first: 8, last: 1}
+    assert split.counts.loc[[first]].to_numpy().tolist() == [[4, 2, 2]]
+    beyond = grouped_split(pd.DataFrame({"label": [0, 20], "lesion": ""}), fractions=(0.5, 0.5))
+    assert beyond.counts.index.tolist() == ["0", "20"]
 
 
 def test_rows_without_ids_cannot_be_saved_or_loaded(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dermolib import DatasetNotFoundError
-from dermolib.datasets import COLUMNS, metadata_vectors, read_table
+from dermolib.datasets import COLUMNS, group_names, metadata_vectors, read_table
 
 # Private: the text of columns that a table does not keep, and of files without an id
 from dermolib.datasets.columns import map_unique, read_csv, read_frame
@@ -69,6 +69,39 @@ def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> No
         (f"{HEADER}A,1,male,-0,x\n", {"age": 0.0}),
         (f"{HEADER}A,2.0,male,30,x\n", {"label": 1}),
         ("id,Class, sex\nA,2,FEMALE\n", {"id": "A", "label": 1, "sex": "female"}),
+        *(
+            (f"ID,SEX\nA,{text}\n", {"sex": sex})
+            for sex, texts in (("female", "F f Woman W"), ("male", "M m MALE man"))
+            for text in texts.split()
+        ),
+        *(
+            (f'ID,AGE\nA,"{text}"\n', {"age": age})
+            for text, age in (
+                ("45,5", 45.5),
+                ("85+", 85.0),
+                (">85", 85.0),
+                ("85 and older", 85.0),
+                ("<20", 20.0),
+                ("40-45", 42.5),
+                ("40 \u2013 45", 42.5),
+                ("40 to 45", 42.5),
+                ("[40, 45)", 42.5),
+                ("55 years", 55.0),
+                ("55y", 55.0),
+                ("~55 yrs old", 55.0),
+            )
+        ),
+        ("ID;AGE;SITE\nA;45,5;x, y\n", {"age": 45.5, "site": "x, y"}),
+        *(
+            (f'ID,SITE\nA,"{text}"\n', {"site": site})
+            for site, texts in (
+                ("head/neck", ("Head/Neck", "head and neck", "HEAD & NECK", "head_neck")),
+                ("lower extremity", ("Lower Extremity", "lower_extremities")),
+                ("palms/soles", ("Palms and soles",)),
+                ("leg", ("Leg",)),
+            )
+            for text in texts
+        ),
         (f"\n , \n{HEADER}\n  \n{GOOD},,,,\n\n", {"id": "A", "site": "head/neck"}),
         (HEADER + GOOD.replace("\n", ",, \n"), {"id": "A", "site": "head/neck"}),
         (f"sep=,\n{HEADER}{GOOD}", {"id": "A", "site": "head/neck"}),
@@ -158,12 +191,12 @@ LONG = "x" * 1_000_000
         (f"ID\n../{'x' * 100_000}\n", "file names, but got 1 other (row 2: '../xxx"),
         *(
             (f"ID,AGE\nA,{text}\n", f"ages are 0..120 years, but got 1 other (row 2: '{text}')")
-            for text in ("300", "old", "inf", "-2")
+            for text in ("300", "old", "inf", "-2", "45-40", "130-140", "6 months", "40s")
         ),
         ("ID,SEX\nA,x\n", "sex is female or male, but got 1 other (row 2: 'x')."),
         ("ID,YEAR\nA,19\n", "years are 1900..2100, but got 1 other (row 2: '19')"),
     ],
-    ids=range(45),
+    ids=range(49),
 )
 def test_a_broken_table_is_refused_by_file_row_and_hint(
     tmp_path: Path, data: str | bytes, fragment: str
@@ -302,6 +335,32 @@ def test_integers_stay_integers_beside_missing_values() -> None:
         ["7", "1", "2"],
         ["8", "", "3"],
     ]
+
+
+NUMBERED = "ID,LESION_ID,PATIENT_ID\nA,1,P1\nB,2,P1\nC,1,P2\nD,1,\nE,,P2\n"
+
+
+def test_a_lesion_of_several_patients_is_warned_of_and_joined_on_request(tmp_path: Path) -> None:
+    path = write(tmp_path, NUMBERED)
+
+    with pytest.warns(
+        UserWarning, match=r"csv has 1 lesions with several patients each \(1\): a sp"
+    ):
+        assert read_table(path)["lesion"].tolist() == ["1", "2", "1", "1", ""]
+    joined = read_table(path, lesions="within_patient")
+    assert joined["lesion"].tolist() == ["P1_1", "P1_2", "P2_1", "1", ""]
+    assert group_names(joined).tolist() == ["P1", "P1", "P2", "1", "P2"]
+    pd.testing.assert_frame_equal(read_table(joined), joined)  # without a warning
+    with pytest.raises(ValueError, match="`lesions` to be one of 'unique', 'within_patient'"):
+        read_table(path, lesions="numbered")
+
+
+@pytest.mark.parametrize("space", [None, "binary"])
+def test_rows_are_named_as_a_spreadsheet_numbers_them(tmp_path: Path, space: str | None) -> None:
+    path = write(tmp_path, "sep=;\n\nID;DIAGNOSIS;AGE\n\nA;nevus;1\n;;\nB;plant;x\n")
+
+    with pytest.raises(ValueError, match=r"\(row 6: '(plant|x)'\)"):
+        read_table(path, label_space=space)
 
 
 @given(st.lists(st.sampled_from(["a", "A", " b", ""])))

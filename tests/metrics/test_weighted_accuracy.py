@@ -1,10 +1,12 @@
 import pickle
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -186,12 +188,51 @@ def test_an_absent_class_has_weight_0_and_the_weights_of_all_images_are_n() -> N
 )
 def test_unfit_counts_are_refused(counts: list[float], kind: type[Exception]) -> None:
     with pytest.raises(kind, match="Expected `counts` to be integers of 0 or more"):
-        class_weights(counts)  # type: ignore[arg-type]  # the wrong numbers under test
+        class_weights(counts)
 
 
 FROM_ONE = (
     "to be classes from 0, but got 1..2 and no 0. Labels begin at 0: the challenge's files hold"
 )
+
+
+LABELS = pd.Series([2, 0, 2, 0, 2, 3])
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [LABELS.value_counts(), *(LABELS.astype(kind).value_counts() for kind in ("Int64", "category")),
+     LABELS.astype(float).value_counts(), Counter(LABELS.tolist())],
+    ids=range(5),
+)  # fmt: skip
+def test_counts_by_label_are_put_in_the_order_of_labels(counts: Any) -> None:
+    assert class_weights(counts).tolist() == [1.0, 0.0, pytest.approx(2 / 3), 2.0]
+    metric = WeightedAccuracy(4, class_weights=1 / pd.Series(counts))
+    assert metric.class_weights is not None
+    assert metric.class_weights.tolist() == [0.5, 0.0, pytest.approx(1 / 3), 1.0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "error", "fragment"),
+    [
+        (
+            pd.Series(["NV", "MEL", "NV"]).value_counts(),
+            TypeError,
+            "but got numbers by 'NV', 'MEL'. O",
+        ),
+        (pd.DataFrame({"a": [0], "b": [1]}).value_counts(), TypeError, "got numbers by (0, 1). O"),
+        (pd.Series([3, 4], index=[-1, 0]), TypeError, "got numbers by -1, 0. Order them as labels"),
+        (pd.Series([3, 4], index=[1, 1]), ValueError, "got numbers by 1, 1."),
+        ({}, TypeError, "got numbers by none."),
+        (LABELS.value_counts(normalize=True), TypeError, "to be integers of 0 or more"),
+    ],
+    ids=range(6),
+)
+def test_counts_by_other_names_than_labels_are_refused(
+    counts: Any, error: type[Exception], fragment: str
+) -> None:
+    with pytest.raises(error, match=re.escape(fragment)):
+        class_weights(counts)
 
 
 def test_a_whole_set_of_targets_from_1_is_warned_of_and_a_batch_is_not() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from colors import Colors, network, trainer
@@ -175,7 +176,7 @@ def test_options_of_numpy_become_those_of_python_and_can_be_loaded(tmp_path: Pat
         "seed": np.int64(3),
         "freeze": (np.str_("0"),),
         "layer_rates": {np.str_("5"): np.float64(0.1)},
-        "class_weights": np.array([1.0, 2.0, 1.0]),
+        "class_weights": pd.Series([2.0, 1.0, 1.0], index=[1, 0, 2]),
     }
 
     fitted = trainer(output=tmp_path, **options)
@@ -189,5 +190,6 @@ def test_options_of_numpy_become_those_of_python_and_can_be_loaded(tmp_path: Pat
         "optimizer": str,
         "layer_rates": dict,
     }
+    assert fitted.class_weights == [1.0, 2.0, 1.0]
     assert [type(name) for name in (*fitted.freeze, *(fitted.layer_rates or {}))] == [str, str]
     assert Trainer.load(tmp_path / "best.pt", model=network()).num_classes == 3

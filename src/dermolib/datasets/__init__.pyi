@@ -25,6 +25,7 @@ from .readers.padufes import read_padufes as read_padufes
 from .readers.ph2 import read_ph2 as read_ph2
 from .splits import Grouped as Grouped
 from .splits import Split as Split
+from .splits import as_split as as_split
 from .splits import load_split as load_split
 from .tables import COLUMNS as COLUMNS
 from .tables import HasTable as HasTable

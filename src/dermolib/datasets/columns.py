@@ -161,8 +161,9 @@ def read_csv(
 ) -> Columns:
     """Read the columns that `choose` picks from the header by name and place.
 
-    Empty rows are left out, and so is a first line such as ``sep=;``. Without a delimiter, the
-    first of comma, semicolon, tab and bar is taken by which `choose` finds its columns.
+    Empty rows are left out, and so is a first line such as ``sep=;``. Without a delimiter, that of
+    comma, semicolon, tab and bar is taken which makes most fields of the header, and with which
+    `choose` finds its columns.
 
     Raises:
         DatasetNotFoundError: There is no such file.
@@ -324,7 +325,7 @@ def _read_header(
     choose: Callable[[Sequence[str]], Mapping[str, int]],
     delimiter: str | None,
 ) -> _Header:
-    """Read the header by the first delimiter that fits, or refuse it by the one that splits it."""
+    """Read the header by the delimiter that makes most fields and fits; else refuse it."""
     found: list[tuple[list[str], str, int]] = []
     failure = csv.Error()
     for mark in _DELIMITERS if delimiter is None else (delimiter,):
@@ -333,13 +334,16 @@ def _read_header(
             texts = next(csv.reader(_lines(file), strict=True, delimiter=mark))
         except csv.Error as error:
             failure = error
-            continue
-        found.append((texts, mark, file.tell()))
-        with suppress(ValueError):
-            return _Header(len(texts), mark, file.tell(), choose(texts))
+        else:
+            found.append((texts, mark, file.tell()))
     if not found:
         raise failure
-    texts, mark, end = max(found, key=lambda one: len(one[0]))
+    found.sort(key=lambda one: -len(one[0]))  # which keeps the order of those that split alike
+    likely = [one for one in found if len(one[0]) > 1] or found[:1]
+    for texts, mark, end in likely:
+        with suppress(ValueError):
+            return _Header(len(texts), mark, end, choose(texts))
+    texts, mark, end = likely[0]
     return _Header(len(texts), mark, end, choose(texts))  # which raises
 
 

@@ -22,6 +22,7 @@ from dermolib._validation import (
 from dermolib.datasets.files import drop_missing, find_files, read_augmented, resolve_paths
 from dermolib.datasets.groups import group_names
 from dermolib.datasets.readers import find_reader, list_readers
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.store import PreparedStore, load_image, load_mask
 from dermolib.datasets.tables import metadata_vectors, read_table
 from dermolib.datasets.transforming import Transform, check_transform, transformed
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 else:
     _Base = object  # loaders ask for length and rows alone, and reading a table needs no torch
 
-_SPLITS = ("train", "validation", "test")
 _OPTIONS = ("image_dir", "transform", "missing", "masks", "metadata", "mask_dir")
 
 
@@ -86,8 +86,9 @@ class ISICDataset(_Base, metaclass=_Collections):
             ``ID_segmentation.png``, bright for lesion.
         metadata: Whether samples have age, sex and site, see `dermolib.datasets.metadata_vectors`.
         mask_dir: Folder of the masks; `image_dir` where not given.
-        split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``. Only training
-            rows can be augmented offline.
+        split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``, or another name
+            of these that `dermolib.datasets.as_split` knows. Only training rows can be augmented
+            offline.
         label_space: Classes of the labels: a name in `dermolib.labels.LABEL_SPACES`, such as
             ``"binary"``, a `dermolib.labels.LabelSpace` or a list of codes, see `read_table`; that
             of the table where not given, which is the challenge's unless it says otherwise.
@@ -121,7 +122,7 @@ class ISICDataset(_Base, metaclass=_Collections):
     ) -> None:
         """Read the table and find the files of its rows."""
         check_choice(missing, "missing", ("error", "drop"))
-        check_choice(split, "split", _SPLITS)
+        self.split = as_split(split)
         given: Any = table
         if isinstance(given, _Checked):
             rows = given = given.rows
@@ -131,7 +132,6 @@ class ISICDataset(_Base, metaclass=_Collections):
         place = resolve_paths(rows, given, image_dir, mask_dir, masks=masks)
         kept = drop_missing(rows, place, missing=missing, masks=masks)
         self.dropped: tuple[str, ...] = tuple(rows["id"][~kept])
-        self.split = split
         self._with_masks = masks
         check_transform(transform, masks=masks)
         self.transform = transform
@@ -172,7 +172,7 @@ class ISICDataset(_Base, metaclass=_Collections):
             ValueError: The collection or split is unknown, or a table is invalid.
         """
         reader = find_reader(name)
-        check_choice(split, "split", reader.splits)
+        split = as_split(split, reader.splits)
         own = {key: options.pop(key) for key in {*options} - {*_OPTIONS}}
         own["images"] = options.get("image_dir") is None
         space = None if label_space is None else as_label_space(label_space)
@@ -266,9 +266,8 @@ class ISICDataset(_Base, metaclass=_Collections):
         low, high = (rows.min(), rows.max()) if rows.size else (0, -1)
         what, inside = f"row numbers in 0..{len(self) - 1}", low >= 0 and high < len(self)
         require(inside, "indices", what, f"{low}..{high}", error=IndexError)
-        check_choice(split or self.split, "split", _SPLITS)
         other = copy.copy(self)
-        other.split = split or self.split
+        other.split = self.split if split is None else as_split(split)
         other._take(self.table.iloc[rows].reset_index(drop=True))
         return other
 

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, SupportsIndex
 
 import numpy as np
@@ -25,7 +25,7 @@ from dermolib._validation import (
 from dermolib.datasets.columns import clean_name, map_unique, read_columns
 from dermolib.datasets.groups import joined_groups
 from dermolib.io import write_table
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import label_space_of
 
 __all__ = ["SPLITS", "Grouped", "Split", "as_split", "grouped_split", "load_split"]
 
@@ -218,10 +218,10 @@ def grouped_split(
     splits = [np.flatnonzero(split_of == number) for number in range(len(wanted))]
     named = folds is None and len(splits) <= len(_NAMES)
     names = _NAMES[: len(splits)] if named else [f"fold_{n}" for n in range(len(splits))]
-    return Split(splits, names, _class_counts(labels, splits, names), ids)
+    return Split(splits, names, _class_counts(labels, splits, names, dataset_or_table), ids)
 
 
-def as_split(name: Any, splits: Sequence[str] = _NAMES) -> str:
+def as_split(name: Any, splits: Collection[str] = _NAMES) -> str:
     """Find which of some splits a name means: ``val``, ``Valid`` and ``dev`` are validation.
 
     Args:
@@ -287,7 +287,12 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
         text = f"{name} has {torn:,} lesions or patients in two splits: scores will be too good."
         warn(text)
     labels = _labels(table) if "label" in table else np.full(len(table), _UNKNOWN)
-    return Split(splits, names, _class_counts(labels, splits, names), table["id"].to_numpy(object))
+    return Split(
+        splits,
+        names,
+        _class_counts(labels, splits, names, dataset_or_table),
+        table["id"].to_numpy(object),
+    )
 
 
 def _meaning(name: str) -> str:
@@ -387,12 +392,14 @@ def _labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _class_counts(
-    labels: npt.NDArray[np.int64], splits: Sequence[Indices], names: Sequence[str]
+    labels: npt.NDArray[np.int64], splits: Sequence[Indices], names: Sequence[str], source: Any
 ) -> pd.DataFrame:
-    classes = np.unique(labels)
-    codes = {diagnosis.index: diagnosis.code for diagnosis in DIAGNOSES} | {_UNKNOWN: "unknown"}
+    """Count the rows of each class that has some, by its code in the label space of the source."""
+    classes, codes = np.unique(labels), label_space_of(source).codes
+    told = classes.max(initial=0) < len(codes)  # else the labels are of a space that is not known
+    names_of = {**dict(enumerate(codes if told else ())), _UNKNOWN: "unknown"}
     counts = [(labels[rows][:, None] == classes).sum(axis=0) for rows in splits]
-    index = [codes.get(int(label), str(label)) for label in classes]
+    index = [names_of.get(int(label), str(label)) for label in classes]
     return pd.DataFrame(dict(zip(names, counts, strict=True)), index=index)
 
 

@@ -140,7 +140,7 @@ def read_table(
             the space of a table that has one, else the challenge's; without a vocabulary, a
             diagnosis then is kept as text and makes no label.
         lesions: ``"within_patient"`` where lesions are numbered within each patient: a lesion 1 of
-            the patient P1 is then ``P1/1``; one whose patient is not known stays as it is.
+            the patient P1 is then ``P1_1``; one whose patient is not known stays as it is.
             ``"unique"`` takes the names as they are, and warns where patients have one in common.
         delimiter: Field separator of a file: comma, semicolon, tab or bar; None finds it.
         needed: Required columns, by the challenge's names.
@@ -317,7 +317,7 @@ def _lesions(lesions: Texts, patients: Texts, name: str, scope: str) -> Texts:
     """Join the lesions with their patients on request; else warn of one that has several."""
     known = (lesions != "") & (patients != "")
     if scope == "within_patient":
-        return np.where(known, patients + "/" + lesions, lesions)
+        return np.where(known, patients + "_" + lesions, lesions)
     pairs = pd.DataFrame({"lesion": lesions[known], "patient": patients[known]}).drop_duplicates()
     if len(torn := pairs["lesion"][pairs["lesion"].duplicated()].unique()):
         text = (

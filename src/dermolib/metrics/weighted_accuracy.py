@@ -1,50 +1,89 @@
 """Weighted accuracy: the challenge's score, in which every diagnosis counts the same."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from dermolib._validation import check_choice, check_number, check_type, require
+from dermolib._validation import check_choice, check_number, check_type, listed, require
 from dermolib.labels import FROM_ZERO, warn_if_from_one
 
-__all__ = ["CHALLENGE_TEST_COUNTS", "WeightedAccuracy", "class_weights", "weighted_accuracy"]
+__all__ = [
+    "CHALLENGE_TEST_COUNTS",
+    "WeightedAccuracy",
+    "by_label",
+    "class_weights",
+    "weighted_accuracy",
+]
 
 CHALLENGE_TEST_COUNTS: tuple[int, ...] = (1130, 3219, 831, 217, 656, 60, 63, 157)
 """Images of each diagnosis in the challenge's test set of 6,333, in the order of `DIAGNOSES`."""
 
+_Numbers: TypeAlias = (
+    "Sequence[float] | np.ndarray[Any, Any] | Tensor | pd.Series[Any] | Mapping[int, float]"
+)
 
-def class_weights(counts: Sequence[int] | np.ndarray[Any, Any] | Tensor) -> Tensor:
+
+def class_weights(counts: _Numbers) -> Tensor:
     """Compute the weight of an image of each class that gives all classes the same total weight.
 
     The weight of a class with n of the N images is N / (K n), where K counts the classes that have
     images; one without gets 0. The weights of all images sum to N.
 
     Args:
-        counts: Images of each class (C,), 0 or more.
+        counts: Images of each class (C,), 0 or more, in the order of the labels; or a series or a
+            dictionary of them by label, as ``value_counts()`` of a series of labels and a
+            `collections.Counter` have them, in any order.
 
     Returns:
         Weights (C,), float64.
 
     Raises:
-        TypeError: The counts are not integers.
+        TypeError: The counts are not integers, or are by other names than labels.
         ValueError: There is no count, a negative one, or none above 0.
         UserWarning: The counted labels seem to begin at 1; a warning.
 
     Examples:
         >>> class_weights(CHALLENGE_TEST_COUNTS)[:3]
         tensor([0.7006, 0.2459, 0.9526], dtype=torch.float64)
+        >>> class_weights({2: 1, 0: 3})
+        tensor([0.6667, 0.0000, 2.0000], dtype=torch.float64)
     """
-    numbers, what = torch.as_tensor(counts), "integers of 0 or more, at least one above 0"
+    numbers, what = (
+        torch.as_tensor(by_label(counts, "counts")),
+        "integers of 0 or more, at least one above 0",
+    )
     require(_is_integer(numbers), "counts", what, f"dtype {numbers.dtype}", error=TypeError)
     require(numbers.ndim == 1 and numbers.any() and numbers.min() >= 0, "counts", what, counts)
     present = numbers > 0
     warn_if_from_one(present.nonzero().flatten(), "labels")
     weights = numbers.sum() / (present.sum() * numbers.clamp(min=1).double())
     return torch.where(present, weights, 0.0)
+
+
+def by_label(numbers: Any, name: str) -> Any:
+    """Put a series or dictionary of numbers by label in the order of labels, 0 where one has none.
+
+    Raises:
+        TypeError: It is by other names than labels.
+        ValueError: A label is twice.
+    """
+    if not isinstance(numbers, (pd.Series, Mapping)):
+        return numbers
+    series = pd.Series(numbers)
+    labels, what = np.asarray(series.index.tolist()), "one number for each class 0..K-1"
+    fits = labels.ndim == 1 and labels.size and labels.dtype.kind in "biuf"
+    whole = fits and labels.min() >= 0 and (labels == labels.astype(np.int64)).all()
+    got = f"numbers by {listed(map(repr, series.index)) or 'none'}"
+    hint = "Order them as labels are: `.reindex(label_space.codes, fill_value=0).to_numpy()`."
+    require(whole, name, what, got, hint, error=TypeError)
+    require(series.index.is_unique, name, what, got)
+    ordered = series.set_axis(labels.astype(np.int64))
+    return np.asarray(ordered.reindex(range(int(labels.max()) + 1), fill_value=0).tolist())
 
 
 class WeightedAccuracy(Metric):
@@ -57,8 +96,9 @@ class WeightedAccuracy(Metric):
 
     Args:
         num_classes: Number of classes K, 2 or more.
-        class_weights: Weight of an image of each class (K,), 0 or more; None takes them from the
-            targets. The challenge's own are ``class_weights(CHALLENGE_TEST_COUNTS)``.
+        class_weights: Weight of an image of each class (K,), 0 or more, in the order of the labels
+            or by label, as the counts of `class_weights`; None takes them from the targets. The
+            challenge's own are ``class_weights(CHALLENGE_TEST_COUNTS)``.
         ties: Where several classes share the highest score, ``"first"`` predicts the first of
             them; ``"wrong"`` predicts none, as the official ISIC scorer does.
         kwargs: Options of `torchmetrics.Metric`.
@@ -91,7 +131,7 @@ class WeightedAccuracy(Metric):
     def __init__(
         self,
         num_classes: int,
-        class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | None = None,
+        class_weights: "_Numbers | None" = None,
         *,
         ties: str = "first",
         **kwargs: Any,
@@ -162,7 +202,7 @@ def weighted_accuracy(
     target: Tensor,
     *,
     num_classes: int,
-    class_weights: Sequence[float] | np.ndarray[Any, Any] | Tensor | None = None,
+    class_weights: "_Numbers | None" = None,
     ties: str = "first",
 ) -> Tensor:
     """Score predictions in one call; arguments and errors are those of `WeightedAccuracy`.
@@ -191,6 +231,7 @@ def weighted_accuracy(
 def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     if weights is None:
         return None
+    weights = by_label(weights, "class_weights")
     numbers = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
     fits = numbers.shape == (num_classes,) and numbers.isfinite().all() and numbers.min() >= 0
     what = f"{num_classes} finite weights of 0 or more, at least one above 0"

@@ -27,7 +27,7 @@ from dermolib._validation import (
     warn,
 )
 from dermolib.labels import DIAGNOSES
-from dermolib.metrics.weighted_accuracy import WeightedAccuracy
+from dermolib.metrics.weighted_accuracy import WeightedAccuracy, by_label
 from dermolib.models.devices import check_device, pick_precision
 from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import OPTIMIZERS, WARMUP
@@ -84,6 +84,7 @@ def _class_weights(value: Any, name: str) -> list[float] | None:
     if isinstance(value, str):
         check_choice(value, name, ("auto", "balanced"))
         return None
+    value = by_label(value, name)
     numbers = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
     what = "one number for each class, 'auto', 'balanced' or None"
     require(numbers.dtype.kind in "biuf", name, what, repr(value), error=TypeError)

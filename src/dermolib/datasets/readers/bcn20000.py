@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import PathLike, check_choice
+from dermolib._validation import PathLike
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, drop_endings, first_file, first_folder
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_bcn20000"]
@@ -45,7 +46,7 @@ def read_bcn20000(root: PathLike, split: str = "train", *, images: bool = True) 
         https://doi.org/10.1038/s41597-024-03387-w; names of columns in the code of its authors,
         https://github.com/imatge-upc/BCN20000.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root, name = Path(root), f"bcn_20k_{split}"
     upper = name.replace("bcn", "BCN")
     layout = f"{name}.csv beside {upper}/{name} with BCN_0000000001.jpg"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, require
+from dermolib._validation import DatasetNotFoundError, PathLike, require
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, add_lesions
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_challenge_table"]
@@ -50,7 +51,7 @@ def read_challenge_table(
         DatasetNotFoundError: `root` does not have the layout of the challenge.
         ValueError: A table is invalid, or the split is unknown.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root, part = Path(root), split.capitalize()
     path = root / f"metadata{part}.csv"
     folders = [root / part] if images or (root / part).exists() else []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, require
+from dermolib._validation import DatasetNotFoundError, PathLike, require
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
@@ -15,6 +15,7 @@ from dermolib.datasets.readers._files import (
     image_table,
     read_truth,
 )
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 from dermolib.io import open_file
 
@@ -57,7 +58,7 @@ def read_isic2018(
         Codella et al., Skin lesion analysis toward melanoma detection 2018, 2019,
         https://doi.org/10.48550/arXiv.1902.03368.
     """
-    check_choice(split, "split", PARTS)
+    split = as_split(split, PARTS)
     require(task in (1, 3), "task", "1 or 3", repr(task), "Task 2 has no readers.")
     root, part = Path(root), PARTS[split]
     if task == 1:

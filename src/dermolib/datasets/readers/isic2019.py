@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, listed, require
+from dermolib._validation import DatasetNotFoundError, PathLike, listed, require
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
@@ -15,6 +15,7 @@ from dermolib.datasets.readers._files import (
     first_folder,
     read_truth,
 )
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_isic2019"]
@@ -53,7 +54,7 @@ def read_isic2019(root: PathLike, split: str = "train", *, images: bool = True) 
         Combalia et al., BCN20000: dermoscopic lesions in the wild, 2019,
         https://doi.org/10.48550/arXiv.1908.02288.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root, prefix = Path(root), f"ISIC_2019_{PARTS[split]}"
     layout = f"{prefix}_Metadata.csv and {prefix}_GroundTruth.csv beside {prefix}_Input"
     folders = first_folder(root, [f"{prefix}_Input"], layout, needed=images)

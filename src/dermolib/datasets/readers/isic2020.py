@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermolib._validation import PathLike, check_choice
+from dermolib._validation import PathLike
 from dermolib.datasets.columns import read_columns
 from dermolib.datasets.groups import joined_groups
 from dermolib.datasets.readers import About, register_reader
@@ -16,6 +16,7 @@ from dermolib.datasets.readers._files import (
     first_file,
     first_folder,
 )
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_isic2020"]
@@ -56,7 +57,7 @@ def read_isic2020(root: PathLike, split: str = "train", *, images: bool = True) 
         Rotemberg et al., A patient-centric dataset of images and metadata, Scientific Data 8, 2021,
         https://doi.org/10.1038/s41597-021-00815-z.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root, prefix = Path(root), f"ISIC_2020_{PARTS[split]}"
     names = {
         "train": [f"{prefix}_GroundTruth_v2.csv", f"{prefix}_GroundTruth.csv", "train.csv"],

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import PathLike, check_choice
+from dermolib._validation import PathLike
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, find_places, first_file, first_folder
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_isic2024"]
@@ -47,7 +48,7 @@ def read_isic2024(root: PathLike, split: str = "train", *, images: bool = True) 
         Kurtansky et al., The SLICE-3D dataset, Scientific Data 11, 2024,
         https://doi.org/10.1038/s41597-024-03743-w.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root = Path(root)
     layout = f"{split}-metadata.csv beside {split}-image.hdf5 or {split}-image/image"
     truth = find_places(root, ["ISIC_2024_Training_GroundTruth.csv"]) if split == "train" else []

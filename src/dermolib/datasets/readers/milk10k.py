@@ -19,6 +19,7 @@ from dermolib.datasets.readers._files import (
     read_truth,
     with_isic_sites,
 )
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import place_labels, read_table
 from dermolib.labels import LABEL_SPACES
 
@@ -76,7 +77,7 @@ def read_milk10k(
         columns: https://challenge.isic-archive.com/landing/milk10k. Concepts: Kim et al., Nature
         Medicine 30, 2024, https://doi.org/10.1038/s41591-024-02887-x.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     check_choice(kind or "clinical", "kind", ("clinical", "dermoscopic"))
     root, prefix = Path(root), f"MILK10k_{PARTS[split]}"
     layout = f"{prefix}_Input/LESION/ID.jpg beside {prefix}_Metadata.csv"

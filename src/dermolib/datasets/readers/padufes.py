@@ -65,10 +65,10 @@ def read_padufes(root: PathLike, *, images: bool = True) -> pd.DataFrame:
         columns=names,
         vocabulary="padufes",
         label_space="padufes",
+        lesions="within_patient",
         needed=("LESION_ID", "PATIENT_ID"),
     )
     table = with_isic_sites(drop_endings(table, path))
-    table["lesion"] = (table["patient"] + "_" + table["lesion"]).where(table["lesion"] != "", "")
     skin = optional_numbers(path, ["fitspatrick"], 1, 6)
     table["skin_type"] = skin.get("fitspatrick", pd.Series(np.nan, table.index)).astype("Int8")
     parts = [f"imgs_part_{number}" for number in (1, 2, 3)]
