@@ -396,7 +396,7 @@ def test_splits_are_ordered_by_what_their_names_mean(
     tmp_path: Path, written: tuple[str, ...], names: list[str]
 ) -> None:
     table = with_ids(draw_table(3, 0)).assign(lesion="")
-    rows = [f"I00{row},{written[row]}\n" for row in (2, 0, 1)]
+    rows = [f"I00{row} ,{written[row]}\n" for row in (2, 0, 1)]
     (tmp_path / "split.csv").write_text("ID,SPLIT\n" + "".join(rows))
 
     split = load_split(tmp_path / "split.csv", table)

@@ -70,7 +70,7 @@ def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> No
         (f"{HEADER}A,2.0,male,30,x\n", {"label": 1}),
         ("id,Class, sex\nA,2,FEMALE\n", {"id": "A", "label": 1, "sex": "female"}),
         *(
-            (f"ID,SEX\nA,{text}\n", {"sex": sex})
+            (f"ID,Gender\nA,{text}\n", {"sex": sex})
             for sex, texts in (("female", "F f Woman W"), ("male", "M m MALE man"))
             for text in texts.split()
         ),

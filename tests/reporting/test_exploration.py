@@ -159,7 +159,7 @@ def test_a_data_set_without_images_has_no_bars_but_a_name() -> None:
     assert legend(axes) == ["some (1 image)", "none (0 images)"]
 
 
-SITES = [*(f"site {number}" for number in range(40)), "", "unknown", "Unknown ", None, pd.NA]
+SITES = [*(f"site {number}" for number in range(40)), "", "NULL", "Unknown ", "N/A", None, pd.NA]
 
 
 @given(st.lists(st.lists(st.sampled_from(SITES), min_size=1), min_size=1, max_size=4))

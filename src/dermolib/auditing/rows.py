@@ -154,7 +154,7 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
         return np.full(len(table), "", dtype=object)
     values = table[column].to_numpy(object)
     filled = np.where(pd.isna(values), "", values)
-    if column in (*_NAMES, "diagnosis"):  # placeholders are not known
+    if column in (*_NAMES, "diagnosis", "sex", "site"):  # placeholders are not known
         return np.array([clean_name(text) for text in filled], dtype=object)
     texts = map(as_text, filled)
     return np.array([*texts] if column == "image_path" else [*map(str.strip, texts)], dtype=object)

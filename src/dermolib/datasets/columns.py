@@ -91,7 +91,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "lesion": ("LESION_ID", "LESION"),
     "patient": ("PATIENT_ID", "PATIENT"),
     "age": ("AGE", "AGE_APPROX"),
-    "sex": ("SEX",),
+    "sex": ("SEX", "GENDER"),
     "site": ("POSITION", *_ISIC_SITES, "LOCALIZATION", "SITE"),
     "year": ("YEAR",),
     "source": ("SOURCE",),

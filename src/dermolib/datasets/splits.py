@@ -267,9 +267,10 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     """
     table = _table_of(dataset_or_table)
     require("id" in table, "dataset_or_table", "rows with ids", "none", error=TypeError)
-    name, ids = str(path), table["id"].astype(str)
+    name, ids = str(path), table["id"].astype(str).str.strip()
     written_ids, written_names = read_columns(as_path(path, "path"), ("ID", "SPLIT"))
-    written = pd.Series(map_unique(clean_name, written_names), index=written_ids, dtype=object)
+    index = [text.strip() for text in written_ids]
+    written = pd.Series(map_unique(clean_name, written_names), index=index, dtype=object)
     twice = list(written.index[written.index.duplicated()])
     require(not twice, name, "a table in which each id appears once", f"{listed(twice)} twice")
     unknown, absent = {*written.index} - {*ids}, {*ids} - {*written.index}

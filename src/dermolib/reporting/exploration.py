@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from dermolib._validation import check_choice, check_number, expected, listed, require
+from dermolib.datasets.columns import is_missing
 from dermolib.datasets.tables import HasTable
 from dermolib.labels import LabelSpace, as_label_space, label_space_of
 from dermolib.reporting._class_sheet import Rows, draw_sheet, sheet_rows, sheet_size
@@ -391,12 +392,13 @@ def _column_of(source: _Source, name: str, what: str) -> "pd.Series[Any]":
 def _words_of(
     source: _Source, name: str, what: str, kind: type[Any] | tuple[type[Any], ...] = str
 ) -> "pd.Series[Any]":
-    """Return a column of text; what is missing, empty or "unknown" becomes "unknown"."""
+    """Return a column of text; what is missing becomes "unknown"."""
     values = _column_of(source, name, what)
     values = values.where(values.notna(), _UNKNOWN)
     odd = [repr(x) for x in values if not isinstance(x, kind) or isinstance(x, bool)]
     require(not odd, source.argument, what, listed(dict.fromkeys(odd)), error=TypeError)
-    empty = {x for x in set(values) if isinstance(x, str) and x.strip().lower() in ("", _UNKNOWN)}
+    texts, codes = [x for x in set(values) if isinstance(x, str)], name == "diagnosis"
+    empty = [x for x in texts if is_missing(x, codes=codes) or x.strip().lower() == _UNKNOWN]
     return values.mask(values.isin(empty), _UNKNOWN)
 
 
