@@ -104,7 +104,7 @@ def test_a_subset_keeps_order_options_and_groups(challenge: Path) -> None:
     [
         ([6], IndexError, "row numbers in 0..5, but got 6..6"),
         ([-1], IndexError, "row numbers in 0..5, but got -1..-1"),
-        (np.ones(6, np.bool_), TypeError, "row numbers, but got dtype bool"),
+        (np.ones(6, np.bool_), TypeError, "row numbers, but got dtype bool. Find those of a mask"),
     ],
 )
 def test_a_subset_of_other_rows_is_refused(

@@ -261,7 +261,8 @@ class ISICDataset(_Base, metaclass=_Collections):
         """
         rows = np.asarray(indices)
         whole = not rows.size or np.issubdtype(rows.dtype, np.integer)
-        require(whole, "indices", "row numbers", f"dtype {rows.dtype}", error=TypeError)
+        hint = "Find those of a mask with `numpy.flatnonzero`." if rows.dtype == bool else ""
+        require(whole, "indices", "row numbers", f"dtype {rows.dtype}", hint, error=TypeError)
         rows = rows.astype(np.intp).reshape(-1)
         low, high = (rows.min(), rows.max()) if rows.size else (0, -1)
         what, inside = f"row numbers in 0..{len(self) - 1}", low >= 0 and high < len(self)
