@@ -44,8 +44,8 @@ _SITES = {
     **dict.fromkeys(("abdomen", "chest"), "anterior torso"),
     "back": "posterior torso",
     **dict.fromkeys(("ear", "face", "neck", "nose", "scalp", "head_neck_face"), "head/neck"),
-    **dict.fromkeys(("foot", "thigh", "lower_extremity"), "lower extremity"),
-    **dict.fromkeys(("arm", "forearm", "hand", "upper_extremity"), "upper extremity"),
+    **dict.fromkeys(("foot", "thigh"), "lower extremity"),
+    **dict.fromkeys(("arm", "forearm", "hand"), "upper extremity"),
     "genital": "oral/genital",
     "acral": "palms/soles",
 }
