@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image as PillowImage
 
-from dermolib import prepare
+from dermolib import audit, prepare
 from dermolib.auditing import HASH_BYTES, NOTES, STATES, Inspection, inspect_images, perceptual_hash
 from dermolib.io import MAX_PIXELS, read_image, write_image
 from drawing import noise_image
@@ -193,6 +193,27 @@ def test_remarks_are_made_on_files_that_are_read_nevertheless(tmp_path: Path) ->
     assert found.notes == {1: [NOTES[0]], 3: [NOTES[1]], 4: [NOTES[2]], 5: [NOTES[3]]}
     np.testing.assert_array_equal(found.hash[0], found.hash[1])
     assert found.height[5] == 20
+
+
+@pytest.mark.parametrize("form", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize(("tag", "of_mask"), [(1, 1), (6, 6), (3, 1), (1, 8)])
+def test_an_orientation_is_named_in_every_format_and_where_that_of_the_mask_differs(
+    tmp_path: Path, form: str, tag: int, of_mask: int
+) -> None:
+    for name, orientation in (("a", tag), ("m", of_mask)):
+        exif = PillowImage.Exif()
+        exif[0x0112] = orientation
+        PillowImage.fromarray(noise_image(20, 30, 0)).save(tmp_path / f"{name}.{form}", exif=exif)
+    path, mask = str(tmp_path / f"a.{form}"), str(tmp_path / f"m.{form}")
+
+    found = inspect_images([path] * 3, masks=[mask, "", "gone.png"], progress=False)
+    report = audit(pd.DataFrame({"id": ["a"], "image_path": [path], "mask_path": [mask]}))
+
+    turned, different = [NOTES[3]] * (tag != 1), [NOTES[4]] * (tag != of_mask)
+    expected = {0: turned + different, 1: turned, 2: turned}
+    assert found.notes == {number: notes for number, notes in expected.items() if notes}
+    assert (found.height.tolist(), found.width.tolist()) == ([20] * 3, [30] * 3)
+    assert report.notes["note"].tolist() == turned + different
 
 
 def test_an_image_of_a_store_is_known_by_its_pixels(tmp_path: Path) -> None:

@@ -73,9 +73,10 @@ def test_an_archive_unpacks_to_a_folder_of_its_name_with_or_without_one_inside(
         ({"Name": b"1"}, {"Name": b"1"}),
         ({"Name": b"1", "Name2/a": b"2"}, {"Name": b"1", "Name2/a": b"2"}),
         ({"Name/a": b"1", "__MACOSX/Name/._a": b"2", "Name/empty/": b""}, {"a": b"1"}),
+        ({"Name/a": b"1", "Name/b/._a": b"2", "Name/.DS_Store": b"3"}, {"a": b"1"}),
         ({"Name\\a": b"1"}, {"a": b"1"}),
     ],
-    ids=["file of its name", "two", "what a Mac adds", "backslash"],
+    ids=["file of its name", "two", "what a Mac adds", "what a Mac hides", "backslash"],
 )
 def test_odd_archives_are_understood_and_checked_without_being_written(
     tmp_path: Path, files: dict[str, bytes], wanted: dict[str, bytes]

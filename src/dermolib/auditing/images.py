@@ -21,7 +21,14 @@ from dermolib._validation import Image, Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.rows import Splits
 from dermolib.datasets.store import load_image
-from dermolib.io import MAX_PIXELS, decode_image, read_hdf5_bytes, split_path
+from dermolib.io import (
+    MAX_PIXELS,
+    decode_image,
+    read_bytes,
+    read_hdf5_bytes,
+    read_orientation,
+    split_path,
+)
 
 __all__ = [
     "NOTES", "STATES", "Inspection", "file_problems", "file_table", "inspect_images", "note_table",
@@ -35,19 +42,19 @@ NOTES: tuple[str, ...] = (
     "contains several frames, of which the first is read",
     "is a link to a file outside its folder",
     "has the file extension of another format",
-    "has an EXIF orientation, which is not applied",
+    "has an orientation tag, which is not applied",
+    "has a mask with another orientation tag",
 )
 """Remarks on files that are read nevertheless."""
 
 _OK, _MISSING, _UNREADABLE = range(3)
-_FRAMES, _LINK, _EXTENSION, _ORIENTED = NOTES
+_FRAMES, _LINK, _EXTENSION, _ORIENTED, _OTHERWISE = NOTES
 _RECORD = np.dtype([
     ("state", "u1"), ("height", "i4"), ("width", "i4"), ("mode", "U6"), ("format", "U5"),
     ("size", "i8"), ("digest", "u1", 16), ("hash", "u1", HASH_BYTES),
 ])  # fmt: skip
 _BLOCK = 32  # images of one task, so that handing out tasks costs nothing
 _MAX_BYTES = 1 << 30  # of one file; no camera makes as many
-_ORIENTATION = 0x0112  # EXIF tag
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "GIF", "WEBP")  # those that `decode_image` takes
 _WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 _LFS_POINTER = b"version https://git-lfs"
@@ -90,7 +97,12 @@ class Inspection:
 
 
 def inspect_images(
-    paths: Iterable[str], *, hashes: bool = True, workers: int = 1, progress: bool = True
+    paths: Iterable[str],
+    *,
+    masks: Iterable[str] = (),
+    hashes: bool = True,
+    workers: int = 1,
+    progress: bool = True,
 ) -> Inspection:
     """Read each image once: its bytes, its header, and all its pixels.
 
@@ -100,6 +112,8 @@ def inspect_images(
     Args:
         paths: Paths (N,) as in the column ``image_path`` of a dataset, empty for a missing file.
             They are taken in their order, whatever the index of a Series.
+        masks: Paths of their masks (N,), empty where there is none, or no paths at all. Of a mask
+            the orientation tag alone is read.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.
         progress: Whether to show a progress bar on the standard error.
@@ -121,13 +135,14 @@ def inspect_images(
     hint = "Put it into a list."
     require(not single, "paths", "several paths", f"{paths!r} alone", hint, error=TypeError)
     paths = list(paths)
+    beside = list(masks) or [""] * len(paths)
     records = np.zeros(len(paths), _RECORD)
     records["state"] = _MISSING
     todo = [row for row, path in enumerate(paths) if path]
     reasons: _Remarks = {row: ("no file found", "") for row, path in enumerate(paths) if not path}
     notes: _Remarks = {}
     blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
-    tasks = (([str(paths[row]) for row in rows], hashes) for rows in blocks)
+    tasks = (([(str(paths[row]), beside[row]) for row in rows], hashes) for rows in blocks)
     with one_thread(), tqdm(total=len(todo), unit="image", disable=is_silent(progress)) as bar:
         done = run_tasks(_inspect_block, tasks, workers=workers)
         for rows, (records[rows], failed, noted) in zip(blocks, done, strict=True):
@@ -142,15 +157,17 @@ class _UnreadableError(Exception):
     """An image that cannot be read, with a reason and details."""
 
 
-def _inspect_block(paths: list[str], hashes: bool) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
+def _inspect_block(
+    paths: list[tuple[str, str]], hashes: bool
+) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
     records = np.zeros(len(paths), _RECORD)
     reasons, notes = {}, {}
-    for number, path in enumerate(paths):
+    for number, (path, mask) in enumerate(paths):
         record, remarks = records[number : number + 1], list[str]()
         try:
             # Pillow warns of tags that it does not understand, and of sizes that are checked here
             with warnings.catch_warnings(action="ignore"):
-                image = _inspect(path, record, remarks)
+                image = _inspect(path, mask, record, remarks)
         except FileNotFoundError:
             record["state"], failure = _MISSING, ("file not found", "")
         except _UnreadableError as error:
@@ -168,7 +185,7 @@ def _inspect_block(paths: list[str], hashes: bool) -> tuple[npt.NDArray[Any], _R
     return records, reasons, notes
 
 
-def _inspect(path: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
+def _inspect(path: str, mask: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
     """Fill the record of one image, as far as it can be read."""
     content: Any = _read(path)
     if content is None:
@@ -179,6 +196,8 @@ def _inspect(path: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
     else:
         record["size"] = len(content)
         image = _decode(path, content, record, notes)
+        record["height"], record["width"] = image.shape[:2]  # as stored, which a header may turn
+        notes += _orientation_notes(content, mask)
     digest = hashlib.blake2b(content, digest_size=16).digest()
     record["digest"] = np.frombuffer(digest, np.uint8)
     return image
@@ -235,8 +254,18 @@ def _notes(path: str, image: PillowImage.Image) -> Iterator[str]:
         extension = os.path.splitext(path)[1].lower()  # noqa: PTH122 - as above
         if PillowImage.registered_extensions().get(extension) != form:
             yield _EXTENSION
-    if image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) != 1:
+
+
+def _orientation_notes(data: bytes, mask: str) -> Iterator[str]:
+    orientation = read_orientation(data)
+    if orientation != 1:
         yield _ORIENTED
+    try:
+        other = read_orientation(read_bytes(mask)) if mask else orientation
+    except (OSError, ValueError):  # it is not there, or in a store
+        return
+    if other != orientation:
+        yield _OTHERWISE
 
 
 def _other_kind(data: bytes, error: Exception) -> tuple[str, str]:

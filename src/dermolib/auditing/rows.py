@@ -28,7 +28,9 @@ UNKNOWN = -1
 
 _TEXTS = (
     "id", "lesion", "patient", "diagnosis", "sex", "site", "source", "parent_id", "image_path",
+    "mask_path",
 )  # fmt: skip
+_PATHS = ("image_path", "mask_path")
 _NAMES = ("lesion", "patient")
 _NUMBERS = ("age", "year")
 _HIGHEST_LABEL = 1_000_000  # far above any number of classes, and exact as a float
@@ -157,7 +159,7 @@ def _texts(table: pd.DataFrame, column: str) -> npt.NDArray[np.object_]:
     if column in (*_NAMES, "diagnosis", "sex", "site"):  # placeholders are not known
         return np.array([clean_name(text) for text in filled], dtype=object)
     texts = map(as_text, filled)
-    return np.array([*texts] if column == "image_path" else [*map(str.strip, texts)], dtype=object)
+    return np.array([*texts] if column in _PATHS else [*map(str.strip, texts)], dtype=object)
 
 
 def _numbers(name: str, table: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:

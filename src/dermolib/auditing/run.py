@@ -96,7 +96,13 @@ def audit(
     rows = np.flatnonzero(np.isin(splits["split"], with_files) & images)
     paths = splits["image_path"][rows].tolist()
     show = progress and bool(paths)
-    found = image_files.inspect_images(paths, hashes=duplicates, workers=workers, progress=show)
+    found = image_files.inspect_images(
+        paths,
+        masks=splits["mask_path"][rows].tolist(),
+        hashes=duplicates,
+        workers=workers,
+        progress=show,
+    )
     lists = {column: leakage.shared(splits, column) for column in leakage.SHARED}
     by = {column: flags for column, (_, flags) in lists.items()}
     good = np.flatnonzero(found.ok & duplicates)

@@ -13,7 +13,7 @@ from typing import IO, TypeAlias
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from dermolib._validation import expected, require
-from dermolib.io import check_names, checksum, open_file
+from dermolib.io import check_names, checksum, is_hidden, open_file
 
 __all__ = ["Contents", "check_zip", "find_changed", "unpacked"]
 
@@ -38,11 +38,11 @@ def unpacked(
 ) -> Iterator[Contents]:
     """Unpack a zip file beside `folder`, which appears complete when the block ends well.
 
-    A folder inside that has the name of `folder` and holds all the rest is left out, and so is
-    ``__MACOSX``. Nothing is written before all names, kinds and sizes have been checked, and what
-    an earlier run left unfinished is deleted, but no file that the archive does not have.
-    `check_cancelled` is called after each block; what it raises ends the work, and nothing is left
-    of it.
+    A folder inside that has the name of `folder` and holds all the rest is left out, and so are
+    hidden files and folders (`dermolib.io.is_hidden`). Nothing is written before all names, kinds
+    and sizes have been checked, and what an earlier run left unfinished is deleted, but no file
+    that the archive does not have. `check_cancelled` is called after each block; what it raises
+    ends the work, and nothing is left of it.
 
     Raises:
         ValueError: The archive is damaged, or holds what may not be unpacked: a name that leads out
@@ -167,7 +167,7 @@ def _plan(archive: Path, file: ZipFile, top: str) -> dict[str, ZipInfo]:
     _check_sizes(archive, file)
     # What Python shows as the name ends before the first NUL
     named = [(info, info.orig_filename.replace("\\", "/")) for info in file.infolist()]
-    named = [(info, name) for info, name in named if not name.startswith("__MACOSX/")]
+    named = [(info, name) for info, name in named if not _is_hidden(name)]
     files = [name for _, name in named if not name.endswith("/")]
     check_names(zip(files, files, strict=True), archive.name, "Get another archive.")
     for info, name in named:
@@ -178,6 +178,11 @@ def _plan(archive: Path, file: ZipFile, top: str) -> dict[str, ZipInfo]:
     require(plan, archive.name, "an archive with files", "one without")
     nested = all(name.startswith(f"{top}/") for name in plan)
     return {name.removeprefix(f"{top}/") if nested else name: info for name, info in plan.items()}
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether an entry is hidden; one that leads out of the folder is not, but refused."""
+    return any(is_hidden(part) for part in name.split("/") if part.strip(". "))
 
 
 def _check_kind(archive: Path, info: ZipInfo) -> None:
