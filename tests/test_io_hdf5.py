@@ -136,3 +136,14 @@ def test_without_h5py_the_extra_is_named(file: Path, monkeypatch: pytest.MonkeyP
 
     with pytest.raises(ImportError, match=r"Call `pip install 'dermolib\[hdf5\]'`\."):
         find_keys(file, ["a"])
+
+
+def test_an_id_is_found_however_it_is_written(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for name in ("A_downsampled", "b", "C.jpg"):
+            file[name] = np.void(b"1")
+
+    found = find_keys(tmp_path / "a.hdf5", ["A", "B", "C", "D", "b.png"])
+
+    assert found == ["A_downsampled", "b", "C.jpg", "", "b"]
+    assert sorted(find_keys(tmp_path / "a.hdf5")) == ["A_downsampled", "C.jpg", "b"]

@@ -273,3 +273,82 @@ def test_any_choice_of_rows_is_found_alike_in_folder_and_store(
         assert bool(first) == bool(second) == (row < 6)
         if first:
             np.testing.assert_array_equal(load_image(first), load_image(second))
+
+
+def one_row(name: str = "A", **columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"ID": [name], "CLASS": [1], **columns})
+
+
+def test_a_table_with_paths_of_its_own_needs_neither_masks_nor_texts(tmp_path: Path) -> None:
+    path, mask = tmp_path / "of another name.png", tmp_path / "m.png"
+    write_image(path, noise_image(12, 16, 0))
+    write_mask(mask, np.ones((12, 16), np.bool_))
+    one_row(image_path=path).to_csv(tmp_path / "table.csv", index=False)
+
+    tables: list[Any] = [
+        one_row(image_path=path),
+        one_row(image_path=str(path), mask_path=[None]),
+        one_row(image_path=path, mask_path=mask),
+        tmp_path / "table.csv",
+    ]
+
+    for table in tables:
+        dataset = ISICDataset(table)
+        np.testing.assert_array_equal(dataset[0]["image"], noise_image(12, 16, 0))
+        assert dataset.image_paths.tolist() == [str(path)]
+    assert ISICDataset(tables[2], masks=True)[0]["mask"].all()
+    with pytest.raises(FileNotFoundError, match=r"an image and a mask for each row, but got 1 of"):
+        ISICDataset(tables[0], masks=True)
+    with pytest.raises(TypeError, match=r"`image_path` to be a column of paths, but got 5 in row"):
+        ISICDataset(one_row(image_path=5))
+    with pytest.raises(ValueError, match=r"the folder of the images, or a column `image_path`"):
+        ISICDataset(one_row())
+
+
+def test_where_nothing_matches_the_message_shows_what_was_looked_for_and_what_is_there(
+    tmp_path: Path, store: PreparedStore
+) -> None:
+    for name in ("c.jpg", "b.png", "a.jpg", "d.jpg"):
+        write_image(tmp_path / "images" / name, noise_image(8, 8, 0))
+    (tmp_path / "masks").mkdir()
+
+    for place, words in [
+        (tmp_path / "images", "(X.JPG), looking for X.jpg among a.jpg, b.png, c.jpg. Fetch them"),
+        (tmp_path / "masks", "(X.JPG), looking for X.jpg among no files."),
+        (store.path, "(X.JPG), looking for X.JPG among IMG_0, IMG_1, IMG_2."),
+    ]:
+        with pytest.raises(FileNotFoundError, match=re.escape(words)) as raised:
+            ISICDataset(one_row("X.JPG"), place)
+        assert str(raised.value).startswith(f"Expected `{place}` to be a folder with an image")
+    with pytest.raises(FileNotFoundError, match=r"masks` .*for b_seg\.png among no files"):
+        ISICDataset(one_row("b"), tmp_path / "images", masks=True, mask_dir=tmp_path / "masks")
+
+
+def test_one_file_for_two_rows_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "A.jpg", noise_image(8, 8, 0))
+    table = pd.DataFrame({"ID": ["A", "A.jpg"], "CLASS": [1, 2]})
+
+    with pytest.raises(ValueError, match=r"a file for each row, but got .*A\.jpg alone for A and "):
+        ISICDataset(table, tmp_path)
+
+
+def test_masks_are_found_in_a_folder_of_their_own_and_below(tmp_path: Path) -> None:
+    for file in ("images/MEL/A.jpg", "images/NV/B.jpg"):
+        write_image(tmp_path / file, noise_image(8, 8, 0))
+    for file in ("images/masks/A.png", "own/B.png", "own/deep/A_mask.png"):
+        write_mask(tmp_path / file, np.ones((8, 8), np.bool_))
+    rows = pd.DataFrame({"id": ["A", "B"]})
+
+    beside = find_files(rows, tmp_path / "images", masks=True)
+    own = find_files(rows, tmp_path / "images", tmp_path / "own", masks=True)
+
+    images = [tmp_path / "images" / file for file in ("MEL/A.jpg", "NV/B.jpg")]
+    assert [*map(Path, beside.images)] == images
+    assert beside.masks.tolist() == [str(tmp_path / "images" / "masks" / "A.png"), ""]
+    assert [*map(Path, own.masks)] == [tmp_path / "own/deep/A_mask.png", tmp_path / "own/B.png"]
+
+
+@pytest.mark.parametrize("name", ["IMG_2_downsampled", "img_2", "IMG_2.jpg"])
+def test_a_store_finds_its_images_however_an_id_is_written(store: PreparedStore, name: str) -> None:
+    assert store.find([name, "IMG_2", "absent"]).tolist() == [2, 2, -1]
+    assert ISICDataset(one_row(name), store).image_paths.tolist() == [store.image_path(2)]

@@ -1,7 +1,6 @@
 """Where the image and lesion mask of each row are: in folders, in a store, or in an HDF5 file."""
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -24,7 +23,7 @@ from dermolib.datasets.copies import MANIFEST, copies_job
 from dermolib.datasets.store import PreparedStore, is_store
 from dermolib.datasets.tables import read_table
 from dermolib.io import ENDINGS as HDF5_ENDINGS
-from dermolib.io import MASK_TAILS, SUFFIXES, ImageFolder, find_keys, hdf5_path
+from dermolib.io import MASK_TAILS, SUFFIXES, ImageFolder, drop_ending, find_keys, hdf5_path
 from dermolib.labels import label_space_of
 
 __all__ = [
@@ -216,11 +215,10 @@ def _looked_for(rows: pd.DataFrame, place: Path) -> str:
     elif _is_hdf5(place):
         names = find_keys(place)[:_SHOWN]
     else:
-        name = re.sub(rf"({'|'.join(map(re.escape, SUFFIXES))})$", "", name, flags=re.IGNORECASE)
         of_mask = (rows["image_path"] != "").any()
-        name += f"{MASK_TAILS[0]}.png" if of_mask else SUFFIXES[0]
+        name = drop_ending(name) + (f"{MASK_TAILS[0]}.png" if of_mask else SUFFIXES[0])
         names = ImageFolder(place).sample() if place.is_dir() else []
-    return f", such as {printable(name)}, but {listed(names) if names else 'no file'}"
+    return f", looking for {printable(name)} among {listed(names) if names else 'no files'}"
 
 
 def read_augmented(folder: Path, parents: pd.DataFrame, *, masks: bool) -> pd.DataFrame | None:

@@ -71,10 +71,12 @@ class ISICDataset(_Base, metaclass=_Collections):
         table: CSV file or data frame of `dermolib.datasets.read_table`, or a table of one of the
             readers, such as `dermolib.datasets.read_isic2019`, or of several, joined by
             `dermolib.datasets.merge_tables`.
-        image_dir: Folder with a file ``ID.jpg``, ``ID.jpeg`` or ``ID.png`` (in any letter case, in
-            this order of preference) for each row, or several such folders; a store of
-            `dermolib.preprocessing.prepare`, whose masks are then those of the samples; or an HDF5
-            file. None takes the paths of the table, which those of the readers have.
+        image_dir: Folder with an image for each row, or several such folders, in which the first
+            is taken that has it; a store of `dermolib.preprocessing.prepare`, whose masks are then
+            those of the samples; or an HDF5 file. The name of a file is the id and an ending of an
+            image; how else it may be written, and what is searched, says
+            `dermolib.io.ImageFolder`. None takes the columns ``image_path`` and, if there is one,
+            ``mask_path`` of the table, which those of the readers have.
         transform: Called as ``transform(image=image)``, or ``transform(image=image, mask=mask)``
             with masks; what it returns replaces both. Every preset of `dermolib.augmentation` and
             every albumentations pipeline has this form. A transform of torchvision is called as its
@@ -82,10 +84,11 @@ class ISICDataset(_Base, metaclass=_Collections):
             ``torchvision.tv_tensors.Mask`` after it.
         missing: ``"error"`` refuses a table with a missing image (or mask, with ``masks=True``);
             ``"drop"`` leaves such rows out, warns how many, and keeps their ids in `dropped`.
-        masks: Whether samples have the lesion mask from ``ID_seg.png`` or
-            ``ID_segmentation.png``, bright for lesion.
+        masks: Whether samples have the lesion mask, from a file such as ``ID_seg.png`` or
+            ``ID_mask.bmp``, read by the rule of `dermolib.io.as_mask`.
         metadata: Whether samples have age, sex and site, see `dermolib.datasets.metadata_vectors`.
-        mask_dir: Folder of the masks; `image_dir` where not given.
+        mask_dir: Folder of the masks, in which ``ID.png`` is one as well; where not given, they are
+            looked for in `image_dir`.
         split: What the rows are for: ``"train"``, ``"validation"`` or ``"test"``, or another name
             of these that `dermolib.datasets.as_split` knows. Only training rows can be augmented
             offline.

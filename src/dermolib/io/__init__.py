@@ -44,7 +44,7 @@ from dermolib.io.listing import (
     is_hidden,
     list_images,
 )
-from dermolib.io.lookup import ImageFolder, match_ids
+from dermolib.io.lookup import ImageFolder, drop_ending, match_ids
 from dermolib.io.names import check_names, fold_case, is_portable
 from dermolib.io.pixels import as_mask, eight_bits
 
@@ -66,6 +66,7 @@ __all__ = [
     "checksum",
     "decode_image",
     "digest_file",
+    "drop_ending",
     "eight_bits",
     "explain_disk_full",
     "find_keys",

@@ -10,12 +10,18 @@ from dermolib.io.files import is_file
 from dermolib.io.listing import DOWNSAMPLED, MASK_TAILS, SUFFIXES, is_hidden, walk
 from dermolib.io.names import fold_case
 
-__all__ = ["ImageFolder", "loose_id", "match_ids"]
+__all__ = ["ImageFolder", "drop_ending", "loose_id", "match_ids"]
 
 _RANKS = {suffix: rank for rank, suffix in enumerate(SUFFIXES)}
 _LOSSY = (".jpg", ".jpeg")
 _FOR_MASKS = re.compile(r"mask|seg|ground.?truth|annotation", re.IGNORECASE)
 _SHOWN = 3
+
+
+def drop_ending(name: str) -> str:
+    """Remove the ending of an image, if any, from a name."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot + suffix.lower() in _RANKS else name
 
 
 def loose_id(name: str) -> str:
@@ -25,13 +31,12 @@ def loose_id(name: str) -> str:
         >>> {loose_id(name) for name in ("ISIC_1", "isic_1.JPG", "ISIC_1_downsampled.jpg")}
         {'isic_1'}
     """
-    stem, dot, suffix = name.rpartition(".")
-    name = stem if dot + suffix.lower() in _RANKS else name
+    name = drop_ending(name)
     return (name.lower() if name.isascii() else fold_case(name)).removesuffix(DOWNSAMPLED)
 
 
 def match_ids(ids: Sequence[str], names: Collection[str], place: object) -> list[str]:
-    """Find the name of each id: the very same one, or else the one with the same `loose_id`.
+    """Find the name of each id: the same, but for an ending, or else that of the same `loose_id`.
 
     Args:
         ids: Ids (N,).
@@ -46,6 +51,10 @@ def match_ids(ids: Sequence[str], names: Collection[str], place: object) -> list
     """
     found = [name if name in names else "" for name in ids]
     todo = [row for row, name in enumerate(found) if not name]
+    for row in todo:
+        name = drop_ending(ids[row])
+        found[row] = name if name in names else ""
+    todo = [row for row in todo if not found[row]]
     if not todo or not names:
         return found
     loose = {loose_id(ids[row]): list[str]() for row in todo}

@@ -14,7 +14,15 @@ from dermolib._validation import DatasetNotFoundError, Indices, expected, listed
 from dermolib.datasets.columns import Columns, Texts, is_missing, map_unique, read_csv
 from dermolib.datasets.files import find_images, find_masks, open_places
 from dermolib.datasets.tables import read_table
-from dermolib.io import DOWNSAMPLED, ENDINGS, MASK_TAILS, SUFFIXES, check_file, is_hidden
+from dermolib.io import (
+    DOWNSAMPLED,
+    ENDINGS,
+    MASK_TAILS,
+    SUFFIXES,
+    check_file,
+    drop_ending,
+    is_hidden,
+)
 from dermolib.labels import VOCABULARIES
 
 __all__ = [
@@ -38,7 +46,6 @@ __all__ = [
 PARTS = {"train": "Training", "validation": "Validation", "test": "Test"}
 """What ISIC calls the splits in the names of its files."""
 
-_ENDING = re.compile(rf"({'|'.join(map(re.escape, SUFFIXES))})$", re.IGNORECASE)
 # Sites are finer here than in ISIC; the trunk, which is front or back, stays what it is
 _SITES = {
     **dict.fromkeys(("abdomen", "chest"), "anterior torso"),
@@ -133,7 +140,7 @@ def drop_downsampled(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def drop_endings(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Remove the ending of a file, such as ``.png``, from the ids that have one."""
-    table["id"] = table["id"].str.replace(_ENDING, "", regex=True)
+    table["id"] = table["id"].map(drop_ending)
     twice = table["id"][table["id"].duplicated()]
     what, hint = "a table in which each id appears once", "An ending such as `.png` is no part."
     require(twice.empty, str(path), what, f"{listed(twice)} twice", hint)
