@@ -160,5 +160,6 @@ def _read_tables(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     for split, table in tables.items():
         if images[split] is not None and "image_path" not in table.columns:
             found = find_files(table, images[split], masks=False)
-            tables[split] = table.assign(image_path=found.images.to_numpy(object))
+            paths = {"image_path": found.images, "mask_path": found.masks}
+            tables[split] = table.assign(**{name: p.to_numpy(object) for name, p in paths.items()})
     return tables
