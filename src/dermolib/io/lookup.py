@@ -103,7 +103,8 @@ class ImageFolder:
                 if _ends_as_image(name) and is_file(entry):
                     self._names.append(name)
                 elif not (self._has_folders or is_hidden(name)):
-                    self._has_folders = entry.is_dir()
+                    # The entry would raise for a link that leads in a circle
+                    self._has_folders = os.path.isdir(entry.path)  # noqa: PTH112 - as texts
         self._folders: dict[str, list[str]] | None = None
 
     def images(self, ids: Sequence[str], *, below: bool = False) -> list[str]:
