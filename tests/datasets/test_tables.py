@@ -91,6 +91,7 @@ def test_a_row_of_the_challenge_is_read_into_known_columns(tmp_path: Path) -> No
                 ("~55 yrs old", 55.0),
             )
         ),
+        ('"ID";"AGE"\n"A";"30"\n', {"id": "A", "age": 30.0}),
         ("ID;AGE;SITE\nA;45,5;x, y\n", {"age": 45.5, "site": "x, y"}),
         *(
             (f'ID,SITE\nA,"{text}"\n', {"site": site})
@@ -176,6 +177,7 @@ LONG = "x" * 1_000_000
         ('ID,CLASS\n"A",1\n"B, C"\n', "but got row 3 with 1."),
         ("ID,CLASS\n" + "A,1\n" * 20_000 + "A\n", "but got row 20002 with 1."),
         ('ID,SEX\n"A,x\n', "to be a CSV file, but got a parser error"),
+        ('"ID,SEX\nA,x\n', "to be a CSV file, but got a parser error"),
         (f"{HEADER}A,1,male,30,{LONG}\n", "field larger than field limit"),
         ("ID,AGE\nA\x00,1\n", "a CSV file, but got a parser error (a NUL character)"),
         ("ID,CLASS\nA,0\n", "class is 1..8, but got 1 other (row 2: '0'). Known are 1 MEL"),
@@ -196,7 +198,7 @@ LONG = "x" * 1_000_000
         ("ID,SEX\nA,x\n", "sex is female or male, but got 1 other (row 2: 'x')."),
         ("ID,YEAR\nA,19\n", "years are 1900..2100, but got 1 other (row 2: '19')"),
     ],
-    ids=range(49),
+    ids=range(50),
 )
 def test_a_broken_table_is_refused_by_file_row_and_hint(
     tmp_path: Path, data: str | bytes, fragment: str

@@ -16,6 +16,7 @@ from dermolib._validation import (
 from dermolib.datasets.columns import read_columns
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import add_files, drop_kinds, find_places, first_file
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_derm7pt"]
@@ -62,7 +63,7 @@ def read_derm7pt(
         2019, https://doi.org/10.1109/JBHI.2018.2824327; columns at
         https://github.com/jeremykawahara/derm7pt.
     """
-    check_choice(split, "split", [*_PARTS])
+    split = as_split(split, _PARTS)
     check_choice(kind or "clinical", "kind", [*_KINDS])
     root = Path(root)
     path = first_file(root, ["meta/meta.csv"], _LAYOUT)

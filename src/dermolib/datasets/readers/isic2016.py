@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, listed, require
+from dermolib._validation import DatasetNotFoundError, PathLike, listed, require
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import PARTS, add_files, find_places, first_folder
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 from dermolib.io import read_bytes
 
@@ -54,7 +55,7 @@ def read_isic2016(root: PathLike, split: str = "train", *, images: bool = True) 
         Gutman et al., Skin lesion analysis toward melanoma detection, 2016,
         https://doi.org/10.48550/arXiv.1605.01397.
     """
-    check_choice(split, "split", ("train", "test"))
+    split = as_split(split, ("train", "test"))
     root, part = Path(root), PARTS[split]
     prefixes = [f"ISBI2016_ISIC_Part{number}_{part}" for number in ("3", "3B")]
     layout = f"{prefixes[0]}_GroundTruth.csv beside {prefixes[0]}_Data"

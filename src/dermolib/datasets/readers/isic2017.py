@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dermolib._validation import DatasetNotFoundError, PathLike, check_choice, listed, require
+from dermolib._validation import DatasetNotFoundError, PathLike, listed, require
 from dermolib.datasets.columns import Columns
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
@@ -15,6 +15,7 @@ from dermolib.datasets.readers._files import (
     onehot_codes,
     optional_columns,
 )
+from dermolib.datasets.splits import as_split
 from dermolib.datasets.tables import read_table
 
 __all__ = ["read_isic2017"]
@@ -57,7 +58,7 @@ def read_isic2017(root: PathLike, split: str = "train", *, images: bool = True) 
         Codella et al., Skin lesion analysis toward melanoma detection, 2017,
         https://doi.org/10.48550/arXiv.1710.05006.
     """
-    check_choice(split, "split", [*_PARTS])
+    split = as_split(split, _PARTS)
     root, prefix = Path(root), f"ISIC-2017_{_PARTS[split]}"
     layout = f"{prefix}_Part3_GroundTruth.csv beside {prefix}_Data"
     truth = find_places(root, [f"{prefix}_Part3_GroundTruth.csv"])
