@@ -40,6 +40,23 @@ def distance(one: Hash, other: Hash) -> float:
     return float(np.sqrt((differences**2).sum(axis=1)).min() / SCALE)
 
 
+def behind(
+    image: Image, radius: float, *, middle: tuple[float, float] = (0.5, 0.5), soft: float = 0
+) -> Image:
+    """Hide all but a round field of view; its radius is a fraction of the shorter side."""
+    height, width = image.shape[:2]
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    away = np.hypot(rows - middle[0] * height, columns - middle[1] * width)
+    shown = np.clip((radius * min(height, width) - away) / max(soft, 1e-9) + 0.5, 0, 1)[..., None]
+    return np.asarray(np.rint(shown * image + (1 - shown) * 6), np.uint8)
+
+
+def faint(image: Image) -> Image:
+    """Halve the contrast, as that of a faint lesion on skin of even color."""
+    middle = np.median(image, axis=(0, 1))
+    return np.asarray(np.rint(middle + 0.5 * (image - middle)), np.uint8)
+
+
 def degrade(image: Image, orientation: int) -> Image:
     """Halve, rotate or flip, and compress strongly."""
     size = image.shape[1] // 2, image.shape[0] // 2
@@ -49,13 +66,13 @@ def degrade(image: Image, orientation: int) -> Image:
 
 
 def test_a_wave_is_one_coefficient_in_its_place() -> None:
-    wave = np.cos(np.pi * 3 * (np.arange(32) + 0.5) / 32)
+    wave = np.cos(np.pi * 4 * (np.arange(32) + 0.5) / 32)
     image = np.rint(128 + 100 * wave)[None, :, None].repeat(32, 0).repeat(3, 2).astype(np.uint8)
 
     block = perceptual_hash(image).view(np.int8).reshape(8, 8)
 
-    assert block[0, 3] >= 125
-    assert np.abs(block).sum() - block[0, 3] <= 2
+    assert block[0, 4] >= 125
+    assert np.abs(block).sum() - block[0, 4] <= 2
 
 
 def test_the_coefficients_are_those_of_the_cosine_transform() -> None:
@@ -117,6 +134,49 @@ def test_different_lesions_are_far_from_each_other() -> None:
     hashes = [perceptual_hash(lesion(seed)) for seed in range(24)]
 
     assert min(distance(*pair) for pair in itertools.combinations(hashes, 2)) > 1.5 * TOLERANCE
+
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "small": {"radius": 0.35},
+    "whole": {"radius": 0.48},
+    "cut": {"radius": 0.58},
+    "off center": {"radius": 0.42, "middle": (0.45, 0.4)},
+    "shaded rim": {"radius": 0.55, "soft": 30},
+}
+
+
+@pytest.mark.parametrize("size", [(150, 200), (224, 224)], ids=str)
+@pytest.mark.parametrize("field", FIELDS)
+def test_images_behind_one_field_of_view_are_told_from_each_other_and_found_again(
+    field: str, size: tuple[int, int]
+) -> None:
+    images = [behind(faint(lesion(seed, size)), **FIELDS[field]) for seed in range(30)]
+    hashes = [perceptual_hash(image) for image in images]
+    copies = [perceptual_hash(degrade(image, seed % 8)) for seed, image in enumerate(images)]
+    brighter = [perceptual_hash(np.minimum(image, 235) + np.uint8(20)) for image in images]
+
+    assert min(distance(*pair) for pair in itertools.combinations(hashes, 2)) > TOLERANCE
+    assert max(map(distance, hashes, copies)) < TOLERANCE
+    assert sum(away < TOLERANCE for away in map(distance, hashes, brighter)) >= 29
+
+
+@pytest.mark.parametrize("shade", [1.0, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0])
+def test_the_hash_changes_little_from_one_shade_of_the_corners_to_the_next(shade: float) -> None:
+    """No brightness decides at once between border and skin."""
+    image = lesion(3)
+    corners = behind(np.full_like(image, 255), 0.7)[..., :1] < 128
+    darker, slightly = (
+        np.where(corners, image * factor, image).astype(np.uint8)
+        for factor in (shade, max(0.0, shade - 0.03))
+    )
+
+    assert distance(perceptual_hash(darker), perceptual_hash(slightly)) < TOLERANCE
+
+
+def test_skin_of_one_color_behind_a_field_of_view_has_no_features() -> None:
+    skin = np.full((150, 200, 3), (200, 150, 130), np.uint8)
+
+    assert not perceptual_hash(behind(skin, 0.45)).any()
 
 
 @pytest.mark.parametrize("color", [(0, 0, 0), (255, 255, 255), (200, 150, 130)])
