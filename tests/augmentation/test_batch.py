@@ -334,11 +334,12 @@ def test_the_mask_moves_with_the_image_and_the_lesion_survives(seed: int, name: 
 
 
 @pytest.mark.parametrize("size", [(130, 170), (20, 30), (32, 32), (20, 90)])
+@pytest.mark.parametrize("fit", ["squeeze", "pad", "crop"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_evaluation_is_that_of_the_preset(size: tuple[int, int], normalize: bool) -> None:
+def test_evaluation_is_that_of_the_preset(size: tuple[int, int], normalize: bool, fit: str) -> None:
     image = cv2.resize(smooth_image(), size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
     mask = cv2.resize(MASK.astype(np.uint8), size[::-1]) > 0
-    options: dict[str, Any] = {"image_size": 32, "normalize": normalize}
+    options: dict[str, Any] = {"image_size": 32, "normalize": normalize, "fit": fit}
     options |= {"mean": (0.1, 0.5, 0.9), "std": (0.2, 0.5, 1)}
     reference = preset("evaluation", **options)(image=image, mask=mask)
 
@@ -349,7 +350,9 @@ def test_evaluation_is_that_of_the_preset(size: tuple[int, int], normalize: bool
     difference = np.abs(np.asarray(found, np.float64) - np.asarray(reference["image"], np.float64))
     # Where one side shrinks and the other grows, OpenCV takes neither areas nor lines
     assert difference.max() < (1.01 if size != (20, 90) else 30) * step
-    assert (masks[0].numpy() == np.asarray(reference["mask"])).mean() > 0.97
+    # An enlarged mask is linear here and by nearest pixels there
+    least = 0.9 if fit == "crop" else 0.97
+    assert (masks[0].numpy() == np.asarray(reference["mask"])).mean() > least
 
 
 def test_the_memory_format_of_the_images_is_kept_and_plays_no_other_part() -> None:

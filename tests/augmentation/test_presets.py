@@ -16,11 +16,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dermolib import BatchAugmentation, list_presets, preset
+from dermolib import BatchAugmentation, list_presets, prepare, preset
 from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank, presets
 from dermolib.augmentation.presets import Augmented, TransformSequence, make_generators
 from dermolib.augmentation.recipes import RECIPES
-from dermolib.io import read_image, read_mask
+from dermolib.io import read_image, read_mask, write_image, write_mask
+from dermolib.preprocessing.aspect_ratio import FITS, PADDING
 from drawing import lesion_image
 
 NAMES = list_presets()
@@ -244,12 +245,20 @@ def test_the_mask_moves_with_the_image(name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("size", [(60, 80), (20, 90), (48, 48), None])
+@pytest.mark.parametrize(
+    ("size", "fit"),
+    [
+        *((size, fit) for size in [(60, 80), (91, 20), (48, 48)] for fit in FITS),
+        (None, "squeeze"),
+    ],
+)
 def test_the_bits_are_those_of_albumentations_from_the_same_generators(
-    name: str, normalize: bool, size: tuple[int, int] | None
+    name: str, normalize: bool, size: tuple[int, int] | None, fit: str
 ) -> None:
     image, mask = lesion_image(*(size or (60, 80)))
-    transform = preset(name, image_size=48 if size else None, normalize=normalize, min_visibility=0)
+    transform = preset(
+        name, image_size=48 if size else None, fit=fit, normalize=normalize, min_visibility=0
+    )
     reference = A.Compose(transform.transforms)
     if size is None:
         # 60 px are nearest to the size from which on lengths scale with the image
@@ -262,6 +271,41 @@ def test_the_bits_are_those_of_albumentations_from_the_same_generators(
         sample = transform(image=image, mask=mask, draw_seed=seed)
         np.testing.assert_array_equal(sample["image"], expected["image"])
         np.testing.assert_array_equal(sample["mask"], expected["mask"] >= 128)
+
+
+@pytest.mark.parametrize(
+    ("fit", "stripes", "bars"),
+    [
+        ("squeeze", [*[0] * 10, *[80] * 10, *[160] * 10, *[240] * 10], 0),
+        ("pad", [*[0] * 10, *[80] * 10, *[160] * 10, *[240] * 10], 10),
+        ("crop", [*[80] * 20, *[160] * 20], 0),
+    ],
+)
+def test_an_image_that_is_not_square_is_squeezed_padded_or_cropped_everywhere_alike(
+    tmp_path: Path, fit: str, stripes: list[int], bars: int
+) -> None:
+    row = np.repeat(np.array([0, 80, 160, 240], np.uint8), 20)
+    image = np.broadcast_to(row[:, None], (40, 80, 3)).copy()
+    write_image(tmp_path / "in" / "a.png", image)
+    write_mask(tmp_path / "in" / "a_seg.png", image[..., 0] >= 160)
+    options: dict[str, Any] = {"image_size": 40, "fit": fit, "normalize": False}
+    expected = np.broadcast_to(np.array(stripes)[:, None], (40, 40, 3)).copy()
+    expected[:bars] = expected[40 - bars :] = PADDING
+    lesion = np.broadcast_to(np.array(stripes) >= 160, (40, 40)).copy()
+    lesion[:bars] = lesion[40 - bars :] = False
+
+    sample = preset("evaluation", **options)(image=image, mask=image[..., 0] >= 160)
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None]
+    pixels, masks = BatchAugmentation("evaluation", **options)(batch, batch[:, 0] >= 160)
+    folder, out = tmp_path / "in", tmp_path / "out"
+    store = prepare(folder, out, steps=[], image_size=40, fit=fit, masks=folder, progress=False)
+
+    for found in (sample["image"], pixels[0].permute(1, 2, 0).numpy(), store["a"]):
+        np.testing.assert_array_equal(found, expected)
+    for mask in (sample["mask"], masks[0].numpy(), store.mask(0)):
+        np.testing.assert_array_equal(mask, lesion)
+    with pytest.raises(ValueError, match=r"fit '\w+' there, '\w+' here"):
+        prepare(folder, out, steps=[], image_size=40, fit=FITS[FITS.index(fit) - 1], masks=folder)
 
 
 def test_an_image_that_has_the_size_is_not_resized(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,7 +438,9 @@ def test_changes_to_the_transforms_that_are_shown_change_nothing() -> None:
 def test_the_text_of_a_preset_names_its_options_and_its_transforms() -> None:
     text = repr(preset("light", image_size=64, seed=3))
 
-    assert text.startswith("preset('light', image_size=64, seed=3, normalize=True, mean=(0.485,")
+    assert text.startswith(
+        "preset('light', image_size=64, fit=squeeze, seed=3, normalize=True, mean"
+    )
     ending = "\n    MultiplicativeNoise(p=0.5)\n    Normalize(p=1)\n    ToTensorV2(p=1)"
     assert text.endswith(ending)
     assert "OneOf(p=0.5) [OpticalDistortion(p=0.5), Grid" in repr(preset("paper", image_size=64))
@@ -410,6 +456,8 @@ def test_importing_the_presets_keeps_albumentations_from_asking_the_network() ->
         ({"name": "papers"}, ValueError, "`name` to be one of 'strong', .* Did you mean 'paper'"),
         ({"image_size": 15}, ValueError, "`image_size` to be an integer of 16 or more, .* 15"),
         ({"image_size": (224, 224)}, TypeError, "`image_size` to be an integer of 16 or more"),
+        ({"fit": "padd"}, ValueError, "`fit` to be one of 'squeeze', .* Did you mean 'pad'"),
+        ({"fit": "crop", "image_size": None}, ValueError, "`fit` to be left out where images keep"),
         ({"seed": -1}, ValueError, "`seed` to be an integer of 0 or more, but got -1"),
         ({"seed": 1.5}, TypeError, "`seed` to be an integer of 0 or more, .* of type float"),
         ({"min_visibility": 1.5}, ValueError, r"`min_visibility` to be a number in 0\.\.1"),

@@ -94,8 +94,8 @@ def perceptual_hash(image: Image) -> npt.NDArray[np.uint8]:
     small = resize_image(image, (_SQUARE, _SQUARE))
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     lit = _lit(gray)
-    has_border = lit[:: _SQUARE - 1, :: _SQUARE - 1].min() < 1  # at least one corner is dark
-    values = _field(gray, lit) if has_border else gray.astype(np.float64)
+    border = min(1.0, 2 * (1 - float(lit[:: _SQUARE - 1, :: _SQUARE - 1].min())))
+    values = _field(gray, lit, border) if border else gray.astype(np.float64)
     block = _COSINES @ values @ _COSINES.T
     block[0, 0] = 0
     contrast = float(np.sqrt((block**2).sum()))
@@ -134,11 +134,15 @@ def _lit(gray: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray(np.clip((fractions - _DARK) / (_LIT - _DARK), 0, 1), np.float32)
 
 
-def _field(gray: npt.NDArray[Any], lit: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Resize the field of view to the whole square, as differences from its mean gray value."""
+def _field(gray: npt.NDArray[Any], lit: npt.NDArray[Any], border: float) -> npt.NDArray[Any]:
+    """Resize the field of view to the whole square, as differences from its mean gray value.
+
+    How much the darkest corner is border, 0..1, is how much dark pixels at the edges are left out.
+    """
     # As much light as a pixel has met on its way from each edge; along rows, accumulation is slow
     seen = _met_from_both_ends(lit)
     seen = cv2.min(seen, cv2.transpose(_met_from_both_ends(cv2.transpose(lit))))
+    seen = 1 - border * (1 - seen)
     within = cv2.erode(seen, _RIM, borderType=cv2.BORDER_REPLICATE)
     weights = seen * cv2.GaussianBlur(within, (0, 0), _FADE, borderType=cv2.BORDER_REPLICATE)
     faded = weights * (gray - (weights * gray).sum() / weights.sum())

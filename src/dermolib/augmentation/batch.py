@@ -25,9 +25,10 @@ from dermolib._validation import (
     check_type,
     require,
 )
-from dermolib.augmentation.presets import SMALLEST
+from dermolib.augmentation.presets import SMALLEST, check_fit
 from dermolib.augmentation.recipes import HOLE
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib.preprocessing.aspect_ratio import PADDING, inner_size
 
 __all__ = ["RANGES", "BatchAugmentation"]
 
@@ -122,9 +123,10 @@ class BatchAugmentation(nn.Module):
 
     Args:
         name: ``"paper"``, ``"light"`` or ``"evaluation"``.
-        image_size: Height and width of the result in px, 16 or more; an image of other proportions
-            is squeezed, by area where a side shrinks. None keeps the size of the images, which must
-            then be square and of 16 px or more, except for ``"evaluation"``.
+        image_size: Height and width of the result in px, 16 or more, by area where a side shrinks.
+            None keeps the size of the images, which must then be square and of 16 px or more,
+            except for ``"evaluation"``.
+        fit: As for `preset`.
         normalize: Whether images become float32, normalized with `mean` and `std`, or stay uint8.
         mean: As for `preset`, like `std`.
         std: Standard deviation of red, green and blue.
@@ -147,6 +149,7 @@ class BatchAugmentation(nn.Module):
         name: str = "paper",
         *,
         image_size: int | None = None,
+        fit: str = "squeeze",
         normalize: bool = True,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
@@ -157,7 +160,9 @@ class BatchAugmentation(nn.Module):
         if image_size is not None:
             check_number(image_size, "image_size", low=SMALLEST, integer=True)
         self.name = name
+        check_fit(fit, image_size)
         self.image_size = image_size
+        self.fit = fit
         self.normalize = normalize
         self.mean = checked_mean(mean)
         self.std = checked_std(std)
@@ -275,8 +280,9 @@ class BatchAugmentation(nn.Module):
         last = images.is_contiguous(memory_format=torch.channels_last) > images.is_contiguous()
         side = self.image_size
         if side is not None and tuple(images.shape[2:]) != (side, side):
-            images = _resized(images.to(torch.float32), side)
-            masks = None if masks is None else _resized(masks[:, None].float(), side)[:, 0] >= 0.5
+            images = self._fitted(images.to(torch.float32), side, PADDING)
+            if masks is not None:
+                masks = self._fitted(masks[:, None].float(), side, (0,))[:, 0] >= 0.5
         elif masks is not None:
             masks = masks.clone()  # what comes out must not be what came in
         channels: _Channels
@@ -302,10 +308,26 @@ class BatchAugmentation(nn.Module):
         done = done.contiguous(memory_format=torch.channels_last) if last else done
         return done if masks is None else (done, masks)
 
+    def _fitted(self, images: torch.Tensor, side: int, fill: Sequence[float]) -> torch.Tensor:
+        """Resize images (N, C, H, W), then pad or crop them evenly."""
+        wanted = (side, side)
+        images = _resized(images, inner_size(tuple(images.shape[2:]), wanted, self.fit))
+        height, width = images.shape[2:]
+        if (height, width) == wanted:
+            return images
+        top, left = (abs(side - height) // 2, abs(side - width) // 2)
+        if self.fit == "crop":
+            return images[:, :, top : top + side, left : left + side]
+        color = torch.tensor(fill, device=images.device).to(images.dtype)
+        padded = color.view(1, -1, 1, 1).repeat(len(images), 1, side, side)
+        padded[:, :, top : top + height, left : left + width] = images
+        return padded
 
-def _resized(images: torch.Tensor, side: int) -> torch.Tensor:
+
+def _resized(images: torch.Tensor, wanted: tuple[int, int]) -> torch.Tensor:
     """Resize images (N, C, H, W): by area where a side shrinks, linearly where it grows."""
-    for size in (images.shape[-1], images.shape[-2]):  # of the columns, then of the rows
+    # Of the columns, then of the rows
+    for size, side in zip(images.shape[:-3:-1], wanted[::-1], strict=True):
         pixel, step = torch.arange(size, device=images.device), size / side
         start = torch.arange(side, device=images.device)[:, None] * step
         if side < size:

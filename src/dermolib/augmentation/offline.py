@@ -109,6 +109,7 @@ def augment_offline(
     factors: Mapping[Any, int],
     preset: str | Callable[..., Any] = "paper",
     image_size: int | None = None,
+    fit: str = "squeeze",
     seed: int = 0,
     workers: int = 1,
     held_out: Augmentable | None = None,
@@ -147,6 +148,7 @@ def augment_offline(
         image_size: Height and width of the new files in px. None keeps the size of each source,
             swapped where the draw transposes; a draw of many megapixels takes seconds. A transform
             of your own sets the size itself.
+        fit: What is done to an image that is not square, see `dermolib.preset`.
         seed: Seed of the run, 0 or more.
         workers: Number of parallel workers, 1 or more.
         held_out: Validation or test rows that may share no image with `dataset`, and no lesion or
@@ -168,7 +170,7 @@ def augment_offline(
     """
     check_number(seed, "seed", low=0, integer=True)
     check_number(workers, "workers", low=1, integer=True)
-    transform, description = _transform(preset, image_size)
+    transform, description = _transform(preset, image_size, fit)
     codes = _codes(dataset)
     table = _training_rows(dataset, len(codes))
     times = _factors(factors, [*range(len(codes))], codes)
@@ -192,6 +194,7 @@ def augment_offline(
         {
             "factors": {codes[label]: factor for label, factor in sorted(times.items())},
             "image_size": None if image_size is None else int(image_size),
+            "fit": fit,
             "preset": description,
             "seed": int(seed),
             # By their content: the same rows may come with other images
@@ -300,17 +303,18 @@ class _CopyTask:
         return replace(self, copies=left)
 
 
-def _transform(preset: Any, image_size: int | None) -> tuple[bytes, str]:
+def _transform(preset: Any, image_size: int | None, fit: str) -> tuple[bytes, str]:
     """Look up a preset or take a transform: pickled, and what identifies it."""
     what, hint = "one that draws at random", "Its copies would all be the same image."
     if isinstance(preset, str):
         check_choice(preset, "preset", list_presets())
-        transform = build_preset(preset, image_size=image_size, normalize=False)
+        transform = build_preset(preset, image_size=image_size, fit=fit, normalize=False)
         require(transform.random, "preset", what, repr(preset), hint)
         return pickle.dumps(transform), preset
     require(getattr(preset, "random", True), "preset", what, repr(preset), hint)
     what = "left out beside a transform, which sets the size itself"
     require(image_size is None, "image_size", what, image_size)
+    require(fit == "squeeze", "fit", what, repr(fit))
     kind, what = type(preset).__name__, "a name, or a transform that can be pickled and described"
     hint = "Define a class with a `__repr__` at the top of a module."
     require(callable(preset), "preset", what, f"an object of type {kind}", error=TypeError)

@@ -1,6 +1,6 @@
 """Named presets of random transforms: an image and its lesion mask in, an augmented pair out.
 
-Every preset first resizes the image to `image_size` (by area when it shrinks; a crop comes before
+Every preset first brings the image to `image_size` (by area when it shrinks; a crop comes before
 that), so that no warp and no filter works on more pixels than the network sees, then applies its
 random transforms (`dermolib.augmentation.recipes`), and last normalizes.
 
@@ -47,6 +47,7 @@ from dermolib.augmentation.recipes import (
 )
 from dermolib.io import as_mask
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
+from dermolib.preprocessing.aspect_ratio import FITS, PADDING, center, inner_size
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "SMALLEST", "Preset", "list_presets", "preset"]
 
@@ -86,7 +87,8 @@ class Preset(PipelineStep):
     It is a transform of torchvision too, and a step of pipelines of both: see its call.
 
     Attributes:
-        name: Like `image_size`, `seed`, `normalize`, `mean`, `std` and `min_visibility` as given.
+        name: As given, like `image_size`, `fit`, `seed`, `normalize`, `mean`, `std` and
+            `min_visibility`.
         random: Whether two draws can differ.
         applied: Names of the random transforms that the last call applied, in their order.
         visibility: Fraction of the lesion that the last call left visible, 0..1; None where there
@@ -96,6 +98,7 @@ class Preset(PipelineStep):
 
     name: str
     image_size: int | None
+    fit: str
     seed: int | None
     normalize: bool
     mean: tuple[float, float, float]
@@ -123,9 +126,8 @@ class Preset(PipelineStep):
         """
         steps = self._steps(self.image_size or REFERENCE_SIZE)
         if self.image_size is not None:
-            size = (self.image_size, self.image_size)
             crops = sum(isinstance(step, A.CropAndPad) for step in steps)
-            steps.insert(crops, A.Resize(*size, area_for_downscale="image_mask"))
+            steps[crops:crops] = _fitting(self.image_size, self.fit)
         if self.normalize:
             steps += [A.Normalize(mean=self.mean, std=self.std), A.ToTensorV2()]
         return steps
@@ -206,7 +208,7 @@ class Preset(PipelineStep):
             mask = np.ascontiguousarray(check_mask(mask, image.shape[:2]))
         side = _side(image, self.image_size)
         if side not in self._sequences:
-            self._sequences[side] = TransformSequence(self._steps(side), self.image_size)
+            self._sequences[side] = TransformSequence(self._steps(side), self.image_size, self.fit)
         from_stream = draw_seed is None or not self.random
         generators = self._stream if from_stream else make_generators(draw_seed)
         drawn = self._sequences[side].draw(
@@ -227,7 +229,7 @@ class Preset(PipelineStep):
 
     def __repr__(self) -> str:
         """Name the options and the transforms with their probabilities."""
-        names = ("image_size", "seed", "normalize", "mean", "std", "min_visibility")
+        names = ("image_size", "fit", "seed", "normalize", "mean", "std", "min_visibility")
         options = ", ".join(f"{name}={getattr(self, name)}" for name in names)
         steps = "".join(f"\n    {_outline(step)}" for step in self.transforms)
         return f"preset({self.name!r}, {options}):{steps}"
@@ -244,6 +246,7 @@ def preset(
     name: str,
     *,
     image_size: int | None,
+    fit: str = "squeeze",
     seed: int | None = None,
     normalize: bool = True,
     mean: Sequence[float] = IMAGENET_MEAN,
@@ -254,9 +257,12 @@ def preset(
 
     Args:
         name: One of `list_presets`.
-        image_size: Height and width of the result in px, 16 or more; an image of other proportions
-            is squeezed. None keeps the size of each image, which must then be 16 px or more a side;
-            a draw with a transposition swaps its height and width.
+        image_size: Height and width of the result in px, 16 or more. None keeps the size of each
+            image, which must then be 16 px or more a side; a draw with a transposition swaps its
+            height and width.
+        fit: What is done to an image that is not square: ``"squeeze"``, ``"pad"`` or ``"crop"`` as
+            in `dermolib.prepare`, and the same in all presets; it comes after the random crop of
+            `strong` and before all else. Give training, validation and prediction the same.
         seed: Start of the stream of draws, 0 or more: the same seed gives the same stream. None
             takes fresh entropy. In a `torch.utils.data.DataLoader` with workers, pass
             `seed_worker` too, or every worker and every epoch draws the same.
@@ -266,7 +272,8 @@ def preset(
             `dermolib.models.input_settings`.
         std: Standard deviation to divide by, as fractions of 255, above 0.
         min_visibility: Fraction of the lesion, 0..1, that every draw keeps visible where a mask is
-            given; 0 takes each draw as it comes, 1 allows only what can lose nothing.
+            given; 0 takes each draw as it comes, 1 allows only what can lose nothing. What
+            ``fit="crop"`` cuts away is not counted.
 
     Returns:
         The preset, called as ``transform(image=image)``, ``transform(image=image, mask=mask)`` or,
@@ -274,7 +281,8 @@ def preset(
 
     Raises:
         TypeError: A number has the wrong type, or `mean` or `std` is not a sequence of numbers.
-        ValueError: The name is unknown, or a number is out of its range.
+        ValueError: The name or the fit is unknown, a number is out of its range, or `fit` is given
+            where each image keeps its size.
 
     Examples:
         >>> import numpy as np
@@ -292,11 +300,30 @@ def preset(
     check_choice(name, "name", list_presets())
     if image_size is not None:
         check_number(image_size, "image_size", low=SMALLEST, integer=True)
+    check_fit(fit, image_size)
     if seed is not None:
         check_number(seed, "seed", low=0, integer=True)
     check_number(min_visibility, "min_visibility", low=0, high=1)
     means, stds = checked_mean(mean), checked_std(std)
-    return Preset(name, image_size, seed, normalize, means, stds, min_visibility)
+    return Preset(name, image_size, fit, seed, normalize, means, stds, min_visibility)
+
+
+def check_fit(fit: str, image_size: int | None) -> None:
+    """Refuse an unknown `fit`, or one that has nothing to do as images keep their size."""
+    check_choice(fit, "fit", FITS)
+    what = "left out where images keep their size"
+    require(fit == "squeeze" or image_size, "fit", what, repr(fit), "Give an `image_size`.")
+
+
+def _fitting(side: int, fit: str) -> list[Any]:
+    """Make the transforms of albumentations that bring images to a square."""
+    area: dict[str, Any] = {"area_for_downscale": "image_mask"}
+    if fit == "squeeze":
+        return [A.Resize(side, side, **area)]
+    if fit == "crop":
+        return [A.SmallestMaxSize(side, **area), A.CenterCrop(side, side)]
+    border = {"border_mode": cv2.BORDER_CONSTANT, "fill": PADDING, "fill_mask": 0}
+    return [A.LongestMaxSize(side, **area), A.PadIfNeeded(side, side, **border)]
 
 
 def _normalized(image: Image, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -363,8 +390,9 @@ def make_generators(seed: int | Sequence[int] | None) -> Generators:
 class TransformSequence:
     """Random transforms, crops first, and the size that images are resized to, if any."""
 
-    def __init__(self, steps: list[Any], image_size: int | None) -> None:
+    def __init__(self, steps: list[Any], image_size: int | None, fit: str = "squeeze") -> None:
         """Sort the transforms by what they do to the lesion."""
+        self._fit = fit
         self._size = None if image_size is None else (image_size, image_size)
         self._crops = [step for step in steps if isinstance(step, A.CropAndPad)]
         self._steps = [step for step in steps if not isinstance(step, A.CropAndPad)]
@@ -404,9 +432,9 @@ class TransformSequence:
         if mask is not None:
             marks = mask.view(np.uint8) * np.uint8(255)  # shrinking by area is a majority vote
         image, marks = _run(crops, image, marks, records)
-        image = self._resized(image, cv2.INTER_LINEAR)
+        image = self._resized(image, cv2.INTER_LINEAR, PADDING)
         if mask is not None:
-            lesion = self._resized(marks, cv2.INTER_NEAREST) >= 128
+            lesion = self._resized(marks, cv2.INTER_NEAREST, 0) >= 128
             numbers = _numbered(lesion)
         image, numbers = _run(steps, image, numbers, records)
         applied = tuple(name for name, _ in records)
@@ -415,13 +443,16 @@ class TransformSequence:
             visibility = 1.0 if harmless else _visibility(mask, lesion, numbers, records)
         return Augmented(image, None if mask is None else numbers > 0, applied, visibility)
 
-    def _resized(self, pixels: _Pixels, enlarged: int) -> _Pixels:
-        """Resize an image or a mask of 0 and 255, bit for bit as `A.Resize` does."""
+    def _resized(self, pixels: _Pixels, enlarged: int, fill: Any) -> _Pixels:
+        """Bring an image or a mask of 0 and 255 to the size, bit for bit as `_fitting` does."""
         if self._size is None or pixels.shape[:2] == self._size:
             return pixels
-        shrinks = self._size[0] < pixels.shape[0] or self._size[1] < pixels.shape[1]
-        way = cv2.INTER_AREA if shrinks else enlarged
-        return cv2.resize(pixels, self._size[::-1], interpolation=way).astype(np.uint8, copy=False)
+        inner = inner_size(pixels.shape, self._size, self._fit)
+        if pixels.shape[:2] != inner:
+            shrinks = inner[0] < pixels.shape[0] or inner[1] < pixels.shape[1]
+            way = cv2.INTER_AREA if shrinks else enlarged
+            pixels = cv2.resize(pixels, inner[::-1], interpolation=way).astype(np.uint8, copy=False)
+        return center(pixels, self._size, fill)
 
 
 def _run(steps: list[Any], image: Image, mask: Any, records: _Records) -> tuple[Image, Any]:

@@ -15,6 +15,7 @@ SUMMARY = "prepare all images of a folder in one memory-mapped store"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
+    from dermolib.preprocessing.aspect_ratio import FITS
     from dermolib.preprocessing.steps import STEPS
 
     add = parser.add_argument
@@ -22,6 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("destination", metavar="OUT", help="folder of the store")
     text = "height and width in px, or one number for both"
     add("--image-size", metavar="S", type=int, nargs="+", required=True, help=text)
+    text = "what is done to images of another aspect ratio"
+    add("--fit", choices=FITS, default="squeeze", help=f"{text}; squeeze by default")
     text = f"{', '.join(STEPS)}, such as crop_border:threshold=0.2; repeatable, in the order given"
     metavar = "NAME[:OPTION=VALUE,...]"
     add("--step", metavar=metavar, action="append", type=_step, default=[], help=text)

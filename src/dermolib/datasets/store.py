@@ -123,7 +123,8 @@ class PreparedStore:
 
     Attributes:
         path: Folder of the store, absolute.
-        settings: How the images were made: ``steps``, ``image_size``, ``masks``, ``versions``.
+        settings: How the images were made: ``steps``, ``image_size``, ``fit``, ``masks``,
+            ``versions``.
         key: Digest of the settings: two stores with the same key were made the same way.
         digests: Digests (SHA-256) of the files beside the arrays, by their names.
         ids: Ids (N,): names of the files without folder and ending, in the order of the files.
@@ -421,7 +422,13 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def _are_settings(settings: Any) -> bool:
     """Tell whether settings are of the types that `prepare` writes."""
     match settings:
-        case {"steps": [*steps], "image_size": [int(), int()], "masks": bool(), "versions": {}}:
+        case {
+            "steps": [*steps],
+            "image_size": [int(), int()],
+            "fit": str(),
+            "masks": bool(),
+            "versions": {},
+        }:
             return all(isinstance(s, dict) and isinstance(s.get("step"), str) for s in steps)
     return False
 

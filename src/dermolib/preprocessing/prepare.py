@@ -67,6 +67,7 @@ from dermolib.io import (
     whole_file,
     write_table,
 )
+from dermolib.preprocessing.aspect_ratio import FITS, PADDING, center, inner_size
 from dermolib.preprocessing.steps import Pipeline, Step
 
 __all__ = ["prepare"]
@@ -86,6 +87,7 @@ def prepare(
     *,
     steps: Iterable[Step],
     image_size: int | tuple[int, int],
+    fit: str = "squeeze",
     masks: PathLike | None = None,
     exclude: Sequence[str] = EXCLUDED,
     errors: str = "raise",
@@ -120,8 +122,12 @@ def prepare(
             and partial functions with options: the paper's is
             ``partial(occlusion_removal, method="luv")``. A function of yours must lie in a module;
             its code is part of what tells stores apart.
-        image_size: Height and width in px, or one number for both; an image of other proportions is
-            squeezed.
+        image_size: Height and width in px, or one number for both.
+        fit: What is done to an image of another aspect ratio: ``"squeeze"`` makes both sides fit;
+            ``"pad"`` keeps its aspect ratio and all of it, between bars of the mean color of
+            ImageNet (124, 116, 104), where the mask is False; ``"crop"`` keeps its aspect ratio and
+            what lies around its center, so that a lesion near an edge is lost. A network must see
+            images of one `fit` in training and prediction.
         masks: Folder of the lesion masks, which are cut and resized like their images. They are
             found as by `dermolib.ISICDataset`, ``ID_seg.png`` or ``ID.png`` for example, in the
             subfolder of the image first, then in the folder itself, then in any subfolder.
@@ -170,6 +176,7 @@ def prepare(
     """
     check_number(workers, "workers", low=1, integer=True)
     check_choice(errors, "errors", ("raise", "skip"))
+    check_choice(fit, "fit", FITS)
     size = _size(image_size)
     root, target = check_source(source), as_path(destination, "destination").absolute()
     mask_root = None if masks is None else Path(os.path.realpath(as_path(masks, "masks")))
@@ -187,6 +194,7 @@ def prepare(
     settings = {
         "steps": pipeline.settings(),
         "image_size": list(size),
+        "fit": fit,
         "masks": mask_root is not None,
         "versions": library_versions(),
     }
@@ -199,7 +207,9 @@ def prepare(
         fields=_FIELDS,
         files=(IMAGES, MASKS, INDEX, SETTINGS, _FAILED),
     )
-    task = _Task(root, mask_root, pipeline, target, (len(files), *size), settings_key(settings))
+    task = _Task(
+        root, mask_root, pipeline, target, (len(files), *size), fit, settings_key(settings)
+    )
     found = _find_masks(task, files)
     with job.open(overwrite=overwrite):
         again = job.fresh
@@ -242,6 +252,7 @@ class _Task:
     pipeline: Pipeline
     folder: Path
     shape: tuple[int, int, int]  # images, height, width
+    fit: str
     key: str  # of the settings
 
     def arrays(self) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
@@ -429,8 +440,10 @@ def _prepare_file(file: str, mask_path: str, task: _Task) -> tuple[Image, Mask |
     done = task.pipeline.run(image, mask)
     fraction = {"masked_fraction": done.masked_fraction}
     record = {"file": file, "height": height, "width": width, **done.box._asdict(), **fraction}
-    resized = None if done.mask is None else resize_mask(done.mask, task.shape[1:])
-    pixels = resize_image(done.image, task.shape[1:])
+    size = task.shape[1:]
+    inner = inner_size(done.image.shape, size, task.fit)
+    pixels = center(resize_image(done.image, inner), size, PADDING)
+    resized = None if done.mask is None else center(resize_mask(done.mask, inner), size, False)
     checksums = {"checksum": row_checksum(pixels, task.key), "mask_checksum": 0}
     if resized is not None:
         checksums["mask_checksum"] = row_checksum(resized, task.key)
