@@ -24,9 +24,9 @@ import pandas as pd
 from distributed import Client, LocalCluster
 
 from dermolib import ISICDataset, augment_offline, plan_offline
-from dermolib.augmentation import is_blank
 from dermolib.io import read_image, read_mask
 from dermolib.labels import DIAGNOSES
+from dermolib.preprocessing import is_blank
 from hair_parts.images import default_data
 from tables import markdown
 

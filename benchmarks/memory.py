@@ -178,7 +178,7 @@ CALLS: dict[str, Callable[[Scene], Any]] = {
     "abcd_features": _call("dermolib:abcd_features", "image", "lesion"),
     "perceptual_hash": _call("dermolib.auditing:perceptual_hash", "image"),
     "resize_image": _call("dermolib.io:resize_image", "image", size=(224, 224)),
-    "is_blank": _call("dermolib.augmentation.offline:is_blank", "image"),
+    "is_blank": _call("dermolib.preprocessing.blank:is_blank", "image"),
     "write_image, PNG": partial(_write, name="0.png"),
     "write_image, JPEG": partial(_write, name="0.jpg"),
     "read_image, PNG": _call("dermolib.io:read_image", "file"),

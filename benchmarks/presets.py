@@ -25,10 +25,10 @@ import torch
 
 from dermolib import list_presets, preset
 from dermolib._validation import DatasetNotFoundError
-from dermolib.augmentation import is_blank
 from dermolib.augmentation.presets import make_generators
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.io import whole_file
+from dermolib.preprocessing import is_blank
 from input_parts.pairs import Pair, challenge_pairs, read_pair, task_pairs
 from tables import markdown
 

@@ -18,7 +18,7 @@ from dermolib import ISICDataset, audit
 from dermolib._validation import Image
 from dermolib.auditing import DEFAULT_FINDINGS, FINDINGS, AuditReport
 from dermolib.datasets import read_challenge_table, read_table
-from dermolib.io import read_image, resize_image, write_image
+from dermolib.io import read_image, resize_image, write_image, write_mask
 from dermolib.labels import DIAGNOSES
 
 DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
@@ -248,6 +248,34 @@ def test_rows_without_an_id_are_the_origin_of_nothing(train: pd.DataFrame) -> No
     assert values(run(train).duplicates, "relation") == ["different lesions"] * 2
 
 
+def test_blank_images_and_empty_masks_are_problems_in_text_html_and_json(s: Splits) -> None:
+    masks = [str(Path(path).with_suffix(".mask.png")) for path in s.train["image_path"]]
+    for number, path in enumerate(masks):
+        mask = np.zeros((60, 80), np.bool_)
+        mask[20:40, 20:40] = number != 3
+        write_mask(Path(path), mask | (number == 4))
+    write_image(Path(s.train["image_path"][5]), np.full((60, 80, 3), 40, np.uint8))
+
+    report = run(s.train.assign(mask_path=masks), s.test)
+    page = " ".join(str(report).split())
+
+    assert found(report) == {"files": 3}
+    assert report.exit_code == 1
+    assert "blank images: 1; faulty lesion masks: 2" in report.verdict
+    assert values(report.problems, "id", "kind", "reason") == [
+        ["train_05", "blank image", "almost all of one color, black or white"],
+        ["train_03", "empty mask", "no pixel is lesion"],
+        ["train_04", "full mask", "every pixel is lesion"],
+    ]
+    assert "train, empty mask: 1 (no pixel is lesion): train_03" in page
+    assert "blank image: 1" in report.to_html()
+    problems = json.loads(report.to_json())["problems"]["rows"]
+    assert [row["kind"] for row in problems] == ["blank image", "empty mask", "full mask"]
+    assert "masks" in report.checked
+    assert not any("masks: not read" in words for words in report.unchecked)
+    assert "Lesion masks: not read." in run(*s).unchecked
+
+
 @pytest.mark.parametrize("rotations", [0, 1, 2, 3])
 @pytest.mark.parametrize("flipped", [False, True])
 def test_a_smaller_compressed_rotated_copy_is_a_near_duplicate(
@@ -416,6 +444,10 @@ def test_files_and_their_states_are_listed(train: pd.DataFrame) -> None:
         ["train_02", "missing", "file not found"],
         ["train_03", "missing", "no file found"],
         ["train_04", "unreadable", "a web page, such as an error message, not an image"],
+        *(
+            [f"train_0{row}", "blank image", "almost all of one color, black or white"]
+            for row in (0, 1)
+        ),
     ]
     states = report.files["state"].value_counts().to_dict()
     assert states == {"ok": 13, "missing": 2, "unreadable": 1}

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image as PillowImage
+from PIL import ImageFile
 
 from dermolib import audit, prepare
 from dermolib.auditing import HASH_BYTES, NOTES, STATES, Inspection, inspect_images, perceptual_hash
-from dermolib.io import MAX_PIXELS, read_image, write_image
-from drawing import noise_image
+from dermolib.auditing.images import MASK_STATES
+from dermolib.io import MAX_PIXELS, read_image, write_image, write_mask
+from drawing import lesion_image, noise_image
 
 
 def inspect(*paths: Path | str, **options: Any) -> Inspection:
@@ -120,12 +122,53 @@ def test_an_unreadable_file_has_its_reason(
     assert ": ".join(reasons).startswith(reason)
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("extension", ["jpg", "png", "tif", "bmp", "gif", "webp"])
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9, 0.99])
-def test_a_truncated_file_is_unreadable_however_late(tmp_path: Path, fraction: float) -> None:
-    data = jpeg(tmp_path / "a.jpg")
-    (tmp_path / "a.jpg").write_bytes(data[: int(fraction * len(data))])
+def test_a_truncated_file_is_unreadable_however_late_whatever_another_library_has_set(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fraction: float,
+    extension: str,
+    lenient: bool,
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", lenient)
+    path = tmp_path / f"a.{extension}"
+    PillowImage.fromarray(noise_image(40, 60, 0)).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(fraction * len(data))])
 
-    assert state_of(tmp_path / "a.jpg")[0] == "unreadable"
+    assert state_of(path)[0] == "unreadable"
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is lenient
+
+
+def test_blank_images_and_masks_without_a_lesion_or_without_skin_are_known(tmp_path: Path) -> None:
+    image, mask = lesion_image(40, 60)
+    masks = {"ok": mask, "empty": mask & False, "full": mask | True, "small": mask[1:]}
+    for name, one in masks.items():
+        write_mask(tmp_path / f"{name}.png", one)
+    (tmp_path / "text.png").write_text("no mask")
+    write_image(tmp_path / "a.png", image)
+    write_image(tmp_path / "white.png", np.full((40, 60, 3), 255, np.uint8))
+    write_image(tmp_path / "black.jpg", np.zeros((40, 60, 3), np.uint8))
+    given = ["", "ok.png", "empty.png", "full.png", "gone.png", "text.png", "small.png"]
+    images = ["a.png"] * 7 + ["white.png", "black.jpg", "gone.png"]
+    masks_given = [*(name and str(tmp_path / name) for name in given), "", "", "ok.png"]
+
+    found = inspect(*(tmp_path / name for name in images), masks=masks_given)
+
+    states = ["", "ok", "empty mask", "full mask", "missing mask", *["unreadable mask"] * 2]
+    assert [MASK_STATES[one] for one in found.mask] == [*states, "", "", ""]
+    assert found.blank.tolist() == [False] * 7 + [True, True, False]
+    assert [*found.mask_reasons] == [2, 3, 4, 5, 6]
+    assert found.mask_reasons[2] == ("no pixel is lesion", "")
+    assert "(40, 60)" in found.mask_reasons[6][1]
+    assert list(found.reasons) == [9]
+
+
+def test_as_many_masks_as_images_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="`masks` to be one mask for each of 2 images, but got 1"):
+        inspect("a.png", "b.png", masks=["a.png"])
 
 
 def test_what_is_no_file_is_missing_or_unreadable(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from torch import nn
 
 from dermolib import BatchAugmentation, preset
 from dermolib._validation import Image, Mask
-from dermolib.augmentation import is_blank
 from dermolib.augmentation.batch import RANGES
+from dermolib.preprocessing import is_blank
 from drawing import lesion_image, noise_image
 
 NAMES = list(RANGES)

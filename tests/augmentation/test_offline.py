@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dermolib import ISICDataset, augment_offline, plan_offline, prepare, preset
-from dermolib.augmentation import is_blank, offline
+from dermolib.augmentation import offline
 from dermolib.augmentation.offline import draw_seed
 from dermolib.datasets import read_table
 from dermolib.io import read_image, read_mask, write_image, write_mask
@@ -664,64 +664,6 @@ def test_a_run_is_the_same_after_its_sources_were_moved(
 
     assert run(replace(rows, table=table), out) == manifest
     assert snapshot(out).data == before.data
-
-
-def pixels(*, lit: float, varied: float) -> Any:
-    """Make an image of which these fractions of the pixels are lit, or differ from the others."""
-    image = np.zeros((100, 100, 3), np.uint8)
-    flat = image.reshape(-1, 3)
-    flat[: round(lit * 10_000), 1] = 60
-    flat[: round(varied * 10_000), 2] = 9
-    return image
-
-
-GRAY = np.full((100, 100, 3), 150, np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("image", "options", "blank"),
-    [
-        (pixels(lit=0.19, varied=0), {}, True),
-        (pixels(lit=0.21, varied=0), {}, False),
-        (GRAY + pixels(lit=0, varied=0.01), {}, True),
-        (GRAY + pixels(lit=0, varied=0.03), {}, False),
-        (GRAY + (8 * np.eye(100, dtype=np.uint8)[..., None]), {}, True),  # too little to count
-        (pixels(lit=0.3, varied=0), {"min_lit": 0.4}, True),
-        (pixels(lit=0.3, varied=0), {"min_varied": 0.4}, True),
-        (GRAY * 0, {"min_lit": 0, "min_varied": 0}, False),
-    ],
-)
-def test_an_image_almost_all_black_or_of_one_color_is_blank(
-    image: Any, options: dict[str, Any], blank: bool
-) -> None:
-    assert is_blank(image, **options) == blank
-
-
-@given(side=st.integers(1, 300), value=st.integers(0, 255))
-def test_an_image_of_one_color_is_blank_at_any_size(side: int, value: int) -> None:
-    assert is_blank(np.full((side, 2 * side, 3), value, np.uint8))
-
-
-@pytest.mark.data
-def test_no_real_image_is_blank(data_dir: Path) -> None:
-    paths = sorted((data_dir / "isic_challenge" / "Train").glob("*.jpg"))[::40]
-
-    assert not [path.name for path in paths if is_blank(read_image(path))]
-
-
-@pytest.mark.parametrize(
-    ("image", "options", "error", "message"),
-    [
-        (GRAY / 255, {}, TypeError, "`image` to be an RGB image"),
-        (GRAY, {"min_lit": 2}, ValueError, r"`min_lit` to be a number in 0\.\.1, but got 2"),
-        (GRAY, {"min_varied": -1}, ValueError, r"`min_varied` to be a number in 0\.\.1, but got"),
-    ],
-)
-def test_floats_and_fractions_out_of_range_are_refused(
-    image: Any, options: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
-        is_blank(image, **options)
 
 
 NUMBERS = st.integers(0, 2**70)

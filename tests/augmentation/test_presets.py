@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib import BatchAugmentation, list_presets, prepare, preset
-from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, is_blank, presets
+from dermolib.augmentation import IMAGENET_MEAN, IMAGENET_STD, Preset, presets
 from dermolib.augmentation.presets import Augmented, TransformSequence, make_generators
 from dermolib.augmentation.recipes import RECIPES
 from dermolib.io import read_image, read_mask, write_image, write_mask
+from dermolib.preprocessing import is_blank
 from dermolib.preprocessing.aspect_ratio import FITS, PADDING
 from drawing import lesion_image
 

@@ -839,7 +839,7 @@ def test_odd_names_are_kept(tmp_path: Path, out: Path, broken: bool) -> None:
         ({"image_size": None}, TypeError, "`image_size` .* but got None of type NoneType"),
         ({"image_size": True}, TypeError, "`image_size` .* but got True of type bool"),
         ({"image_size": (1, 2, 3)}, ValueError, "`image_size` to be a number of px, or height a"),
-        ({"fit": "stretch"}, ValueError, "`fit` to be one of 'squeeze', 'pad' or 'crop'"),
+        ({"fit": "stretch"}, ValueError, "`fit` to be one of 'squeeze', 'pad', 'crop'"),
         ({"image_size": 2**62}, ValueError, "`image_size` to be at most 89,478,485 pixels"),
         ({"steps": "crop_border"}, TypeError, "`steps` to be a list of steps in their order"),
         ({"masks": "gone"}, DatasetNotFoundError, "gone` to exist.* a mask ID_seg.png for each"),

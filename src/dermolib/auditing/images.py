@@ -20,7 +20,7 @@ from dermolib._jobs import is_silent, one_thread, run_tasks
 from dermolib._validation import Image, Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
 from dermolib.auditing.rows import Splits
-from dermolib.datasets.store import load_image
+from dermolib.datasets.store import load_image, load_mask
 from dermolib.io import (
     MAX_PIXELS,
     decode_image,
@@ -29,11 +29,18 @@ from dermolib.io import (
     read_orientation,
     split_path,
 )
+from dermolib.preprocessing.blank import is_blank
 
 __all__ = [
-    "NOTES", "STATES", "Inspection", "file_problems", "file_table", "inspect_images", "note_table",
-    "size_counts",
+    "BLANK", "MASK_STATES", "NOTES", "STATES", "Inspection", "file_problems", "file_table",
+    "inspect_images", "note_table", "size_counts",
 ]  # fmt: skip
+
+MASK_STATES: tuple[str, ...] = (
+    "", "ok", "empty mask", "full mask", "missing mask", "unreadable mask",
+)  # fmt: skip
+"""States of a lesion mask, the first where there is none or where its image is not ok;
+`Inspection.mask` holds indices into them."""
 
 STATES: tuple[str, ...] = ("ok", "missing", "unreadable")
 """States of an image file; `Inspection.state` holds indices into them."""
@@ -47,11 +54,18 @@ NOTES: tuple[str, ...] = (
 )
 """Remarks on files that are read nevertheless."""
 
+BLANK = "blank image"
+"""Kind of problem of an image that is read and shows nothing."""
+
+_NO_MASK, _MASK_OK, _EMPTY, _FULL, _MASK_MISSING, _MASK_UNREADABLE = range(6)
+_MASK_REASONS = {_EMPTY: "no pixel is lesion", _FULL: "every pixel is lesion"}
+_LEAST_LIT = 0.02  # of an image that is not blank; a small round field of view has a tenth
 _OK, _MISSING, _UNREADABLE = range(3)
 _FRAMES, _LINK, _EXTENSION, _ORIENTED, _OTHERWISE = NOTES
 _RECORD = np.dtype([
     ("state", "u1"), ("height", "i4"), ("width", "i4"), ("mode", "U6"), ("format", "U5"),
     ("size", "i8"), ("digest", "u1", 16), ("hash", "u1", HASH_BYTES),
+    ("blank", "?"), ("mask", "u1"),
 ])  # fmt: skip
 _BLOCK = 32  # images of one task, so that handing out tasks costs nothing
 _MAX_BYTES = 1 << 30  # of one file; no camera makes as many
@@ -75,8 +89,12 @@ class Inspection:
         size: Size in bytes (N,).
         digest: BLAKE2b of the file, or of the pixels of an image in a store (N, 16).
         hash: Perceptual hash (N, HASH_BYTES), 0 where there is none.
+        blank: Whether an image that is ok shows nothing (N,), as `is_blank` in
+            `dermolib.preprocessing` says.
+        mask: Index into `MASK_STATES` (N,).
         reasons: Why an image is not ok, by its number: a reason that files share, and details.
         notes: Remarks of `NOTES` on images that are ok, by their number.
+        mask_reasons: Why a mask is not ok, by the number of its image, likewise.
     """
 
     state: npt.NDArray[np.uint8]
@@ -87,8 +105,11 @@ class Inspection:
     size: npt.NDArray[np.int64]
     digest: npt.NDArray[np.uint8]
     hash: npt.NDArray[np.uint8]
+    blank: npt.NDArray[np.bool_]
+    mask: npt.NDArray[np.uint8]
     reasons: dict[int, tuple[str, str]]
     notes: dict[int, list[str]]
+    mask_reasons: dict[int, tuple[str, str]]
 
     @property
     def ok(self) -> npt.NDArray[np.bool_]:
@@ -104,7 +125,7 @@ def inspect_images(
     workers: int = 1,
     progress: bool = True,
 ) -> Inspection:
-    """Read each image once: its bytes, its header, and all its pixels.
+    """Read each image once: its bytes, its header, and all its pixels; and its lesion mask.
 
     A file that cannot be read is a finding, never an error. An image of more than
     `dermolib.io.MAX_PIXELS` is refused by its header. The number of workers changes nothing.
@@ -112,8 +133,8 @@ def inspect_images(
     Args:
         paths: Paths (N,) as in the column ``image_path`` of a dataset, empty for a missing file.
             They are taken in their order, whatever the index of a Series.
-        masks: Paths of their masks (N,), empty where there is none, or no paths at all. Of a mask
-            the orientation tag alone is read.
+        masks: Paths of their lesion masks (N,) as in the column ``mask_path``, empty where there is
+            none, or no paths at all.
         hashes: Whether to compute perceptual hashes.
         workers: Number of parallel workers, 1 or more.
         progress: Whether to show a progress bar on the standard error.
@@ -123,7 +144,7 @@ def inspect_images(
 
     Raises:
         TypeError: `paths` is a single path.
-        ValueError: `workers` is below 1.
+        ValueError: `workers` is below 1, or `masks` and `paths` differ in number.
 
     Examples:
         >>> found = inspect_images(["", "no_such_file.jpg"], progress=False)
@@ -135,22 +156,27 @@ def inspect_images(
     hint = "Put it into a list."
     require(not single, "paths", "several paths", f"{paths!r} alone", hint, error=TypeError)
     paths = list(paths)
-    beside = list(masks) or [""] * len(paths)
+    masks = list(masks) or [""] * len(paths)
+    what = f"one mask for each of {len(paths)} images"
+    require(len(masks) == len(paths), "masks", what, f"{len(masks)}")
     records = np.zeros(len(paths), _RECORD)
     records["state"] = _MISSING
     todo = [row for row, path in enumerate(paths) if path]
     reasons: _Remarks = {row: ("no file found", "") for row, path in enumerate(paths) if not path}
     notes: _Remarks = {}
+    mask_reasons: _Remarks = {}
     blocks = [todo[start : start + _BLOCK] for start in range(0, len(todo), _BLOCK)]
-    tasks = (([(str(paths[row]), beside[row]) for row in rows], hashes) for rows in blocks)
+    tasks = (([(str(paths[row]), str(masks[row])) for row in rows], hashes) for rows in blocks)
     with one_thread(), tqdm(total=len(todo), unit="image", disable=is_silent(progress)) as bar:
         done = run_tasks(_inspect_block, tasks, workers=workers)
-        for rows, (records[rows], failed, noted) in zip(blocks, done, strict=True):
+        for rows, (records[rows], failed, noted, faulty) in zip(blocks, done, strict=True):
+            mask_reasons |= {rows[number]: reason for number, reason in faulty.items()}
             reasons |= {rows[number]: reason for number, reason in failed.items()}
             notes |= {rows[number]: remarks for number, remarks in noted.items()}
             bar.update(len(rows))
     columns = {name: records[name] for name in records.dtype.names or ()}
-    return Inspection(**columns, reasons=dict(sorted(reasons.items())), notes=notes)
+    reasons = dict(sorted(reasons.items()))
+    return Inspection(**columns, reasons=reasons, notes=notes, mask_reasons=mask_reasons)
 
 
 class _UnreadableError(Exception):
@@ -159,15 +185,17 @@ class _UnreadableError(Exception):
 
 def _inspect_block(
     paths: list[tuple[str, str]], hashes: bool
-) -> tuple[npt.NDArray[Any], _Remarks, _Remarks]:
+) -> tuple[npt.NDArray[Any], _Remarks, _Remarks, _Remarks]:
     records = np.zeros(len(paths), _RECORD)
-    reasons, notes = {}, {}
-    for number, (path, mask) in enumerate(paths):
+    reasons: _Remarks = {}
+    notes: _Remarks = {}
+    mask_reasons: _Remarks = {}
+    for number, (path, mask_path) in enumerate(paths):
         record, remarks = records[number : number + 1], list[str]()
         try:
             # Pillow warns of tags that it does not understand, and of sizes that are checked here
             with warnings.catch_warnings(action="ignore"):
-                image = _inspect(path, mask, record, remarks)
+                image = _inspect(path, mask_path, record, remarks)
         except FileNotFoundError:
             record["state"], failure = _MISSING, ("file not found", "")
         except _UnreadableError as error:
@@ -178,11 +206,29 @@ def _inspect_block(
         if record["state"] != _OK:
             reasons[number] = failure[0], " ".join(failure[1].split())[:200]
             continue
-        if remarks:
-            notes[number] = remarks
-        if hashes:
-            record["hash"] = perceptual_hash(image)
-    return records, reasons, notes
+        notes |= {number: remarks} if remarks else {}
+        record["blank"] = is_blank(image, min_lit=_LEAST_LIT)
+        record["hash"] = perceptual_hash(image) if hashes else 0
+        record["mask"], *reason = _inspect_mask(mask_path, image.shape[:2])
+        mask_reasons |= {number: tuple(reason)} if any(reason) else {}
+    return records, reasons, notes, mask_reasons
+
+
+def _inspect_mask(path: str, shape: tuple[int, int]) -> tuple[int, str, str]:
+    """Give the state of a mask, and the reason and details where it is not ok."""
+    if not path:
+        return _NO_MASK, "", ""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            mask = load_mask(path, shape=shape)
+    except FileNotFoundError:
+        return _MASK_MISSING, "file not found", path
+    except (OSError, ValueError) as error:  # ValueError: no mask, of another size, damaged
+        return _MASK_UNREADABLE, "cannot be read as the mask of its image", str(error)
+    if mask.all() or not mask.any():
+        state = _FULL if mask.all() else _EMPTY
+        return state, _MASK_REASONS[state], ""
+    return _MASK_OK, "", ""
 
 
 def _inspect(path: str, mask: str, record: npt.NDArray[Any], notes: list[str]) -> Image:
@@ -280,9 +326,13 @@ def _other_kind(data: bytes, error: Exception) -> tuple[str, str]:
 
 
 def file_problems(splits: Splits, rows: Indices, found: Inspection) -> Iterator[tuple[str, ...]]:
-    """Yield split, id, image path, state, reason and detail of each file that is not ok."""
+    """Yield split, id, image path, kind, reason and detail of each image or mask that is not ok."""
     for number, (reason, detail) in found.reasons.items():
         yield (*splits.where(rows[number]), STATES[found.state[number]], reason, detail)
+    for number in np.flatnonzero(found.blank).tolist():
+        yield (*splits.where(rows[number]), BLANK, "almost all of one color, black or white", "")
+    for number, (reason, detail) in found.mask_reasons.items():
+        yield (*splits.where(rows[number]), MASK_STATES[found.mask[number]], reason, detail)
 
 
 def note_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame:

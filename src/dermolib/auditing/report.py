@@ -19,6 +19,7 @@ from dermolib._validation import (
     require,
     to_python,
 )
+from dermolib.auditing.images import BLANK, MASK_STATES
 from dermolib.io import whole_file
 from dermolib.labels import label_space_of
 
@@ -48,6 +49,9 @@ _BY = {
     "any": "any of these",
 }
 _NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images"}
+_FILES = ("missing", "unreadable")
+_MASKS = MASK_STATES[2:]
+_FILE_KINDS = (*_FILES, BLANK, *_MASKS)
 _CLAUSES = {
     "conflicts": "conflicting labels",
     "duplicates": "duplicate pairs within a split",
@@ -85,7 +89,9 @@ class AuditReport:
         conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, or pair of ``"identical"``
             or ``"near"`` duplicates (``kind``): ``lesion``, ``ids``, ``splits``, ``classes`` (the
             diagnosis as published of an image without a label), ``distance``.
-        problems: Files that are ``"missing"`` or ``"unreadable"`` (``kind``) and rows of the kinds
+        problems: Files that are ``"missing"`` or ``"unreadable"`` (``kind``), images and masks that
+            are a ``"blank image"``, ``"empty mask"``, ``"full mask"``, ``"missing mask"`` or
+            ``"unreadable mask"``, and rows of the kinds
             ``"empty split"``, ``"no id"``, ``"duplicate id"``, ``"impossible value"`` and
             ``"multiple patients"``: ``id``, ``image_path``, ``reason``, ``detail``.
         notes: Remarks on files that are read nevertheless: ``id``, ``image_path``, ``note``.
@@ -100,7 +106,7 @@ class AuditReport:
         files: ``state``, ``height``, ``width``, ``size`` in bytes, ``mode`` and ``format`` of each
             file.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
-            read, ``"duplicates"`` where images were compared.
+            read, ``"duplicates"`` where images were compared, ``"masks"`` where masks were read.
         unchecked: What was not checked, in sentences.
         fail_on: Findings that make the exit code 1.
     """
@@ -134,7 +140,7 @@ class AuditReport:
         shared = (self.shared_lesions, self.shared_patients, self.shared_ids, self.shared_origins)
         between = self.duplicates["first"] != self.duplicates["second"]
         separable = ~between & (self.duplicates["relation"] != "same lesion")
-        of_file = self.problems["kind"].isin(["missing", "unreadable"])
+        of_file = self.problems["kind"].isin(_FILE_KINDS)
         return {
             "leaks": sum(map(len, shared)) + int(between.sum()),
             "conflicts": len(self.conflicts),
@@ -249,6 +255,10 @@ def _clauses(report: AuditReport) -> dict[str, str]:
     """Word the findings that there are."""
     counts = report.counts
     clauses = {name: f"{words}: {counts[name]:,}" for name, words in _CLAUSES.items()}
+    kinds = report.problems["kind"]
+    parts = {_CLAUSES["files"]: _FILES, "blank images": (BLANK,), "faulty lesion masks": _MASKS}
+    numbers = {words: int(kinds.isin(some).sum()) for words, some in parts.items()}
+    clauses["files"] = "; ".join(f"{words}: {n:,}" for words, n in numbers.items() if n)
     empty = [_short(name) for name, count in report.splits.items() if not count]
     if empty:
         faulty = counts["rows"] - len(empty)

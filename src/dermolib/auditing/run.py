@@ -1,9 +1,10 @@
 """The audit of a data set: data leakage between splits, and what is wrong in each."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dermolib._validation import Indices, check_choice, check_number, require
@@ -36,8 +37,9 @@ def audit(
     Between any two splits: shared lesions, patients and ids, augmented copies, identical files,
     near-duplicates, and distribution shift of age, sex, site, class and collection. In each split:
     duplicates that a split by lesion would separate, conflicting labels, missing and unreadable
-    files, duplicate ids, impossible values (an age outside 0..120 years, a label above 7), image
-    sizes and modes, class counts, and missing metadata.
+    files, blank images, lesion masks that are empty, full or unreadable, duplicate ids, impossible
+    values (an age outside 0..120 years, a label beyond the classes), image sizes and modes, class
+    counts, and missing metadata.
 
     Labels conflict where two images of one lesion, or that show the same, have different ones, or,
     where one of the two has none, different diagnoses as published by the same source. The result
@@ -46,12 +48,12 @@ def audit(
 
     Args:
         train: `ISICDataset` or table with the column ``id`` and any of ``label``, ``diagnosis``,
-            ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``, ``parent_id``
-            and ``image_path`` (empty for a missing file); or a mapping of names to such, for any
-            number of splits. A lesion or patient ``"1.0"`` is 1, and one such as ``"nan"``,
-            ``"N/A"``, ``"none"`` or ``"unknown"`` is missing.
+            ``lesion``, ``patient``, ``age``, ``sex``, ``site``, ``year``, ``source``,
+            ``parent_id``, ``image_path`` (empty for a missing file) and ``mask_path``; or a mapping
+            of names to such, for any number of splits. A lesion or patient ``"1.0"`` is 1, and one
+            such as ``"nan"``, ``"N/A"``, ``"none"`` or ``"unknown"`` is missing.
         test: The second split.
-        images: Whether to read the image files.
+        images: Whether to read the image files, and the lesion masks where there are any.
         duplicates: Whether to look for identical files and near-duplicates.
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
@@ -96,12 +98,9 @@ def audit(
     rows = np.flatnonzero(np.isin(splits["split"], with_files) & images)
     paths = splits["image_path"][rows].tolist()
     show = progress and bool(paths)
+    masks = splits["mask_path"][rows]
     found = image_files.inspect_images(
-        paths,
-        masks=splits["mask_path"][rows].tolist(),
-        hashes=duplicates,
-        workers=workers,
-        progress=show,
+        paths, masks=masks.tolist(), hashes=duplicates, workers=workers, progress=show
     )
     lists = {column: leakage.shared(splits, column) for column in leakage.SHARED}
     by = {column: flags for column, (_, flags) in lists.items()}
@@ -116,6 +115,7 @@ def audit(
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),
         "images": len(rows),
         "duplicates": len(rows) and duplicates,
+        "masks": found.mask.any(),
     }
     problems = [*image_files.file_problems(splits, rows, found), *row_problems(splits)]
     header = ["split", "id", "image_path", "kind", "reason", "detail"]
@@ -139,7 +139,7 @@ def audit(
         shifts=shifts,
         files=files,
         checked=tuple(name for name, done in checks.items() if done),
-        unchecked=(*unchecked, *_not_compared(splits, shifts), "Lesion masks: not read."),
+        unchecked=(*unchecked, *_not_compared(splits, shifts), *_unread_masks(masks, found)),
         fail_on=tuple(name for name in FINDINGS if name in fail_on),
     )
 
@@ -200,6 +200,15 @@ def _unread(
     flat = int((found.ok & ~found.hash.any(axis=1)).sum())
     if flat:
         yield f"Featureless images: {flat:,} were compared byte for byte only."
+
+
+def _unread_masks(masks: npt.NDArray[Any], found: image_files.Inspection) -> Iterator[str]:
+    """Say whether there was no mask to read, or how many have no image that can be read."""
+    unread = int(np.count_nonzero((masks != "") & (found.mask == 0)))
+    if not found.mask.any():
+        yield "Lesion masks: not read."
+    elif unread:
+        yield f"Lesion masks: {unread:,} of images that are missing or unreadable were not read."
 
 
 def _not_compared(splits: Splits, shifts: pd.DataFrame) -> Iterator[str]:

@@ -1,5 +1,4 @@
 from .offline import Augmentable as Augmentable
-from .offline import is_blank as is_blank
 from .presets import IMAGENET_MEAN as IMAGENET_MEAN
 from .presets import IMAGENET_STD as IMAGENET_STD
 from .presets import Preset as Preset

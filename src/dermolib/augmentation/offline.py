@@ -42,14 +42,12 @@ from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job
 from dermolib.datasets.store import content_digest, load_image, load_mask
 from dermolib.io import check_names, digest_file, write_image, write_mask
 from dermolib.labels import DIAGNOSES, Diagnosis
+from dermolib.preprocessing.blank import is_blank
 
-__all__ = ["Augmentable", "augment_offline", "draw_seed", "is_blank", "plan_offline"]
+__all__ = ["Augmentable", "augment_offline", "draw_seed", "plan_offline"]
 
 _READ = ("id", "label", "lesion", "age", "sex", "site", "image_path", "mask_path")
 _ATTEMPTS = 20
-_SAMPLED = 128  # px of the longer side that a blank image is judged by
-_LIT = 25  # value of the brightest channel above which a pixel is lit
-_VARIED = 8  # distance from the median color above which a pixel varies
 _KEPT_SUFFIXES = (".jpg", ".jpeg", ".png")
 _HINT = "Look at the file, and leave its row out of the table if it shows no lesion."
 
@@ -222,42 +220,6 @@ def augment_offline(
         job.write_table(MANIFEST, COLUMNS, lines)
         job.finish([*copies])
     return folder / MANIFEST
-
-
-def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) -> bool:
-    """Tell whether an image shows nothing: almost all black, or almost all of one color.
-
-    A pixel is lit where its brightest channel is 25 or more, and it varies where a channel is more
-    than 8 from that channel's median. Of 11,960 real dermoscopic images the darkest has 64 % of its
-    pixels lit and the most even one 5 % that vary. Above 128 px, every n-th pixel counts.
-
-    Args:
-        image: Image (H, W, 3), uint8 RGB.
-        min_lit: Fraction of lit pixels below which it is blank, 0..1.
-        min_varied: Fraction of varying pixels below which it is blank, 0..1.
-
-    Returns:
-        True where the image is blank.
-
-    Raises:
-        TypeError: `image` is not uint8, or a fraction is not a number.
-        ValueError: `image` is not RGB, or a fraction is outside 0..1.
-
-    Examples:
-        >>> import numpy as np
-        >>> black = np.zeros((64, 64, 3), np.uint8)
-        >>> gradient = np.repeat(np.arange(64, 192, dtype=np.uint8)[None, :, None], 3, axis=2)
-        >>> is_blank(black), is_blank(gradient)
-        (True, False)
-    """
-    check_image(image)
-    check_number(min_lit, "min_lit", low=0, high=1)
-    check_number(min_varied, "min_varied", low=0, high=1)
-    step = -(-max(image.shape[:2]) // _SAMPLED)
-    pixels = image[::step, ::step].astype(np.int16)
-    lit = float((pixels.max(axis=2) >= _LIT).mean())
-    distance = np.abs(pixels - np.median(pixels, axis=(0, 1))).max(axis=2)
-    return lit < min_lit or float((distance > _VARIED).mean()) < min_varied
 
 
 def draw_seed(seed: int, parent: str, copy: int, attempt: int) -> int:

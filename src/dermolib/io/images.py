@@ -1,6 +1,8 @@
 """Image files, read whole or refused, and written whole or not at all."""
 
 import io
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
+from PIL import ImageFile, UnidentifiedImageError
 
 from dermolib._validation import (
     Image,
@@ -278,13 +280,47 @@ def _decode_jpeg(data: bytes) -> Image | None:
     return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
+class _Strict:
+    """While any file is decoded, Pillow refuses truncated ones, whatever another library has set.
+
+    Its flag is one for all threads, so that the first that begins sets it, and the last that ends
+    sets it back. A forked worker has none of the threads of its parent, which may have been at it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._running, self._given = threading.Lock(), 0, False
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(after_in_child=self._forget_threads)
+
+    def _forget_threads(self) -> None:
+        if self._running:
+            ImageFile.LOAD_TRUNCATED_IMAGES = self._given
+        self._lock, self._running = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._running:
+                self._given = ImageFile.LOAD_TRUNCATED_IMAGES
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._given
+
+
+_STRICT = _Strict()
+
+
 def _decode(data: bytes, name: str, *, mask: bool = False) -> tuple[npt.NDArray[Any], bool]:
     """Decode a file in full, or say which file it is and what is wrong with it.
 
     Returns the values as they are stored, (H, W) or (H, W, C), and whether the format changes them.
     """
     try:
-        with PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with _STRICT, PillowImage.open(io.BytesIO(data), formats=_FORMATS) as image:
             _check_kind(name, image, mask=mask)
             deep, turned = _is_deep(image), 1
             if image.format == "TIFF":  # the one format of which decoders apply the tag
