@@ -64,13 +64,16 @@ SAVED: dict[str, Callable[[Any, Path], Any]] = {
 }
 
 
+PRESETS = [*((name, "squeeze") for name in list_presets()), ("light", "pad"), ("light", "crop")]
+
+
 @pytest.mark.parametrize("way", SAVED)
-@pytest.mark.parametrize("name", list_presets())
+@pytest.mark.parametrize(("name", "fit"), PRESETS)
 def test_the_transforms_of_a_preset_come_back_from_what_albumentations_saves(
-    name: str, way: str, tmp_path: Path
+    name: str, fit: str, way: str, tmp_path: Path
 ) -> None:
     image, mask = lesion_image(70, 90)
-    pipeline = A.Compose(preset(name, image_size=48).transforms)
+    pipeline = A.Compose(preset(name, image_size=48, fit=fit).transforms)
 
     again = SAVED[way](pipeline, tmp_path / "pipeline")
 
@@ -83,11 +86,11 @@ def test_the_transforms_of_a_preset_come_back_from_what_albumentations_saves(
         assert torch.equal(draws[0]["mask"], draws[1]["mask"])
 
 
-@pytest.mark.parametrize("name", list_presets())
-def test_the_transforms_of_a_preset_are_replayed(name: str) -> None:
+@pytest.mark.parametrize(("name", "fit"), PRESETS)
+def test_the_transforms_of_a_preset_are_replayed(name: str, fit: str) -> None:
     image, lesion = lesion_image(70, 90)
     mask = lesion.astype(np.uint8)
-    pipeline = A.ReplayCompose(preset(name, image_size=48).transforms)
+    pipeline = A.ReplayCompose(preset(name, image_size=48, fit=fit).transforms)
 
     for seed in range(12):
         pipeline.set_random_seed(seed)
@@ -97,15 +100,16 @@ def test_the_transforms_of_a_preset_are_replayed(name: str) -> None:
         assert torch.equal(drawn["mask"], again["mask"])
 
 
-@pytest.mark.parametrize("name", list_presets())
-def test_a_preset_is_a_step_of_a_pipeline_of_albumentations(name: str) -> None:
+@pytest.mark.parametrize(("name", "fit"), PRESETS)
+def test_a_preset_is_a_step_of_a_pipeline_of_albumentations(name: str, fit: str) -> None:
     image, mask = lesion_image(70, 90)
-    pipeline = A.Compose([A.HorizontalFlip(p=1), preset(name, image_size=48, seed=3)], strict=True)
+    last = preset(name, image_size=48, fit=fit, seed=3)
+    pipeline = A.Compose([A.HorizontalFlip(p=1), last], strict=True)
 
     drawn = pipeline(image=image, mask=mask.astype(np.uint8), label=2)
 
     flipped: dict[str, Any] = {"image": image[:, ::-1], "mask": mask[:, ::-1]}
-    wanted = preset(name, image_size=48, seed=3)(**flipped, label=2)
+    wanted = preset(name, image_size=48, fit=fit, seed=3)(**flipped, label=2)
     assert torch.equal(drawn["image"], wanted["image"])
     assert torch.equal(drawn["mask"], wanted["mask"])
     assert drawn["label"] == 2

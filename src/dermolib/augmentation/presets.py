@@ -45,6 +45,7 @@ from dermolib.augmentation.recipes import (
     SCALED_SIZES,
     keeps_every_pixel,
 )
+from dermolib.augmentation.transforms import PadIfNeeded
 from dermolib.io import as_mask
 from dermolib.models.settings import IMAGENET_MEAN, IMAGENET_STD, checked_mean, checked_std
 from dermolib.preprocessing.aspect_ratio import FITS, PADDING, center, inner_size
@@ -323,7 +324,7 @@ def _fitting(side: int, fit: str) -> list[Any]:
     if fit == "crop":
         return [A.SmallestMaxSize(side, **area), A.CenterCrop(side, side)]
     border = {"border_mode": cv2.BORDER_CONSTANT, "fill": PADDING, "fill_mask": 0}
-    return [A.LongestMaxSize(side, **area), A.PadIfNeeded(side, side, **border)]
+    return [A.LongestMaxSize(side, **area), PadIfNeeded(side, side, **border)]
 
 
 def _normalized(image: Image, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:

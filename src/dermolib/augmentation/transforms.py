@@ -19,6 +19,7 @@ __all__ = [
     "ElasticTransform",
     "GridDistortion",
     "OpticalDistortion",
+    "PadIfNeeded",
     "RandomShadesOfGray",
     "Rotate",
     "Transpose",
@@ -104,6 +105,15 @@ class ElasticTransform(_FourChannels, A.ElasticTransform):  # type: ignore[misc]
         map_x += np.arange(width, dtype=np.float32)
         map_y += np.arange(height, dtype=np.float32)[:, None]
         return {"map_x": map_x, "map_y": map_y}
+
+
+class PadIfNeeded(A.PadIfNeeded):  # type: ignore[misc] # albumentations has no types
+    """Pad to a size; albumentations saves an argument of its own that it warns of when it loads."""
+
+    def get_transform_init_args(self) -> dict[str, Any]:
+        """Give what it is made of again."""
+        given: dict[str, Any] = super().get_transform_init_args()
+        return {name: value for name, value in given.items() if name != "padding"}
 
 
 class RandomShadesOfGray(A.ImageOnlyTransform):  # type: ignore[misc] # albumentations has no types
