@@ -1,5 +1,9 @@
+from .forms import FORMS as FORMS
+from .forms import Form as Form
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
+from .official import METRICS as METRICS
+from .official import official_scores as official_scores
 from .svm import Features as Features
 from .svm import FittedSVM as FittedSVM
 from .svm import extract_features as extract_features
