@@ -10,13 +10,13 @@ from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
 import dermolib
-from dermolib.cli import audit, download, hair, prepare
+from dermolib.cli import audit, download, hair, prepare, score
 from dermolib.cli._options import FAILED, fail
 
 __all__ = ["main"]
 
 _MISTAKE, _STOPPED = 2, 130
-_COMMANDS = {"download": download, "audit": audit, "hair": hair, "prepare": prepare}
+_COMMANDS = {"download": download, "audit": audit, "hair": hair, "prepare": prepare, "score": score}
 _CONTINUES = "What is finished stays; the same command continues from there."
 _PATHS = (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError)
 

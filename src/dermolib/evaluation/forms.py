@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dermolib._validation import check_choice, listed
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LABEL_SPACES
 
 __all__ = ["FORMS", "Form", "differences", "find_form"]
 
@@ -39,22 +39,21 @@ class Form:
         return self.columns == ("CLASS",)
 
 
-_BINARY = ("benign", "malignant")
-_ISIC2018 = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
-_CHALLENGE = tuple(diagnosis.code for diagnosis in DIAGNOSES)
-_ISIC2019 = (*_CHALLENGE, "UNK")
-_MILK10K = ("AKIEC", "BCC", "BEN_OTH", "BKL", "DF", "INF", "MAL_OTH", "MEL", "NV", "SCCKA", "VASC")
+def _form(name: str, id_column: str, columns: tuple[str, ...], space: str, metric: str) -> Form:
+    codes = LABEL_SPACES[space].codes
+    return Form(name, id_column, columns or codes, codes, metric)
+
 
 FORMS: Mapping[str, Form] = MappingProxyType(
     {
         form.name: form
         for form in (
-            Form("challenge", "ID", ("CLASS",), _CHALLENGE, "balanced_accuracy"),
-            Form("isic2018", "image", _ISIC2018, _ISIC2018, "balanced_accuracy"),
-            Form("isic2019", "image", _ISIC2019, _ISIC2019, "balanced_accuracy"),
-            Form("isic2020", "image_name", ("target",), _BINARY, "auc"),
-            Form("isic2024", "isic_id", ("target",), _BINARY, "pauc"),
-            Form("milk10k", "lesion_id", _MILK10K, _MILK10K, "dice"),
+            _form("challenge", "ID", ("CLASS",), "challenge", "balanced_accuracy"),
+            _form("isic2018", "image", (), "isic2018", "balanced_accuracy"),
+            _form("isic2019", "image", (), "isic2019", "balanced_accuracy"),
+            _form("isic2020", "image_name", ("target",), "binary", "auc"),
+            _form("isic2024", "isic_id", ("target",), "binary", "pauc"),
+            _form("milk10k", "lesion_id", (), "milk10k", "dice"),
         )
     }
 )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import auc, average_precision_score, roc_curve
 
 from dermolib._validation import PathLike, as_path, check_type, listed, require
-from dermolib.datasets.columns import MISSING, Texts, as_text, read_csv
+from dermolib.datasets.columns import as_text, is_missing, read_csv
 from dermolib.evaluation.forms import FORMS, Form, differences, find_form
 
 __all__ = ["METRICS", "official_scores"]
@@ -32,8 +32,9 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.IGNORECASE)
 _ENDING = re.compile(r"\.jpg$", re.IGNORECASE)
 
-_Floats = npt.NDArray[np.float64]
-_Flags = npt.NDArray[np.bool_]
+_Floats: TypeAlias = npt.NDArray[np.float64]
+_Flags: TypeAlias = npt.NDArray[np.bool_]
+_Ids: TypeAlias = "pd.Series[Any]"
 
 
 def official_scores(
@@ -117,7 +118,7 @@ class _Truth:
     id_column: str
     columns: tuple[str, ...]
     name: str
-    ids: Texts
+    ids: _Ids
     values: _Flags
     score_weight: _Floats
     validation_weight: _Floats
@@ -210,7 +211,7 @@ def _read_truth(source: Any, form: str | None) -> _Truth:
     what = f"a table with the columns {', '.join([id_column, *columns])}"
     hint = f"It is to be a truth of {form}." if form else ""
     require(not absent, name, what, f"one without {listed(absent)}", hint)
-    require(columns and len(table), name, "a table of a class and a row at least", "none")
+    require(columns, name, "a table with a column for each class", "none")
     ids = _ids(table[id_column], name)
     score, validation = (_weights(table, column, ids, name) for column in _WEIGHTS)
     require(score.any(), name, "a truth in which some image has a score_weight", "0 for all")
@@ -282,10 +283,15 @@ def _read(source: Any, name: str, form: Form | None = None) -> tuple[str, pd.Dat
     if isinstance(source, pd.DataFrame):
         header = [str(text) for text in source.columns]
         chosen = _choose(header, name, form, truth=name == "truth")
-        return name, source.iloc[:, [*chosen.values()]].set_axis([*chosen], axis=1)
-    path = as_path(source, name)
-    choose = partial(_choose, name=str(path), form=form, truth=name == "truth")
-    return str(path), pd.DataFrame(read_csv(path, choose))
+        table = source.iloc[:, [*chosen.values()]].set_axis([*chosen], axis=1)
+        table = table.set_axis(np.arange(len(table)) + 2, axis=0)
+    else:
+        path = as_path(source, name)
+        choose = partial(_choose, name=str(path), form=form, truth=name == "truth")
+        columns = read_csv(path, choose)
+        name, table = str(path), pd.DataFrame(columns, index=columns.rows)
+    require(len(table), name, "a table with a row for each image", "a header only")
+    return name, table
 
 
 def _choose(header: Sequence[str], name: str, form: Form | None, *, truth: bool) -> dict[str, int]:
@@ -293,6 +299,7 @@ def _choose(header: Sequence[str], name: str, form: Form | None, *, truth: bool)
     twice = sorted({text for text in header if header.count(text) > 1})
     require(not twice, name, "a table with each column once", f"{listed(twice)} twice")
     places = {text: place for place, text in enumerate(header)}
+    require(len(places) > 1, name, "a table of several columns", f"{listed(header)} alone")
     known = form or (_find_form(header) if truth else None)
     if known is None:
         what = f"a table of one of the forms {', '.join(FORMS)}"
@@ -304,20 +311,19 @@ def _choose(header: Sequence[str], name: str, form: Form | None, *, truth: bool)
     return {text: places[text] for text in wanted if text in places}
 
 
-def _ids(column: "pd.Series[Any]", name: str) -> Texts:
-    """Read ids as text without the ending .jpg, each once."""
+def _ids(column: "pd.Series[Any]", name: str) -> _Ids:
+    """Read ids as text without the ending .jpg, each once, by the row of each."""
     texts = [
         "" if gap else as_text(x).strip() for x, gap in zip(column, column.isna(), strict=True)
     ]
-    rows = [f"row {row + 2}" for row, text in enumerate(texts) if not text]
+    rows = [f"row {row}" for row, text in zip(column.index, texts, strict=True) if not text]
     require(not rows, name, "a table with an id in each row", f"none in {listed(rows)}")
-    ids = np.array([_ENDING.sub("", text) for text in texts], dtype=object)
-    repeated = pd.Series(ids).duplicated().to_numpy()
-    _refuse(repeated, ids, name, "a table with each id once", lambda _: "again")
+    ids = pd.Series([_ENDING.sub("", text) for text in texts], column.index, dtype=object)
+    _refuse(ids.duplicated(), ids, name, "a table with each id once", lambda _: "again")
     return ids
 
 
-def _weights(table: pd.DataFrame, column: str, ids: Texts, name: str) -> _Floats:
+def _weights(table: pd.DataFrame, column: str, ids: _Ids, name: str) -> _Floats:
     """Read the weights of images, 1 where there are none."""
     weights = np.ones(len(ids))
     if column in table:
@@ -331,7 +337,7 @@ def _weights(table: pd.DataFrame, column: str, ids: Texts, name: str) -> _Floats
 def _read_values(
     table: pd.DataFrame,
     columns: Sequence[str],
-    ids: Texts,
+    ids: _Ids,
     name: str,
     form: Form | None,
     *,
@@ -345,20 +351,21 @@ def _read_values(
     odd = ~np.isin(numbers[:, 0], classes)
     what = f"a table whose CLASS is 1..{len(form.codes)}"
     _refuse(odd, ids, name, what, lambda row: f"{numbers[row, 0]:g}")
-    return (numbers == classes).astype(np.float64)
+    hot: _Floats = (numbers == classes).astype(np.float64)
+    return hot
 
 
 def _numbers(
-    table: pd.DataFrame, columns: Sequence[str], ids: Texts, name: str, *, integers: bool
+    table: pd.DataFrame, columns: Sequence[str], ids: _Ids, name: str, *, integers: bool
 ) -> _Floats:
     """Read columns of numbers (N, K); a missing value is refused, and integers may be."""
     cells = {text: _cells(table[text]) for text in columns}
     gaps = np.array([[value is None for value in cells[text]] for text in columns]).T
     what, names = "a table without missing values", np.array(columns)
     _refuse(gaps.any(axis=1), ids, name, what, lambda row: listed(names[gaps[row]]))
-    for text, values in cells.items():
-        odd = np.array([not _is_number(value) for value in values])
-        _refuse(odd, ids, name, f"a table of numbers in {text}", _value_of(values))
+    for text, column in cells.items():
+        odd = [not _is_number(value) for value in column]
+        _refuse(odd, ids, name, f"a table of numbers in {text}", _value_of(column))
     whole = [text for text in columns if not any(isinstance(x, float) for x in cells[text])]
     what = "a table of floats, as the official scorer reads no column of integers alone"
     hint = "Write 1.0 for 1; `write_submission` does."
@@ -376,7 +383,7 @@ def _cells(column: "pd.Series[Any]") -> list[Any]:
     if all(map(_INTEGER.fullmatch, texts)):
         return [*map(int, texts)]
     return [
-        None if text.lower() in MISSING else float(text) if _NUMBER.fullmatch(text) else text
+        float(text) if _NUMBER.fullmatch(text) else None if is_missing(text) else text
         for text in texts
     ]
 
@@ -390,8 +397,9 @@ def _value_of(values: Sequence[Any]) -> Callable[[int], str]:
 
 
 def _refuse(
-    bad: Any, ids: Texts, name: str, what: str, describe: Callable[[int], str], hint: str = ""
+    bad: Any, ids: _Ids, name: str, what: str, describe: Callable[[int], str], hint: str = ""
 ) -> None:
     """Refuse rows, named by their number in a spreadsheet and their id."""
-    rows = [f"row {row + 2} ({ids[row]}): {describe(int(row))}" for row in np.flatnonzero(bad)]
+    pairs = zip(np.flatnonzero(bad).tolist(), ids[np.asarray(bad)].items(), strict=True)
+    rows = [f"row {row} ({image}): {describe(place)}" for place, (row, image) in pairs]
     require(not rows, name, what, f"{len(rows):,} other ({listed(rows)})", hint)
