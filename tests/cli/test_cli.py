@@ -17,6 +17,7 @@ from command import mistake_of, run
 from dermolib.auditing import FINDINGS
 from dermolib.cli import _COMMANDS
 from dermolib.datasets.download import list_collections
+from dermolib.evaluation import FORMS
 from dermolib.io import read_mask, write_image
 from dermolib.preprocessing import STEPS, FolderReport, folders
 
@@ -218,6 +219,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(
         ("audit", FINDINGS),
         ("prepare", STEPS),
         ("download", list_collections()),
+        ("score", list(FORMS)),
     ],
 )
 def test_help_lists_what_can_be_chosen(
