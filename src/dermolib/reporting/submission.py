@@ -32,14 +32,12 @@ def write_submission(
 ) -> Path:
     r"""Write predictions as the file of a challenge; an error leaves no partial file.
 
-    | form | header | a row holds |
-    | --- | --- | --- |
-    | ``"challenge"`` | ``ID,CLASS`` | the number of the class, 1..8 |
-    | ``"isic2018"`` | ``image,MEL,NV,BCC,AKIEC,BKL,DF,VASC`` | the probability of each class |
-    | ``"isic2019"`` | ``image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK`` | the same |
-    | ``"milk10k"`` | ``lesion_id,AKIEC,BCC,...`` (ISIC 2025) | the same, a row for each lesion |
-    | ``"isic2020"`` | ``image_name,target`` | the probability that it is malignant |
-    | ``"isic2024"`` | ``isic_id,target`` | the same |
+    - ``"challenge"``: ``ID,CLASS``, the number of the class, 1..8;
+    - ``"isic2018"``: ``image,MEL,NV,BCC,AKIEC,BKL,DF,VASC``, the probability of each class;
+    - ``"isic2019"``: ``image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK``, the same;
+    - ``"milk10k"`` (ISIC 2025): ``lesion_id,AKIEC,BCC,BEN_OTH,...``, the same of each lesion;
+    - ``"isic2020"``: ``image_name,target``, the probability of malignant;
+    - ``"isic2024"``: ``isic_id,target``, the same.
 
     Numbers are written so that they read back to the bit. The rows of the forms with a column for
     each class need not sum to 1: these challenges cut each column at 0.5.
