@@ -175,9 +175,9 @@ def test_columns_in_another_order_are_put_in_that_of_the_form(tmp_path: Path, fo
 def test_labels_and_the_two_columns_of_a_binary_form_follow_the_label_space(
     tmp_path: Path,
 ) -> None:
-    codes = LABEL_SPACES["challenge"].codes[::-1]
-    path = write_submission(tmp_path / "a.csv", ["a", "b"], [0, 6], label_space=codes)
-    assert path.read_text() == "ID,CLASS\na,8\nb,2\n"
+    codes = [*LABEL_SPACES["challenge"].codes[2:], "MEL", "NV"]
+    path = write_submission(tmp_path / "a.csv", ["a", "b"], [0, 7], label_space=codes)
+    assert path.read_text() == "ID,CLASS\na,3\nb,2\n"
 
     for values in ([0.25, 1.0], [[0.25], [1.0]], [[0.75, 0.25], [0.0, 1.0]]):
         path = write_submission(path, ["a", "b"], np.array(values), form="isic2020")
