@@ -51,7 +51,7 @@ nitpick_ignore_regex = [
     # A nested annotation that autodoc cuts in two
     (r"py:class", r"list\[dict\[str"),
     # Types of signatures that no user makes
-    (r"py:class", r"dermolib\..*\._\w+|dermolib\.training\.config\.TrainerOptions"),
+    (r"py:class", r"_[A-Z]\w+|dermolib\..*\._\w+|dermolib\.training\.config\.TrainerOptions"),
     (r"py:class", r"dermolib\.augmentation\.pipelines\.PipelineStep"),
     # Annotations as autodoc shortens them
     (r"py:class", r"(Tensor|Path|PathLike|Image|Mask|Indices|Figure|Axes|DataFrame|Any|Callable)"),

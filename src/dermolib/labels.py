@@ -373,7 +373,9 @@ LABEL_SPACES: Mapping[str, LabelSpace] = MappingProxyType(
         ),
     }
 )
-"""Published label spaces: the eight of the challenge (`DIAGNOSES`), the seven of ISIC 2018, ISIC
+"""Published label spaces.
+
+They have the eight classes of the challenge (`DIAGNOSES`), the seven of ISIC 2018, those of ISIC
 2019 with ``UNK``, benign and malignant, the eleven of MILK10k and the six of PAD-UFES-20.
 
 Examples:

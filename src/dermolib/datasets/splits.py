@@ -225,7 +225,7 @@ def as_split(name: Any, splits: Collection[str] = _NAMES) -> str:
     """Find which of some splits a name means: ``val``, ``Valid`` and ``dev`` are validation.
 
     Args:
-        name: Name in any letter case, of those in `SPLITS`.
+        name: Name in any letter case, also as in ``test_set``.
         splits: Splits that there are.
 
     Raises:
@@ -245,8 +245,9 @@ def load_split(path: PathLike, dataset_or_table: Any) -> Split:
     """Read a split that `Split.save` or others wrote, for the rows of a dataset or table.
 
     The file may be edited by hand: it has no digest. Each row must be in it once, and an edit that
-    puts a lesion in two splits is warned of. Splits have the names of `as_split`, or numbers, such
-    as ``fold_0``; another name is refused, since its place in the order is not known.
+    puts a lesion in two splits is warned of. Splits have names that `dermolib.datasets.as_split`
+    knows, or numbers, such as ``fold_0``; another name is refused, since its place in the order is
+    not known.
 
     Args:
         path: CSV file with the columns ``ID`` and ``SPLIT``.

@@ -37,7 +37,7 @@ def class_weights(counts: _Numbers) -> Tensor:
     Args:
         counts: Images of each class (C,), 0 or more, in the order of the labels; or a series or a
             dictionary of them by label, as ``value_counts()`` of a series of labels and a
-            `collections.Counter` have them, in any order.
+            ``collections.Counter`` have them, in any order.
 
     Returns:
         Weights (C,), float64.
