@@ -162,9 +162,12 @@ def test_any_two_values_of_any_dtype_are_a_mask(lesion: Any, value: int) -> None
     assert all((mask == lesion).all() and mask.dtype == np.bool_ for mask in masks)
 
 
-def test_what_has_the_shape_of_no_mask_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a mask \(H, W\), or one in color .* got shape \(2, 3"):
-        as_mask(np.zeros((2, 3, 5), np.uint8), "mask")
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((2, 3, 5), np.uint8), ((4,), np.uint8), ((2, 3, 3), np.float32)]
+)
+def test_what_has_the_form_of_no_mask_is_refused(shape: tuple[int, ...], dtype: Any) -> None:
+    with pytest.raises(ValueError, match=r"`lesion` to be a mask \(H, W\), or one in color"):
+        as_mask(np.zeros(shape, dtype), "lesion")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def as_mask(values: npt.NDArray[Any], name: str = "mask", *, lossy: bool = False
 
     Args:
         values: Values (H, W), (H, W, 1), gray and alpha (H, W, 2), RGB (H, W, 3) or RGBA (H, W, 4)
-            of any dtype; those of 32 bits are read by the first rule alone.
+            of 8 or 16 bits; values (H, W) may have any dtype, and are read by the first rule alone
+            where it has more.
         name: What they are called in errors.
         lossy: Whether values differ from what was meant, as in a JPEG: then the third rule is the
             only one for colors.
@@ -66,8 +67,10 @@ def as_mask(values: npt.NDArray[Any], name: str = "mask", *, lossy: bool = False
         Traceback (most recent call last):
         ValueError: Expected `mask` to be a mask of 0 and one other value, but got 0, 1, 2. ...
     """
-    fits = values.ndim == 2 or (values.ndim == 3 and 1 <= values.shape[2] <= 4)
-    require(fits, name, "a mask (H, W), or one in color (H, W, C)", f"shape {values.shape}")
+    several = values.ndim == 3 and 1 <= values.shape[2] <= 4
+    fits = values.ndim == 2 or (several and values.dtype in (np.bool_, np.uint8, np.uint16))
+    got = f"shape {values.shape} of dtype {values.dtype}"
+    require(fits, name, "a mask (H, W), or one in color (H, W, C) of 8 or 16 bits", got)
     if values.dtype == np.bool_:
         values = values.view(np.uint8)
     colors = _without_alpha(values[..., None] if values.ndim == 2 else values)
@@ -75,7 +78,7 @@ def as_mask(values: npt.NDArray[Any], name: str = "mask", *, lossy: bool = False
     found = _distinct(codes)
     if lossy or len(found) > _FEW or (len(found) > 2 and _has_thin_edge(colors, len(found))):
         return _bright_half(colors.max(axis=2), name)
-    shown = ", ".join(_shown(code, colors.shape[2]) for code in sorted(found))
+    shown = ", ".join(_shown(code, colors) for code in sorted(found))
     kind = "value" if colors.shape[2] == 1 else "color"
     one = len(found) <= 1 + (0 in found)
     require(one, name, f"a mask of 0 and one other {kind}", shown, _HINT)
@@ -100,8 +103,12 @@ def _codes(colors: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Number the colors (H, W), 0 for black."""
     if colors.shape[2] == 1:
         return colors[..., 0]
-    red, green, blue = (colors[..., channel].astype(np.int64) for channel in range(3))
-    return np.asarray(red << 32 | green << 16 | blue)
+    bits = 8 * colors.dtype.itemsize
+    codes: Any = colors[..., 0].astype(np.int32 if bits == 8 else np.int64)
+    for channel in (1, 2):
+        codes <<= bits
+        codes |= colors[..., channel]
+    return np.asarray(codes)
 
 
 def _distinct(codes: npt.NDArray[Any], most: int = _FEW) -> list[Any]:
@@ -128,8 +135,12 @@ def _has_thin_edge(colors: npt.NDArray[Any], count: int) -> bool:
     return bool(len(found) == count and 0 in found and few and not blocks.any())
 
 
-def _shown(code: Any, channels: int) -> str:
-    return f"{code:g}" if channels == 1 else f"({code >> 32} {code >> 16 & 65535} {code & 65535})"
+def _shown(code: Any, colors: npt.NDArray[Any]) -> str:
+    if colors.shape[2] == 1:
+        return f"{code:g}"
+    bits = 8 * colors.dtype.itemsize
+    channels = (code >> bits * place & (1 << bits) - 1 for place in (2, 1, 0))
+    return f"({' '.join(map(str, channels))})"
 
 
 def _bright_half(values: npt.NDArray[Any], name: str) -> Mask:
