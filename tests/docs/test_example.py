@@ -1,13 +1,16 @@
-"""The example as a user runs it, on few images and a small network."""
+"""The examples as a user runs them, on few images and a small network."""
 
 import json
 import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+from dermolib.labels import LABEL_SPACES
 
 _SCRIPT = Path(__file__).parents[2] / "examples" / "isic_challenge.py"
 _SMALL = ["--model", "custom_cnn", "--image-size", "16", "--epochs", "1", "--device", "cpu"]
@@ -65,3 +68,24 @@ def test_a_mistake_gets_one_sentence_before_anything_is_written(
     assert stop.value.code
     assert sentence in f"{stop.value}{capsys.readouterr().err}"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .* set has no image of BEN_OTH, INF, MAL_OTH")  # not drawn
+def test_pairs_of_images_are_trained_on_and_submitted_by_lesion(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+
+    main = runpy.run_path(str(_SCRIPT.with_name("pairs_milk10k.py")))["main"]
+    scores = main(["--epochs", "2", "--lesions", "32", "--device", "cpu", "--output", str(output)])
+
+    assert 0 <= scores["macro_f1"] <= 1
+    assert (scores["train"], scores["test"]) == (24, 8)
+    submission = pd.read_csv(output / "submission.csv")
+    lesions = {path.name for path in (output / "drawn" / "MILK10k_Test_Input").iterdir()}
+    assert {*submission["lesion_id"]} == lesions
+    assert list(submission.columns[1:]) == list(LABEL_SPACES["milk10k"].codes)
+    np.testing.assert_allclose(submission.iloc[:, 1:].sum(axis=1), 1, atol=1e-4)
+    split = pd.read_csv(output / "split.csv")
+    assert split["SPLIT"].value_counts().to_dict() == {"train": 24, "validation": 8}
+    with pytest.raises(ValueError, match="`--output` to be a new or empty folder"):
+        main(["--output", str(output)])

@@ -17,7 +17,7 @@ from dermolib import ISICDataset, Trainer, make_synthetic_challenge
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.features import ABCD_FEATURES
 from dermolib.io import read_image, write_image
-from releases import write_milk10k
+from releases import write_ham10000, write_isic2020, write_milk10k
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -80,6 +80,8 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
         lines.append(f"c{number};{code};P{number // 2}")
     (folder / "clinic.csv").write_text("\n".join(lines))
     write_milk10k(folder / "milk10k")
+    write_ham10000(folder / "HAM10000")
+    write_isic2020(folder / "ISIC2020")
     blocks = blocks_of("data.md", without="download(")
 
     names = run(blocks, {"workers=8": "workers=1, progress=False"})
