@@ -284,7 +284,7 @@ def test_a_store_pickles_as_its_path(
         (
             lambda store: PreparedStore(store.path, expect={"size": None}),
             ValueError,
-            "Expected `expect` to be one of 'image_size', 'masks', 'steps', 'versions'",
+            "Expected `expect` to be one of 'fit', 'image_size', 'masks', 'steps', 'versions'",
         ),
         (
             lambda store: PreparedStore(store.path, expect={"masks": False, "image_size": (4, 4)}),
