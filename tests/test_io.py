@@ -1,7 +1,11 @@
 """Image files: every mode, broken files, and sizes."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
+from PIL import ImageFile
 
 from dermolib.io import (
     images,
@@ -284,3 +289,45 @@ def test_a_name_of_255_bytes_is_written_and_what_a_killed_run_left_of_it_is_remo
     remove_halves([tmp_path], [path.name])
 
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_threads_that_decode_at_once_leave_the_flag_of_pillow_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    path = tmp_path / "a.png"
+    write_image(path, noise_image(40, 60, 0))
+    path.write_bytes(path.read_bytes()[:-900])
+
+    def refused(_: int) -> bool:
+        try:
+            read_image(path)
+        except ValueError:
+            return True
+        return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(refused, range(200)))
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a forked worker needs `fork`")
+def test_a_worker_that_is_forked_while_an_image_is_decoded_decodes_too(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", noise_image(9, 9, 0))
+    code = f"""
+import os
+from dermolib.io import images
+with images._STRICT:
+    images._STRICT._lock.acquire()
+    child = os.fork()
+    if child == 0:
+        images.read_image({str(tmp_path / "a.png")!r})
+        os._exit(7)
+    images._STRICT._lock.release()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)  # noqa: S603 - own code
+
+    assert done.stdout.split() == ["7"], done.stderr
