@@ -9,6 +9,7 @@ import numpy as np
 
 import dermolib
 from dermolib.io import read_image, write_image
+from dermolib.reporting import write_submission
 
 ABSENT = ("torch", "torchvision", "lightning", "albumentations", "timm", "skimage", "h5py")
 EXTRAS = {
@@ -45,6 +46,9 @@ def main() -> None:
     run("audit", str(root))
     run("prepare", f"{root}/Train", "store", "--image-size", "32", "--step", "shades_of_gray")
     run("download", "ham10000", "--list")
+    write_submission("answer.csv", ["a", "b"], [[0.25, 0.75], [1.0, 0.0]], form="isic2024")
+    Path("truth.csv").write_text("isic_id,target\na,1\nb,0\n", encoding="utf-8")
+    run("score", "truth.csv", "answer.csv")
     image = np.full((64, 64, 3), 200, np.uint8)
     image[:, 30] = 40
     write_image("hair.png", image)

@@ -187,6 +187,18 @@ def test_labels_and_the_two_columns_of_a_binary_form_follow_the_label_space(
     assert path.read_text() == "isic_id,target\na,0.25\n"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_tensor_of_any_precision_that_has_gradients_is_written_exactly(
+    tmp_path: Path, dtype: torch.dtype
+) -> None:
+    values = torch.tensor([0.1, 0.7], dtype=dtype, requires_grad=True)
+
+    path = write_submission(tmp_path / "a.csv", ["a", "b"], values, form="isic2024")
+
+    written = [float(row.split(",")[1]) for row in path.read_text().splitlines()[1:]]
+    assert written == [value.item() for value in values]
+
+
 def test_the_first_of_equal_probabilities_is_the_class_of_the_challenge(tmp_path: Path) -> None:
     path = write_submission(tmp_path / "a.csv", ["a"], [[0.1, 0.3, 0.1, 0.3, 0.1, 0.1, 0.0, 0.0]])
 
@@ -213,6 +225,7 @@ def test_the_first_of_equal_probabilities_is_the_class_of_the_challenge(tmp_path
         ),
         ("isic2018", [[1, 0, 0, 0, 0, 0, 0]], {}, TypeError, "isic2018, but got dtype int64"),
         ("isic2020", [[0.1] * 3], {}, ValueError, "(1, 2) or (1,) or (1, 1) for the form isic2020"),
+        ("isic2018", [[0.1], [0.1, 0.2]], {}, ValueError, "array of predictions for each id"),
         ("isic2020", [NAN], {}, ValueError, "in 0..1, but got 1 other (row 2 (a): nan)"),
         ("isic2020", [1.5], {}, ValueError, "row 2 (a): 1.5). Apply softmax or sigmoid to logits."),
         ("isic2024", [[0.5, 0.6]], {}, ValueError, "row 2 (a): sum 1.1). Pass the column of malig"),
@@ -233,6 +246,6 @@ def test_predictions_that_a_form_does_not_fit_are_one_sentence(
     tmp_path: Path, form: str, values: Any, options: Any, kind: type[Exception], found: str
 ) -> None:
     with pytest.raises(kind, match=re.escape(found)):
-        write_submission(tmp_path / "a.csv", ["a"], np.array(values), form=form, **options)
+        write_submission(tmp_path / "a.csv", ["a"], values, form=form, **options)
 
     assert not list(tmp_path.iterdir())

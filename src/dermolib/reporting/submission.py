@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import PathLike, as_path, listed, require
+from dermolib._validation import PathLike, as_path, expected, listed, require
 from dermolib.evaluation.forms import Form, differences, find_form
 from dermolib.io import write_table
 from dermolib.labels import LabelSpace, as_label_space, warn_if_from_one
@@ -84,7 +84,7 @@ def write_submission(
     path, known = as_path(path, "path"), find_form(form)
     ids = _check_ids(ids, expected_ids)
     order = _order(known, predictions, label_space)
-    values = np.asarray(predictions)
+    values = _as_array(predictions)
     if known.numbered and values.ndim != 2:
         rows: list[Any] = [[number] for number in _numbers(values, ids, order)]
     else:
@@ -95,6 +95,18 @@ def write_submission(
     lines = ([name, *row] for name, row in zip(ids, rows, strict=True))
     write_table(path, (known.id_column, *known.columns), lines, quoted=False)
     return path
+
+
+def _as_array(predictions: Any) -> npt.NDArray[Any]:
+    """Take a tensor of any device and precision, or whatever NumPy makes an array of."""
+    if hasattr(predictions, "detach"):  # a tensor; torch need not be loaded to tell
+        tensor = predictions.detach().cpu()
+        predictions = tensor.double() if tensor.is_floating_point() else tensor
+    try:
+        return np.asarray(predictions)
+    except (TypeError, ValueError) as error:
+        what = "an array of predictions for each id"
+        raise ValueError(expected("predictions", what, f"another ({error})")) from None
 
 
 def _check_ids(ids: Sequence[str], expected_ids: Iterable[str] | None) -> list[str]:
