@@ -109,7 +109,7 @@ def draw_challenge(root: Path, seed: int) -> Path:
     """Draw images of patients in the layout of ISIC 2020; scores on them say nothing about skin."""
     generator = np.random.default_rng(seed)
     for split, patients in PATIENTS.items():
-        rows = []
+        rows: list[dict[str, Any]] = []
         for patient in range(patients):
             age = int(generator.integers(4, 18)) * 5
             sex = str(generator.choice(["female", "male"]))
@@ -118,7 +118,10 @@ def draw_challenge(root: Path, seed: int) -> Path:
                 name = f"ISIC_{split[:2]}_{len(rows):05d}"
                 drawn = draw_sample(DIAGNOSES[diagnosis], image_size=80, generator=generator)
                 write_image(root / split / f"{name}.jpg", drawn.image)
-                row = {"image_name": name, "patient_id": f"IP_{split[:2]}_{patient:04d}"}
+                row: dict[str, Any] = {
+                    "image_name": name,
+                    "patient_id": f"IP_{split[:2]}_{patient:04d}",
+                }
                 row |= {"sex": sex, "age_approx": age, "anatom_site_general_challenge": "torso"}
                 if split == "train":
                     malignant = diagnosis == "melanoma"
