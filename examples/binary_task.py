@@ -27,7 +27,6 @@ from dermolib.evaluation import bootstrap_interval
 from dermolib.io import whole_file, write_image
 from dermolib.reporting import write_submission
 
-PATIENTS = {"train": 120, "test": 30}
 DIAGNOSES = {"melanoma": 0, "nevus": 1, "seborrheic keratosis": 4}  # and what they are drawn as
 FREQUENCIES = (0.15, 0.7, 0.15)
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     output: Path = options.output
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"Expected `--output` to be a new or empty folder, but {output} is not.")
-    root = options.data or draw_challenge(output / "drawn", options.seed)
+    root = options.data or draw_challenge(output / "drawn", options.patients, options.seed)
 
     evaluation = preset("evaluation", image_size=options.image_size)
     training = preset("paper", image_size=options.image_size, seed=options.seed)
@@ -57,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         model,
         epochs=options.epochs,
         batch_size=32,
+        device=options.device,
         sampler="balanced",
         seed=options.seed,
         output=output / "run",
@@ -92,10 +92,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     add = parser.add_argument
     add("--data", type=Path, help="folder of ISIC 2020 (default: a drawn one)")
+    add("--patients", type=int, default=120, help="drawn to train with (default: 120)")
     add("--output", type=Path, default=Path("runs/binary_task"), help="new folder for all results")
     add("--model", default="custom_cnn", help="a dermolib name, or timm/NAME (default: custom_cnn)")
     add("--image-size", type=int, default=64, help="pixels (default: 64)")
-    add("--epochs", type=int, default=8, help="default: 8")
+    add("--epochs", type=int, default=6, help="default: 6")
+    add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     return parser.parse_args(arguments)
 
@@ -105,10 +107,10 @@ def area(target: Any, scores: Any) -> float:
     return float(roc_auc_score(target, scores)) if len(set(target)) > 1 else float("nan")
 
 
-def draw_challenge(root: Path, seed: int) -> Path:
+def draw_challenge(root: Path, number: int, seed: int) -> Path:
     """Draw images of patients in the layout of ISIC 2020; scores on them say nothing about skin."""
     generator = np.random.default_rng(seed)
-    for split, patients in PATIENTS.items():
+    for split, patients in {"train": number, "test": number // 4}.items():
         rows: list[dict[str, Any]] = []
         for patient in range(patients):
             age = int(generator.integers(4, 18)) * 5

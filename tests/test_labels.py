@@ -75,6 +75,7 @@ BOTH = "melanoma invasive", "melanoma in situ"
         ("milk10k", "scc", "SCCKA"),
         ("milk10k", "squamous cell carcinoma in situ", "AKIEC"),
         ("milk10k", "ack", "AKIEC"),
+        ("milk10k", "Keratoacanthoma", "SCCKA"),
         ("padufes", "nv", "NEV"),
         ("padufes", "bkl", None),
         ("padufes", "seborrheic keratosis", "SEK"),

@@ -172,6 +172,7 @@ malignant."""
 _TERMS: Mapping[str, str | None] = {
     **{code.lower(): code for code in _BROADER},
     **{text: code for codes in _VOCABULARIES.values() for text, code in codes.items()},
+    "keratoacanthoma": "SCCKA",
     "melanocytic nevus": "NV",
     "actinic keratosis": "AK",
     "squamous cell carcinoma": "SCC",

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dermolib.evaluation import official_scores
 from dermolib.labels import LABEL_SPACES
 
 _SCRIPT = Path(__file__).parents[2] / "examples" / "isic_challenge.py"
@@ -87,5 +88,27 @@ def test_pairs_of_images_are_trained_on_and_submitted_by_lesion(tmp_path: Path) 
     np.testing.assert_allclose(submission.iloc[:, 1:].sum(axis=1), 1, atol=1e-4)
     split = pd.read_csv(output / "split.csv")
     assert split["SPLIT"].value_counts().to_dict() == {"train": 24, "validation": 8}
+    with pytest.raises(ValueError, match="`--output` to be a new or empty folder"):
+        main(["--output", str(output)])
+
+
+@pytest.mark.slow
+def test_a_binary_task_goes_from_its_table_to_the_official_file_and_score(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+
+    main = runpy.run_path(str(_SCRIPT.with_name("binary_task.py")))["main"]
+    report = main(["--patients", "40", "--epochs", "1", "--device", "cpu", "--output", str(output)])
+
+    assert report["interval"][0] <= report["auc"] <= report["interval"][1]
+    assert report["patients"] == 10
+    submission = pd.read_csv(output / "submission.csv")
+    test = pd.read_csv(output / "drawn" / "test.csv")
+    assert list(submission.columns) == ["image_name", "target"]
+    assert submission["image_name"].tolist() == test["image_name"].tolist()
+    assert submission["target"].between(0, 1).all()
+    truth = submission.assign(
+        target=[0.0, 1.0] * (len(submission) // 2) + [0.0] * (len(submission) % 2)
+    )
+    assert 0 <= official_scores(truth, submission, form="isic2020")["auc"].iloc[0] <= 1
     with pytest.raises(ValueError, match="`--output` to be a new or empty folder"):
         main(["--output", str(output)])
