@@ -22,6 +22,7 @@ __all__ = [
     "as_label_space",
     "as_vocabulary",
     "from_one",
+    "known_label_space",
     "label_space_of",
     "warn_if_from_one",
 ]
@@ -415,6 +416,31 @@ def label_space_of(data: Any) -> LabelSpace:
     if own is None:
         own = getattr(data, "attrs", {}).get("label_space", "challenge")
     return LabelSpace(**own) if isinstance(own, Mapping) else as_label_space(own)
+
+
+def known_label_space(data: Any) -> LabelSpace | None:
+    """Find the label space of a data set or loader, also inside what holds it; None without one.
+
+    Looked at are ``label_space``, then ``dataset`` (loaders, subsets and wrappers) and ``datasets``
+    (sets put together).
+
+    Raises:
+        ValueError: Sets that are put together are of several label spaces.
+    """
+    seen: set[int] = set()
+    while getattr(data, "label_space", None) is None:
+        seen.add(id(data))
+        if isinstance(data, Mapping) or not hasattr(data, "datasets"):
+            data = getattr(data, "dataset", None)
+            if data is None or id(data) in seen:
+                return None
+            continue
+        spaces = list(dict.fromkeys(map(known_label_space, data.datasets)))
+        what, hint = "sets of one label space", "Open them with the same `label_space`."
+        got = " and ".join(str(space or "none") for space in spaces)
+        require(len(spaces) < 2, "datasets", what, got, hint)
+        return spaces[0] if spaces else None
+    return label_space_of(data)
 
 
 def as_vocabulary(vocabulary: Any) -> Vocabulary:

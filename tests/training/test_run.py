@@ -52,15 +52,25 @@ def test_training_is_the_plain_loop(options: dict[str, Any]) -> None:
     assert close(fitted.model, by_hand()[-1])
 
 
-def test_the_average_of_weights_is_that_of_its_formula() -> None:
-    fitted = trainer(epochs=2, ema=0.8)
+@pytest.mark.parametrize("decay", [0.25, 0.999])
+def test_the_average_of_weights_is_that_of_its_formula(decay: float) -> None:
+    fitted = trainer(epochs=2, ema=decay)
 
     fitted.fit(Colors(24))
 
     average, *others = by_hand()
-    for step in others:
-        average = {name: 0.8 * average[name] + 0.2 * step[name] for name in average}
+    for n, step in enumerate(others, 1):
+        kept = min(decay, (1 + n) / (10 + n))
+        average = {name: kept * average[name] + (1 - kept) * step[name] for name in average}
     assert close(fitted.model, average)
+
+
+def test_an_average_of_few_steps_with_a_high_decay_has_left_the_first_weights() -> None:
+    fitted = trainer(epochs=8, ema=0.999)
+
+    rows = fitted.fit(Colors(64), Colors(30, seed=1)).rows
+
+    assert rows[-1]["validation_weighted_accuracy"] > 0.9 > rows[0]["validation_weighted_accuracy"]
 
 
 def test_the_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:

@@ -72,10 +72,13 @@ def test_balanced_weights_are_inverse_to_the_drawn_part_of_the_classes() -> None
 def test_automatic_weights_are_none_where_labels_are_unknown_or_a_sampler_is_on() -> None:
     auto: dict[str, Any] = {"class_weights": "auto"}
 
-    assert loss_weights(trainer(**auto), Silent()) is None
+    with pytest.warns(UserWarning, match=r"`train` to be a set with `labels` or .*=None`"):
+        assert loss_weights(trainer(**auto), Silent()) is None
     assert loss_weights(trainer(sampler="balanced", **auto), labeled(0, 1, 2)) is None
     assert loss_weights(trainer(class_weights=None), labeled(0, 1, 2)) is None
-    assert len(Trainer(network(), num_classes=3, epochs=1, device="cpu").fit(Silent())) == 1
+    silent = Trainer(network(), num_classes=3, epochs=1, device="cpu")
+    with pytest.warns(UserWarning, match="so classes weigh the same"):
+        assert len(silent.fit(Silent())) == 1
 
 
 @pytest.mark.parametrize(("sampler", "power"), [("balanced", 1.0), (0.5, 0.5), (0, 0.0)])
@@ -175,7 +178,7 @@ def test_labels_from_1_whose_last_class_is_absent_are_warned_of_once(
 ) -> None:
     one, right = make(*FROM_ONE), labeled(0, 1, 2, 0, 1)
     sets = (right, one) if scored else (one, None)
-    if weighed.get("sampler") and make is Batches and not scored:
+    if make is Batches and not scored:
         weighed = {}
 
     with pytest.warns(UserWarning, match=NUMBERED) as caught:
@@ -206,7 +209,7 @@ def test_a_batch_or_a_set_of_one_class_is_not_taken_for_labels_from_1() -> None:
 
 
 def test_samplers_and_balanced_weights_need_labels_and_a_dataset() -> None:
-    with pytest.raises(ValueError, match=r"a dataset with `labels`.* Pass the weights as numbers"):
+    with pytest.raises(ValueError, match=r"a dataset with `labels` .* pass the weights as numbers"):
         trainer(class_weights="balanced").fit(Silent())
     with pytest.raises(ValueError, match=r"for a balanced sampler, .* `make_loader` with `sample_"):
         trainer(sampler="balanced").fit(Silent())

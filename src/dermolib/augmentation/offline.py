@@ -41,7 +41,7 @@ from dermolib.augmentation.presets import preset as build_preset
 from dermolib.datasets.copies import COLUMNS, MANIFEST, copies_job
 from dermolib.datasets.store import content_digest, load_image, load_mask
 from dermolib.io import check_names, digest_file, write_image, write_mask
-from dermolib.labels import DIAGNOSES, Diagnosis
+from dermolib.labels import Diagnosis, LabelSpace, as_label_space, label_space_of
 from dermolib.preprocessing.blank import is_blank
 
 __all__ = ["Augmentable", "augment_offline", "draw_seed", "plan_offline"]
@@ -69,7 +69,12 @@ class Augmentable(Protocol):
         """Split of the rows; only ``"train"`` can be augmented."""
 
 
-def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
+def plan_offline(
+    counts: Any,
+    *,
+    factors: Mapping[Any, int],
+    label_space: str | LabelSpace | Sequence[str] = "challenge",
+) -> dict[Any, int]:
     """Count the images of each class after augmentation: those of today times its factor.
 
     Args:
@@ -77,6 +82,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
             order of the labels, 0..7 for the challenge.
         factors: Integer factor of 1 or more of the classes to be augmented. A class is named by its
             key in `counts`, or by a `dermolib.labels.Diagnosis` or its code.
+        label_space: Classes whose codes name labels, see `dermolib.labels.as_label_space`.
 
     Returns:
         Images of each class after augmentation, in the order of `counts`; a class without a factor
@@ -96,7 +102,7 @@ def plan_offline(counts: Any, *, factors: Mapping[Any, int]) -> dict[Any, int]:
     now = _counts(counts)
     for label, count in now.items():
         check_number(count, f"counts[{label!r}]", low=0, integer=True)
-    times = _factors(factors, list(now), [diagnosis.code for diagnosis in DIAGNOSES])
+    times = _factors(factors, list(now), as_label_space(label_space).codes)
     return {label: int(count) * times.get(label, 1) for label, count in now.items()}
 
 
@@ -311,8 +317,7 @@ def _counts(counts: Any) -> dict[Any, int]:
 
 def _codes(dataset: Augmentable) -> list[str]:
     """Give the codes of the label space of a data set, the challenge's where it names none."""
-    space = getattr(dataset, "label_space", None)
-    return [diagnosis.code for diagnosis in DIAGNOSES] if space is None else list(space.codes)
+    return list(label_space_of(dataset).codes)
 
 
 def _factors(factors: Mapping[Any, int], labels: list[Any], codes: Sequence[str]) -> dict[Any, int]:

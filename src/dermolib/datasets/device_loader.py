@@ -11,6 +11,7 @@ from torch import Tensor
 from dermolib._validation import check_number, require
 from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.loaders import EpochSampler, make_loader
+from dermolib.labels import known_label_space
 
 __all__ = ["DeviceLoader"]
 
@@ -82,6 +83,7 @@ class DeviceLoader:
         self.device = torch.device(chosen if device is None else device)
         self.augment = augment
         self.batch_size = int(batch_size)
+        self.label_space = known_label_space(dataset)
         self.image_paths = dataset.image_paths if isinstance(dataset, ISICDataset) else None
         loader = make_loader(dataset, batch_size=_READ, workers=workers, collate_fn=list)
         rows: Any = {"shuffle": shuffle, "sample_weights": sample_weights}

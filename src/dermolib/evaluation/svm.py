@@ -36,7 +36,7 @@ from dermolib.evaluation.intervals import Interval, bootstrap_interval
 from dermolib.features.embeddings import Features as Features
 from dermolib.features.embeddings import extract_features as extract_features
 from dermolib.features.embeddings import whole_labels
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import known_label_space
 from dermolib.metrics.weighted_accuracy import weighted_accuracy
 
 __all__ = ["FittedSVM", "fit_svm", "lesion_splits", "svm_classifier"]
@@ -259,7 +259,7 @@ def fit_svm(
     model: nn.Module | None = None,
     *,
     groups: npt.ArrayLike | None = None,
-    num_classes: int = len(DIAGNOSES),
+    num_classes: int | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
     components: int | None = None,
     landmarks: int | str | None = "auto",
@@ -283,7 +283,8 @@ def fit_svm(
         groups: Lesion or patient of each row (N,); by default those of `data`. A row without one
             (None or NaN) is a lesion of its own. Pass ``numpy.arange(N)`` where each lesion has one
             row.
-        num_classes: Number of classes K, 2 or more.
+        num_classes: Number of classes K, 2 or more; None takes that of the label space of `data`,
+            and else of the labels.
         grid: Values to try for ``C`` and ``gamma`` of `svm_classifier`; by default 1 and 3 for C,
             and 0.1 / D and 0.3 / D for gamma.
         components: Number of principal components, see `svm_classifier`.
@@ -313,16 +314,21 @@ def fit_svm(
         >>> features = Features(values.astype(np.float32), labels=labels)
         >>> fitted = fit_svm(features, groups=np.arange(120) // 2, grid={"C": (1, 10)})
         >>> fitted.predict_proba(features).shape, fitted.estimate.score > 0.9
-        ((120, 8), True)
+        ((120, 3), True)
     """
-    given = {"num_classes": (num_classes, 2), "seed": (seed, 0), "workers": (workers, 1)}
+    given = {"seed": (seed, 0), "workers": (workers, 1)}
+    given |= {} if num_classes is None else {"num_classes": (num_classes, 2)}
     given |= {} if folds is None else {"folds": (folds, 2)}
     for name, (value, low) in given.items():
         check_number(value, name, low=low, integer=True)
     check_flag(calibrated, "calibrated")
     features = _features_of(data, model, cache, extraction)
     values = _finite_values(features)
-    labels = _known_labels(features, num_classes)
+    space = known_label_space(features) or known_label_space(data)
+    known = None if space is None else len(space)
+    what, got = f"{known}, the number of classes of {space}", num_classes
+    require(None in (known, num_classes) or known == num_classes, "num_classes", what, got)
+    labels, num_classes = _known_labels(features, num_classes or known)
     lesions = _numbered_lesions(features, groups, max(_FOLDS, folds or 0))
     if components is not None:
         most = min(values.shape[1], len(values) // 3)  # an inner fold has a third of the rows
@@ -438,17 +444,20 @@ def _finite_values(features: Features | _Values, width: int | None = None) -> _V
     return values
 
 
-def _known_labels(features: Features, num_classes: int) -> _Labels:
-    what = f"features of two classes or more with labels in 0..{num_classes - 1}"
+def _known_labels(features: Features, num_classes: int | None) -> tuple[_Labels, int]:
+    """Return labels and the number of classes, that of the labels where none is given."""
+    ending = "0..K-1" if num_classes is None else f"0..{num_classes - 1}"
+    what = f"features of two classes or more with labels in {ending}"
     require(features.labels is not None, "data", what, "features without labels")
     labels = whole_labels(features.labels, len(features), "labels")
     missing = int((labels < 0).sum())
     hint = "Take the others: `features.subset(numpy.flatnonzero(features.labels >= 0))`."
     require(not missing, "data", what, f"{missing} of {len(labels)} rows without one", hint)
     known = np.unique(labels)
-    fits = len(known) > 1 and known[-1] < num_classes
-    require(fits, "data", what, f"the labels {listed(known, most=num_classes + 1)}")
-    return labels
+    count = int(known[-1]) + 1 if num_classes is None else num_classes
+    fits = len(known) > 1 and known[-1] < count
+    require(fits, "data", what, f"the labels {listed(known, most=count + 1)}")
+    return labels, count
 
 
 def _numbered_lesions(features: Features, groups: npt.ArrayLike | None, folds: int) -> Indices:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from dermolib._validation import (
 )
 from dermolib.datasets.loaders import explain_workers, make_loader
 from dermolib.features.embedding_cache import cache_key, read_cache, write_cache
+from dermolib.labels import LabelSpace, known_label_space
 from dermolib.models.devices import check_float16, pick_device, plain_precision
 from dermolib.models.feature_extractor import FeatureExtractor
 
@@ -64,12 +65,14 @@ class Features:
         ids: Ids (N,), None where the images have none.
         labels: Labels (N,), -1 for a row without one; None where no row has one.
         groups: Lesion or patient of each row (N,), None where unknown.
+        label_space: Classes of the labels, None where unknown.
     """
 
     values: npt.NDArray[np.float32]
     ids: npt.NDArray[Any] | None = None
     labels: npt.NDArray[np.int64] | None = None
     groups: npt.NDArray[Any] | None = field(default=None, repr=False)
+    label_space: LabelSpace | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -80,7 +83,7 @@ class Features:
         rows: Indices = np.asarray(indices, np.intp)
         columns = (self.ids, self.labels, self.groups)
         others: list[Any] = [None if column is None else column[rows] for column in columns]
-        return Features(self.values[rows], *others)
+        return Features(self.values[rows], *others, self.label_space)
 
 
 def extract_features(
@@ -171,7 +174,9 @@ def extract_features(
         )
     if cache is not None:
         write_cache(cache, key, found.values)
-    return found if table is None else _described(found.values, data)
+    if table is None:
+        return replace(found, label_space=known_label_space(data))
+    return _described(found.values, data)
 
 
 def whole_labels(labels: Any, rows: int, name: str) -> npt.NDArray[np.int64]:
@@ -268,7 +273,8 @@ def _described(values: npt.NDArray[np.float32], dataset: Any) -> Features:
     labels = table["label"].fillna(_UNKNOWN).to_numpy(np.int64) if "label" in table else None
     if labels is not None and (labels == _UNKNOWN).all():
         labels = None
-    return Features(values, table["id"].to_numpy(object).astype(str), labels, dataset.groups)
+    ids = table["id"].to_numpy(object).astype(str)
+    return Features(values, ids, labels, dataset.groups, known_label_space(dataset))
 
 
 def _features(

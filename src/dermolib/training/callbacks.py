@@ -13,7 +13,9 @@ from typing import Any
 import lightning
 import pandas as pd
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dermolib._validation import printable
@@ -33,13 +35,28 @@ _LINE_EVERY = 10
 _log = logging.getLogger(__name__)
 
 
-class WeightAverage(EMAWeightAveraging):
+class WeightAverage(WeightAveraging):
     """An average of the weights that survives a failed validation and a resumed last epoch.
 
+    The decay rises with the number of averaged steps n as (1 + n) / (10 + n), up to `decay`, so
+    that a short run does not keep its first weights, as in `tf.train.ExponentialMovingAverage`.
     The loss takes no part: its state is not averaged, and it need not be one that can be copied.
+
+    References:
+        https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage (`num_updates`)
     """
 
     _validating = False  # whether the model holds the average
+
+    def __init__(self, decay: float) -> None:
+        """Average all weights and buffers at each step."""
+
+        def average(averaged: Any, current: Any, count: Tensor) -> None:
+            done = int(count)
+            rising = min(decay, (1 + done) / (10 + done))
+            get_ema_multi_avg_fn(rising)(averaged, current, count)  # type: ignore[no-untyped-call]  # torch gives it no types
+
+        super().__init__(multi_avg_fn=average)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Copy the weights."""

@@ -16,6 +16,7 @@ from torch import nn
 from dermolib._jobs import describe_differences
 from dermolib._validation import expected, listed, require, to_python
 from dermolib.io import check_file, whole_file
+from dermolib.labels import LabelSpace
 from dermolib.models.registry import build_model
 from dermolib.models.weights import check_finite, own_constants
 
@@ -157,7 +158,7 @@ def _loads(file: Any) -> bool:
 
 def read_checkpoint(
     path: Path, model: nn.Module | None, own: Collection[str] = ()
-) -> tuple[nn.Module, list[str]]:
+) -> tuple[nn.Module, list[str], LabelSpace | None]:
     """Read a file of `write_checkpoint` into the model, or the one it describes; run no code."""
     model = model if model is None else plain_module(model)
     content = load_content(path, "a checkpoint of `Trainer.save`", "")
@@ -172,6 +173,7 @@ def read_checkpoint(
     distinct = texts and len(set(names)) == len(names) >= 2
     require(distinct, str(path), what, "one without the names of two or more classes", _DAMAGED)
     require(isinstance(weights, Mapping), str(path), what, "one without weights", _DAMAGED)
+    space = _stored_space(content.get("config"), path, what, len(names))
     if model is None:
         model = _built(built, path, len(names))
     # Before any is loaded, since torch changes those that fit
@@ -181,7 +183,20 @@ def read_checkpoint(
     hint = "Load another file, or train again."
     check_finite(weights.items(), str(path), own_constants(model) | {*own}, hint=hint)
     model.load_state_dict(weights)
-    return model, names
+    return model, names, space
+
+
+def _stored_space(config: Any, path: Path, what: str, count: int) -> LabelSpace | None:
+    """Read the label space among the options of a checkpoint."""
+    stored = config.get("label_space") if isinstance(config, dict) else None
+    if stored is None:
+        return None
+    space = None
+    with suppress(TypeError, ValueError):
+        space = LabelSpace(**stored)
+    fits = space is not None and len(space) == count
+    require(fits, str(path), what, "one with another label space", _DAMAGED)
+    return space
 
 
 def load_content(path: Path, what: str, hint: str, *, mmap: bool = False) -> Any:

@@ -26,7 +26,7 @@ from dermolib._validation import (
     to_python,
     warn,
 )
-from dermolib.labels import DIAGNOSES
+from dermolib.labels import LabelSpace, as_label_space
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy, by_label
 from dermolib.models.devices import check_device, pick_precision
 from dermolib.training.losses import LOSSES
@@ -170,9 +170,13 @@ class TrainerOptions:
     """The options of a `Trainer`, checked.
 
     Args:
-        num_classes: Number of classes K, 2 or more.
+        num_classes: Number of classes K, 2 or more; None takes it from `label_space`,
+            `class_names`, the first data with a `label_space`, or a model of `build_model`.
         class_names: Names of the classes (K,), stored with the model; None uses the codes of the
-            eight diagnoses where K is 8, numbers otherwise.
+            label space, numbers where there is none.
+        label_space: Classes of the labels: a name in `dermolib.labels.LABEL_SPACES`, a
+            `dermolib.labels.LabelSpace` or a list of codes, stored with the model; None takes that
+            of the first data that have one. Data of another one are refused.
         loss: Training loss, ``"cross_entropy"`` or ``"focal"``; or a module or function from logits
             (N, K) and target to a scalar. The target is the classes (N,), int64, or with mixup,
             cutmix or soft labels the probabilities (N, K).
@@ -231,10 +235,11 @@ class TrainerOptions:
         progress: Whether to show progress on a terminal.
     """
 
-    num_classes: int = _option(
-        len(DIAGNOSES), partial(check_number, low=2, integer=True), fingerprint=False
+    num_classes: int | None = _option(
+        None, partial(check_number, low=2, integer=True), fingerprint=False
     )
     class_names: Sequence[str] | None = _option(None, fingerprint=False)
+    label_space: str | LabelSpace | Sequence[str] | None = _option(None, fingerprint=False)
     loss: str | Callable[[Tensor, Tensor], Tensor] = _option("cross_entropy", _loss)
     focal_gamma: float = _option(2.0, _nonnegative)
     label_smoothing: float = _option(0.0, _fraction)
@@ -302,13 +307,16 @@ class TrainerOptions:
             self._set(option.name, value)
         check_device(self.device)
         self._set("precision", pick_precision(self.device, self.precision))
-        self._set("class_names", _names_of_classes(self.class_names, self.num_classes))
+        space = None if self.label_space is None else as_label_space(self.label_space)
+        names = None if self.class_names is None else _checked_names(self.class_names)
+        self._set("_named", names)
+        self._settle(space, "label_space")
         self._set("layer_rates", self.layer_rates or {})
         if self.schedule == "onecycle" and self.warmup is not None:
             check_number(self.warmup, "warmup", low=0, below=1)  # one cycle has to fall, too
         what, hint = "a number of processes", "A CPU cannot be counted: pass 1."
         require(self.devices != -1 or self.device != "cpu", "devices", what, self.devices, hint)
-        if isinstance(self.class_weights, list):
+        if isinstance(self.class_weights, list) and self.num_classes is not None:
             WeightedAccuracy(self.num_classes, self.class_weights)
         for name in _OWN:
             self._check_beside(name)
@@ -324,6 +332,48 @@ class TrainerOptions:
         )
         if self.class_weights not in (None, "auto") and self.sampler is not None:
             warn_of_both("`sampler`")
+
+    def settle_classes(self, space: LabelSpace | None, name: str) -> None:
+        """Take the label space of data where none is known yet; refuse another one."""
+        own, what = self.label_space, "data of the label space that the Trainer has"
+        hint = f"Open them with `label_space={getattr(own, 'name', '') or '...'!r}`."
+        fits = space is None or own is None or own == space
+        require(fits, name, f"{what}, {own}", f"{space}", hint)
+        if space is not None and own is None:
+            self._settle(space, name)
+
+    def settle_count(self, count: int | None) -> int:
+        """Take the number of classes of a model where neither options nor data tell it."""
+        count = self.num_classes or count
+        what = "the number of classes, where data have no `label_space`"
+        hint = "Pass `num_classes` or `label_space` to the Trainer."
+        require(count is not None, "num_classes", what, None, hint)
+        if self.num_classes is None:
+            self._set("num_classes", count)
+            self._settle(None, "label_space")
+        return int(count or 0)
+
+    def _settle(self, space: LabelSpace | None, name: str) -> None:
+        """Let number, names and label space agree, and fill in what was left open."""
+        names: tuple[str, ...] | None = vars(self)["_named"]
+        known = space.codes if space is not None else names
+        count = self.num_classes or (None if known is None else len(known))
+        if space is not None:
+            hint = "Leave `num_classes` out, or give a wrapper a `label_space` of its own."
+            what = f"{len(space)}, the number of classes of {space} of `{name}`"
+            require(count == len(space), "num_classes", what, count, hint)
+        if names is not None:
+            what = f"{count} names, one for each class"
+            require(len(names) == count, "class_names", what, f"{len(names)}")
+            _check_order(names, space)
+        numbers = None if count is None else tuple(map(str, range(count)))
+        settled = names or known or numbers
+        for option, value in (
+            ("num_classes", count),
+            ("class_names", settled),
+            ("label_space", space),
+        ):
+            self._set(option, value)
 
     def _check_beside(self, name: str) -> None:
         """Refuse options that an object of the user's own would leave without effect."""
@@ -352,6 +402,7 @@ def warn_of_both(other: str) -> None:
 def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:
     """Describe by plain values what decides, besides the images, how a run ends."""
     shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
+    space = options.label_space
     return {
         **{
             option.name: _plain_words(getattr(options, option.name))
@@ -359,6 +410,7 @@ def run_config(options: TrainerOptions, model: nn.Module) -> dict[str, Any]:
             if option.metadata["fingerprint"]
         },
         **vars(options)["_contents"],
+        "label_space": space.to_dict() if isinstance(space, LabelSpace) else None,
         "model": getattr(model, "architecture", None) or type(model).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": digest(str(shapes)),
@@ -436,17 +488,23 @@ def _content(value: Any, outer: tuple[int, ...] = ()) -> Any:
     return [_content(part, (*outer, id(value))) for part in take(value)]
 
 
-def _names_of_classes(given: Any, num_classes: int) -> tuple[str, ...]:
-    """Name the classes: as given, by the codes of the eight diagnoses, or by number."""
-    if given is None:
-        known = num_classes == len(DIAGNOSES)
-        return tuple(d.code for d in DIAGNOSES) if known else tuple(map(str, range(num_classes)))
-    what, hint = f"{num_classes} names, one for each class", "Pass a list, in the order of labels."
+def _checked_names(given: Any) -> tuple[str, ...]:
+    """Return names of classes as texts, no two the same."""
+    what, hint = "a list of names, one for each class", "Pass a list, in the order of labels."
     is_list = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, (str, bytes))
     got = f"an object of type {type(given).__name__}"
     require(is_list, "class_names", what, got, hint, error=TypeError)
     names = [str(name) for name in given]
-    require(len(names) == num_classes, "class_names", what, f"{len(names)}")
     repeated = sorted({name for name in names if names.count(name) > 1})
     require(not repeated, "class_names", what, f"{listed(repeated)} more than once")
     return tuple(names)
+
+
+def _check_order(names: Sequence[str], space: LabelSpace | None) -> None:
+    """Refuse names of a label space in another order than its own; other words may be any."""
+    for place, pair in enumerate(zip(space.codes, space.names, strict=True) if space else ()):
+        here = {one.lower() for one in pair}
+        others = {one.lower() for one in (*space.codes, *space.names)} - here  # type: ignore[union-attr]  # no pair without one
+        what = f"the classes of {space} in its order, {listed(space.codes, most=12)}"  # type: ignore[union-attr]  # as above
+        got = f"{names[place]} in place {place + 1}"
+        require(names[place].lower() not in others, "class_names", what, got)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch import Tensor, distributed, nn
 from torch.utils.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     DistributedSampler,
     IterableDataset,
@@ -142,7 +143,11 @@ def draws_evenly(data: Any) -> bool:
 
 
 def labels_of(data: Any) -> npt.NDArray[np.int64] | None:
-    """Find the labels of a dataset (N,), through loaders and subsets; None where it has none."""
+    """Find the labels of a dataset (N,), its `labels` or `targets`; None where it has none.
+
+    They are found through loaders, subsets, sets put together and wrappers as long as the set that
+    they hold as `dataset`.
+    """
     return _attribute(data, "labels")
 
 
@@ -252,6 +257,18 @@ def _innermost(data: Any) -> Any:
     return data
 
 
+def _parts(data: Any, name: str) -> npt.NDArray[Any] | None:
+    """Find an attribute in the sets that are put together, or in the one that a wrapper holds."""
+    if isinstance(data, ConcatDataset):
+        found = [_attribute(part, name) for part in data.datasets]
+        known = [one for one in found if one is not None]
+        return np.concatenate(known) if known and len(known) == len(found) else None
+    inside = getattr(data, "dataset", None)
+    values = None if inside is None else _attribute(inside, name)
+    # A wrapper of another length holds other rows
+    return values if values is not None and len(values) == len(data) else None
+
+
 def _attribute(data: Any, name: str) -> npt.NDArray[Any] | None:
     """Find an attribute of one value for each row, through loaders and subsets, or None."""
     if isinstance(data, (DataLoader, SeededDataset)):
@@ -260,8 +277,10 @@ def _attribute(data: Any, name: str) -> npt.NDArray[Any] | None:
         inside = _attribute(data.dataset, name)
         return None if inside is None else inside[np.asarray(data.indices, np.intp)]
     found = getattr(data, name, None)
+    if found is None and name == "labels":
+        found = getattr(data, "targets", None)
     if found is None or callable(found):
-        return None
+        return _parts(data, name)
     values = np.asarray(found.detach().cpu() if isinstance(found, Tensor) else found)
     return _as_integers(values, data) if name == "labels" else values
 

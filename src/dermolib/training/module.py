@@ -23,6 +23,8 @@ from dermolib.training.optimizers import frozen_modules, make_optimizer, make_sc
 __all__ = ["ClassifierModule", "NotFiniteError"]
 
 _SUMS = "train_sums"
+_PIXEL = 20.0  # above what any usual normalization gives
+_SUM = 1e-3  # what rounding to half precision may add to a sum of probabilities
 # What torch says, computed and compiled, of a view that would need a copy
 _OF_VIEW = ("view size is not compatible", "Cannot view a tensor")
 
@@ -76,7 +78,8 @@ class ClassifierModule(lightning.LightningModule):
         )
         loss = options.loss
         self.loss: Any = LOSSES[loss](class_weights, options) if isinstance(loss, str) else loss
-        self.num_classes = options.num_classes
+        self.num_classes = int(options.num_classes or 0)  # settled before a run
+        self._looked = False  # whether a batch was looked at for what trains badly
         self.weighted_accuracy = WeightedAccuracy(self.num_classes)
         self.accuracy = MulticlassAccuracy(self.num_classes, average="micro")
         # Lightning's own mean over processes divides by a rounded number of images
@@ -100,7 +103,11 @@ class ClassifierModule(lightning.LightningModule):
             what, hint = "a batch with `metadata`", "Make the dataset with `metadata=True`."
             require(batch.metadata is not None, "batch", what, "none", hint)
             inputs += [batch.metadata]  # type: ignore[list-item]  # not None, as just checked
-        return self._as_logits(self._computed(inputs), len(batch.image))
+        logits = self._as_logits(self._computed(inputs), len(batch.image))
+        if not self._looked:
+            self._looked = True
+            _warn_of_unfit(batch.image, logits)
+        return logits
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Seed what the step draws, and fix the statistics of frozen layers."""
@@ -271,9 +278,15 @@ class ClassifierModule(lightning.LightningModule):
     def _as_logits(self, output: Any, count: int) -> Tensor:
         """Return the output of the model as logits (N, K), float32."""
         what, shape = f"a model with logits (N, {self.num_classes})", (count, self.num_classes)
-        hint = "Return the logits alone, of the same `num_classes` that the Trainer has."
         fits = isinstance(output, Tensor) and output.is_floating_point()
+        hint = "Return the logits alone, of the same `num_classes` that the Trainer has."
         require(fits, "model", what, form(output), hint, error=TypeError)
+        if output.shape == (count, 1) and self.num_classes == 2:
+            output = torch.cat([torch.zeros_like(output), output], dim=1)
+        space = self.options().label_space
+        if space is not None:
+            what += f", the classes of {space}"
+            hint = "Build it with `build_model(..., num_classes=len(dataset.label_space))`."
         require(output.shape == shape, "model", what, f"{form(output)}, N being {count}", hint)
         logits: Tensor = output.float()
         return logits
@@ -307,3 +320,18 @@ class ClassifierModule(lightning.LightningModule):
         got += f", first in `{broken}`" if broken else ""
         hint = "Lower `learning_rate`, or clip the gradient (`gradient_clip=1.0`)."
         raise NotFiniteError(expected(name, "finite", got, hint))
+
+
+def _warn_of_unfit(image: Tensor, logits: Tensor) -> None:
+    """Warn of a batch whose pixels are not normalized, or whose logits are probabilities."""
+    highest = float(image.max())
+    if highest > _PIXEL:
+        what, got = "normalized images, about -3..3", f"values up to {highest:g}"
+        hint = "Divide by 255 and normalize, as `preset('evaluation')` does."
+        warn(expected("image", what, got, hint))
+    sums_to_one = ((logits.sum(dim=1) - 1).abs() < _SUM).all()
+    between = (logits > 0) & (logits < 1)
+    if bool(sums_to_one & (logits >= 0).all() & between.any()):
+        what, got = "a model with logits", "rows of sum 1 in 0..1, which are probabilities"
+        hint = "Leave the softmax out: the loss and `predict` apply it."
+        warn(expected("model", what, got, hint))

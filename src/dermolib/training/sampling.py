@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from dermolib._validation import check_number, listed, require, warn
+from dermolib._validation import check_number, expected, listed, require, warn
 from dermolib.labels import FROM_ZERO, from_one, warn_if_from_one
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.metrics.weighted_accuracy import class_weights as balanced_weights
@@ -15,6 +15,8 @@ from dermolib.training.config import TrainerOptions, warn_of_both
 from dermolib.training.data import drawn_labels, draws_by_weight, draws_evenly, labels_of
 
 __all__ = ["loss_weights", "sample_weights", "sampling_weights", "warn_of_absent_classes"]
+
+_WEIGHTS = "Give it them, or pass the weights as numbers, or `class_weights=None`."
 
 
 def sample_weights(labels: Any, *, power: float = 1.0) -> npt.NDArray[np.float64]:
@@ -74,7 +76,7 @@ def warn_of_absent_classes(options: TrainerOptions, train: Any, validation: Any)
 
 def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:
     """Compute the class weights of the loss (K,), or None."""
-    given, count = options.class_weights, options.num_classes
+    given, count = options.class_weights, int(options.num_classes or 0)
     automatic = isinstance(given, str) and given == "auto"
     even = options.sampler is None and draws_evenly(train)
     if given is None or not isinstance(options.loss, str) or (automatic and not even):
@@ -85,10 +87,12 @@ def loss_weights(options: TrainerOptions, train: Any) -> Tensor | None:
         return WeightedAccuracy(count, given).class_weights
     labels = drawn_labels(train)
     if labels is None and automatic:
+        what, hint = "a set with `labels` or `targets` (N,) for class_weights='auto'", _WEIGHTS
+        warn(expected("train", what, f"{form(train)} without, so classes weigh the same", hint))
         return None
     what, hint = (
-        "a dataset with `labels` for balanced class weights",
-        "Pass the weights as numbers.",
+        "a dataset with `labels` or `targets` (N,) for balanced class weights",
+        _WEIGHTS,
     )
     require(labels is not None, "train", what, form(train), hint)
     return balanced_weights(np.bincount(np.asarray(labels), minlength=count))
@@ -99,8 +103,8 @@ def sampling_weights(options: TrainerOptions, train: Any) -> npt.NDArray[np.floa
     if options.sampler is None:
         return None
     labels: Any = _as_classes(labels_of(train), options)
-    what = "a dataset with `labels` for a balanced sampler"
-    hint = "Pass a loader of `make_loader` with `sample_weights`."
+    what = "a dataset with `labels` or `targets` (N,) for a balanced sampler"
+    hint = "Give it them, or pass a loader of `make_loader` with `sample_weights`."
     require(labels is not None, "train", what, form(train), hint)
     power = 1.0 if isinstance(options.sampler, str) else float(options.sampler)
     return sample_weights(labels, power=power) if len(labels) else None
@@ -108,7 +112,8 @@ def sampling_weights(options: TrainerOptions, train: Any) -> npt.NDArray[np.floa
 
 def _as_classes(labels: Any, options: TrainerOptions) -> Any:
     """Return labels that are in 0..K-1, or None."""
-    known = labels is None or np.isin(labels, range(options.num_classes)).all()
-    what = f"classes (N,) in 0..{options.num_classes - 1}"
+    count = int(options.num_classes or 0)
+    known = labels is None or np.isin(labels, range(count)).all()
+    what = f"classes (N,) in 0..{count - 1}"
     require(known, "label", what, known or listed(np.unique(labels)), FROM_ZERO)
     return labels

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dermolib._validation import PathLike, check_number, require
+from dermolib.labels import known_label_space
 from dermolib.models.weights import check_finite, own_constants
 from dermolib.training.checkpoint import plain_module, read_checkpoint, write_checkpoint
 from dermolib.training.config import TrainerOptions, run_config
@@ -42,11 +43,12 @@ class Trainer(TrainerOptions):
     that do not change. See the guide on training.
 
     Args:
-        model: Maps images (N, 3, H, W), float32, to logits (N, K), and is trained in place. One
-            with a true attribute ``takes_metadata`` is given the metadata (N, M) as well. After
-            `fit` with validation it has the weights of the epoch with the highest weighted
-            accuracy, the first of equals. It is left in training mode: call ``model.eval()``
-            before using it outside of the Trainer.
+        model: Maps images (N, 3, H, W), float32, to logits (N, K), and is trained in place. For two
+            classes it may have one logit (N, 1), that of the second class: z counts as the logits
+            (0, z), whose softmax is the sigmoid of z. A model with a true attribute
+            ``takes_metadata`` is given the metadata (N, M) as well. After `fit` with validation it
+            has the weights of the epoch with the highest weighted accuracy, the first of equals. It
+            is left in training mode: call ``model.eval()`` before using it outside of the Trainer.
         OPTIONS
 
     Raises:
@@ -117,6 +119,7 @@ class Trainer(TrainerOptions):
         hint = "Build it again, or load other weights."
         check_finite(self.model.state_dict().items(), "model", self._constants, hint=hint)
         scoring = as_loader(validation, "validation", self) if scored else None
+        self._settle_on(train=train, validation=validation)
         loader, weights = self._training_set(train, validation)
         sets: dict[str, Any] = {}
         for name, data in (("training set", train), ("validation set", validation)):
@@ -154,6 +157,7 @@ class Trainer(TrainerOptions):
             ValueError: The set is empty, or its batches have no labels.
             RuntimeError: Rows of the dataset have no label.
         """
+        self._settle_on(data=data)
         labels_of(data)  # missing ones raise before an image is read
         loader = as_loader(data, "data", self)
         from dermolib.training import run
@@ -176,6 +180,7 @@ class Trainer(TrainerOptions):
             ValueError: The set is empty, or its loader shuffles.
             RuntimeError: A probability is not finite.
         """
+        self._settle_on(data=data)
         loader = in_order(as_loader(data, "data", self))
         from dermolib.training import run
 
@@ -204,6 +209,7 @@ class Trainer(TrainerOptions):
             TypeError: The batch has another form.
             ValueError: The batch has no labels, or an argument is out of range.
         """
+        self._settle_on()
         kept = {name: getattr(self, name) for name in _KEPT.split()}
         options: dict[str, Any] = {"optimizer": "sgd", "schedule": "constant", "weight_decay": 0.0}
         options |= {**kept, "epochs": epochs, "learning_rate": learning_rate}
@@ -236,6 +242,7 @@ class Trainer(TrainerOptions):
         check_number(lowest, "lowest", above=0)
         check_number(highest, "highest", above=lowest)
         check_number(steps, "steps", low=20, integer=True)
+        self._settle_on(train=train)
         loader, weights = self._training_set(train)
         from dermolib.training import run
 
@@ -247,7 +254,7 @@ class Trainer(TrainerOptions):
             return run.find_rates(model, trial, loader, weights)
 
     def save(self, path: PathLike) -> None:
-        """Write weights, class names, options and how the model was built, atomically.
+        """Write weights, class names, label space, options and how the model was built, atomically.
 
         Args:
             path: Target file.
@@ -256,6 +263,7 @@ class Trainer(TrainerOptions):
             ValueError: The path is a folder, or weights are NaN or infinite. Buffers of your own
                 that were so when the Trainer was made, such as a mask for attention, may be.
         """
+        self._settle_on()
         config = run_config(self, self.model)
         names = list(self.class_names or ())
         write_checkpoint(Path(path), self.model, names, config, self._constants)
@@ -270,7 +278,7 @@ class Trainer(TrainerOptions):
             options: Options of the Trainer, such as `device`; they are not stored.
 
         Returns:
-            Trainer with the stored model and class names.
+            Trainer with the stored model, class names and label space.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -278,16 +286,24 @@ class Trainer(TrainerOptions):
             ValueError: The file was not written by `save`, or its weights do not fit the model or
                 are not finite; the model is unchanged.
         """
-        decided = sorted({"num_classes", "class_names"} & set(options))
+        decided = sorted({"num_classes", "class_names", "label_space"} & set(options))
         what, hint = "options that the file does not store", "Leave it out."
         require(not decided, "options", what, f"`{', '.join(decided)}`", hint, error=TypeError)
-        model, names = read_checkpoint(Path(path), model)
-        return cls(model, num_classes=len(names), class_names=names, **options)
+        model, names, space = read_checkpoint(Path(path), model)
+        return cls(model, class_names=names, label_space=space, **options)
 
     @cached_property
     def _constants(self) -> frozenset[str]:
         """Name the buffers that held NaN or infinity when the Trainer was made, and may."""
         return own_constants(self.model)
+
+    def _settle_on(self, **sets: Any) -> None:
+        """Settle the classes by the label spaces of sets, or else by the model."""
+        for name, data in sets.items():
+            self.settle_classes(known_label_space(data), name)
+        built = getattr(self.model, "architecture", None) or {}
+        outputs = built.get("num_classes")
+        self.settle_count(2 if outputs == 1 else outputs)
 
     def _training_set(self, train: Any, validation: Any = None) -> tuple[Any, Tensor | None]:
         """Batch a training set and weigh its classes."""
