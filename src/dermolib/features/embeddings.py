@@ -83,7 +83,7 @@ class Features:
         rows: Indices = np.asarray(indices, np.intp)
         columns = (self.ids, self.labels, self.groups)
         others: list[Any] = [None if column is None else column[rows] for column in columns]
-        return Features(self.values[rows], *others, self.label_space)
+        return replace(Features(self.values[rows], *others), label_space=self.label_space)
 
 
 def extract_features(
