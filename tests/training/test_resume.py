@@ -463,3 +463,84 @@ def test_the_model_has_its_own_weights_where_scoring_its_average_failed() -> Non
         fitted.fit(Colors(N), Acting(VALIDATION, CHECKED, keep))
 
     assert not same(fitted.model.state_dict(), seen[0])
+
+
+@pytest.mark.parametrize("scored", [True, False])
+@pytest.mark.parametrize(
+    "options", [{}, {"ema": 0.9, "optimizer": "sgd"}], ids=["plain", "average"]
+)
+def test_a_prolonged_run_equals_one_that_had_all_epochs_from_the_start(
+    tmp_path: Path, scored: bool, options: dict[str, Any]
+) -> None:
+    def run(folder: str, epochs: int, **more: Any) -> tuple[Any, Any]:
+        settings = {"schedule": "constant", "keep_state": True, **options}
+        fitted = trainer(tmp_path / folder, epochs=epochs, **settings)
+        seen = Colors(VALIDATION, seed=1) if scored else None
+        return fitted.fit(Colors(N), seen, **more).rows, fitted.model.state_dict()
+
+    whole, weights = run("whole", 4)
+    run("parts", 2)
+    prolonged, own = run("parts", 4, resume="prolong")
+
+    assert prolonged == whole
+    assert all(torch.equal(own[name], value) for name, value in weights.items())
+    assert (tmp_path / "parts" / "best.pt").exists()
+    assert not list(tmp_path.glob("parts/run-*"))
+    words = "`epochs` to be more than 4, those that the run had, but got 3"
+    with pytest.raises(ValueError, match=words):
+        run("parts", 3, resume="prolong")
+
+
+def test_a_prolonged_run_that_is_cut_off_goes_on(tmp_path: Path) -> None:
+    steady: dict[str, Any] = {"schedule": "constant", "keep_state": True}
+    whole = trainer(tmp_path / "whole", epochs=4, **steady)
+    rows = whole.fit(Colors(N)).rows
+    trainer(tmp_path / "run", epochs=2, **steady).fit(Colors(N))
+
+    cut = trainer(tmp_path / "run", epochs=4, save_every=1, **steady)
+    with pytest.raises(RuntimeError, match="Out of luck"):
+        cut.fit(Acting(N, N + 5, fail), resume="prolong")
+    again = trainer(tmp_path / "run", epochs=4, **steady)
+
+    assert again.fit(Colors(N), resume="prolong").rows == rows
+    ends = (fitted.model.state_dict().values() for fitted in (whole, again))
+    assert all(torch.equal(*pair) for pair in zip(*ends, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"keep_state": False},
+            "`resume` to be True or False without a run in .*`keep_state=True`",
+        ),
+        ({"schedule": "onecycle"}, "`schedule` to be 'constant' without `warmup`, or your own"),
+        ({"warmup": 0.5}, "`schedule` to be 'constant' without `warmup`, or your own"),
+        (
+            {"learning_rate": 0.01},
+            "another configuration .* but got learning_rate 0.05 there, 0.01",
+        ),
+    ],
+)
+def test_what_cannot_be_prolonged_is_refused(
+    options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    kept = options.get("keep_state", True)
+    trainer(tmp_path, schedule="constant", keep_state=kept).fit(Colors(N))
+
+    fitted = trainer(tmp_path, epochs=4, **{"schedule": "constant", "keep_state": True, **options})
+    with pytest.raises(ValueError, match=words):
+        fitted.fit(Colors(N), resume="prolong")
+    with pytest.raises(ValueError, match="`resume` to be True, False or 'prolong', but got 'on'"):
+        fitted.fit(Colors(N), resume="on")
+    with pytest.raises(ValueError, match="`output` to be a folder for `resume='prolong'`"):
+        trainer(None, schedule="constant").fit(Colors(N), resume="prolong")
+
+
+def test_a_finished_run_is_not_prolonged_unasked(tmp_path: Path) -> None:
+    for _ in range(2):
+        trainer(tmp_path, schedule="constant", keep_state=True).fit(Colors(N))
+
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == [
+        *("best.pt", "history.csv", "last.ckpt", "run-1", "run.json", "tensorboard"),
+    ]

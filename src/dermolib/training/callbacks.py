@@ -15,7 +15,6 @@ import pandas as pd
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dermolib._validation import printable
@@ -54,7 +53,11 @@ class WeightAverage(WeightAveraging):
         def average(averaged: Any, current: Any, count: Tensor) -> None:
             done = int(count)
             rising = min(decay, (1 + done) / (10 + done))
-            get_ema_multi_avg_fn(rising)(averaged, current, count)  # type: ignore[no-untyped-call]  # torch gives it no types
+            for own, new in zip(averaged, current, strict=True):
+                if own.is_floating_point():  # not by `lerp`, which makes NaN of equal infinities
+                    own.mul_(rising).add_(new, alpha=1 - rising)
+                else:
+                    own.copy_(new)
 
         super().__init__(multi_avg_fn=average)
 

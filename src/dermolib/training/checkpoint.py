@@ -241,8 +241,9 @@ def _built(architecture: Any, path: Path, num_classes: int) -> nn.Module:
     described = isinstance(architecture, dict)
     require(described, str(path), what, "one of another module", hint)
     got = f"one of {architecture.get('num_classes')!r} classes with {num_classes} names"
-    # As texts, since comparing a tensor gives a tensor
-    matches = str(architecture.get("num_classes")) == str(num_classes)
+    # As texts, since comparing a tensor gives a tensor; two classes may have one logit
+    fitting = {str(num_classes), *(["1"] if num_classes == 2 else [])}
+    matches = str(architecture.get("num_classes")) in fitting
     require(matches, str(path), what, got, _DAMAGED)
     try:
         # The file names the network alone: its `weights` could name any file or address

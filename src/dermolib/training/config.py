@@ -221,6 +221,8 @@ class TrainerOptions:
             `output`.
         output: Folder of the run, see `fit`; None keeps nothing.
         save_every: Steps between two saved states within an epoch; None saves after each epoch.
+        keep_state: Whether a finished run keeps ``last.ckpt``, so that
+            ``fit(..., resume="prolong")`` can go on with more epochs.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         devices: Devices per machine as Lightning takes them: a number, a list or ``"auto"``.
         num_nodes: Number of machines.
@@ -287,6 +289,7 @@ class TrainerOptions:
     )
     output: PathLike | None = _option(None, _output, fingerprint=False)
     save_every: int | None = _option(None, _count, fingerprint=False)
+    keep_state: bool = _option(False, check_flag, fingerprint=False)
     device: str = _option("auto", fingerprint=False)
     devices: int | str | list[int] = _option(1, _devices)
     num_nodes: int = _option(1, _count)

@@ -51,6 +51,7 @@ class _Mark:
     Attributes:
         run: Id of the run whose files lie in the folder, or None.
         finished: Whether that run has ended.
+        keeps_state: Whether it has kept its state, from which it can be prolonged.
         files: What runs have written there: digests by name, none for the folder of the log.
         starting: Id of a run that has not made its first step.
         archive: Folder that the files are being moved to.
@@ -58,6 +59,7 @@ class _Mark:
 
     run: str | None = None
     finished: bool = False
+    keeps_state: bool = False
     files: dict[str, str] = field(default_factory=dict)
     starting: str | None = None
     archive: str | None = None
@@ -111,15 +113,25 @@ class RunFolder:
         """Name the file to write before `commit` lets it take its place."""
         return _temporary(self.path / name, self.run)
 
-    def unfinished(self, metadata: dict[str, Any]) -> Path | None:
+    def unfinished(self, metadata: dict[str, Any], *, prolong: bool = False) -> Path | None:
         """Find the state of a run of this configuration, which goes on under its id.
 
+        Args:
+            metadata: Configuration of the run.
+            prolong: Whether a finished run may go on, for more epochs than it had.
+
         Raises:
-            ValueError: The run is one of another configuration, or a file of it was changed.
+            ValueError: The run is one of another configuration, a file of it was changed, or there
+                is no run to prolong.
         """
         mark, path, best = self._mark, self.path / STATE_NAME, self.path / BEST_NAME
         there = self._lies(STATE_NAME) or os.path.lexists(_temporary(path, mark.run))
-        if mark.finished or mark.archive or not (STATE_NAME in mark.files and there):
+        there = there and STATE_NAME in mark.files and not mark.archive
+        what = f"True or False without a run in {self.path} that kept its state"
+        hint = "Train with `keep_state=True` what may be prolonged."
+        require(there or not prolong, "resume", what, "'prolong'", hint)
+        prolong &= mark.finished
+        if not there or (mark.finished and not prolong):
             return None
         for name in _FILES:
             self.check(name)
@@ -128,6 +140,12 @@ class RunFolder:
             check_parts(best, "the best weights of the run", _RESTORE)
         found = load_content(path, "the state of a run", _RESTORE, mmap=True)[METADATA_KEY]
         flat = [{"class_names": run["class_names"], **run["config"]} for run in (found, metadata)]
+        if prolong:
+            before, now = (run.pop("epochs") for run in flat)
+            what, stopped = f"more than {before}, those that the run had", found["stopped"]
+            require(now > before, "epochs", what, now)
+            what, got = "True or False for a run that stopped early", "'prolong'"
+            require(not stopped, "resume", what, got, "Train anew, with other options.")
         differences = "; ".join(describe_differences(*flat))
         what = f"a folder without an unfinished run of another configuration ({self.path})"
         hint = "Use the same options and images, another `output`, or `resume=False` to start over."
@@ -163,14 +181,16 @@ class RunFolder:
         staged = [name for name in _FILES if self.temporary(name).exists()]
         digests = {name: _digest(self.temporary(name)) or "" for name in staged}
         files = {**self._mark.files, **digests}
-        self._write(replace(self._mark, run=self.run, starting=None, files=files))
+        mark = replace(self._mark, finished=False, keeps_state=False)
+        self._write(replace(mark, run=self.run, starting=None, files=files))
         for name in staged:
             self._put(name)
 
-    def finish(self) -> None:
-        """Note that the run has ended, and remove its state."""
-        self._write(replace(self._mark, finished=True))
-        self._remove_state()
+    def finish(self, *, keep_state: bool) -> None:
+        """Note that the run has ended, and remove its state unless it is kept."""
+        self._write(replace(self._mark, finished=True, keeps_state=keep_state))
+        if not keep_state:
+            self._remove_state()
 
     def _look(self) -> None:
         """Read the mark, and refuse what is in the way of a run."""
@@ -261,7 +281,7 @@ class RunFolder:
             half = _temporary(self.path / name, run)
             if self._is_changed(name) and _digest(half) == self._mark.files[name]:
                 half.replace(self.path / name)
-        if self._mark.finished:
+        if self._mark.finished and not self._mark.keeps_state:
             self._remove_state()
         self._clean(run)
 

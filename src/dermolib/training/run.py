@@ -73,7 +73,7 @@ def train(
     *,
     class_weights: Tensor | None,
     metadata: dict[str, Any],
-    resume: bool,
+    resume: bool | str,
     save: Callable[[Path], None],
 ) -> list[dict[str, float]]:
     """Train from the start or from a saved state, and load the best weights; a row per epoch.
@@ -107,7 +107,8 @@ def train(
         stack.enter_context(frozen(model, options.freeze))
         fixed, processes = module.frozen_modules, engine.world_size
         stack.enter_context(lone_image_refused(model, fixed, loader, processes=processes))
-        start = folder.unfinished(metadata) if resume and writes else None
+        prolong = resume == "prolong"
+        start = folder.unfinished(metadata, prolong=prolong) if resume and writes else None
         if start is None and engine.is_global_zero:
             folder.begin()
         if folder.log:
@@ -121,6 +122,8 @@ def train(
             error.args = (f"{error} {_restore(module, folder)}".rstrip(),)
             raise
         _finish(engine, module, folder, save, scored=validation is not None)
+        if engine.is_global_zero:
+            folder.finish(keep_state=writes and options.keep_state)
     return history.rows
 
 
@@ -394,7 +397,7 @@ def _finish(
     *,
     scored: bool,
 ) -> None:
-    """Load the best weights, or save the last ones, and remove the state."""
+    """Load the best weights, or save the last ones."""
     model = module.model
     if engine.is_global_zero:
         if scored:
@@ -406,5 +409,3 @@ def _finish(
         # Not from the file: another machine may not see it, and without an output no process does
         model.load_state_dict(engine.strategy.broadcast(model.state_dict()))
     engine.strategy.barrier()
-    if engine.is_global_zero:
-        folder.finish()

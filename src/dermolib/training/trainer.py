@@ -71,7 +71,7 @@ class Trainer(TrainerOptions):
         hint = "Make them a part of the model, or call `requires_grad_(False)` on the loss."
         require(not learning, "loss", what, got, hint)
 
-    def fit(self, train: Any, validation: Any = None, *, resume: bool = True) -> History:
+    def fit(self, train: Any, validation: Any = None, *, resume: bool | str = True) -> History:
         """Train for all epochs, then load the best weights.
 
         The `output` folder holds ``last.ckpt``, from which a run that was cut off resumes when the
@@ -81,9 +81,10 @@ class Trainer(TrainerOptions):
         loss and callbacks included, is saved at the start, after each epoch and every `save_every`
         steps, within an epoch for datasets and loaders of `make_loader` and `DeviceLoader`, whose
         order is known. On SIGTERM it is saved after the step and the process ends with 143. A
-        finished run leaves no ``last.ckpt``; the next one trains from the start, and after its
-        first step moves the results of the earlier one to a folder ``run-1``, ``run-2`` and so on.
-        Files that no run has written are never touched. One run trains in a folder at a time.
+        finished run leaves no ``last.ckpt`` (see `keep_state`); the next one trains from the start,
+        and after its first step moves the results of the earlier one to a folder ``run-1``,
+        ``run-2`` and so on. Files that no run has written are never touched. One run trains in a
+        folder at a time.
 
         The first batch of `validation` is scored before the first step. On a GPU, where each check
         has to wait for the device, values are checked then and in the first step only.
@@ -93,7 +94,9 @@ class Trainer(TrainerOptions):
                 with ``soft_label`` (N, K) the loss takes these probabilities as its target.
             validation: The same; None trains without scoring and keeps the last weights.
             resume: Whether an unfinished run in `output` is resumed; otherwise a new one starts,
-                which keeps the results of that one, but not its state.
+                which keeps the results of that one, but not its state. ``"prolong"`` goes on with a
+                finished run of fewer `epochs` as if it had had these from the start: one that was
+                trained with `keep_state` and a constant rate, or your own schedule.
 
         Returns:
             One row for each epoch, see `History`.
@@ -111,6 +114,10 @@ class Trainer(TrainerOptions):
             UserWarning: A class has no image, or labels seem to begin at 1; a warning, which comes
                 after the first epoch where the labels of a loader are not known before.
         """
+        known, what = isinstance(resume, bool) or resume == "prolong", "True, False or 'prolong'"
+        require(known, "resume", what, repr(resume))
+        if resume == "prolong":
+            self._check_prolonged()
         what, scored = "None without a validation set", validation is not None
         fits = self.early_stopping is None or scored
         require(fits, "early_stopping", what, self.early_stopping)
@@ -291,6 +298,16 @@ class Trainer(TrainerOptions):
         require(not decided, "options", what, f"`{', '.join(decided)}`", hint, error=TypeError)
         model, names, space = read_checkpoint(Path(path), model)
         return cls(model, class_names=names, label_space=space, **options)
+
+    def _check_prolonged(self) -> None:
+        """Refuse what cannot go on as if it had had more epochs from the start."""
+        what, hint = "a folder for `resume='prolong'`", "Pass the `output` of the finished run."
+        require(self.output is not None, "output", what, None, hint)
+        what = "'constant' without `warmup`, or your own, for `resume='prolong'`"
+        steady = self.schedule == "constant" and not self.warmup
+        hint = "A rate that has fallen with the epochs cannot go on as if there had been more."
+        fits = steady or not isinstance(self.schedule, str)
+        require(fits, "schedule", what, repr(self.schedule), hint)
 
     @cached_property
     def _constants(self) -> frozenset[str]:

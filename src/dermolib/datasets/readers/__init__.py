@@ -149,7 +149,7 @@ def list_readers() -> list[str]:
 
     Examples:
         >>> list_readers()[:3]
-        ['challenge', 'ham10000', 'isic2018']
+        ['bcn20000', 'challenge', 'class_folders']
     """
     return sorted({*_own_modules(), *_READERS})
 
