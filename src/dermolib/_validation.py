@@ -38,7 +38,10 @@ class DatasetNotFoundError(FileNotFoundError):
         """Name the path where data are missing and the layout expected there."""
         self.path = path
         self.layout = layout
-        sentence = f"Expected `{path}` to exist, but it does not. Expected layout: {layout}."
+        found = (
+            "to be a folder, but it is a file" if path.is_file() else "to exist, but it does not"
+        )
+        sentence = f"Expected `{path}` {found}. Expected layout: {layout}."
         super().__init__(printable(sentence))
 
     def __reduce__(self) -> tuple[Any, ...]:

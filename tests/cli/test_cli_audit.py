@@ -143,8 +143,10 @@ def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
     ("words", "sentence"),
     [
         ("gone.csv", "Expected `gone.csv` to exist, but it does not"),
-        ("nope", "layout: the folder of a collection, or a CSV file with columns such as ID and "),
+        ("nope", "layout: the folder of a collection, or a CSV file with the names of its"),
         ("empty", "Expected `empty/metadataTrain.csv` to exist"),
+        ("empty", "and lesion_ids.csv; name another collection with `--collection`."),
+        (". --label-space foo", "'padufes', but got 'foo'. See `dermolib audit --help`."),
         ("train.csv test.csv --images gone", "Expected `gone` to exist"),
         (". test.csv", "expected the folder of a collection alone, but got TEST as well"),
         (". --images empty", "expected the folder of a collection alone, but got --images"),
@@ -213,6 +215,19 @@ def test_the_validation_split_is_audited_too(
     assert run(f"{root} --collection isic2018 --fail-on nothing") == 0
 
     assert ", validation (1 image), test (1 image)\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["val", "Valid", "dev"])
+def test_a_validation_split_of_another_name_is_audited_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    for number, folder in enumerate(("train/a", "train/b", f"{name}/a", f"{name}/b")):
+        releases.write_images(tmp_path / folder, [str(number)])
+
+    assert run(f"{tmp_path} --collection class_folders --no-images") == 0
+
+    page = capsys.readouterr().out
+    assert page.startswith("Audit of train (2 images), validation (2 images)\n")
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_odd_contents_of_other_collections_are_refused_in_one_sentence(
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["a/1"], "a folder with two classes or more, but got a"),
+        (["a/1"], "a folder with two classes or more, but got a. Expected layout"),
         (["a/1", "b/1", "loose"], "but got 1 beside them (loose.jpg)"),
         (["train/a/1", "training/b/1"], "one folder of train, but got"),
     ],
@@ -293,6 +293,9 @@ def test_folders_that_are_no_classes_are_refused(
         find_reader("class_folders").table(tmp_path, "train")
     with pytest.raises(DatasetNotFoundError, match="a folder of images for each class"):
         find_reader("class_folders").table(tmp_path / "nowhere", "train")
+    (tmp_path / "a.csv").touch()
+    with pytest.raises(DatasetNotFoundError, match="to be a folder, but it is a file"):
+        find_reader("class_folders").table(tmp_path / "a.csv", "train")
 
 
 @pytest.mark.parametrize(

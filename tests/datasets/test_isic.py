@@ -43,6 +43,24 @@ def test_a_sample_has_image_label_id_mask_and_metadata(challenge: Path) -> None:
     assert repr(dataset) == f"ISICDataset(6 images for train, from {challenge / 'Train'})"
 
 
+def test_images_of_several_folders_are_said_to_be(tmp_path: Path) -> None:
+    for patient in ("P1", "P2", "P3"):
+        write_images(tmp_path / patient, [patient])
+    table = pd.DataFrame({"id": ["P2", "P1", "P3"]})
+
+    dataset = ISICDataset(table, tmp_path)
+
+    where = f"{tmp_path / 'P2'} and 2 more"
+    assert repr(dataset) == f"ISICDataset(3 images for train, from {where})"
+
+
+def test_the_opener_of_a_collection_has_the_page_of_its_reader() -> None:
+    page = ISICDataset.from_milk10k.__doc__ or ""
+
+    assert page.startswith("Open 'milk10k', see `from_collection`, with the layout and options of ")
+    assert "two images of each lesion" in page
+
+
 def test_labels_ids_and_groups_are_in_the_order_of_the_table(challenge: Path) -> None:
     dataset = open_train(challenge)
 

@@ -431,7 +431,11 @@ _2018, _2019 = ("image," + ",".join(FORMS[name].columns) for name in ("isic2018"
         ("image,score_weight x,1", "", "a column for each class, but got none."),
         ("dx,A,B x,1,0", "", "one of the forms challenge, isic2018, isic2019, isic2020, isic2024,"),
         ("ID,CLASS x,9", "", "a table whose CLASS is 1..8, but got 1 other (row 2 (x): 9)."),
-        ("isic_id,target x,2", "", "a truth of 0 and 1, but got 1 other (row 2 (x): 2.0)."),
+        (
+            "isic_id,target x,2",
+            "",
+            "a truth of 0 and 1, but got 1 other (row 2 (x): 2.0). The truth comes",
+        ),
     ],
 )
 def test_what_the_scorer_refuses_or_cannot_mean_is_one_sentence_that_names_it(

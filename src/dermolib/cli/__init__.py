@@ -64,7 +64,10 @@ class _Parser(argparse.ArgumentParser):
         """Print one sentence rather than the usage."""
         from dermolib._validation import printable
 
-        self.exit(_MISTAKE, f"{self.prog}: {printable(message)}. See `{self.prog} --help`.\n")
+        self.exit(
+            _MISTAKE,
+            f"{self.prog}: {printable(message).removesuffix('.')}. See `{self.prog} --help`.\n",
+        )
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

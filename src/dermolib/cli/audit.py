@@ -108,7 +108,8 @@ def _check(given: argparse.Namespace) -> None:
     from dermolib._validation import DatasetNotFoundError
 
     if not Path(given.train).exists():
-        layout = "the folder of a collection, or a CSV file with columns such as ID and CLASS"
+        table = "a CSV file with the names of its columns in the first row"
+        layout = f"the folder of a collection, or {table}"
         raise DatasetNotFoundError(Path(given.train), layout)
     folder = Path(given.train).is_dir()
     lone = {"TEST": given.test, "--images": given.images, "--test-images": given.test_images}
@@ -128,6 +129,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     """Read the splits of a collection; all but the challenge may have the training split alone."""
+    from dermolib._validation import DatasetNotFoundError
     from dermolib.datasets.readers import find_reader
 
     reader = find_reader(given.collection or "challenge")
@@ -135,13 +137,28 @@ def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
     needed = reader.name == "challenge"
     found = [first, *(split for split in others if needed or _has(given.train, split))]
     space = given.label_space
-    return {split: reader.table(given.train, split, label_space=space) for split in found}
+    try:
+        return {split: reader.table(given.train, split, label_space=space) for split in found}
+    except DatasetNotFoundError as error:
+        other = "" if given.collection else "; name another collection with `--collection`"
+        raise DatasetNotFoundError(error.path, error.layout + other) from None
 
 
 def _has(root: str, split: str) -> bool:
     """Tell whether anything of a split is there; what cannot be read is then reported."""
     names = [path.name.lower() for path in Path(root).iterdir()]
-    return any(split in name and not any(task in name for task in _OTHER_TASKS) for name in names)
+    found = [name for name in names if split in name or _means(name, split)]
+    return any(not any(task in name for task in _OTHER_TASKS) for name in found)
+
+
+def _means(name: str, split: str) -> bool:
+    """Tell whether a folder such as `val` or `dev` is one of this split."""
+    from dermolib.datasets.splits import as_split
+
+    try:
+        return as_split(name, [split]) == split
+    except ValueError:
+        return False
 
 
 def _read_tables(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":

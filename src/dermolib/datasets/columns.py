@@ -174,7 +174,9 @@ def read_csv(
     try:
         return _read(path, choose, delimiter)
     except FileNotFoundError:
-        raise DatasetNotFoundError(path, "a CSV file with columns such as ID and CLASS") from None
+        raise DatasetNotFoundError(
+            path, "a CSV file with the names of its columns in the first row"
+        ) from None
     except UnicodeError as error:
         columns = _read_ids(path, choose, delimiter)
         hint = "Save it as UTF-8."
@@ -242,7 +244,9 @@ def resolve_columns(
     found = {text for key in chosen for text in _NAMES.get(key, ())}
     absent += [text for text in needed if text not in found]
     absent += [] if "id" in chosen else ["ID"]
-    hint = "Fields are separated by commas, semicolons, tabs or bars." if len(texts) == 1 else ""
+    hint = "Fields are separated by commas, semicolons, tabs or bars."
+    named = "Say which column it is, such as `read_table(..., columns={'id': NAME})`."
+    hint = hint if len(texts) == 1 else "" if columns else named
     got = f"the columns {listed(map(repr, header))}"
     require(not absent, name, f"a table with a column `{' '.join(absent[:1])}`", got, hint)
     return chosen

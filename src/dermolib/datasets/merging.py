@@ -98,7 +98,8 @@ def _read_tables(tables: Any, label_space: Any) -> list[pd.DataFrame]:
     read = []
     for place, table in enumerate(tables):
         name, got = f"tables[{place}]", f"an object of type {type(table).__name__}"
-        require(isinstance(table, pd.DataFrame), name, "a data frame", got, error=TypeError)
+        hint = "Pass the `table` of a dataset." if hasattr(table, "table") else ""
+        require(isinstance(table, pd.DataFrame), name, "a data frame", got, hint, error=TypeError)
         rows = read_table(table, label_space=label_space, name=name)
         for name in _FILES:
             if name in table:

@@ -53,8 +53,8 @@ class PairDataset(_Base):
         ...     tables = [pd.DataFrame({"id": [name], "lesion": ["L"]}) for name in ("a", "b")]
         ...     pairs = PairDataset(*(ISICDataset(table, folder) for table in tables))
         ...     sample = pairs[0]
-        >>> sorted(sample), sample["id"]
-        (['clinical', 'id', 'image'], 'L')
+        >>> repr(pairs).partition(":")[0], sorted(sample), sample["id"]
+        ('PairDataset(1 lesions', ['clinical', 'id', 'image'], 'L')
     """
 
     def __init__(self, first: ISICDataset, second: ISICDataset, *, name: str = "clinical") -> None:
@@ -69,6 +69,11 @@ class PairDataset(_Base):
         require(not len(absent), "second", "a set with an image of each lesion", got, hint)
         self.datasets = (first, second.subset(rows))
         self._name = name
+
+    def __repr__(self) -> str:
+        """Say how many pairs there are, and what their images come from."""
+        first, second = self.datasets
+        return f"PairDataset({len(self)} lesions: image of {first}, {self._name} of {second})"
 
     @property
     def table(self) -> pd.DataFrame:

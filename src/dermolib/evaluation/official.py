@@ -217,7 +217,8 @@ def _read_truth(source: Any, form: str | None) -> _Truth:
     require(score.any(), name, "a truth in which some image has a score_weight", "0 for all")
     values = _read_values(table, columns, ids, name, known, integers=True)
     odd = ~np.isin(values, (0, 1)).all(axis=1)
-    _refuse(odd, ids, name, "a truth of 0 and 1", lambda row: listed(values[row], most=20))
+    what, hint = "a truth of 0 and 1", "The truth comes first, the prediction second."
+    _refuse(odd, ids, name, what, lambda row: listed(values[row], most=20), hint)
     counts = values.sum(axis=1)
     odd = (counts != 1) & (score + validation > 0) & (len(columns) > 1)
     _refuse(odd, ids, name, "a truth of one class a row", lambda row: f"{counts[row]:g}")

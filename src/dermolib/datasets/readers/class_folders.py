@@ -62,7 +62,7 @@ def read_class_folders(
     what = f"a folder whose images are in {_LAYOUT}"
     require(not loose, str(root), what, f"{len(loose)} beside them ({listed(loose)})")
     what, got = "a folder with two classes or more", listed(classes) or "none"
-    require(len(classes) > 1, str(root), what, got)
+    require(len(classes) > 1, str(root), what, got, f"Expected layout: {_LAYOUT}.")
     paths = [PurePosixPath(file) for file in files[split]]
     times = Counter(path.stem for path in paths)
     frame = pd.DataFrame(
