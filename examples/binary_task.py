@@ -1,4 +1,4 @@
-"""Melanoma or not, as ISIC 2020 asks: from its table to its submission file, in a minute.
+"""Melanoma or not, as ISIC 2020 asks: from its table to its submission file, in two minutes.
 
 Run it without data on a drawn set in the layout of ISIC 2020, or with the real one::
 
