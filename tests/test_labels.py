@@ -1,6 +1,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dermolib.labels import (
@@ -42,6 +43,9 @@ def test_a_published_space_has_the_codes_of_its_challenge_in_order(name: str) ->
     assert len(space.names) == len(space) == len(set(space.names))
     assert [space.index(code.lower()) for code in space.codes] == list(range(len(space)))
     assert as_label_space(PUBLISHED[name].split()) is space
+    assert (
+        as_label_space(np.array(PUBLISHED[name].split())) is as_label_space(name.upper()) is space
+    )
     assert LabelSpace(**space.to_dict()) == copy.deepcopy(space) == space
 
 
@@ -131,8 +135,8 @@ def test_what_names_no_space_has_that_of_the_challenge() -> None:
         ("MEL", None, TypeError, "`codes` to be a list of text, but got a str"),
         ({"MEL": 0}, None, TypeError, "`codes` to be a list of text, but got a dict"),
         (["MEL", 3], None, TypeError, "`codes` to be a list of text, but got 3"),
-        (["MEL"], None, ValueError, "`codes` to be two or more different codes, but got 1"),
-        ([], None, ValueError, "`codes` to be two or more different codes, but got 0"),
+        (["MEL"], None, ValueError, "`codes` to be two or more different codes, but got 1 of"),
+        ([], None, ValueError, "`codes` to be two or more different codes, but got 0 of"),
         (["MEL", "mel"], None, ValueError, "but got MEL, mel more than once"),
         (["MEL", ""], None, ValueError, "`codes` to be text without blanks around it .* got ''"),
         (["MEL", "a\n"], None, ValueError, "`codes` to be text without blanks around it"),
@@ -152,6 +156,8 @@ def test_a_space_of_bad_codes_is_refused(
     [
         ("isic2108", ValueError, r"`label_space` to be one of .* Did you mean 'isic2018'\?"),
         (8, TypeError, "`label_space` to be the name of a label space, a LabelSpace or a list"),
+        (b"MEL", TypeError, "a list of codes, but got a bytes. Such as `'binary'` or"),
+        ({"MEL": 0}, TypeError, "a list of codes, but got a dict. Such as `'binary'` or"),
     ],
 )
 def test_what_is_no_space_is_refused(given: Any, error: type[Exception], words: str) -> None:

@@ -232,7 +232,7 @@ class LabelSpace:
         small = [code.lower() for code in checked]
         twice = listed(code for code in checked if small.count(code.lower()) > 1)
         require(not twice, "codes", what, f"{twice} more than once", hint)
-        require(len(checked) > 1, "codes", what, f"{len(checked)}", hint)
+        require(len(checked) > 1, "codes", what, f"{len(checked)} of them", hint)
         named = checked if names is None else _check_texts(names, "names")
         what = f"{len(checked)} names, one for each code"
         require(len(named) == len(checked), "names", what, f"{len(named)}")
@@ -389,6 +389,8 @@ Examples:
 def as_label_space(given: Any) -> LabelSpace:
     """Look up a label space by its name, make one of a list of codes, or take one as it is.
 
+    Names count in any letter case.
+
     Raises:
         TypeError: It is none of these.
         ValueError: There is no such name, or the codes are refused.
@@ -400,11 +402,14 @@ def as_label_space(given: Any) -> LabelSpace:
     if isinstance(given, LabelSpace):
         return given
     if isinstance(given, str):
-        check_choice(given, "label_space", LABEL_SPACES)
-        return LABEL_SPACES[given]
+        name = given.lower() if given.lower() in LABEL_SPACES else given
+        check_choice(name, "label_space", LABEL_SPACES)
+        return LABEL_SPACES[name]
     what = "the name of a label space, a LabelSpace or a list of codes"
-    got = f"a {type(given).__name__}"
-    require(isinstance(given, Sequence), "label_space", what, got, error=TypeError)
+    got, hint = f"a {type(given).__name__}", "Such as `'binary'` or `['MEL', 'NV']`."
+    given = given.tolist() if hasattr(given, "tolist") else given  # an array or a column
+    several = isinstance(given, Sequence) and not isinstance(given, bytes)
+    require(several, "label_space", what, got, hint, error=TypeError)
     codes = [item.code if isinstance(item, Diagnosis) else item for item in given]
     known = next((space for space in LABEL_SPACES.values() if list(space.codes) == codes), None)
     return known or LabelSpace(codes)

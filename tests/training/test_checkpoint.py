@@ -12,9 +12,10 @@ from colors import network, same, trainer, weights
 from dermolib import Trainer, build_model
 
 
-def test_a_saved_trainer_predicts_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [{"label_space": "challenge"}, {"num_classes": 8}, {}])
+def test_a_saved_trainer_predicts_the_same(told: dict[str, Any], tmp_path: Path) -> None:
     model = build_model("custom_cnn", num_classes=8, image_size=16)
-    saved = trainer(model, num_classes=None, label_space="challenge")
+    saved = trainer(model, **{"num_classes": None, **told})
     saved.save(tmp_path / "model.pt")
 
     loaded = Trainer.load(tmp_path / "model.pt", device="cpu", precision="32-true")

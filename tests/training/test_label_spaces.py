@@ -140,8 +140,12 @@ def test_the_classes_are_those_of_a_built_model_where_nothing_else_tells_them() 
     model = build_model("custom_cnn", num_classes=3, image_size=16)
     assert trainer(model, **OPEN).predict([{"image": torch.zeros(3, 16, 16)}]).shape == (1, 3)
 
-    with pytest.raises(ValueError, match=r"Pass `num_classes` or `label_space` to the Trainer"):
-        trainer(network(), **OPEN).fit(Colors(8))
+    eight = trainer(network(classes=8), **OPEN)
+    assert eight.predict(Colors(4)).shape == (4, 8)
+    assert eight.class_names == LABEL_SPACES["challenge"].codes
+    words = r"logits \(N, 8\), .* of the same `num_classes` that the Trainer has"
+    with pytest.raises(ValueError, match=words):
+        trainer(network(), **OPEN).predict(Colors(8))
 
 
 def test_a_run_of_another_label_space_is_not_resumed(tmp_path: Path) -> None:

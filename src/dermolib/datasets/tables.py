@@ -58,6 +58,7 @@ _FLAGS = {
 }
 _TARGETS = ("MALIGNANT", "TARGET", "BENIGN_MALIGNANT")
 _WRITE_NAN = "Write `nan` where it is not known."
+_ONE_OR_ZERO = "Write 0 for benign and 1 for malignant; leave out what is not known."
 _LESIONS = ("unique", "within_patient")
 _NUMBER = r"\d+(?:[.,]\d+)?"
 # Such as `45,5`, `85+`, `> 85`, `40-45`, `55 years old` and `85 and older`
@@ -412,7 +413,7 @@ def _flags(values: Texts, source: _Source) -> "pd.Series[Any]":
         lambda value: _FLAGS.get(value.lower(), value), map_unique(clean_name, values)
     )
     bad = ~np.isin(text.astype(str), ["", "0", "1"])
-    _refuse(bad, source, "a table whose targets are 0 and 1", text, "Leave out what is not known.")
+    _refuse(bad, source, "a table whose targets are 0 and 1", text, _ONE_OR_ZERO)
     return _nullable(text == "1", text == "", "bool")
 
 

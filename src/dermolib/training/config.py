@@ -26,7 +26,7 @@ from dermolib._validation import (
     to_python,
     warn,
 )
-from dermolib.labels import LabelSpace, as_label_space
+from dermolib.labels import DIAGNOSES, LabelSpace, as_label_space
 from dermolib.metrics.weighted_accuracy import WeightedAccuracy, by_label
 from dermolib.models.devices import check_device, pick_precision
 from dermolib.training.losses import LOSSES
@@ -171,9 +171,11 @@ class TrainerOptions:
 
     Args:
         num_classes: Number of classes K, 2 or more; None takes it from `label_space`,
-            `class_names`, the first data with a `label_space`, or a model of `build_model`.
+            `class_names`, the first data with a `label_space`, or a model of `build_model`; 8 where
+            none of them tells.
         class_names: Names of the classes (K,), stored with the model; None uses the codes of the
-            label space, numbers where there is none.
+            label space; where there is none, those of the eight diagnoses where K is 8, else
+            numbers.
         label_space: Classes of the labels: a name in `dermolib.labels.LABEL_SPACES`, a
             `dermolib.labels.LabelSpace` or a list of codes, stored with the model; None takes that
             of the first data that have one. Data of another one are refused.
@@ -347,14 +349,11 @@ class TrainerOptions:
 
     def settle_count(self, count: int | None) -> int:
         """Take the number of classes of a model where neither options nor data tell it."""
-        count = self.num_classes or count
-        what = "the number of classes, where data have no `label_space`"
-        hint = "Pass `num_classes` or `label_space` to the Trainer."
-        require(count is not None, "num_classes", what, None, hint)
+        number = int(self.num_classes or count or len(DIAGNOSES))  # the usual ones
         if self.num_classes is None:
-            self._set("num_classes", count)
+            self._set("num_classes", number)
             self._settle(None, "label_space")
-        return int(count or 0)
+        return number
 
     def _settle(self, space: LabelSpace | None, name: str) -> None:
         """Let number, names and label space agree, and fill in what was left open."""
@@ -369,8 +368,10 @@ class TrainerOptions:
             what = f"{count} names, one for each class"
             require(len(names) == count, "class_names", what, f"{len(names)}")
             _check_order(names, space)
-        numbers = None if count is None else tuple(map(str, range(count)))
-        settled = names or known or numbers
+        usual = None if count is None else tuple(map(str, range(count)))
+        if count == len(DIAGNOSES):
+            usual = tuple(diagnosis.code for diagnosis in DIAGNOSES)
+        settled = names or known or usual
         for option, value in (
             ("num_classes", count),
             ("class_names", settled),
