@@ -21,7 +21,7 @@ __all__ = ["read_ham10000"]
 @register_reader(
     "ham10000",
     title="HAM10000",
-    labels="`akiec` is AK or SCC, which cannot be told apart there: no label",
+    labels="seven classes; `akiec`, which may be AK or SCC, has no label in the eight",
     about=About(
         images="10,015 dermoscopic",
         groups="lesions",

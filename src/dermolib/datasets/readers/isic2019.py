@@ -24,7 +24,7 @@ __all__ = ["read_isic2019"]
 @register_reader(
     "isic2019",
     title="ISIC 2019",
-    labels="eight classes; `UNK` has no label",
+    labels="eight classes; `UNK` has a label in the space `isic2019` alone",
     splits=("train", "test"),
     about=About(
         images="33,569 dermoscopic (25,331 to train, 8,238 to test)",
