@@ -18,7 +18,7 @@ _SMALL = ["--model", "custom_cnn", "--image-size", "16", "--epochs", "1", "--dev
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Expected `labels` to be classes from 0")  # 62 predictions
+@pytest.mark.filterwarnings("ignore:Expected `predictions` to be classes from 0")  # 62 predictions
 def test_the_whole_pipeline_leaves_figures_scores_and_a_submission(tmp_path: Path) -> None:
     output = tmp_path / "run"
 
@@ -97,10 +97,10 @@ def test_a_binary_task_goes_from_its_table_to_the_official_file_and_score(tmp_pa
     output = tmp_path / "run"
 
     main = runpy.run_path(str(_SCRIPT.with_name("binary_task.py")))["main"]
-    report = main(["--patients", "40", "--epochs", "1", "--device", "cpu", "--output", str(output)])
+    report = main(["--patients", "80", "--epochs", "1", "--device", "cpu", "--output", str(output)])
 
     assert report["interval"][0] <= report["auc"] <= report["interval"][1]
-    assert report["patients"] == 10
+    assert report["patients"] == 20
     submission = pd.read_csv(output / "submission.csv")
     test = pd.read_csv(output / "drawn" / "test.csv")
     assert list(submission.columns) == ["image_name", "target"]

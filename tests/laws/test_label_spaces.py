@@ -44,7 +44,7 @@ def draw(root: Path, space: LabelSpace) -> Path:
     return root / "table.csv"
 
 
-@pytest.mark.filterwarnings("ignore:Expected `labels` to be classes from 0")  # few predictions
+@pytest.mark.filterwarnings("ignore:Expected `predictions` to be classes from 0")  # few predictions
 @pytest.mark.parametrize("task", TASKS)
 def test_any_task_goes_from_its_table_to_its_official_file_and_score(
     task: str, tmp_path: Path

@@ -193,6 +193,8 @@ PRINTED: dict[str, Callable[[str, Path], str]] = {
 )
 @example(text="\x1b[2J\u202e\x9b1m$\\frac{$")
 @example(text="a\nb")
+@example(text="\U0003134b")
+@example(text="\u202e")
 @given(text=texts)
 def test_nothing_that_is_printed_steers_a_terminal(
     name: str, text: str, tmp_path_factory: pytest.TempPathFactory

@@ -60,7 +60,9 @@ _MISSING = frozenset(
 )
 _MISSING_NUMBERS = frozenset({"-1", "-9", "-99", "-999", "-9999"})
 _CODES = frozenset({"unk", "none", "unknown"})
-_NO_LETTERS = re.compile(r"[\W_]+")
+_NO_LETTERS = re.compile(
+    r"[\s!-/:-@\[-`{-~\u2013\u2014]+"
+)  # blanks and punctuation, not signs of control
 _LONGEST_MARKER = 24  # characters, with whatever stands between the letters
 
 _DELIMITERS = (",", ";", "\t", "|")
