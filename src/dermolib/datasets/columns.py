@@ -60,14 +60,13 @@ _MISSING = frozenset(
 )
 _MISSING_NUMBERS = frozenset({"-1", "-9", "-99", "-999", "-9999"})
 _CODES = frozenset({"unk", "none", "unknown"})
-_NO_LETTERS = re.compile(
-    r"[\s!-/:-@\[-`{-~\u2013\u2014]+"
-)  # blanks and punctuation, not signs of control
+# Blanks and punctuation, not signs of control
+_NO_LETTERS = re.compile(r"[\s!-/:-@\[-`{-~\u2013\u2014]+")
 _LONGEST_MARKER = 24  # characters, with whatever stands between the letters
 
 _DELIMITERS = (",", ";", "\t", "|")
 _EMPTY = "".join(_DELIMITERS) + " \r\n"
-# The first line by which a spreadsheet is told the delimiter
+# The first line by which a spreadsheet knows the delimiter
 _SEP = re.compile(r"\"?sep=(.)\"?[,;\t|]*[\r\n]*", re.IGNORECASE)
 _OTHER_FILES = {
     b"PK\x03\x04": ("an Excel workbook or another zip archive", "Save the sheet as CSV in UTF-8."),
@@ -344,7 +343,7 @@ def _read_header(
             found.append((texts, mark, file.tell()))
     if not found:
         raise failure
-    found.sort(key=lambda one: -len(one[0]))  # which keeps the order of those that split alike
+    found.sort(key=lambda one: -len(one[0]))  # stable: equal counts stay in order
     likely = [one for one in found if len(one[0]) > 1] or found[:1]
     for texts, mark, end in likely:
         with suppress(ValueError):

@@ -60,7 +60,7 @@ def read_image(path: PathLike) -> Image:
     channel is dropped, and an animation gives its first frame. Of 16-bit values the upper eight of
     the bits in use are kept: an image without a value above 4095 is of 12 bits, one without a value
     above 255 of 8. Values of 32 bits are refused, since their range is unknown. Pixels come as they
-    are stored in JPEG, PNG, TIFF and WebP alike: the orientation tag of a camera is not applied, so
+    are stored in JPEG, PNG, TIFF and WebP: the orientation tag of a camera is not applied, so
     that an image stays aligned with its mask. Memory: about 12 bytes per pixel, with the file and
     the result.
 

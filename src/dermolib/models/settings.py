@@ -44,7 +44,7 @@ class InputSettings:
         std: Standard deviation that they are divided by, above 0 and up to 1.
         image_size: Height and width, in px. Most networks take other sizes too. How an image of
             another aspect ratio comes to it is not part of the settings: give `fit` to the presets
-            of training and prediction alike.
+            of both training and prediction.
         interpolation: How images were resized, as timm names it, such as ``"bilinear"`` or
             ``"bicubic"``. For information: a preset shrinks by area.
 

@@ -506,9 +506,11 @@ def _checked_names(given: Any) -> tuple[str, ...]:
 
 def _check_order(names: Sequence[str], space: LabelSpace | None) -> None:
     """Refuse names of a label space in another order than its own; other words may be any."""
-    for place, pair in enumerate(zip(space.codes, space.names, strict=True) if space else ()):
-        here = {one.lower() for one in pair}
-        others = {one.lower() for one in (*space.codes, *space.names)} - here  # type: ignore[union-attr]  # no pair without one
-        what = f"the classes of {space} in its order, {listed(space.codes, most=12)}"  # type: ignore[union-attr]  # as above
+    if space is None:
+        return
+    every = {one.lower() for one in (*space.codes, *space.names)}
+    what = f"the classes of {space} in its order, {listed(space.codes, most=12)}"
+    for place, pair in enumerate(zip(space.codes, space.names, strict=True)):
+        others = every - {one.lower() for one in pair}
         got = f"{names[place]} in place {place + 1}"
         require(names[place].lower() not in others, "class_names", what, got)

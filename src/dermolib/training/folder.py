@@ -145,7 +145,7 @@ class RunFolder:
             what, stopped = f"more than {before}, those that the run had", found["stopped"]
             require(now > before, "epochs", what, now)
             what, got = "True or False for a run that stopped early", "'prolong'"
-            require(not stopped, "resume", what, got, "Train anew, with other options.")
+            require(not stopped, "resume", what, got, "Start a new run with other options.")
         differences = "; ".join(describe_differences(*flat))
         what = f"a folder without an unfinished run of another configuration ({self.path})"
         hint = "Use the same options and images, another `output`, or `resume=False` to start over."

@@ -271,7 +271,6 @@ class Trainer(TrainerOptions):
                 that were so when the Trainer was made, such as a mask for attention, may be.
         """
         self._settle_on()
-        self._settle_on()
         config = run_config(self, self.model)
         names = list(self.class_names or ())
         write_checkpoint(Path(path), self.model, names, config, self._constants)
