@@ -175,7 +175,12 @@ def explain_workers(*, kept: bool = False) -> Iterator[None]:
             chain.append(before)
             before = before.__cause__ or before.__context__
         said = isinstance(error, BrokenExecutor) and not kept  # by a loader within this block
-        explained = None if said else _other_sizes(chain) or _explained(chain, kept=kept)
+        if said:
+            raise
+        try:
+            explained = _other_sizes(chain) or _explained(chain, kept=kept)
+        except RuntimeError as end:  # the signal of the end of a worker comes at any moment
+            explained = _explained([*chain, end], kept=kept)
         if explained is None:
             raise
         raise explained from None
@@ -184,8 +189,8 @@ def explain_workers(*, kept: bool = False) -> Iterator[None]:
 def _other_sizes(chain: list[BaseException]) -> Exception | None:
     """Word the error of samples that cannot be joined to a batch, here or in a worker."""
     words = " ".join(map(str, chain))
-    frames = (frame for one in chain for frame in traceback.extract_tb(one.__traceback__))
-    if "collate" not in words and not any("collate" in frame.name for frame in frames):
+    frames = (frame for one in chain for frame, _ in traceback.walk_tb(one.__traceback__))
+    if "collate" not in words and not any("collate" in frame.f_code.co_name for frame in frames):
         return None
     shapes = re.search(r"equal size, but got (\[.*?\]) at entry \d+ and (\[.*?\]) at entry", words)
     if shapes is None:
