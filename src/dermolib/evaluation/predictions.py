@@ -1,0 +1,254 @@
+"""Predictions with their targets and groups, checked once for everything that judges them."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import softmax
+
+from dermolib._validation import Indices, check_choice, listed, require
+from dermolib.datasets.columns import clean_name, map_unique
+from dermolib.labels import LabelSpace, as_label_space, from_one, known_label_space
+
+__all__ = ["Predictions", "as_probabilities", "as_target", "number_groups", "read_predictions"]
+
+_VALUES = ("probabilities", "logits", "independent")
+_SUM = 1e-3  # how far the sum of a row may be from 1: float16 is, and files with four decimals are
+
+_Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Checked predictions of N images and K classes.
+
+    Attributes:
+        probabilities: Probabilities (N, K), float64; rows sum to 1 unless they are independent.
+        target: True classes (N,), 0..K-1.
+        groups: Number of the group of each image (N,), 0..G-1.
+        num_groups: Number of groups G.
+        codes: Codes of the classes (K,).
+        classes_only: Whether classes were given in place of probabilities.
+    """
+
+    probabilities: _Floats
+    target: Indices
+    groups: Indices
+    num_groups: int
+    codes: tuple[str, ...]
+    classes_only: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.target)
+
+    def take(self, rows: Any) -> Self:
+        """Keep some images; groups keep their numbers, so that resamples stay paired."""
+        kept = {name: getattr(self, name)[rows] for name in ("probabilities", "target", "groups")}
+        return replace(self, **kept)
+
+
+def read_predictions(
+    probabilities: Any,
+    target: Any,
+    groups: Any = None,
+    label_space: Any = None,
+    *,
+    values: str = "probabilities",
+) -> Predictions:
+    """Check predictions, targets and groups.
+
+    Args:
+        probabilities: Probabilities (N, K): an array, a tensor, or a data frame whose columns are
+            codes; or of the second of two classes (N,) or (N, 1), floats; or predicted classes
+            (N,), integers.
+        target: True classes (N,), integers in 0..K-1 or codes of the label space; or a data set,
+            which has groups and a label space, too.
+        groups: Group of each image (N,), such as its lesion; an image whose group is missing is a
+            group of its own. None makes each image a group.
+        label_space: Classes, as for `dermolib.datasets.ISICDataset`; None takes those of the data
+            set or the data frame, or else numbers.
+        values: What the values are: ``"probabilities"``, whose rows sum to 1; ``"logits"``; or
+            ``"independent"``, a probability of each class by itself.
+
+    Returns:
+        The checked predictions.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: A shape does not fit, there is no image, or a value is NaN or out of range.
+    """
+    check_choice(values, "values", _VALUES)
+    if hasattr(target, "labels"):
+        label_space = known_label_space(target) if label_space is None else label_space
+        groups = getattr(target, "groups", None) if groups is None else groups
+        target = target.labels
+    space = None if label_space is None else as_label_space(label_space)
+    given = probabilities
+    if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
+        given, space = _ordered(given, space)
+    found = _array(given, "probabilities")
+    classes_only = found.ndim == 1 and found.dtype.kind in "iu"
+    if classes_only:
+        count = len(space) if space else _count(found, target)
+        found = np.eye(count)[as_target(found, space or count, "probabilities")]
+    found = as_probabilities(found, values=values)
+    if space is not None:
+        what, got = f"a column for each class of {space}", f"shape {found.shape}"
+        require(found.shape[1] == len(space), "probabilities", what, got)
+    classes = as_target(target, space or found.shape[1])
+    _check_lengths(len(found), len(classes), "probabilities", "target")
+    numbers = number_groups(groups, len(classes))
+    codes = space.codes if space else tuple(map(str, range(found.shape[1])))
+    count = int(numbers.max(initial=-1)) + 1
+    return Predictions(found, classes, numbers, count, codes, classes_only)
+
+
+def as_probabilities(
+    given: Any, name: str = "probabilities", *, values: str = "probabilities"
+) -> _Floats:
+    """Check the values of predictions and turn them into probabilities (N, K), float64.
+
+    Args:
+        given: Values (N, K); or those of the second of two classes, (N,) or (N, 1).
+        name: Name of the argument in errors.
+        values: See `read_predictions`.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: The shape is another, there is no image, or a value is NaN or out of range.
+    """
+    found = _array(given, name)
+    what = "numbers (N, K), or (N,) of the second of two classes"
+    require(found.dtype.kind in "iuf", name, what, f"dtype {found.dtype}", error=TypeError)
+    found = found.astype(np.float64)
+    found = found[:, None] if found.ndim == 1 else found
+    fits = found.ndim == 2 and found.size
+    require(fits, name, f"{what}, of one image or more", f"shape {np.shape(given)}")
+    missing = ~np.isfinite(found).all(axis=1)
+    got = f"NaN or infinity in {_rows(missing)}"
+    require(not missing.any(), name, "finite numbers", got, "Leave these images out of both.")
+    if found.shape[1] == 1:
+        found = np.hstack([-found, found] if values == "logits" else [1 - found, found])
+        found[:, 0] *= values != "logits"  # the logits (0, z)
+    if values == "logits":
+        return np.asarray(softmax(found, axis=1))
+    odd = ((found < 0) | (found > 1)).any(axis=1)
+    hint = "Pass `values='logits'` for the outputs of a network."
+    require(not odd.any(), name, "values in 0..1", f"others in {_rows(odd)}", hint)
+    if values == "independent":
+        return found
+    sums = found.sum(axis=1)
+    odd = np.abs(sums - 1) > _SUM
+    worst = sums[np.abs(sums - 1).argmax()]
+    got = f"a sum of {worst:.4g} ({_rows(odd)})"
+    hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
+    require(not odd.any(), name, "rows that sum to 1", got, hint)
+    return np.asarray(found / sums[:, None])
+
+
+def as_target(given: Any, classes: LabelSpace | int, name: str = "target") -> Indices:
+    """Check classes (N,), integers in 0..K-1 or codes of a label space, and return integers.
+
+    Args:
+        given: Classes (N,).
+        classes: Label space, or number of classes K.
+        name: Name of the argument in errors.
+
+    Raises:
+        TypeError: They are neither integers nor codes.
+        ValueError: The shape is another, one is missing, or one is no class.
+    """
+    found, count = _array(given, name), classes if isinstance(classes, int) else len(classes)
+    what = f"classes (N,), integers in 0..{count - 1}"
+    if found.dtype.kind in "OUS" and isinstance(classes, LabelSpace):
+        texts = [value if isinstance(value, str) else clean_name(value) for value in found.tolist()]
+        missing = np.array([not text.strip() for text in texts])
+        require(not missing.any(), name, f"a code of {classes} in each row", _rows(missing))
+        found = np.array([classes.index(text) for text in texts], np.intp)
+    whole = found.dtype.kind == "f" and found.ndim == 1 and len(found)
+    if whole:
+        hint = "Leave images without a label out."
+        require(np.isfinite(found).all(), name, what, _rows(~np.isfinite(found)), hint)
+        found = found.astype(np.intp) if (found == found.astype(np.intp)).all() else found
+    hint = "Pass `label_space` for codes." if found.dtype.kind in "OUS" else ""
+    require(found.dtype.kind in "iub", name, what, f"dtype {found.dtype}", hint, error=TypeError)
+    require(found.ndim == 1, name, what, f"shape {found.shape}")
+    found = found.astype(np.intp)
+    odd = (found < 0) | (found >= count)
+    hint = "Leave images without a label out." if (found < 0).any() else from_one(found)
+    require(not odd.any(), name, what, f"{listed(np.unique(found[odd]))} in {_rows(odd)}", hint)
+    return found
+
+
+def number_groups(groups: Any, count: int) -> Indices:
+    """Number the groups of `count` images from 0; a missing one is a group of its own.
+
+    Args:
+        groups: Names, numbers or None (N,), where NaN, -1, empty text and the markers that tables
+            have for missing values are missing; None makes each image a group.
+        count: Number of images N.
+
+    Raises:
+        ValueError: There are not as many groups as images.
+
+    Examples:
+        >>> number_groups(["a", None, "a", ""], 4).tolist()
+        [0, 1, 0, 2]
+    """
+    if groups is None:
+        return np.arange(count, dtype=np.intp)
+    found = _array(groups, "groups")
+    what = f"a group for each image ({count:,},)"
+    require(found.shape == (count,), "groups", what, f"shape {found.shape}")
+    if found.dtype.kind in "OUS":
+        found = map_unique(clean_name, found.astype(object))
+        missing = found == ""
+    else:
+        missing = pd.isna(found) | (found == -1)
+    numbers = pd.factorize(found)[0].astype(np.intp)
+    numbers[missing] = count + np.arange(int(missing.sum()))
+    return pd.factorize(numbers)[0].astype(np.intp)
+
+
+def _array(given: Any, name: str) -> npt.NDArray[Any]:
+    """Make an array of a sequence, a column, a data frame or a tensor, on any device."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        # NumPy has no bfloat16
+        given = (given.float() if "bfloat16" in str(given.dtype) else given).numpy()
+    try:
+        return np.asarray(given)
+    except ValueError:  # rows of different lengths
+        require(False, name, "an array", "rows of different lengths")
+        raise
+
+
+def _ordered(table: pd.DataFrame, space: LabelSpace | None) -> tuple[npt.NDArray[Any], LabelSpace]:
+    """Put columns in the order of a label space, which they name where none is given."""
+    codes = [str(code) for code in table.columns]
+    space = space or as_label_space(codes)
+    small = {code.lower(): place for place, code in enumerate(codes)}
+    fits = sorted(small) == sorted(code.lower() for code in space.codes)
+    require(fits, "probabilities", f"a column for each class of {space}", listed(codes, most=12))
+    return table.to_numpy()[:, [small[code.lower()] for code in space.codes]], space
+
+
+def _count(found: npt.NDArray[Any], target: Any) -> int:
+    """Count the classes of predicted and true classes."""
+    values = np.asarray(target)
+    known = values if values.dtype.kind in "iu" and values.size else found
+    return max(2, int(found.max(initial=0)) + 1, int(known.max(initial=0)) + 1)
+
+
+def _check_lengths(first: int, second: int, name: str, other: str) -> None:
+    if first != second:
+        raise ValueError(f"`{name}` and `{other}` differ in length: {first:,} vs {second:,}.")
+
+
+def _rows(odd: Any) -> str:
+    """Count and name rows."""
+    rows = np.flatnonzero(odd)
+    return f"{len(rows):,} row{'s'[: len(rows) != 1]} (first: {listed(rows, most=3)})"
