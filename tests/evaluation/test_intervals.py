@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm
 
 from dermolib import weighted_accuracy
 from dermolib.evaluation import bootstrap_interval
+from dermolib.evaluation.intervals import interval_ends
+from dermolib.evaluation.resampling import jackknife, replicates
 
 
 def mean_of(values: Any) -> Any:
@@ -81,3 +83,90 @@ def test_a_single_group_has_no_width() -> None:
 def test_unfit_arguments_are_refused(groups: list[int], options: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         bootstrap_interval(mean_of([0]), groups, **options)
+
+
+def weighted_mean(values: Any) -> Any:
+    """Make a statistic of weights (R, G) of the mean of a value of each group."""
+    column = np.asarray(values, np.float64)
+    return lambda weights: (weights.astype(np.float64) @ column / weights.sum(axis=1))[:, None]
+
+
+@pytest.mark.parametrize(("method", "name"), [("percentile", "percentile"), ("bca", "BCa")])
+def test_ends_of_independent_rows_are_those_of_scipy(method: str, name: str) -> None:
+    values = np.random.default_rng(0).exponential(size=100)
+    statistic = weighted_mean(values)
+    drawn = replicates(statistic, 100, resamples=20_000, seed=0)
+
+    low, high = interval_ends(
+        np.array([values.mean()]), drawn, jackknife(statistic, 100), method=method
+    )
+
+    result = bootstrap((values,), np.mean, n_resamples=20_000, method=name, random_state=1)
+    assert low[0] == pytest.approx(result.confidence_interval.low, abs=0.01)
+    assert high[0] == pytest.approx(result.confidence_interval.high, abs=0.01)
+
+
+def test_ends_are_those_of_the_published_formula() -> None:
+    generator = np.random.default_rng(3)
+    drawn, left_out = generator.gamma(2, size=(999, 1)), generator.gamma(2, size=(50, 1))
+    value = 1.5
+
+    low, high = interval_ends(np.array([value]), drawn, left_out, level=0.9)
+
+    bias = norm.ppf((drawn < value).mean())
+    moves = left_out.mean() - left_out
+    acceleration = (moves**3).sum() / (6 * (moves**2).sum() ** 1.5)
+    ends = []
+    for tail in (0.05, 0.95):
+        shifted = bias + norm.ppf(tail)
+        ends.append(np.quantile(drawn, norm.cdf(bias + shifted / (1 - acceleration * shifted))))
+    assert [low[0], high[0]] == pytest.approx(ends, abs=1e-12)
+
+
+def test_replicates_equal_to_the_value_count_half_for_the_bias() -> None:
+    drawn = np.array([0.0] * 25 + [1.0] * 50 + [2.0] * 25)[:, None]
+
+    ends = interval_ends(np.array([1.0]), drawn, level=0.6)
+
+    assert [end[0] for end in ends] == [0, 2]  # no bias: quantiles 0.2 and 0.8
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0, np.nan]), min_size=1, max_size=30),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.sampled_from(["percentile", "bca"]),
+    st.sampled_from([0.5, 0.95, 1.0]),
+)
+def test_ends_hold_the_value_and_are_each_columns_own(
+    replicas: list[float], value: float, method: str, level: float
+) -> None:
+    columns = np.array([replicas, np.zeros(len(replicas))]).T
+    values, left_out = np.array([value, 0.0]), columns[:7]
+
+    low, high = interval_ends(values, columns, left_out, method=method, level=level)
+
+    if np.isnan(replicas).all():
+        assert np.isnan([low[0], high[0]]).all()
+    else:
+        assert low[0] <= value <= high[0]
+    assert (low[1], high[1]) == (0, 0)
+    alone = interval_ends(values[:1], columns[:, :1], left_out[:, :1], method=method, level=level)
+    np.testing.assert_array_equal(alone, [low[:1], high[:1]])
+
+
+def test_nan_replicates_are_left_out() -> None:
+    drawn = np.random.default_rng(0).normal(size=(500, 1))
+    holes = np.concatenate([drawn, np.full((100, 1), np.nan)])[
+        np.random.default_rng(1).permutation(600)
+    ]
+    value = np.array([0.1])
+
+    assert interval_ends(value, holes) == interval_ends(value, drawn)
+
+
+def test_a_value_beyond_all_replicates_is_an_end() -> None:
+    low, high = interval_ends(np.array([5.0]), np.linspace(0, 4, 1000)[:, None])
+
+    assert 3.9 < low[0] <= 4
+    assert high[0] == 5
