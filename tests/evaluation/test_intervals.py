@@ -92,7 +92,7 @@ def weighted_mean(values: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "name"), [("percentile", "percentile"), ("bca", "BCa")])
-def test_ends_of_independent_rows_are_those_of_scipy(method: str, name: str) -> None:
+def test_ends_of_independent_rows_are_those_of_scipy(method: str, name: Any) -> None:
     values = np.random.default_rng(0).exponential(size=100)
     statistic = weighted_mean(values)
     drawn = replicates(statistic, 100, resamples=20_000, seed=0)
