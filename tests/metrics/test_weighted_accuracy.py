@@ -11,8 +11,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from dermolib import WeightedAccuracy, class_weights, weighted_accuracy
 from dermolib.metrics import CHALLENGE_TEST_COUNTS
@@ -119,6 +121,67 @@ def test_it_pickles_and_resets() -> None:
     assert copy.compute().item() == 0.25
     copy.reset()
     assert copy.total.sum() == 0
+
+
+SCORES = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5]]), torch.tensor([0, 1])
+TIED = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]), torch.tensor([0, 2])
+OPTIONS: dict[str, dict[str, Any]] = {
+    "first": {},
+    "wrong": {"ties": "wrong"},
+    "weighted": {"class_weights": [1.0, 5.0, 2.0]},
+    "weighted wrong": {"class_weights": [1.0, 5.0, 2.0], "ties": "wrong"},
+    "other weights": {"class_weights": [4.0, 2.0, 1.0], "ties": "wrong"},
+}
+
+
+@pytest.mark.parametrize(
+    "batches", [[SCORES, TIED], [TIED, SCORES], [SCORES, SCORES, TIED]], ids=range(3)
+)
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("change", ["none", "clone", "pickle", "reset", "forward"])
+def test_in_a_collection_each_metric_has_the_score_that_it_has_alone(
+    batches: list[tuple[Tensor, Tensor]], order: int, change: str
+) -> None:
+    alone = {name: WeightedAccuracy(3, **options) for name, options in OPTIONS.items()}
+    names = list(OPTIONS)[::order]
+    collection = MetricCollection({name: WeightedAccuracy(3, **OPTIONS[name]) for name in names})
+    if change == "reset":
+        collection.update(*SCORES)
+        collection.compute()
+        collection.reset()
+
+    for preds, target in batches:
+        if change == "forward":
+            collection(preds, target)
+        else:
+            collection.update(preds, target)
+        if change == "clone":
+            collection = collection.clone()
+        if change == "pickle":
+            collection = pickle.loads(pickle.dumps(collection))  # noqa: S301 - made in this line
+        for metric in alone.values():
+            metric.update(preds, target)
+
+    found = {name: value.item() for name, value in collection.compute().items()}
+    assert found == {name: metric.compute().item() for name, metric in alone.items()}
+    assert len(set(found.values())) == len(OPTIONS)
+    grouped = change != "forward"  # whose first call forms no groups
+    assert not grouped or len(collection.compute_groups) == 1  # the counts are the same for all
+
+
+def test_a_score_is_drawn_between_0_and_1() -> None:
+    metric = WeightedAccuracy(3)
+    metric.update(*SCORES)
+
+    _, axes = metric.plot()
+    _, several = metric.plot([torch.tensor(0.25), torch.tensor(0.75)])
+
+    low, high = axes.get_ylim()
+    assert -0.2 < low <= 0
+    assert 1 <= high < 1.2
+    assert axes.lines[0].get_ydata()[0] == pytest.approx(0.5)
+    assert several.lines[0].get_ydata().tolist() == [0.25, 0.75]
+    plt.close("all")
 
 
 def test_no_image_is_no_score() -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities.plot import plot_single_or_multi_val
 
 from dermolib._validation import check_choice, check_number, check_type, listed, require
 from dermolib.labels import FROM_ZERO, warn_if_from_one
@@ -124,8 +125,13 @@ class WeightedAccuracy(Metric):
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
 
+    # Options decide in `compute` alone: a `MetricCollection` lets metrics whose counts are equal
+    # after the first batch have them in common
     correct: Tensor
+    tied: Tensor  # those of the correct images that share their highest score with another class
     total: Tensor
 
     def __init__(
@@ -144,7 +150,7 @@ class WeightedAccuracy(Metric):
         self.class_weights = _checked_weights(class_weights, self.num_classes)
         self.ties = ties
         self.warns = True
-        for name in ("correct", "total"):
+        for name in ("correct", "tied", "total"):
             zeros = torch.zeros(self.num_classes, dtype=torch.int64)
             self.add_state(name, zeros, dist_reduce_fx="sum")
 
@@ -160,12 +166,13 @@ class WeightedAccuracy(Metric):
             ValueError: Shapes do not fit, a class is out of range, or a score is NaN.
         """
         _check_classes(target, "target", self.num_classes)
-        predicted = _predicted(preds, self.num_classes, self.ties)
+        predicted, tied = _predicted(preds, self.num_classes)
         if (number := len(predicted)) != len(target):
             raise ValueError(f"`preds` and `target` differ in length: {number} vs {len(target)}.")
         right = predicted == target
         self.total += torch.bincount(target, minlength=self.num_classes)
         self.correct += torch.bincount(target[right], minlength=self.num_classes)
+        self.tied += torch.bincount(target[right & tied], minlength=self.num_classes)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Count a batch and return its score; a batch may well be without class 0."""
@@ -186,7 +193,11 @@ class WeightedAccuracy(Metric):
         if self.warns:
             warn_if_from_one(self.total.nonzero().flatten(), "target")
         # On the CPU, since some devices have no float64
-        correct, total = self.correct.cpu().double(), self.total.cpu().double()
+        correct, tied, total = (
+            counts.cpu().double() for counts in (self.correct, self.tied, self.total)
+        )
+        if self.ties == "wrong":
+            correct = correct - tied
         if self.class_weights is None:
             present = total > 0
             score = (correct[present] / total[present]).mean()
@@ -195,6 +206,25 @@ class WeightedAccuracy(Metric):
         what, seen = "called after `update` with an image of weight above 0", not score.isnan()
         require(seen, "compute", what, "no such image", error=RuntimeError)
         return score
+
+    def plot(self, val: "Tensor | Sequence[Tensor] | None" = None, ax: Any = None) -> Any:
+        """Draw one score or several in a row, such as those of the epochs, in 0..1.
+
+        Args:
+            val: Score or scores of `compute` or `forward`; None computes that of all images seen.
+            ax: Axes of Matplotlib to draw into; None makes a figure.
+
+        Returns:
+            Figure and axes of Matplotlib.
+        """
+        return plot_single_or_multi_val(
+            self.compute() if val is None else val,
+            ax=ax,
+            higher_is_better=self.higher_is_better,
+            lower_bound=self.plot_lower_bound,
+            upper_bound=self.plot_upper_bound,
+            name=type(self).__name__,
+        )
 
 
 def weighted_accuracy(
@@ -239,19 +269,19 @@ def _checked_weights(weights: Any, num_classes: int) -> Tensor | None:
     return numbers
 
 
-def _predicted(preds: Any, num_classes: int, ties: str) -> Tensor:
-    """Turn classes or scores into classes; -1 is a tie that counts as wrong."""
+def _predicted(preds: Any, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Turn classes or scores into classes, the first of equals, and tell which are ties."""
     if not isinstance(preds, Tensor) or preds.ndim != 2:
         _check_classes(preds, "preds", num_classes)
-        return torch.as_tensor(preds)
+        classes = torch.as_tensor(preds)
+        return classes, torch.zeros_like(classes, dtype=torch.bool)
     what, got = f"scores (N, {num_classes})", f"shape {tuple(preds.shape)}"
     require(preds.shape[1] == num_classes, "preds", what, got)
     require(not preds.isnan().any(), "preds", "scores without NaN", "NaN")
     best = preds == preds.amax(dim=1, keepdim=True)
     # torch.argmax does not say which of several equal maxima it returns, so they are ranked
     rank = torch.arange(num_classes, 0, -1, device=preds.device)
-    first = (best * rank).argmax(dim=1)
-    return torch.where(best.sum(dim=1) > 1, -1, first) if ties == "wrong" else first
+    return (best * rank).argmax(dim=1), best.sum(dim=1) > 1
 
 
 def _is_integer(values: Tensor) -> bool:
