@@ -81,7 +81,7 @@ class Curve:
     @cached_property
     def sensitivity(self) -> _Floats:
         """Sensitivity at each threshold."""
-        return self.true / self.true[-1]
+        return np.asarray(self.true / self.true[-1])
 
     def roc_auc(self) -> _Floats:
         """Compute the area under the ROC curve, in which a tie counts one half."""
