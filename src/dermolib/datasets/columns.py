@@ -29,6 +29,7 @@ __all__ = [
     "Texts",
     "as_text",
     "clean_name",
+    "find_column",
     "is_missing",
     "map_unique",
     "read_columns",
@@ -251,6 +252,11 @@ def resolve_columns(
     got = f"the columns {listed(map(repr, header))}"
     require(not absent, name, f"a table with a column `{' '.join(absent[:1])}`", got, hint)
     return chosen
+
+
+def find_column(header: Sequence[str], key: str, name: str) -> int:
+    """Find the place of a column by the names that collections use for it; -1 where it has none."""
+    return _find(name, key, _NAMES[key], [text.strip().upper() for text in header])
 
 
 def _find(name: str, column: str, names: Sequence[str], header: Sequence[str]) -> int:

@@ -12,10 +12,20 @@ from dermolib._validation import Indices, check_choice, listed, require
 from dermolib.datasets.columns import clean_name, map_unique
 from dermolib.labels import LabelSpace, as_label_space, from_one, known_label_space
 
-__all__ = ["Predictions", "as_probabilities", "as_target", "number_groups", "read_predictions"]
+__all__ = [
+    "TOLERANCE",
+    "Predictions",
+    "as_probabilities",
+    "as_target",
+    "number_groups",
+    "read_predictions",
+]
 
 _VALUES = ("probabilities", "logits", "independent")
-_SUM = 1e-3  # how far the sum of a row may be from 1: float16 is, and files with four decimals are
+
+TOLERANCE = (
+    1e-3  # how far the sum of a row may be from 1: float16 is, as are files of four decimals
+)
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -141,7 +151,7 @@ def as_probabilities(
     if values == "independent":
         return found
     sums = found.sum(axis=1)
-    odd = np.abs(sums - 1) > _SUM
+    odd = np.abs(sums - 1) > TOLERANCE
     worst = sums[np.abs(sums - 1).argmax()]
     got = f"a sum of {worst:.4g} ({_rows(odd)})"
     hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
