@@ -1,3 +1,6 @@
+from .ensembles import Ensemble as Ensemble
+from .ensembles import average_predictions as average_predictions
+from .ensembles import select_ensemble as select_ensemble
 from .forms import FORMS as FORMS
 from .forms import Form as Form
 from .intervals import Interval as Interval
