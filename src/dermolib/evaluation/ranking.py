@@ -30,6 +30,10 @@ class Ranking:
         positive: Whether each image is of the class (N,).
         groups: Number of the group of each image (N,), 0..G-1.
         num_groups: Number of groups G.
+
+    Attributes:
+        count: Number of thresholds.
+        tied: Numbers of the thresholds that negatives have, too.
     """
 
     def __init__(self, values: _Floats, positive: Any, groups: Indices, num_groups: int) -> None:
@@ -39,6 +43,7 @@ class Ranking:
         tied = ~positive & (rows >= 0)
         tied[tied] = thresholds[rows[tied]] == values[tied]
         rows = count - 1 - rows  # the highest threshold first; `count` is below all of them
+        self.count = count
         self.tied: Indices = np.unique(rows[tied])
         shape = (count + 1, num_groups)
         self._positives = counter(rows[positive], groups[positive], shape)

@@ -11,6 +11,7 @@ from dermolib._validation import Indices, check_choice, check_number, check_type
 from dermolib.evaluation.predictions import Predictions
 from dermolib.evaluation.ranking import CURVE_SCORES, Ranking, counter
 from dermolib.evaluation.resampling import Weights
+from dermolib.evaluation.support import FEW_GROUPS, Support
 
 __all__ = [
     "CLASS_METRICS",
@@ -35,9 +36,8 @@ CLASS_METRICS: tuple[str, ...] = (
 
 _MACRO = {f"macro_{name}": name for name in ("f1", "roc_auc", "average_precision")}
 _KNOWN = (*OVERALL_METRICS, *CLASS_METRICS)
-_PROPER = ("log_loss", "brier", "ece")
 _EPSILON = float(np.finfo(np.float64).eps)  # where scikit-learn clips probabilities, too
-_SUM = 1e-9  # how far the sum of a row may be from 1 after `read_predictions`
+_LARGEST = 2**21  # numbers in a table of thresholds and resamples, 16 MiB
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _Part: TypeAlias = tuple[str, int]  # a metric and the number of its class, -1 for all classes
@@ -93,6 +93,9 @@ class ScoreStatistic:
             is of all classes.
         values: Scores of all images (M,), NaN where undefined.
         reasons: Why each is undefined (M,), empty where it is not.
+        images: Number of images of its class, or of all (M,).
+        groups: Number of groups of its class, or of all (M,).
+        few: Whether fewer than `FEW_GROUPS` groups are behind it (M,), see `Support.fewest`.
     """
 
     def __init__(
@@ -108,11 +111,13 @@ class ScoreStatistic:
         self.columns = tuple((name, codes[place] if place >= 0 else "") for name, place in parts)
         self._parts, self._at = parts, at
         predicted = predicted_classes(predictions.probabilities, ties=ties)
-        counts = np.bincount(target, minlength=len(codes))
-        said = np.bincount(predicted[predicted >= 0], minlength=len(codes))
-        self._class_weights = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
-        self._present = np.flatnonzero(counts).tolist()
-        self.reasons = tuple(_reason(*part, predictions, counts, said) for part in parts)
+        support = Support(predictions, predicted)
+        self.reasons = tuple(support.reason(*part) for part in parts)
+        self.images = tuple(support.images(place) for _, place in parts)
+        self.groups = tuple(support.groups(place) for _, place in parts)
+        self.few = tuple(support.fewest(*part) < FEW_GROUPS for part in parts)
+        self._present = np.flatnonzero(support.counts).tolist()
+        self._class_weights = (support.counts > 0) / np.maximum(support.counts, 1)
         self._linear = _linear(predictions, predicted, bins)
         self._wanted = self._curve_parts()
         self._rankings = {
@@ -124,18 +129,24 @@ class ScoreStatistic:
             )
             for place in sorted({place for _, place in self._wanted})
         }
+        longest = max((ranking.count for ranking in self._rankings.values()), default=1)
+        self._step = max(1, _LARGEST // longest)
         self.values: _Floats = self(np.ones((1, predictions.num_groups), np.float32))[0]
 
     def __call__(self, weights: Weights) -> _Floats:
         """Compute the scores (R, M) of resamples in which each group counts so often (R, G)."""
+        starts = range(0, len(weights), self._step)
+        return np.concatenate([self._scores(weights[start:][: self._step]) for start in starts])
+
+    def _scores(self, weights: Weights) -> _Floats:
+        """Compute the scores (R, M) of so many resamples as fit into memory at a time."""
         turned = np.ascontiguousarray(weights.T, np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = _linear_scores(self._linear @ turned, self._class_weights)
             for place, ranking in self._rankings.items():
                 curve = ranking.curve(turned)
-                for name, one in self._wanted:
-                    if one == place:
-                        found[name, place] = CURVE_SCORES[name](curve, self._at)
+                for name in (name for name, one in self._wanted if one == place):
+                    found[name, place] = CURVE_SCORES[name](curve, self._at)
         undefined = np.full(len(weights), np.nan)
         for macro, name in _MACRO.items():
             parts = [found[name, place] for place in self._present if (name, place) in found]
@@ -250,34 +261,3 @@ def _linear_scores(sums: _Floats, class_weights: _Floats) -> dict[_Part, _Floats
     found["log_loss", -1], found["brier", -1] = loss / total, brier / total
     found["ece", -1] = np.abs(gaps).sum(axis=0) / total
     return found
-
-
-def _reason(name: str, place: int, predictions: Predictions, counts: Indices, said: Indices) -> str:
-    """Say why a score of all images is undefined; empty if it is not."""
-    probabilistic = name in _PROPER or _MACRO.get(name, name) in CURVE_SCORES
-    if not len(predictions):
-        return "no image"
-    if predictions.classes_only and probabilistic:
-        return "needs probabilities, not classes"
-    if name in _PROPER:
-        sums = predictions.probabilities.sum(axis=1)
-        proper = bool((np.abs(sums - 1) < _SUM).all())
-        return "" if proper else "needs probabilities that sum to 1"
-    if place < 0:
-        alone = _MACRO.get(name) in CURVE_SCORES and np.count_nonzero(counts) < 2
-        return "one class alone" if alone else ""
-    return _class_reason(
-        name, predictions.codes[place], counts[place], said[place], len(predictions)
-    )
-
-
-def _class_reason(name: str, code: str, count: int, said: int, total: int) -> str:
-    """Say why a score of one class is undefined; empty if it is not."""
-    if name == "ppv":
-        return "" if said else f"class {code} is never predicted"
-    if name == "npv":
-        return "" if said < total else f"class {code} is always predicted"
-    if name != "specificity" and not count:
-        return f"no image of class {code}"
-    needs_others = name not in ("sensitivity", "f1")
-    return "one class alone" if needs_others and count == total else ""
