@@ -1,3 +1,4 @@
+from .conformal import ConformalSets as ConformalSets
 from .ensembles import Ensemble as Ensemble
 from .ensembles import average_predictions as average_predictions
 from .ensembles import select_ensemble as select_ensemble

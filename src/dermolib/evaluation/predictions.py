@@ -1,5 +1,6 @@
 """Predictions with their targets and groups, checked once for everything that judges them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeAlias
 
@@ -15,6 +16,7 @@ from dermolib.labels import LabelSpace, as_label_space, from_one, known_label_sp
 __all__ = [
     "TOLERANCE",
     "Predictions",
+    "align_probabilities",
     "as_probabilities",
     "as_target",
     "number_groups",
@@ -157,6 +159,33 @@ def as_probabilities(
     hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
     require(not odd.any(), name, "rows that sum to 1", got, hint)
     return np.asarray(found / sums[:, None])
+
+
+def align_probabilities(
+    given: Any, codes: Sequence[str], *, values: str = "probabilities"
+) -> _Floats:
+    """Check predictions (N, K) of known classes; those of a data frame are put in their order.
+
+    Args:
+        given: Predictions, as for `read_predictions`, but no classes.
+        codes: Codes of the classes (K,).
+        values: See `read_predictions`.
+
+    Raises:
+        TypeError: They are not numbers.
+        ValueError: The classes are others, or a value is; see `as_probabilities`.
+
+    Examples:
+        >>> align_probabilities(pd.DataFrame({"NV": [0.75], "MEL": [0.25]}), ("MEL", "NV"))
+        array([[0.25, 0.75]])
+    """
+    check_choice(values, "values", _VALUES)
+    if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
+        given, _ = _ordered(given, LabelSpace(codes))
+    found = as_probabilities(given, values=values)
+    what, got = f"a column for each of {listed(codes, most=12)}", f"shape {found.shape}"
+    require(found.shape[1] == len(codes), "probabilities", what, got)
+    return found
 
 
 def as_target(given: Any, classes: LabelSpace | int, name: str = "target") -> Indices:
