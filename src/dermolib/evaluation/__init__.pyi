@@ -8,6 +8,8 @@ from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .official import METRICS as METRICS
 from .official import official_scores as official_scores
+from .scores import Scores as Scores
+from .scores import score as score
 from .subgroups import score_subgroups as score_subgroups
 from .svm import Features as Features
 from .svm import FittedSVM as FittedSVM

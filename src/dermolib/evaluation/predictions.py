@@ -37,7 +37,7 @@ class Predictions:
     """Checked predictions of N images and K classes.
 
     Attributes:
-        probabilities: Probabilities (N, K), float64; rows sum to 1 unless they are independent.
+        probabilities: Probabilities (N, K), float64, as given: ties stay ties.
         target: True classes (N,), 0..K-1.
         groups: Number of the group of each image (N,), 0..G-1.
         num_groups: Number of groups G.
@@ -55,6 +55,11 @@ class Predictions:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.target)
+
+    @property
+    def sum_to_one(self) -> bool:
+        """Whether each row sums to 1, as far as files and half precision can."""
+        return bool((np.abs(self.probabilities.sum(axis=1) - 1) <= TOLERANCE).all())
 
     def take(self, rows: Any) -> Self:
         """Keep some images; groups keep their numbers, so that resamples stay paired."""
@@ -123,6 +128,8 @@ def as_probabilities(
 ) -> _Floats:
     """Check the values of predictions and turn them into probabilities (N, K), float64.
 
+    Probabilities stay as they are: to divide rows by their sums would break ties between images.
+
     Args:
         given: Values (N, K); or those of the second of two classes, (N,) or (N, 1).
         name: Name of the argument in errors.
@@ -158,7 +165,7 @@ def as_probabilities(
     got = f"a sum of {worst:.4g} ({_rows(odd)})"
     hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
     require(not odd.any(), name, "rows that sum to 1", got, hint)
-    return np.asarray(found / sums[:, None])
+    return found
 
 
 def align_probabilities(
@@ -243,7 +250,7 @@ def number_groups(groups: Any, count: int) -> Indices:
     what = f"a group for each image ({count:,},)"
     require(found.shape == (count,), "groups", what, f"shape {found.shape}")
     if found.dtype.kind in "OUS":
-        found = map_unique(clean_name, found.astype(object))
+        found = map_unique(clean_name, np.where(pd.isna(found), "", found.astype(object)))
         missing = found == ""
     else:
         missing = pd.isna(found) | (found == -1)

@@ -11,7 +11,6 @@ __all__ = ["FEW_GROUPS", "Support"]
 FEW_GROUPS = 10
 """Groups below which an interval promises more than it can keep."""
 
-_SUM = 1e-9  # how far the sum of a row may be from 1 after `read_predictions`
 _PROPER = ("log_loss", "brier", "ece")
 _CURVES = ("roc_auc", "average_precision", "pauc")
 
@@ -77,9 +76,7 @@ class Support:
         if self._predictions.classes_only and (ranks or name in _PROPER):
             return "needs probabilities, not classes"
         if name in _PROPER:
-            sums = self._predictions.probabilities.sum(axis=1)
-            proper = bool((np.abs(sums - 1) < _SUM).all())
-            return "" if proper else "needs probabilities that sum to 1"
+            return "" if self._predictions.sum_to_one else "needs probabilities that sum to 1"
         if place < 0:
             return "one class alone" if ranks and np.count_nonzero(self.counts) < 2 else ""
         return self._class_reason(name, place)
