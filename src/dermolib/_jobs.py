@@ -74,6 +74,7 @@ class Job:
         files: Names of the files that the job writes into its folder; any other one that is not
             hidden is refused. None lets other files lie in the folder.
         tables: Names of the tables that the job writes before it is finished.
+        argument: Name of the argument that holds the folder, for errors.
 
     Attributes:
         folder: Folder of the job.
@@ -92,8 +93,10 @@ class Job:
         journal: str = "run.jsonl",
         files: Collection[str] | None = None,
         tables: Collection[str] = (),
+        argument: str = "destination",
     ) -> None:
         """Describe the job; nothing is read or written yet."""
+        self._argument = argument
         self.folder, self.path = folder, folder / journal
         self.fresh = True
         self._key, self._files, self._names = key, files, tables
@@ -125,8 +128,9 @@ class Job:
                 another run works on it, its journal is damaged, or a table of it was changed.
             OSError: The destination cannot be written, or the disk is full.
         """
-        check_folder(self.folder, "destination")
-        with exclusive_lock(self.folder), explain_disk_full(self.folder), one_thread():
+        check_folder(self.folder, self._argument)
+        locked = exclusive_lock(self.folder, self._argument)
+        with locked, explain_disk_full(self.folder), one_thread():
             check_target(self.path)
             if self._files is not None:
                 self._check_files(self._files)
@@ -158,7 +162,7 @@ class Job:
         """Refuse tables that were changed; tells whether all that are noted are there."""
         noted = {name: digest for name, digest in self._tables.items() if name in self._names}
         whole, changed = _compare([self.folder / name for name in noted], [*noted.values()])
-        _refuse_changed(changed)
+        _refuse_changed(changed, self._argument)
         return whole
 
     def start(self) -> None:
@@ -257,7 +261,7 @@ class Job:
                         same.add(key)
                     changed += others
                     bar.update()
-        _refuse_changed(changed)
+        _refuse_changed(changed, self._argument)
         return same
 
     def write_table(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -324,7 +328,7 @@ class Job:
         what = "a new folder or that of the same job"
         got = f"{self.folder} with {len(names)} other files ({listed(names)})"
         hint = "Choose another folder, or move away what the job did not write: it stays as it is."
-        raise ValueError(expected("destination", what, got, hint))
+        raise ValueError(expected(self._argument, what, got, hint))
 
     def _load(self, overwrite: bool | None) -> None:
         """Read the journal of earlier runs, and refuse one of another kind or other settings."""
@@ -350,7 +354,7 @@ class Job:
         way = ways[overwrite is None]
         got = f"{self.folder} of another run ({listed(differences, most=8)})"
         what, hint = "a new folder or that of the same run", f"Choose another folder, or {way}."
-        require(not differences or overwrite, "destination", what, got, hint)
+        require(not differences or overwrite, self._argument, what, got, hint)
 
     def _take(self, line: bytes, number: int) -> Record | None:
         """Note the place of a line; returns the line where it is one of settings."""
@@ -428,10 +432,10 @@ def _compare(paths: Sequence[Path], digests: Sequence[object]) -> tuple[bool, li
     return found == [*digests], changed
 
 
-def _refuse_changed(paths: Sequence[Path]) -> None:
+def _refuse_changed(paths: Sequence[Path], argument: str) -> None:
     got = f"{len(paths)} that were changed since ({listed(paths)})"
     hint = "Move them away, and call again: then they are made again."
-    require(not paths, "destination", "a folder of files as the job wrote them", got, hint)
+    require(not paths, argument, "a folder of files as the job wrote them", got, hint)
 
 
 def check_folder(folder: Path, name: str, hint: str = "") -> None:

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -65,6 +65,7 @@ __all__ = [
     "SETTINGS",
     "PreparedStore",
     "content_digest",
+    "digest_images",
     "file_states",
     "is_store",
     "load_image",
@@ -97,6 +98,7 @@ _INDEX_TYPES: dict[str, Any] = {
     "masked_fraction": object,  # text becomes exactly the number that was written
 }
 _ARRAYS = {IMAGES: (np.uint8, 4), MASKS: (np.bool_, 3)}  # dtype and number of dimensions
+_COMPARED = 32  # images of a set of which all bytes are compared
 _LAYOUT = f"{SETTINGS}, {INDEX} and {IMAGES}, as `dermolib.preprocessing.prepare` writes them"
 _AGAIN = "Prepare the folder again, with `overwrite`."
 _UNIQUE = ("row", "id", "file")
@@ -351,6 +353,19 @@ def file_states(paths: Iterable[PathLike]) -> Iterator[tuple[str, os.stat_result
         if file not in states:
             states[file] = os.stat(file)  # noqa: PTH116 - a Path costs as much as all the rest
         yield file, states[file]
+
+
+def digest_images(paths: Sequence[Any] | npt.NDArray[Any]) -> str:
+    """Digest the images of a set: of each the size of its file, of a few all bytes.
+
+    It is the same where a folder was copied.
+    """
+    states = zip(paths, file_states(paths), strict=True)
+    # A store and an HDF5 file grow by other images too
+    sizes = [state.st_size for path, (file, state) in states if path == file]
+    rows = np.unique(np.linspace(0, len(paths) - 1, _COMPARED).astype(np.intp))
+    text = str([sizes, *(content_digest(paths[row]).hex() for row in rows)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _row_of(path: PathLike) -> npt.NDArray[Any] | None:

@@ -1,4 +1,7 @@
 from .conformal import ConformalSets as ConformalSets
+from .cross_validation import CrossValidation as CrossValidation
+from .cross_validation import Model as Model
+from .cross_validation import cross_validate as cross_validate
 from .ensembles import Ensemble as Ensemble
 from .ensembles import average_predictions as average_predictions
 from .ensembles import select_ensemble as select_ensemble

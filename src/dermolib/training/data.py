@@ -24,7 +24,7 @@ from dermolib._validation import require
 from dermolib.datasets.device_loader import DeviceLoader
 from dermolib.datasets.isic import ISICDataset
 from dermolib.datasets.loaders import EpochSampler, SeededDataset, make_loader
-from dermolib.datasets.store import content_digest, file_states
+from dermolib.datasets.store import digest_images
 from dermolib.models.devices import on_cuda
 from dermolib.training.batches import form
 from dermolib.training.config import TrainerOptions, digest
@@ -44,7 +44,6 @@ __all__ = [
     "shuffles",
 ]
 
-_COMPARED = 32  # images of which all bytes are compared
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -188,13 +187,7 @@ def image_fingerprint(data: Any) -> str | None:
     """
     known = isinstance(_innermost(data), (ISICDataset, DeviceLoader))
     paths = _attribute(data, "image_paths") if known else None
-    if paths is None:
-        return None
-    states = zip(paths, file_states(paths), strict=True)
-    # A store and an HDF5 file grow by other images too
-    sizes = [state.st_size for path, (file, state) in states if path == file]
-    rows = np.unique(np.linspace(0, len(paths) - 1, _COMPARED).astype(np.intp))
-    return digest(str([sizes, *(content_digest(paths[row]).hex() for row in rows)]))
+    return None if paths is None else digest_images(paths)
 
 
 @contextmanager

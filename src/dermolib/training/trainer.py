@@ -71,6 +71,14 @@ class Trainer(TrainerOptions):
         hint = "Make them a part of the model, or call `requires_grad_(False)` on the loss."
         require(not learning, "loss", what, got, hint)
 
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What decides, besides the images, how a run ends: plain values by the names of options.
+
+        `dermolib.evaluation.cross_validate` compares its folds by it.
+        """
+        return run_config(self, self.model)
+
     def fit(self, train: Any, validation: Any = None, *, resume: bool | str = True) -> History:
         """Train for all epochs, then load the best weights.
 
