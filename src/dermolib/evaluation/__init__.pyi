@@ -1,3 +1,5 @@
+from .calibration import calibration_error as calibration_error
+from .calibration import reliability_table as reliability_table
 from .conformal import ConformalSets as ConformalSets
 from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import Model as Model
@@ -11,6 +13,9 @@ from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .official import METRICS as METRICS
 from .official import official_scores as official_scores
+from .scaling import TemperatureScaling as TemperatureScaling
+from .scaling import VectorScaling as VectorScaling
+from .scaling import cross_calibrate as cross_calibrate
 from .scores import Scores as Scores
 from .scores import score as score
 from .subgroups import score_subgroups as score_subgroups

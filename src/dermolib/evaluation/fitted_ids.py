@@ -10,13 +10,14 @@ from dermolib.datasets.columns import clean_name
 __all__ = ["ids_of", "refuse_fitted"]
 
 
-def ids_of(ids: Any, target: Any, count: int) -> frozenset[str]:
-    """Collect the ids of images; none where there are none.
+def ids_of(ids: Any, target: Any, count: int, *, name: str = "ids") -> frozenset[str]:
+    """Collect the ids of images, or the names of their groups; none where there are none.
 
     Args:
         ids: Ids (N,), or None for those of the data set.
         target: Data set that may have ids, or something else.
         count: Number of images N.
+        name: Name of the argument in errors.
 
     Raises:
         ValueError: There are not as many ids as images.
@@ -29,17 +30,20 @@ def ids_of(ids: Any, target: Any, count: int) -> frozenset[str]:
     if found is None:
         return frozenset()
     shape = np.shape(found)
-    require(shape == (count,), "ids", f"an id for each image ({count:,},)", f"shape {shape}")
+    require(shape == (count,), name, f"one for each image ({count:,},)", f"shape {shape}")
     return frozenset(map(clean_name, np.asarray(found, object).tolist())) - {""}
 
 
-def refuse_fitted(fitted: frozenset[str], ids: frozenset[str], what: str) -> None:
+def refuse_fitted(
+    fitted: frozenset[str], ids: frozenset[str], what: str, *, name: str = "ids"
+) -> None:
     """Refuse images that something was fitted on.
 
     Args:
         fitted: Ids of the images that it was fitted on.
         ids: Ids of the images to be judged.
         what: What was fitted, such as "the sets".
+        name: ``"ids"``, or ``"groups"`` where these are names of groups.
 
     Raises:
         ValueError: An image is among both.
@@ -54,4 +58,5 @@ def refuse_fitted(fitted: frozenset[str], ids: frozenset[str], what: str) -> Non
     both = sorted(fitted & ids)
     got = f"{len(both):,} of {len(ids):,} that did ({listed(both, most=3)})"
     hint = "Fit on a validation split and judge on another one, with no lesion in both."
-    require(not both, "ids", f"images that took no part in fitting {what}", got, hint)
+    images = "images" if name == "ids" else f"{name} of images"
+    require(not both, name, f"{images} that took no part in fitting {what}", got, hint)

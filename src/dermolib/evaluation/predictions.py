@@ -17,6 +17,7 @@ __all__ = [
     "TOLERANCE",
     "Predictions",
     "align_probabilities",
+    "as_array",
     "as_probabilities",
     "as_target",
     "number_groups",
@@ -106,7 +107,7 @@ def read_predictions(
     given = probabilities
     if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
         given, space = _ordered(given, space)
-    found = _array(given, "probabilities")
+    found = as_array(given, "probabilities")
     classes_only = found.ndim == 1 and found.dtype.kind in "iu"
     if classes_only:
         count = len(space) if space else _count(found, target)
@@ -139,7 +140,7 @@ def as_probabilities(
         TypeError: They are not numbers.
         ValueError: The shape is another, there is no image, or a value is NaN or out of range.
     """
-    found = _array(given, name)
+    found = as_array(given, name)
     what = "numbers (N, K), or (N,) of the second of two classes"
     require(found.dtype.kind in "iuf", name, what, f"dtype {found.dtype}", error=TypeError)
     found = found.astype(np.float64)
@@ -207,7 +208,7 @@ def as_target(given: Any, classes: LabelSpace | int, name: str = "target") -> In
         TypeError: They are neither integers nor codes.
         ValueError: The shape is another, one is missing, or one is no class.
     """
-    found, count = _array(given, name), classes if isinstance(classes, int) else len(classes)
+    found, count = as_array(given, name), classes if isinstance(classes, int) else len(classes)
     what = f"classes (N,), integers in 0..{count - 1}"
     if found.dtype.kind in "OUS" and isinstance(classes, LabelSpace):
         texts = [value if isinstance(value, str) else clean_name(value) for value in found.tolist()]
@@ -246,7 +247,7 @@ def number_groups(groups: Any, count: int) -> Indices:
     """
     if groups is None:
         return np.arange(count, dtype=np.intp)
-    found = _array(groups, "groups")
+    found = as_array(groups, "groups")
     what = f"a group for each image ({count:,},)"
     require(found.shape == (count,), "groups", what, f"shape {found.shape}")
     if found.dtype.kind in "OUS":
@@ -259,7 +260,7 @@ def number_groups(groups: Any, count: int) -> Indices:
     return pd.factorize(numbers)[0].astype(np.intp)
 
 
-def _array(given: Any, name: str) -> npt.NDArray[Any]:
+def as_array(given: Any, name: str) -> npt.NDArray[Any]:
     """Make an array of a sequence, a column, a data frame or a tensor, on any device."""
     if hasattr(given, "detach"):
         given = given.detach().cpu()
