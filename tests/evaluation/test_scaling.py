@@ -236,10 +236,13 @@ def test_images_and_lesions_that_were_fitted_on_are_refused() -> None:
     scaling = TemperatureScaling().fit(logits, target, ids=ids, groups=lesions)
 
     with pytest.raises(
-        ValueError, match=r"`ids`.*no part in fitting the calibration.*got 2 of.*ISIC_0000007.*validation"
+        ValueError,
+        match=r"`ids`.*no part in fitting the calibration.*got 2 of.*ISIC_0000007.*validation",
     ):
         scaling.transform(logits[:3], ids=["ISIC_0000007", "new", "ISIC_0000099"])
-    with pytest.raises(ValueError, match=r"`groups`.*no part in fitting the calibration.*got 1 of 2 that did .L48"):
+    with pytest.raises(
+        ValueError, match=r"`groups`.*no part in fitting the calibration.*got 1 of 2 that did .L48"
+    ):
         scaling.transform(logits[:2], ids=["new", "newer"], groups=["L48", "L99"])
     # an unknown lesion is no lesion that was seen
     assert scaling.transform(logits[:2], ids=["new", "newer"], groups=["", None]).shape == (2, 4)

@@ -30,7 +30,8 @@ def ids_of(ids: Any, target: Any, count: int, *, name: str = "ids") -> frozenset
     if found is None:
         return frozenset()
     shape = np.shape(found)
-    require(shape == (count,), name, f"one for each image ({count:,},)", f"shape {shape}")
+    one = "an id" if name == "ids" else "a group"
+    require(shape == (count,), name, f"{one} for each image ({count:,},)", f"shape {shape}")
     return frozenset(map(clean_name, np.asarray(found, object).tolist())) - {""}
 
 
