@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from dermolib.evaluation.files import (
     Truth,
     as_given,
+    read_answers,
     read_groups,
-    read_models,
     read_prediction,
     read_subgroups,
     read_truth,
@@ -69,7 +69,7 @@ def test_the_order_of_rows_does_not_matter(first: list[str], second: list[str]) 
     value = dict(zip(_IDS, (0.1, 0.2, 0.3, 0.4), strict=True))
     answers = [answer_of(ids, [value[one] for one in ids]) for ids in (first, second)]
 
-    known, values = read_models(answers, truth_of())
+    known, values = read_answers(answers, truth_of())
 
     assert known.ids.tolist() == list(_IDS)
     for one in (*values, *(read_prediction(answer, known) for answer in answers)):
@@ -79,7 +79,7 @@ def test_the_order_of_rows_does_not_matter(first: list[str], second: list[str]) 
 def test_models_may_predict_a_part_of_the_truth() -> None:
     answers = [answer_of(["d", "b"], [0.4, 0.2]), answer_of(["b", "d"], [0.3, 0.5])]
 
-    known, (first, second) = read_models(answers, truth_of())
+    known, (first, second) = read_answers(answers, truth_of())
 
     assert known.ids.tolist() == ["b", "d"]
     assert first[:, 0].tolist() == [0.2, 0.4]
@@ -90,9 +90,9 @@ def test_models_of_other_images_are_refused_by_some_names() -> None:
     answers = [answer_of(["a", "b"], [0.4, 0.2]), answer_of(["b", "x"], [0.3, 0.5])]
 
     with pytest.raises(ValueError, match=r"1 missing \(a\) and 1 unexpected \(x\)"):
-        read_models(answers, truth_of())
+        read_answers(answers, truth_of())
     with pytest.raises(ValueError, match=r"ids of truth, but got 1 other \(x\)"):
-        read_models(answers[1:] * 2, truth_of())
+        read_answers(answers[1:] * 2, truth_of())
 
 
 @pytest.mark.parametrize(

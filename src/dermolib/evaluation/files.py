@@ -30,8 +30,8 @@ __all__ = [
     "Floats",
     "Truth",
     "as_given",
+    "read_answers",
     "read_groups",
-    "read_models",
     "read_prediction",
     "read_subgroups",
     "read_truth",
@@ -141,7 +141,7 @@ def read_prediction(source: Any, truth: Truth) -> Floats:
     return _ordered(values, ids, truth.ids)
 
 
-def read_models(sources: Sequence[Any], truth: Truth) -> tuple[Truth, list[Floats]]:
+def read_answers(sources: Sequence[Any], truth: Truth) -> tuple[Truth, list[Floats]]:
     """Read predictions of the same images (N, K) by several models, and the truth of these.
 
     The truth may have more images; the rows and columns of all come out in its order.

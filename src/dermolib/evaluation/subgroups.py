@@ -72,9 +72,9 @@ def score_subgroups(
     Returns:
         Table with ``column``, ``subgroup``, ``metric``, ``class`` (empty for a score of all),
         ``value``, ``low``, ``high``, ``n`` images and ``groups``, of the class where there is one;
-        ``few``; ``gap``, True in the rows of the largest gaps, whose subgroup is ``high - low``;
-        ``p_value``, for gaps; and ``note``, which says what is undefined and which classes a
-        subgroup does not have. What is undefined is NaN.
+        ``few``; ``gap``, True in the rows of the largest gaps, whose subgroup is ``highest vs
+        lowest``; ``p_value``, for gaps; and ``note``, which says what is undefined and which
+        classes a subgroup does not have. What is undefined is NaN.
 
     Raises:
         TypeError: An argument is of another type.
@@ -91,10 +91,10 @@ def score_subgroups(
         >>> wrong = (sex == "male") & (np.arange(80) % 8 == 1)  # five melanomas of 20
         >>> table = score_subgroups(target - wrong, target, {"sex": sex}, metric="sensitivity:1")
         >>> table[["subgroup", "value", "n", "gap"]]
-                subgroup  value   n    gap
-        0         female   1.00  20  False
-        1           male   0.75  20  False
-        2  female - male   0.25  40   True
+                 subgroup  value   n    gap
+        0          female   1.00  20  False
+        1            male   0.75  20  False
+        2  female vs male   0.25  40   True
         >>> bool(table["p_value"][2] < 0.1)
         True
     """
@@ -222,7 +222,7 @@ class _Gaps:
             for name in ("values", "drawn", "left_out")
         )
         (low,), (high,) = interval_ends(value, drawn, left_out, level=self.options.level)
-        named = " - ".join(names[self.places[part]] for part in (known[0], known[-1]))
+        named = " vs ".join(names[self.places[part]] for part in (known[0], known[-1]))
         return {
             **_entry(named, column, value[0], low, high),
             **_sizes(pair[0].sizes[place] + pair[1].sizes[place]),
