@@ -4,6 +4,12 @@ from .conformal import ConformalSets as ConformalSets
 from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import Model as Model
 from .cross_validation import cross_validate as cross_validate
+from .decisions import adjust_prior as adjust_prior
+from .decisions import choose_power as choose_power
+from .decisions import compare_decisions as compare_decisions
+from .decisions import cross_decide as cross_decide
+from .decisions import decide as decide
+from .decisions import estimate_prior as estimate_prior
 from .ensembles import Ensemble as Ensemble
 from .ensembles import average_predictions as average_predictions
 from .ensembles import select_ensemble as select_ensemble
