@@ -1,6 +1,7 @@
 """Lightning module: one training step, one scoring step, one prediction step of a classifier."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import lightning
@@ -19,6 +20,7 @@ from dermolib.training.batches import Batch, check_finite_images, form, labeled,
 from dermolib.training.config import TrainerOptions
 from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
+from dermolib.training.tta import Views, make_views
 
 __all__ = ["ClassifierModule", "NotFiniteError"]
 
@@ -65,9 +67,11 @@ class ClassifierModule(lightning.LightningModule):
         class_weights: Tensor | None = None,
         *,
         compiled: bool = False,
+        views: Views | None = None,
     ) -> None:
-        """Keep the model and make the metrics."""
+        """Keep the model and make the metrics; `views` are what `predict_step` averages over."""
         super().__init__()
+        self._views = views or make_views(None)
         if options.channels_last:
             model.to(memory_format=torch.channels_last)
         self.model = model
@@ -226,7 +230,10 @@ class ClassifierModule(lightning.LightningModule):
         ready = unpack(batch)
         if ready.image.device.type == "cpu":
             check_finite_images(ready)
-        probabilities: Tensor = self(ready).softmax(dim=1)
+        every = [
+            self(replace(ready, image=view)).softmax(dim=1) for view in self._views(ready.image)
+        ]
+        probabilities = every[0] if len(every) == 1 else torch.stack(every).mean(dim=0)
         self._stop_if_nan("probabilities", probabilities)
         return probabilities.cpu()
 

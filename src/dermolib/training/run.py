@@ -40,8 +40,10 @@ from dermolib.training.config import TrainerOptions
 from dermolib.training.data import drawn_labels, lone_image_refused, resumable
 from dermolib.training.folder import BEST_NAME, LOG_NAME, STATE_NAME, RunFolder
 from dermolib.training.history import LearningRates
+from dermolib.training.logits import float32_logits
 from dermolib.training.module import ClassifierModule, NotFiniteError
 from dermolib.training.optimizers import frozen
+from dermolib.training.tta import Views
 
 __all__ = ["exponential_schedule", "find_rates", "overfit", "predict", "score", "seeded", "train"]
 
@@ -146,15 +148,17 @@ class _RunLog(TensorBoardLogger):
 def score(model: nn.Module, options: TrainerOptions, loader: Any) -> dict[str, Any]:
     """Score a model; see `Trainer.evaluate`."""
     module = ClassifierModule(model, options)
-    return dict(_engine(options).validate(module, loader, verbose=False)[0])
+    with float32_logits(model, module.num_classes):
+        return dict(_engine(options).validate(module, loader, verbose=False)[0])
 
 
-def predict(model: nn.Module, options: TrainerOptions, loader: Any) -> Tensor:
+def predict(model: nn.Module, options: TrainerOptions, loader: Any, views: Views) -> Tensor:
     """Compute probabilities; see `Trainer.predict`. Several processes take the rows in turn."""
-    engine, module = _engine(options), ClassifierModule(model, options)
+    engine, module = _engine(options), ClassifierModule(model, options, views=views)
     # Where there are fewer rows than processes
     module.allow_zero_length_dataloader_with_multiple_devices = True
-    batches: Any = engine.predict(module, loader) or []
+    with float32_logits(model, module.num_classes):
+        batches: Any = engine.predict(module, loader) or []
     own = torch.cat([torch.empty(0, module.num_classes), *batches])
     if engine.world_size == 1:
         return own

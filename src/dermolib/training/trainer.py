@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from dermolib.training.data import (
 )
 from dermolib.training.history import History, LearningRates
 from dermolib.training.sampling import loss_weights, sampling_weights, warn_of_absent_classes
+from dermolib.training.tta import View, make_views
 
 __all__ = ["Trainer"]
 
@@ -181,26 +183,35 @@ class Trainer(TrainerOptions):
             scores = run.score(self.model, self, loader)
         return {name: float(scores[f"validation_{name}"]) for name in _SCORES}
 
-    def predict(self, data: Any) -> Tensor:
+    def predict(self, data: Any, *, tta: "str | View | Sequence[View] | None" = None) -> Tensor:
         """Compute the probabilities of the classes.
+
+        The last layer, if it is a `torch.nn.Linear`, computes in float32 whatever the precision of
+        the others, so that rounding makes no ties between classes; in `evaluate`, too.
 
         Args:
             data: Dataset or loader; labels are not needed and not read.
+            tta: Test-time augmentation, whose views' probabilities are averaged: ``"flips"``,
+                ``"dihedral"``, ``"crops"`` or ``"scales"``, see `dermolib.training.TTA`; or a
+                function or a list of functions of images (N, 3, H, W) that each return one more
+                view, of the same size. Metadata are the same for each view. None takes the images
+                as they are.
 
         Returns:
             Probabilities (N, K), float32, in the order of `data`.
 
         Raises:
-            TypeError: A batch has another form.
-            ValueError: The set is empty, or its loader shuffles.
+            TypeError: A batch has another form, or `tta` is neither.
+            ValueError: The set is empty, its loader shuffles, or a view has another size.
             RuntimeError: A probability is not finite.
         """
+        views = make_views(tta)
         self._settle_on(data=data)
         loader = in_order(as_loader(data, "data", self))
         from dermolib.training import run
 
         with run.seeded(data, self.seed):
-            return run.predict(self.model, self, loader)
+            return run.predict(self.model, self, loader, views)
 
     def overfit_batch(
         self, batch: Any, epochs: int = 200, *, learning_rate: float = 0.001
