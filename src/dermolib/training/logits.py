@@ -32,6 +32,6 @@ def _in_float32(layer: Any, inputs: tuple[Any, ...], output: Tensor) -> Tensor |
     """Compute again what autocast has rounded."""
     if output.dtype not in (torch.bfloat16, torch.float16):
         return None
-    weights = (None if one is None else one.float() for one in (layer.weight, layer.bias))
+    bias = None if layer.bias is None else layer.bias.float()
     with torch.autocast(output.device.type, enabled=False):
-        return nn.functional.linear(inputs[0].float(), *weights)
+        return nn.functional.linear(inputs[0].float(), layer.weight.float(), bias)

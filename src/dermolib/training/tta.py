@@ -93,7 +93,9 @@ def make_views(tta: "str | View | Sequence[View] | None") -> Views:
     if isinstance(tta, str):
         check_choice(tta, "tta", TTA)
         return TTA[tta]
-    functions = [] if tta is None else [*tta] if isinstance(tta, (list, tuple)) else [tta]
+    functions: list[Any] = (
+        [] if tta is None else [*tta] if isinstance(tta, (list, tuple)) else [tta]
+    )
     what = f"one of {', '.join(map(repr, TTA))}, a function of images, a list of functions or None"
     fits = all(map(callable, functions)) and tta not in ([], ())
     require(fits, "tta", what, repr(tta), error=TypeError)
