@@ -84,7 +84,7 @@ def test_coverage_of_the_lesion_left_out_is_exact_whatever_the_scores_and_sizes(
     for one in range(len(scores)):
         others = groups != one
         threshold = quantile_by_group(values[others], groups[others], coverage)
-        covered.append((values[~others] <= threshold).mean())
+        covered.append(float(np.mean(values[~others] <= threshold)))
 
     assert np.mean(covered) >= coverage - 1e-9
 
@@ -101,11 +101,11 @@ def test_sets_per_class_cover_each_class_and_marginal_sets_leave_the_rare_ones_f
             sets = ConformalSets(0.9, per_class=per_class, method=method)
             held = sets.fit(probabilities, target, groups=lesions).predict(new)
             coverages.append([lesion_coverage(held, truth, others, k) for k in range(5)])
-    per_class, marginal = np.array(found[True]), np.array(found[False])
+    each, marginal = np.array(found[True]), np.array(found[False])
 
-    error = per_class.std(axis=0, ddof=1) / np.sqrt(len(per_class))
-    assert (per_class.mean(axis=0) >= 0.9 - 3 * error).all()
-    assert (per_class.mean(axis=0) <= 0.95).all()  # 1 / (n + 1) above is all that is allowed
+    error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
+    assert (each.mean(axis=0) >= 0.9 - 3 * error).all()
+    assert (each.mean(axis=0) <= 0.95).all()  # 1 / (n + 1) above is all that is allowed
     assert marginal.mean(axis=0)[3:].max() < 0.75
     assert marginal.mean(axis=0) @ RARE == pytest.approx(0.9, abs=0.02)
 
@@ -113,7 +113,8 @@ def test_sets_per_class_cover_each_class_and_marginal_sets_leave_the_rare_ones_f
 def test_large_lesions_that_are_harder_do_not_break_the_coverage_that_counting_images_breaks() -> (
     None
 ):
-    by_lesion, by_image = [], []
+    by_lesion: list[float] = []
+    by_image: list[float] = []
     for seed in range(200):
         generator = np.random.default_rng(seed)
         sizes = np.where(generator.random(60) < 0.2, 12, 1)
@@ -123,7 +124,7 @@ def test_large_lesions_that_are_harder_do_not_break_the_coverage_that_counting_i
         for kept, groups in ((by_lesion, lesions), (by_image, np.arange(len(lesions)))):
             threshold = quantile_by_group(scores, groups, 0.9)
             new = generator.normal(size=400) - 3 * (generator.random(400) < 0.2)
-            kept.append((new <= threshold).mean())
+            kept.append(float(np.mean(new <= threshold)))
 
     assert np.mean(by_lesion) >= 0.9 - 3 * np.std(by_lesion) / np.sqrt(200)
     assert np.mean(by_image) < 0.8
@@ -192,7 +193,8 @@ def test_a_class_of_nine_lesions_is_refused_however_many_images_they_have() -> N
     with pytest.raises(ValueError, match=r"10 lesions or more.*9 of 2.*few=.*per_class=False"):
         ConformalSets().fit(probabilities, target, groups=lesions)
 
-    assert ConformalSets(per_class=False).fit(probabilities, target, groups=lesions)
+    marginal = ConformalSets(per_class=False).fit(probabilities, target, groups=lesions)
+    assert marginal.lesions.tolist() == [69] * 3
     sets = ConformalSets(few="include").fit(probabilities, target, groups=lesions)
     assert sets.predict(np.eye(3))[:, 2].all()
     assert sets.thresholds[2] == 1 > sets.thresholds[:2].max()

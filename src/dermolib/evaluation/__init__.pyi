@@ -24,6 +24,14 @@ from .scaling import VectorScaling as VectorScaling
 from .scaling import cross_calibrate as cross_calibrate
 from .scores import Scores as Scores
 from .scores import score as score
+from .ood import OODDetector as OODDetector
+from .ood import ood_score as ood_score
+from .ood import score_unknowns as score_unknowns
+from .selective import RiskCoverage as RiskCoverage
+from .selective import RiskThreshold as RiskThreshold
+from .selective import risk_coverage as risk_coverage
+from .selective import threshold_for_risk as threshold_for_risk
+from .set_coverage import coverage_table as coverage_table
 from .subgroups import score_subgroups as score_subgroups
 from .svm import Features as Features
 from .svm import FittedSVM as FittedSVM

@@ -231,9 +231,9 @@ class ConformalSets:
         one.lesions = np.asarray(values["lesions"], np.intp)
         count = len(one.codes)
         what = f"thresholds in 0..1 and lesions of {count} classes"
-        fits = one.thresholds.shape == one.lesions.shape == (count,)
-        fits = fits and ((one.thresholds >= 0) & (one.thresholds <= _ALWAYS)).all()
-        require(fits, "values", what, to_python(dict(values)))
+        shaped = one.thresholds.shape == one.lesions.shape == (count,)
+        within = ((one.thresholds >= 0) & (one.thresholds <= _ALWAYS)).all()
+        require(shaped and within, "values", what, to_python(dict(values)))
         return one
 
     def __repr__(self) -> str:

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
+from scipy.stats import beta
 
 from dermolib._validation import check_number, require
-from dermolib.evaluation.resampling import Floats
+from dermolib.evaluation.resampling import Floats, Statistic, jackknife, replicates
 
-__all__ = ["INTERVAL_METHODS", "Interval", "bootstrap_interval", "interval_ends"]
+__all__ = [
+    "INTERVAL_METHODS",
+    "Interval",
+    "bootstrap_interval",
+    "interval_ends",
+    "resampled_intervals",
+]
 
 INTERVAL_METHODS = ("bca", "percentile")
 
@@ -169,3 +176,25 @@ def _quantiles(ordered: Floats, known: npt.NDArray[np.intp], tails: Floats) -> F
     after = np.minimum(before + 1, np.maximum(known - 1, 0))
     first, second = (np.take_along_axis(ordered, rows, axis=0) for rows in (before, after))
     return np.asarray(first + (place - before) * (second - first))
+
+
+def resampled_intervals(
+    statistic: Statistic, num_groups: int, *, resamples: int, level: float, seed: int
+) -> tuple[Floats, Floats, Floats]:
+    """Compute the values of a statistic and the ends of their BCa intervals (M,)."""
+    values = statistic(np.ones((1, num_groups), np.float32))[0]
+    drawn = replicates(statistic, num_groups, resamples=resamples, seed=seed)
+    left_out = jackknife(statistic, num_groups)
+    return values, *interval_ends(values, drawn, left_out, level=level)
+
+
+def widen_at_bounds(
+    values: Floats, ends: tuple[Floats, Floats], counts: npt.NDArray[np.intp], level: float
+) -> tuple[Floats, Floats]:
+    """Widen intervals of fractions of 0 and 1, whose resamples are all the same.
+
+    The far end is that of Clopper and Pearson for so many groups (M,).
+    """
+    tail, number = (1 - level) / 2, np.maximum(counts, 1)
+    low = np.where(values == 1, beta.ppf(tail, number, 1), ends[0])
+    return low, np.where(values == 0, beta.ppf(1 - tail, 1, number), ends[1])
