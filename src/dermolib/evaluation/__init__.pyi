@@ -19,14 +19,14 @@ from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
 from .official import METRICS as METRICS
 from .official import official_scores as official_scores
+from .ood import OODDetector as OODDetector
+from .ood import ood_score as ood_score
+from .ood import score_unknowns as score_unknowns
 from .scaling import TemperatureScaling as TemperatureScaling
 from .scaling import VectorScaling as VectorScaling
 from .scaling import cross_calibrate as cross_calibrate
 from .scores import Scores as Scores
 from .scores import score as score
-from .ood import OODDetector as OODDetector
-from .ood import ood_score as ood_score
-from .ood import score_unknowns as score_unknowns
 from .selective import RiskCoverage as RiskCoverage
 from .selective import RiskThreshold as RiskThreshold
 from .selective import risk_coverage as risk_coverage
