@@ -1,5 +1,10 @@
 from .calibration import calibration_error as calibration_error
 from .calibration import reliability_table as reliability_table
+from .comparison import Comparison as Comparison
+from .comparison import McNemar as McNemar
+from .comparison import compare as compare
+from .comparison import compare_all as compare_all
+from .comparison import mcnemar as mcnemar
 from .conformal import ConformalSets as ConformalSets
 from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import Model as Model
@@ -10,6 +15,8 @@ from .decisions import compare_decisions as compare_decisions
 from .decisions import cross_decide as cross_decide
 from .decisions import decide as decide
 from .decisions import estimate_prior as estimate_prior
+from .delong import DeLong as DeLong
+from .delong import delong as delong
 from .ensembles import Ensemble as Ensemble
 from .ensembles import average_predictions as average_predictions
 from .ensembles import select_ensemble as select_ensemble

@@ -75,6 +75,7 @@ def read_predictions(
     label_space: Any = None,
     *,
     values: str = "probabilities",
+    name: str = "probabilities",
 ) -> Predictions:
     """Check predictions, targets and groups.
 
@@ -90,6 +91,7 @@ def read_predictions(
             set or the data frame, or else numbers.
         values: What the values are: ``"probabilities"``, whose rows sum to 1; ``"logits"``; or
             ``"independent"``, a probability of each class by itself.
+        name: Name of the probabilities in errors.
 
     Returns:
         The checked predictions.
@@ -106,18 +108,18 @@ def read_predictions(
     space = None if label_space is None else as_label_space(label_space)
     given = probabilities
     if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
-        given, space = _ordered(given, space)
-    found = as_array(given, "probabilities")
+        given, space = _ordered(given, space, name)
+    found = as_array(given, name)
     classes_only = found.ndim == 1 and found.dtype.kind in "iu"
     if classes_only:
         count = len(space) if space else _count(found, target)
-        found = np.eye(count)[as_target(found, space or count, "probabilities")]
-    found = as_probabilities(found, values=values)
+        found = np.eye(count)[as_target(found, space or count, name)]
+    found = as_probabilities(found, name, values=values)
     if space is not None:
         what, got = f"a column for each class of {space}", f"shape {found.shape}"
-        require(found.shape[1] == len(space), "probabilities", what, got)
+        require(found.shape[1] == len(space), name, what, got)
     classes = as_target(target, space or found.shape[1])
-    _check_lengths(len(found), len(classes), "probabilities", "target")
+    _check_lengths(len(found), len(classes), name, "target")
     numbers = number_groups(groups, len(classes))
     codes = space.codes if space else tuple(map(str, range(found.shape[1])))
     count = int(numbers.max(initial=-1)) + 1
@@ -273,13 +275,15 @@ def as_array(given: Any, name: str) -> npt.NDArray[Any]:
         raise
 
 
-def _ordered(table: pd.DataFrame, space: LabelSpace | None) -> tuple[npt.NDArray[Any], LabelSpace]:
+def _ordered(
+    table: pd.DataFrame, space: LabelSpace | None, name: str = "probabilities"
+) -> tuple[npt.NDArray[Any], LabelSpace]:
     """Put columns in the order of a label space, which they name where none is given."""
     codes = [str(code) for code in table.columns]
     space = space or as_label_space(codes)
     small = {code.lower(): place for place, code in enumerate(codes)}
     fits = sorted(small) == sorted(code.lower() for code in space.codes)
-    require(fits, "probabilities", f"a column for each class of {space}", listed(codes, most=12))
+    require(fits, name, f"a column for each class of {space}", listed(codes, most=12))
     return table.to_numpy()[:, [small[code.lower()] for code in space.codes]], space
 
 

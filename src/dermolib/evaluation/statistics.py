@@ -16,6 +16,7 @@ from dermolib.evaluation.support import FEW_GROUPS, Support
 __all__ = [
     "CLASS_METRICS",
     "OVERALL_METRICS",
+    "SUMS",
     "ScoreStatistic",
     "confidence_bins",
     "predicted_classes",
@@ -33,6 +34,9 @@ CLASS_METRICS: tuple[str, ...] = (
     *("specificity_at_sensitivity", "sensitivity_at_specificity", "pauc"),
 )
 """Scores of each class against the rest."""
+
+SUMS = ("balanced_accuracy", "accuracy", "log_loss", "brier", "sensitivity", "specificity")
+"""Scores to which each group adds something whatever the predictions for the others."""
 
 _MACRO = {f"macro_{name}": name for name in ("f1", "roc_auc", "average_precision")}
 _KNOWN = (*OVERALL_METRICS, *CLASS_METRICS)
@@ -154,6 +158,17 @@ class ScoreStatistic:
         pairs = zip(self._parts, self.reasons, strict=True)
         return np.column_stack([undefined if reason else found[part] for part, reason in pairs])
 
+    def contributions(self) -> _Floats:
+        """Compute what each group adds to each score (M, G), 0 but for scores that are sums.
+
+        The sums are those in `SUMS`, with the number of images of each class as it is.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = _contributions(self._linear.toarray(), self._class_weights)
+        nothing = np.zeros(self._linear.shape[1])
+        pairs = zip(self._parts, self.reasons, strict=True)
+        return np.array([nothing if why else found.get(part, nothing) for part, why in pairs])
+
     def _curve_parts(self) -> list[_Part]:
         """Collect the scores of curves that columns, or means over classes, are made of."""
         wanted = set()
@@ -260,4 +275,18 @@ def _linear_scores(sums: _Floats, class_weights: _Floats) -> dict[_Part, _Floats
     found["accuracy", -1] = hit.sum(axis=0) / total
     found["log_loss", -1], found["brier", -1] = loss / total, brier / total
     found["ece", -1] = np.abs(gaps).sum(axis=0) / total
+    return found
+
+
+def _contributions(sums: _Floats, class_weights: _Floats) -> dict[_Part, _Floats]:
+    """Compute what each group adds to the scores in `SUMS` from its sums of `_linear`."""
+    count = len(class_weights)
+    true, said, hit = sums[: 3 * count].reshape(3, count, -1)
+    images, total = true.sum(axis=1), true.sum()
+    rejected = true.sum(axis=0) - true - said + hit
+    found = {("sensitivity", k): hit[k] / images[k] for k in range(count)}
+    found |= {("specificity", k): rejected[k] / (total - images[k]) for k in range(count)}
+    found["balanced_accuracy", -1] = class_weights @ hit / (class_weights @ images)
+    found["accuracy", -1] = hit.sum(axis=0) / total
+    found["log_loss", -1], found["brier", -1] = sums[3 * count : 3 * count + 2] / total
     return found
