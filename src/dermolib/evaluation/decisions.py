@@ -36,7 +36,7 @@ def decide(
     costs: Any = None,
     values: str = "probabilities",
 ) -> Indices:
-    """Choose the class of each image that is best on average, if the probabilities are honest.
+    """Choose the class of each image that is best on average, if the probabilities are calibrated.
 
     Give one of `weights`, `prior` and `costs`; without any, the most likely class is chosen, which
     is best for accuracy. An exact tie goes to the first class.
@@ -46,8 +46,8 @@ def decide(
             `TemperatureScaling`.
         weights: What a right answer in each class is worth (K,), 0 or more: chooses the highest
             probability times weight, which is best for the weighted accuracy.
-        prior: Fraction of each class among the images that the probabilities are honest for, or its
-            count (K,), above 0: the weights are 1 / prior, best for the balanced accuracy.
+        prior: Fraction of each class among the images that the probabilities were calibrated on, or
+            its count (K,), above 0: the weights are 1 / prior, best for the balanced accuracy.
         power: Power of the prior, as from `choose_power`: the weights are 1 / prior ** power. Less
             than 1 where training evened the classes out in part.
         costs: What each decision costs (K, K), in any unit, true classes as rows and decisions as
@@ -104,7 +104,7 @@ def adjust_prior(
     This is Bayes' rule, where images of a class look the same in both places.
 
     Args:
-        probabilities: Probabilities (N, K) that are honest where the classes are as in `old`.
+        probabilities: Probabilities (N, K), calibrated where the classes are as in `old`.
         old: Fraction or count of each class (K,), above 0, where the model was calibrated.
         new: The same for the other place, 0 or more, as from `estimate_prior`.
         values: What the values are, see `read_predictions`.
@@ -139,8 +139,8 @@ def estimate_prior(probabilities: Any, old: Any, *, values: str = "probabilities
     first of the two is yours to see to, the second cannot be seen from probabilities.
 
     Args:
-        probabilities: Probabilities (N, K) of the other place, honest where classes are as in
-            `old`.
+        probabilities: Probabilities (N, K) of the other place, calibrated where classes are as
+            in `old`.
         old: Fraction or count of each class (K,), above 0, where the model was calibrated.
         values: What the values are, see `read_predictions`.
 

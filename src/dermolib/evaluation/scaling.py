@@ -197,14 +197,14 @@ class TemperatureScaling(_Scaling):
             probabilities and any others for logits, when fitted.
 
     Attributes:
-        temperature: The temperature, 0.01..100; above 1 where the model was too sure of itself.
+        temperature: The temperature, 0.01..100; above 1 where the model was overconfident.
 
     References:
         Guo et al., On calibration of modern neural networks, ICML 2017,
         https://doi.org/10.48550/arXiv.1706.04599.
 
     Examples:
-        A model that is sure at 0.88 of what is right in three of four images:
+        A model that gives 0.88 to what is right in three of four images:
 
         >>> logits = np.tile([[2.0, 0.0]], (40, 1))
         >>> target = np.tile([0, 0, 0, 1], 10)

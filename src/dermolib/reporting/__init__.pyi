@@ -12,6 +12,7 @@ from .figures import plot_occlusion as plot_occlusion
 from .figures import plot_overfit as plot_overfit
 from .figures import plot_samples as plot_samples
 from .figures import save_figure as save_figure
+from .reliability import plot_reliability as plot_reliability
 from .risk_coverage import plot_risk_coverage as plot_risk_coverage
 from .submission import write_submission as write_submission
 

@@ -1,0 +1,139 @@
+"""Reliability diagrams: what was predicted against what was observed."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from dermolib.evaluation.calibration import reliability_table
+from dermolib.evaluation.predictions import read_predictions
+from dermolib.evaluation.support import FEW_GROUPS
+from dermolib.reporting._style import (
+    COLORS,
+    SMALL,
+    add_legend,
+    axes_or_new,
+    plural,
+    style_axes,
+)
+
+__all__ = ["plot_reliability"]
+
+_WIDTH, _HEIGHT = 5.2, 6.0  # inches
+_BELOW = (0, -0.44, 1, 0.22)  # the histogram, in heights of the diagram
+
+
+def plot_reliability(
+    probabilities: Any,
+    target: Any,
+    *,
+    groups: Any = None,
+    label: str | int | None = None,
+    bins: int = 15,
+    kind: str = "confidence",
+    level: float = 0.95,
+    label_space: Any = None,
+    values: str = "probabilities",
+    title: str | None = None,
+    axes: Axes | None = None,
+) -> Figure:
+    r"""Draw a reliability diagram: below the diagonal, a model is too confident.
+
+    A point is a bin of images, with the interval of its groups; hollow where these are fewer than
+    10. A histogram below shows how many images there are of each probability. The calibration error
+    and its number of bins are written in the diagram.
+
+    Args:
+        probabilities: Probabilities (N, K), see `read_predictions`.
+        target: True classes (N,), or a data set.
+        groups: Group of each image (N,), such as its lesion.
+        label: Class, by its code or place, that is judged against the rest; None judges the
+            highest probability of each image.
+        bins: Number of bins, 1 or more.
+        kind: Kind of bins, ``"confidence"`` or ``"adaptive"``, see `reliability_table`.
+        level: Level of the intervals, above 0 and below 1.
+        label_space: Classes, see `read_predictions`.
+        values: What the values are, see `read_predictions`.
+        title: Title, such as the name of the model.
+        axes: Where to draw; a new figure if None.
+
+    Returns:
+        The figure drawn on.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: A value or shape is refused, or classes were given in place of probabilities.
+
+    Examples:
+        >>> probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
+        >>> figure = plot_reliability(probabilities, [0, 1, 1, 0], bins=10)
+        >>> figure.axes[0].texts[0].get_text()
+        'ECE 0.400 (10 bins)\n4 images'
+    """
+    given = read_predictions(probabilities, target, groups, label_space, values=values)
+    options: dict[str, Any] = {"groups": groups, "label": label, "bins": bins, "level": level}
+    options |= {"label_space": label_space, "values": values}
+    table = reliability_table(probabilities, target, kind=kind, **options)
+    even = reliability_table(probabilities, target, **options)
+    axes = axes_or_new(axes, width=_WIDTH, height=_HEIGHT)
+    code = given.codes[label] if isinstance(label, (int, np.integer)) else label
+    title = title or ("Reliability" if code is None else f"Reliability of {code}")
+    style_axes(axes, title=title, ylabel="observed fraction", grid="both")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, zorder=1)
+    for few, rows in table[table["n"] > 0].groupby("few"):
+        _draw_points(axes, rows, few=bool(few))
+    kinds = " of equal size" if kind == "adaptive" else ""
+    gap = ((table["predicted"] - table["observed"]).abs() * table["n"]).sum() / len(given)
+    several = given.num_groups < len(given)
+    lines = (
+        f"ECE {gap:.3f} ({plural(len(table), 'bin')}{kinds})",
+        plural(len(given), "image") + (f", {plural(given.num_groups, 'group')}" if several else ""),
+    )
+    # between title and diagram, where no point is
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": SMALL}
+    axes.text(0.5, 1.02, "\n".join(lines), transform=axes.transAxes, **style)
+    size = axes.title.get_fontsize()
+    axes.set_title(axes.get_title(), fontsize=size, pad=32, parse_math=False)
+    below = axes.inset_axes(_BELOW)
+    xlabel = "highest probability" if code is None else f"probability of {code}"
+    style_axes(below, title="", xlabel=xlabel, ylabel="images", grid="y")
+    below.set_xlim(0, 1)
+    below.stairs(even["n"], [0, *even["bin_high"]], fill=True, color=COLORS[0], alpha=0.35)
+    below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    add_legend(below, _handles(level, few=bool(table.loc[table["n"] > 0, "few"].any())))
+    return axes.figure.figure  # also of axes in a subfigure
+
+
+def _draw_points(axes: Axes, rows: pd.DataFrame, *, few: bool) -> None:
+    """Draw the bins with their intervals; hollow and pale where their groups are few."""
+    x, y = rows["predicted"], rows["observed"]
+    reach = [y - rows["low"], rows["high"] - y]
+    axes.errorbar(
+        x,
+        y,
+        yerr=np.clip(reach, 0, 1),
+        fmt="o",
+        color=COLORS[0],
+        markersize=5,
+        markerfacecolor="white" if few else COLORS[0],
+        elinewidth=1,
+        alpha=0.5 if few else 1,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _handles(level: float, *, few: bool) -> list[Line2D]:
+    """Make the entries of the legend."""
+    style: dict[str, Any] = {"color": COLORS[0], "linestyle": "", "marker": "o", "markersize": 5}
+    handles = [Line2D([], [], **style, label=f"bin, {100 * level:g} % interval")]
+    if few:
+        label = f"of fewer than {FEW_GROUPS} groups"
+        handles.append(Line2D([], [], **style, markerfacecolor="white", alpha=0.5, label=label))
+    handles.append(Line2D([], [], linestyle="--", color="0.5", label="perfect calibration"))
+    return handles
