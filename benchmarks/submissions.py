@@ -27,13 +27,28 @@ import numpy as np
 import torch
 
 from dermolib import Trainer
-from dermolib.evaluation import bootstrap_interval
+from dermolib.evaluation import (
+    CrossValidation,
+    average_predictions,
+    choose_power,
+    cross_decide,
+    score,
+)
 from dermolib.io import whole_file
 from dermolib.reporting import write_submission
 from hair_parts.images import default_data
 from submission_parts.data import Challenge, open_challenge
-from submission_parts.decision import best_power, crossfitted, weighted
-from submission_parts.runs import POWER, Plan, alexnet, known, lite, sharpened, student, trained
+from submission_parts.runs import (
+    POWER,
+    Plan,
+    Probabilities,
+    Student,
+    alexnet,
+    by_folds,
+    lite,
+    sharpened,
+    whole,
+)
 
 _LITE_LAYERS = ("conv_stem", "bn1", "blocks.0", "blocks.1")
 _LITE = Plan(
@@ -68,90 +83,100 @@ _MEMBERS = 2  # of the four folds
 _RESULTS = Path(__file__).parent / "results"
 
 
-def _runs(challenge: Challenge, work: Path) -> dict[str, Callable[[], Any]]:
-    """Name the runs, in an order in which each finds what it learns from."""
+class _Runs:
+    """All runs, each of which finds what it learns from in the folders of others."""
 
-    def member(fold: int) -> None:
-        trained(challenge, lite(0), _LITE, work / f"member-{fold}", fold=fold, seed=fold)
+    def __init__(self, challenge: Challenge, work: Path) -> None:
+        self.challenge, self.work = challenge, work
+        self.named: dict[str, Callable[[], Any]] = {
+            **{f"member-{fold}": partial(self.members, [fold]) for fold in range(_MEMBERS)},
+            "alexnet-0": self.first_alexnet,
+            "alexnet": self.alexnet,
+            "single": self.single,
+        }
 
-    def first_alexnet() -> None:
-        folder, teacher = work / "alexnet-0", _known(work / "member-0")
-        student(challenge, alexnet(), _ALEXNET, folder, teacher=teacher, fold=0, seed=20)
+    def members(self, only: Sequence[int] = range(_MEMBERS)) -> CrossValidation:
+        """Train members on labels, each without a fold."""
 
-    def whole_alexnet() -> None:
-        # The network of the estimate has seen fewer labels; it learns on from there
-        model = Trainer.load(work / "alexnet-0" / "best.pt").model
-        plan, teacher = replace(_ALEXNET, epochs=_FURTHER_EPOCHS), _mean(_members(work))
-        student(challenge, model, plan, work / "alexnet", teacher=teacher, fold=None, seed=20)
+        def member(fold: int) -> Student:
+            return Student(_LITE.trainer(lite(0), self.work / f"member-{fold}", seed=fold))
 
-    def single() -> None:
-        plan, teacher = replace(_LITE, epochs=_STUDENT_EPOCHS), _mean(_members(work))
-        student(challenge, lite(0), plan, work / "single", teacher=teacher, fold=None, seed=10)
+        return self._by_folds(member, _LITE, "members", only)
 
-    members = {f"member-{fold}": partial(member, fold) for fold in range(_MEMBERS)}
-    return {**members, "alexnet-0": first_alexnet, "alexnet": whole_alexnet, "single": single}
+    def first_alexnet(self) -> CrossValidation:
+        """Train a student that sees the images of fold 0 with what its member says of them."""
+        teacher = self.members([0])
+        fold = self.challenge.train.subset(self.challenge.folds[0])
+
+        def build(_: int) -> Student:
+            trainer = _ALEXNET.trainer(alexnet(), self.work / "alexnet-0", seed=20)
+            given = [teacher.probabilities, teacher.extra]
+            return self._student(trainer, _ALEXNET, [fold, self.challenge.test], given)
+
+        return self._by_folds(build, _ALEXNET, "alexnet-folds", [0])
+
+    def alexnet(self) -> Probabilities:
+        """Train the AlexNet of the estimate on, with all labels."""
+        plan = replace(_ALEXNET, epochs=_FURTHER_EPOCHS)
+        model = alexnet()
+        Trainer.load(self.work / "alexnet-0" / "best.pt", model=model)
+        return self._whole(plan.trainer(model, self.work / "alexnet", seed=20), plan)
+
+    def single(self) -> Probabilities:
+        """Train one network of the members' kind with all labels."""
+        plan = replace(_LITE, epochs=_STUDENT_EPOCHS)
+        return self._whole(plan.trainer(lite(0), self.work / "single", seed=10), plan)
+
+    def _by_folds(self, build: Any, plan: Plan, name: str, only: Sequence[int]) -> CrossValidation:
+        folder = self.work / name
+        return by_folds(build, self.challenge, plan, folder, only=list(only))
+
+    def _whole(self, trainer: Trainer, plan: Plan) -> Probabilities:
+        given = [self.members().extra]
+        return whole(
+            self._student(trainer, plan, [self.challenge.test], given), self.challenge, plan
+        )
+
+    def _student(self, trainer: Trainer, plan: Plan, sets: list[Any], given: Any) -> Student:
+        transform = plan.transforms()[0]
+        taught = [sharpened(self.challenge, one) for one in given]
+        return Student(trainer, [one.with_transform(transform) for one in sets], taught)
 
 
-def _known(folder: Path) -> dict[str, Any]:
-    found = known(folder)
-    if found is None:
-        raise SystemExit(f"{folder} holds no finished run: leave out --only, or run it first.")
-    return found
-
-
-def _members(work: Path) -> list[dict[str, Any]]:
-    return [_known(work / f"member-{fold}") for fold in range(_MEMBERS)]
-
-
-def _mean(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Take the mean of the members that have not seen an image's label; all alike where none."""
-    means = {}
-    for split in ("train", "test"):
-        stacked = np.stack([one[split] for one in found])
-        unseen = ~np.isnan(stacked)
-        known_sum = np.where(unseen, stacked, 0).sum(axis=0)
-        means[split] = np.where(unseen.any(axis=0), known_sum / unseen.sum(axis=0).clip(1), 1 / 8)
-    return means
-
-
-def _estimates(challenge: Challenge, work: Path) -> dict[str, Any]:
+def _estimates(runs: _Runs) -> dict[str, Any]:
     """Score what was predicted of folds whose labels were not seen."""
-    folds = challenge.folds[:_MEMBERS]
-    rows = np.concatenate(folds)
-    places = np.split(np.arange(len(rows)), np.cumsum([len(fold) for fold in folds])[:-1])
-    unseen = _mean(_members(work))["train"][rows]
-    target, counts = challenge.train.labels[rows], np.asarray(challenge.train.class_counts())
-    lesions = np.asarray(challenge.train.groups)[rows]
-    rules = {
-        "member, argmax": unseen.argmax(axis=1),
-        "member, rule chosen on the other folds": crossfitted(unseen, target, counts, places),
+    found, counts = runs.members(), runs.challenge.train.class_counts()
+    given = (found.probabilities, found.target, counts)
+    student = runs.first_alexnet()
+    return {
+        "power": choose_power(*given),
+        "estimates": {
+            "member, argmax": _scored(found.probabilities.argmax(axis=1), found),
+            "member, rule chosen on other lesions": _scored(
+                cross_decide(*given, groups=found.groups), found
+            ),
+            "alexnet, fold 0": _scored(student.probabilities.argmax(axis=1), student),
+        },
     }
-    found = {name: _scored(preds, target, lesions) for name, preds in rules.items()}
-    if (alone := known(work / "alexnet-0")) is not None:
-        first = places[0]
-        preds = alone["train"][rows[first]].argmax(axis=1)
-        found["alexnet, fold 0"] = _scored(preds, target[first], lesions[first])
-    return {"power": best_power(unseen, target, counts), "estimates": found}
 
 
-def _scored(preds: Any, target: Any, lesions: Any) -> dict[str, Any]:
-    found = bootstrap_interval(lambda rows: weighted(preds[rows], target[rows]), lesions)
-    return {"score": found.score, "low": found.low, "high": found.high, "n": found.n}
+def _scored(preds: Any, found: CrossValidation) -> dict[str, Any]:
+    scores = score(preds, found.target, groups=found.groups, label_space=found.label_space)
+    one = scores["balanced_accuracy"]
+    return {"score": one.score, "low": one.low, "high": one.high, "n": one.n}
 
 
-def _write(challenge: Challenge, work: Path, results: Path) -> None:
-    judged = _estimates(challenge, work)
+def _write(runs: _Runs, results: Path) -> None:
+    judged, challenge = _estimates(runs), runs.challenge
     ids = list(challenge.test.ids)
-    mean = _mean(_members(work))["test"]
     # The students were taught probabilities that are divided by `POWER` already; the AlexNet's own
     # estimate is highest as it is
-    left = max(judged["power"] - POWER, 0.0)
-    single = sharpened(challenge, {"test": _known(work / "single")["test"]}, left)["test"]
-    members = sharpened(challenge, {"test": mean}, judged["power"])["test"]
+    single = sharpened(challenge, runs.single(), max(judged["power"] - POWER, 0.0))
+    members = sharpened(challenge, runs.members().extra, judged["power"])
     answers = {
-        "alexnet": _known(work / "alexnet")["test"].argmax(axis=1),
+        "alexnet": runs.alexnet().argmax(axis=1),
         "single": single.argmax(axis=1),
-        "best": (_MEMBERS * members + single).argmax(axis=1),
+        "best": average_predictions([members, single], weights=[_MEMBERS, 1]).argmax(axis=1),
     }
     for name, preds in answers.items():
         write_submission(results / f"{name}.csv", ids, preds, expected_ids=ids)
@@ -175,16 +200,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     challenge = open_challenge((options.data or default_data()) / "isic_challenge")
-    runs = _runs(challenge, options.work)
-    if options.only is not None and options.only not in runs:
-        parser.error(f"--only takes one of {', '.join(runs)}")
-    for name, run in runs.items():
+    runs = _Runs(challenge, options.work)
+    if options.only is not None and options.only not in runs.named:
+        parser.error(f"--only takes one of {', '.join(runs.named)}")
+    for name, run in runs.named.items():
         if options.only in (None, name):
             start = time.perf_counter()
             run()
             print(f"{name}: {(time.perf_counter() - start) / 60:.1f} min")
     if options.only is None:
-        _write(challenge, options.work, options.results)
+        _write(runs, options.results)
 
 
 _Plain = argparse.RawDescriptionHelpFormatter

@@ -1,1 +1,1 @@
-"""Parts of the submissions: data, networks, views, the decision rule, and runs."""
+"""Parts of the submissions: data, networks and runs."""

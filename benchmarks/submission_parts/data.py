@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from dermolib import ISICDataset, grouped_split, preset
+from dermolib.datasets import Split
 
 __all__ = ["Challenge", "Softened", "open_challenge", "transforms"]
 
@@ -24,25 +25,15 @@ Probabilities = npt.NDArray[np.float32]
 class Challenge:
     """Images of the training and of the test set that lie in a folder."""
 
-    root: Path
     train: ISICDataset
     test: ISICDataset
-    folds: list[npt.NDArray[np.intp]]
-
-    def part(self, split: str, transform: Any = None) -> ISICDataset:
-        """Open a set again with a transform."""
-        return _opened(self.root, split, transform)
-
-    def outside(self, fold: int) -> npt.NDArray[np.intp]:
-        """List the training rows that are not in a fold."""
-        return np.sort(np.concatenate([rows for k, rows in enumerate(self.folds) if k != fold]))
+    folds: Split
 
 
 def open_challenge(root: Path) -> Challenge:
     """Open the images that are there, and split the training images into folds by lesion."""
-    train = _opened(root, "train", None)
-    folds = list(grouped_split(train, folds=_FOLDS, seed=_SPLIT_SEED))
-    return Challenge(root, train, _opened(root, "test", None), folds)
+    train, test = (_opened(root, split) for split in ("train", "test"))
+    return Challenge(train, test, grouped_split(train, folds=_FOLDS, seed=_SPLIT_SEED))
 
 
 def transforms(image_size: int, *, half: bool) -> tuple[Any, Any]:
@@ -76,10 +67,8 @@ class Softened(Dataset[dict[str, Any]]):
         return {**sample, "label": int(self.labels[row]), "soft_label": self._soft[row]}
 
 
-def _opened(root: Path, split: Any, transform: Any) -> ISICDataset:
+def _opened(root: Path, split: str) -> ISICDataset:
     with warnings.catch_warnings():
         # The folder may hold a part of the challenge's images, and the tables list all
         warnings.simplefilter("ignore", UserWarning)
-        return ISICDataset.from_challenge(
-            root, split=split, transform=transform, missing="drop", metadata=True
-        )
+        return ISICDataset.from_challenge(root, split=split, missing="drop", metadata=True)

@@ -1,5 +1,6 @@
-"""Networks, and training runs that each resume in a folder of their own."""
+"""Networks, and what they learn from in each run."""
 
+import hashlib
 from dataclasses import dataclass, field
 from importlib.metadata import files
 from pathlib import Path
@@ -7,24 +8,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dermolib import MetadataFusion, Trainer, build_model
+from dermolib.evaluation import CrossValidation, adjust_prior, cross_validate
 from dermolib.io import whole_file
 from submission_parts.data import Challenge, Softened, transforms
 
-__all__ = [
-    "POWER", "Plan", "Symmetries", "alexnet", "known", "lite", "sharpened", "student", "trained",
-]  # fmt: skip
+__all__ = ["POWER", "Plan", "Student", "alexnet", "by_folds", "lite", "sharpened", "whole"]
 
 POWER = 0.3
 """Power of the class sizes by which a teacher's probabilities are divided before they teach."""
 
 _STEPS = 200
+_VIEWS = {"tta": "dihedral"}
 
-Probabilities = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.intp]
+Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,15 @@ class Plan:
     half: bool
     epochs: int
     options: dict[str, Any] = field(default_factory=dict)
+
+    def trainer(self, model: nn.Module, folder: Path, *, seed: int) -> Trainer:
+        """Make the Trainer of a run, which goes on in its folder where it was cut off."""
+        usual: dict[str, Any] = {"epochs": self.epochs, "seed": seed, "save_every": _STEPS}
+        return Trainer(model, output=folder, **usual, **self.options)
+
+    def transforms(self) -> tuple[Any, Any]:
+        """Make the transforms of training and scoring."""
+        return transforms(self.image_size, half=self.half)
 
 
 def lite(number: int) -> nn.Module:
@@ -51,101 +59,66 @@ def alexnet() -> nn.Module:
     return build_model("alexnet", head="replace")
 
 
-class Symmetries(nn.Module):
-    """Average the probabilities of a classifier over the rotations and flips of an image."""
+class Student:
+    """A run that also learns from what a teacher says of further images; without any, a member.
 
-    def __init__(self, model: nn.Module) -> None:
-        """Keep the model."""
-        super().__init__()
-        self.model = model
-        self.takes_metadata = bool(getattr(model, "takes_metadata", False))
+    A run that has finished in its folder is not trained again: its weights are read.
+    """
 
-    def forward(self, image: Tensor, *metadata: Any) -> Tensor:
-        """Turn images (N, 3, H, W) into the logarithms of probabilities (N, K)."""
-        turned = [torch.rot90(image, turns, (2, 3)) for turns in range(4)]
-        views = [view for one in turned for view in (one, one.flip(3))]
-        mean = sum(
-            self.model(view.contiguous(memory_format=torch.channels_last), *metadata)
-            .float()
-            .softmax(dim=1)
-            for view in views
-        ) / len(views)
-        return torch.as_tensor(mean).clamp(min=1e-12).log()
+    def __init__(self, trainer: Trainer, sets: Any = (), taught: Any = ()) -> None:
+        """Take the sets without labels and the teacher's probabilities of each (N, K)."""
+        self.trainer, self.sets, self.taught = trainer, list(sets), list(taught)
+        digests = [hashlib.sha256(np.asarray(one).tobytes()).hexdigest() for one in self.taught]
+        self.configuration = {**trainer.configuration, "taught": digests}
 
+    def fit(self, train: Any) -> None:
+        """Train, unless that was done."""
+        folder = Path(str(self.trainer.output))
+        if (folder / "best.pt").exists() and not (folder / "last.ckpt").exists():
+            options: dict[str, Any] = {"batch_size": 64, "seed": self.trainer.seed}
+            model = self.trainer.model
+            self.trainer = Trainer.load(folder / "best.pt", model=model, **options)
+            return
+        labels = np.eye(len(train.label_space))[train.labels]
+        soft = np.concatenate([labels, *self.taught]).astype(np.float32)
+        self.trainer.fit(Softened([train, *self.sets], soft) if self.sets else train)
 
-def trained(
-    challenge: Challenge, model: nn.Module, plan: Plan, folder: Path, *, fold: int | None, seed: int
-) -> dict[str, Probabilities]:
-    """Train a network on labels, without a fold, and predict the images that it has not seen."""
-    if (done := known(folder)) is not None:
-        return done
-    train = challenge.part("train", transforms(plan.image_size, half=plan.half)[0])
-    if fold is not None:
-        train = train.subset(challenge.outside(fold))
-    _fit(model, train, plan, folder, seed=seed)
-    return _predicted(challenge, model, plan, folder, fold=fold)
+    def predict(self, data: Any, **options: Any) -> Any:
+        """Predict with the Trainer."""
+        return self.trainer.predict(data, **options)
 
 
-def student(
-    challenge: Challenge,
-    model: nn.Module,
-    plan: Plan,
-    folder: Path,
-    *,
-    teacher: dict[str, Probabilities],
-    fold: int | None,
-    seed: int,
-) -> dict[str, Probabilities]:
-    """Train a network on what a teacher says, of the test images and of a fold left out too."""
-    if (done := known(folder)) is not None:
-        return done
-    soft = sharpened(challenge, teacher)
-    rows = np.arange(len(challenge.train)) if fold is None else challenge.outside(fold)
-    soft["train"][rows] = np.eye(8)[challenge.train.labels[rows]]
-    transform = transforms(plan.image_size, half=plan.half)[0]
-    parts = [challenge.part(split, transform) for split in ("train", "test")]
-    data = Softened(parts, np.concatenate([soft["train"], soft["test"]]).astype(np.float32))
-    _fit(model, data, plan, folder, seed=seed)
-    return _predicted(challenge, model, plan, folder, fold=fold)
-
-
-def sharpened(
-    challenge: Challenge, teacher: dict[str, Probabilities], power: float = POWER
-) -> dict[str, npt.NDArray[np.floating]]:
-    """Divide a teacher's probabilities by the fractions of the classes to a power."""
-    counts = np.asarray(challenge.train.class_counts())
-    fractions = counts / counts.sum()
-    divided = {split: values / fractions**power for split, values in teacher.items()}
-    return {split: values / values.sum(1, keepdims=True) for split, values in divided.items()}
-
-
-def known(folder: Path) -> dict[str, Probabilities] | None:
-    """Read the predictions of a finished run."""
-    path = folder / "predictions.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as stored:
-        return {name: stored[name] for name in ("train", "test")}
-
-
-def _fit(model: nn.Module, data: Any, plan: Plan, folder: Path, *, seed: int) -> None:
-    trainer = Trainer(
-        model, epochs=plan.epochs, output=folder, seed=seed, save_every=_STEPS, **plan.options
+def by_folds(
+    build: Any, challenge: Challenge, plan: Plan, folder: Path, *, only: list[int]
+) -> CrossValidation:
+    """Train without each of some folds, and predict these folds and the test images."""
+    train, evaluation = plan.transforms()
+    return cross_validate(
+        build,
+        challenge.train,
+        folds=challenge.folds,
+        only=only,
+        train_transform=train,
+        evaluation_transform=evaluation,
+        extra=challenge.test,
+        predict_options=_VIEWS,
+        output=folder,
     )
-    trainer.fit(data)
 
 
-def _predicted(
-    challenge: Challenge, model: nn.Module, plan: Plan, folder: Path, *, fold: int | None
-) -> dict[str, Probabilities]:
-    scoring = Trainer(Symmetries(model.eval()), batch_size=64)
-    evaluation = transforms(plan.image_size, half=plan.half)[1]
-    train = np.full((len(challenge.train), 8), np.nan, np.float32)
-    if fold is not None:
-        rows = challenge.folds[fold]
-        train[rows] = scoring.predict(challenge.part("train", evaluation).subset(rows)).numpy()
-    test = scoring.predict(challenge.part("test", evaluation)).numpy()
-    found = {"train": train, "test": test}
-    with whole_file(folder / "predictions.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, train=train, test=test)
-    return found
+def whole(run: Student, challenge: Challenge, plan: Plan) -> Probabilities:
+    """Train on all images with labels, and predict the test images."""
+    path = Path(str(run.trainer.output)) / "test.npy"
+    if not path.exists():
+        train, evaluation = plan.transforms()
+        run.fit(challenge.train.with_transform(train))
+        found = run.predict(challenge.test.with_transform(evaluation), **_VIEWS).numpy()
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, found)
+    return np.asarray(np.load(path), np.float64)
+
+
+def sharpened(challenge: Challenge, found: Any, power: float = POWER) -> Probabilities:
+    """Divide probabilities by the fractions of the classes to a power."""
+    old = challenge.train.class_counts().astype(np.float64) ** power
+    return adjust_prior(found, old, np.ones(len(old)))

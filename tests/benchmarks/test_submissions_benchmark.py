@@ -1,17 +1,15 @@
-"""The parts of the submissions: symmetries, targets and the decision rule."""
+"""The parts of the submissions: what members and students learn from."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from dermolib import make_synthetic_challenge
 from submission_parts.data import Softened, open_challenge
-from submission_parts.decision import best_power, crossfitted, decide, weighted
-from submission_parts.runs import Plan, Symmetries, known, sharpened, student, trained
+from submission_parts.runs import Plan, Student, by_folds, sharpened, whole
 
 
 @pytest.fixture(scope="module")
@@ -20,40 +18,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_synthetic_challenge(folder, images_per_class=10, image_size=48, seed=0)
 
 
-def test_an_image_and_its_rotations_and_flips_get_the_same_probabilities() -> None:
-    torch.manual_seed(0)
-    model = Symmetries(nn.Sequential(nn.Flatten(), nn.Linear(48, 3)))
-    image = torch.rand(1, 3, 4, 4)
-
-    found = model(image)
-
-    assert torch.allclose(model(torch.rot90(image, 1, (2, 3)).flip(3)), found, atol=1e-6)
-    assert torch.allclose(found.exp().sum(), torch.tensor(1.0))
-
-
-def test_a_rare_class_wins_by_the_power_of_its_fraction() -> None:
-    probabilities, counts = np.array([[0.6, 0.4]]), np.array([90, 10])
-
-    assert [decide(probabilities, counts, power)[0] for power in (0.0, 0.5)] == [0, 1]
-    assert weighted(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])) == 0.75
-
-
-def test_a_fold_is_decided_without_its_own_labels() -> None:
-    generator = np.random.default_rng(0)
-    probabilities = generator.dirichlet(np.ones(3), 60)
-    target, counts = generator.integers(0, 3, 60), np.array([40, 15, 5])
-    folds = [np.arange(0, 30), np.arange(30, 60)]
-    other = target.copy()
-    other[folds[0]] = (other[folds[0]] + 1) % 3
-
-    first, second = (crossfitted(probabilities, y, counts, folds) for y in (target, other))
-
-    assert (first[folds[0]] == second[folds[0]]).all()
-    power = best_power(probabilities[folds[1]], target[folds[1]], counts)
-    assert (first[folds[0]] == decide(probabilities[folds[0]], counts, power)).all()
-
-
-def test_folds_share_no_lesion_and_samples_carry_what_the_teacher_says(root: Path) -> None:
+def test_samples_carry_what_the_teacher_says(root: Path) -> None:
     challenge = open_challenge(root)
     count, row = len(challenge.train) + len(challenge.test), len(challenge.train) + 1
     soft = np.random.default_rng(0).dirichlet(np.ones(8), count).astype(np.float32)
@@ -64,13 +29,20 @@ def test_folds_share_no_lesion_and_samples_carry_what_the_teacher_says(root: Pat
     assert (data[row]["soft_label"] == soft[row]).all()
     assert data[row]["label"] == soft[row].argmax() == data.labels[row]
     assert len(data) == count
-    lesions = [set(challenge.train.groups[rows]) for rows in challenge.folds]
-    assert sum(map(len, lesions)) == len(set.union(*lesions))
-    rows = [*challenge.outside(1), *challenge.folds[1]]
-    assert sorted(rows) == list(range(len(challenge.train)))
 
 
-@pytest.mark.slow  # two short trainings
+def test_a_teachers_probabilities_are_divided_by_the_class_fractions(root: Path) -> None:
+    challenge = open_challenge(root)
+    found = np.random.default_rng(0).dirichlet(np.ones(8), 5)
+
+    divided = sharpened(challenge, found, 0.5)
+
+    counts = challenge.train.class_counts()
+    expected = found / (counts / counts.sum()) ** 0.5
+    assert np.allclose(divided, expected / expected.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.slow  # three short trainings
 def test_a_student_never_sees_the_labels_of_the_fold(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,18 +58,45 @@ def test_a_student_never_sees_the_labels_of_the_fold(
 
     monkeypatch.setattr(Softened, "__init__", spied)
 
-    member = trained(challenge, _tiny(), plan, tmp_path / "member", fold=0, seed=0)
-    student(challenge, _tiny(), plan, tmp_path / "s", teacher=member, fold=0, seed=0)
+    def member(fold: int) -> Student:
+        return Student(plan.trainer(_tiny(), tmp_path / f"member-{fold}", seed=fold))
 
-    rows, others = challenge.folds[0], challenge.outside(0)
-    assert np.isnan(member["train"][others]).all()
-    targets = np.stack([seen[0][int(row)]["soft_label"] for row in rows])
-    assert np.allclose(targets, sharpened(challenge, member)["train"][rows], atol=1e-6)
+    teacher = by_folds(member, challenge, plan, tmp_path / "members", only=[0])
+    fold = challenge.train.subset(challenge.folds[0])
+    taught = [sharpened(challenge, one) for one in (teacher.probabilities, teacher.extra)]
+    transform = plan.transforms()[0]
+    sets = [one.with_transform(transform) for one in (fold, challenge.test)]
+
+    def student(_: int) -> Student:
+        return Student(plan.trainer(_tiny(), tmp_path / "student", seed=0), sets, taught)
+
+    by_folds(student, challenge, plan, tmp_path / "students", only=[0])
+
+    assert teacher.table["id"].tolist() == fold.ids.tolist()
+    (data,) = seen
+    place = {name: row for row, name in enumerate(data.ids)}
+    of_fold = np.stack([data[place[name]]["soft_label"] for name in fold.ids])
+    assert np.allclose(of_fold, taught[0], atol=1e-6)
+    others = np.setdiff1d(np.arange(len(challenge.train)), challenge.folds[0])
+    rows = [data[place[name]] for name in challenge.train.ids[others]]
     hard = np.eye(8)[challenge.train.labels[others]]
-    assert (np.stack([seen[0][int(row)]["soft_label"] for row in others]) == hard).all()
-    again = known(tmp_path / "member")
-    assert again is not None
-    assert (again["test"] == member["test"]).all()
+    assert (np.stack([row["soft_label"] for row in rows]) == hard).all()
+
+
+@pytest.mark.slow  # a short training
+def test_a_finished_run_is_read_and_not_trained_again(root: Path, tmp_path: Path) -> None:
+    challenge = open_challenge(root)
+    options: dict[str, Any] = {"batch_size": 16, "progress": False, "device": "cpu"}
+    plan = Plan(image_size=32, half=True, epochs=1, options={**options, "class_weights": None})
+    first = whole(Student(plan.trainer(_tiny(), tmp_path / "run", seed=0)), challenge, plan)
+    (tmp_path / "run" / "test.npy").unlink()
+    kept = (tmp_path / "run" / "best.pt").read_bytes()
+
+    again = whole(Student(plan.trainer(_tiny(), tmp_path / "run", seed=0)), challenge, plan)
+
+    assert np.allclose(again, first, atol=1e-6)
+    assert (tmp_path / "run" / "best.pt").read_bytes() == kept
+    assert not (tmp_path / "run" / "run-1").exists()
 
 
 def _tiny() -> nn.Module:
