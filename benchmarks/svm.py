@@ -13,7 +13,6 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dermolib import ISICDataset, build_model, grouped_split, weighted_accuracy
+from dermolib import ISICDataset, build_model, grouped_split
 from dermolib._validation import DatasetNotFoundError, Image, Indices
-from dermolib.evaluation import Features, bootstrap_interval, extract_features, fit_svm
+from dermolib.evaluation import Features, extract_features, fit_svm, score
 from dermolib.io import resize_image
-from dermolib.labels import DIAGNOSES
 from hair_parts.images import default_data
 
 _Labels = npt.NDArray[np.int64]
@@ -126,16 +124,11 @@ def table(features: Features, folds: list[Indices], workers: int) -> Iterator[st
             predicted[fold] = predict(features.subset(fold))
             notes.append(note)
         minutes, chosen = (time.monotonic() - started) / 60, "; ".join(dict.fromkeys(notes))
-        score = partial(_recall, predicted, labels)
-        found = bootstrap_interval(score, lesions)
+        scores = score(predicted, labels, groups=lesions, label_space="challenge")
+        found = scores["balanced_accuracy"]
         words = f"{found.score:.3f} ({found.low:.3f}..{found.high:.3f})"
-        accuracy = (predicted == labels).mean()
+        accuracy = scores["accuracy"].score
         yield f"| {name} | {words} | {accuracy:.3f} | {chosen} | {minutes:.1f} |"
-
-
-def _recall(predicted: _Labels, labels: _Labels, rows: Indices) -> float:
-    pair = (torch.from_numpy(values[rows]) for values in (predicted, labels))
-    return float(weighted_accuracy(*pair, num_classes=len(DIAGNOSES)))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,10 @@ Run it without data on a drawn set in the layout of ISIC 2020, or with the real 
     python examples/binary_task.py --data DIR --output runs/isic2020 --image-size 224 --epochs 20
 
 It labels the rows in the label space ``binary``, splits them by patient, trains on balanced
-batches, scores the area under the ROC curve with an interval by patient, and writes the submission
-``image_name,target``.
+batches, scores it with intervals by patient, and writes the submission ``image_name,target``.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from dermolib import ISICDataset, Trainer, build_model, grouped_split, preset
 from dermolib.datasets.synthetic import draw_sample
-from dermolib.evaluation import bootstrap_interval
+from dermolib.evaluation import score
 from dermolib.io import whole_file, write_image
 from dermolib.reporting import write_submission
 
@@ -32,7 +29,7 @@ FREQUENCIES = (0.15, 0.7, 0.15)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run all steps and return what `metrics.json` holds."""
+    """Run all steps and return the area under the ROC curve."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     output: Path = options.output
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -63,28 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     )
     trainer.fit(train.with_transform(training), validation)
 
-    malignant = trainer.predict(validation)[:, 1].numpy()
-    target = validation.labels
-    interval = bootstrap_interval(
-        lambda some: area(target[some], malignant[some]), validation.groups
-    )
+    scores = score(trainer.predict(validation), validation)
+    print(f"\n{scores}\n")
+    with whole_file(output / "scores.json") as path:
+        path.write_text(scores.to_json() + "\n")
     ids, probabilities = list(test.ids), trainer.predict(test).numpy()
     write_submission(output / "submission.csv", ids, probabilities, form="isic2020")
-    report = {
-        "data": "real" if options.data else "drawn",
-        "auc": interval.score,
-        "interval": [interval.low, interval.high],
-        "images": interval.n,
-        "patients": interval.groups,
-    }
-    with whole_file(output / "metrics.json") as path:
-        path.write_text(json.dumps(report, indent=2) + "\n")
-    print(
-        f"validation AUC {interval.score:.3f} (95 % {interval.low:.3f}..{interval.high:.3f}, "
-        f"n = {interval.n}, {interval.groups} patients)"
-    )
     print(f"{len(ids)} predictions in {output / 'submission.csv'}")
-    return report
+    area = scores["roc_auc", "malignant"]
+    return {"auc": area.score, "interval": [area.low, area.high], "patients": scores.groups}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -100,11 +84,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     return parser.parse_args(arguments)
-
-
-def area(target: Any, scores: Any) -> float:
-    """Compute the area under the ROC curve; nan where a class is absent."""
-    return float(roc_auc_score(target, scores)) if len(set(target)) > 1 else float("nan")
 
 
 def draw_challenge(root: Path, number: int, seed: int) -> Path:

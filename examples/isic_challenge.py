@@ -36,15 +36,13 @@ from dermolib import (
     Trainer,
     augment_offline,
     build_model,
-    class_weights,
     grouped_split,
     make_synthetic_challenge,
     occlusion_removal,
     preset,
-    weighted_accuracy,
 )
 from dermolib.datasets import read_challenge_table
-from dermolib.evaluation import bootstrap_interval
+from dermolib.evaluation import score
 from dermolib.io import read_image, whole_file, write_image
 from dermolib.reporting import (
     exploration_table,
@@ -361,40 +359,29 @@ def train_arm(
     history = trainer.fit(train, validation)
     seconds = time.perf_counter() - started
     probabilities = trainer.predict(validation)
-    labels = torch.from_numpy(validation.labels)
-    predicted = probabilities.argmax(dim=1)
-    counts = validation.class_counts()
-    # Weights of the whole split: a resample without a rare class is then no easier task
-    weights = class_weights(counts)
-
-    def score(rows: np.ndarray[Any, Any]) -> float:
-        score = weighted_accuracy(
-            predicted[rows], labels[rows], num_classes=len(DIAGNOSES), class_weights=weights
-        )
-        return float(score)
-
-    interval = bootstrap_interval(score, validation.groups, seed=options.seed)
+    predicted = probabilities.argmax(dim=1).numpy()
+    scores = score(probabilities, validation, seed=options.seed)
+    with whole_file(output / f"scores_{name.replace(' ', '_')}.json") as path:
+        path.write_text(scores.to_json() + "\n")
+    interval = scores["balanced_accuracy"]
     matrix = np.zeros((len(DIAGNOSES), len(DIAGNOSES)), dtype=np.int64)
-    np.add.at(matrix, (validation.labels, predicted.numpy()), 1)
+    np.add.at(matrix, (validation.labels, predicted), 1)
     file = f"confusion_{name.replace(' ', '_')}.png"
     save_figure(
-        plot_confusion(matrix, names=CODES, title=f"{name}, n = {len(labels)}"),
+        plot_confusion(matrix, names=CODES, title=f"{name}, n = {scores.n}"),
         output / "figures" / file,
     )
-    print(
-        f"{name}: weighted accuracy {interval.score:.3f} ({interval.low:.3f}..{interval.high:.3f})"
-    )
+    print(f"\n{name}: {scores}\n")
     return (
         trainer,
         history.rows,
         {
             "weighted_accuracy": interval.score,
-            "classes": f"{int((counts > 0).sum())} of {len(counts)} have images here",
+            "classes": f"{int((matrix.sum(axis=1) > 0).sum())} of {len(matrix)} have images here",
             "steps": len(history) * math.ceil(len(train) / options.batch_size),
             "best_epoch": best_epoch(history.rows),
             "interval": asdict(interval),
-            "accuracy": float((predicted == labels).double().mean()),
-            "recalls": dict(zip(CODES, recalls(matrix), strict=True)),
+            "accuracy": scores["accuracy"].score,
             "seconds": round(seconds),
         },
     )
@@ -403,13 +390,6 @@ def train_arm(
 def best_epoch(rows: list[dict[str, float]]) -> int:
     """Name the epoch whose weights were kept: the first of the highest score."""
     return int(max(rows, key=lambda row: row["validation_weighted_accuracy"])["epoch"])
-
-
-def recalls(matrix: np.ndarray[Any, Any]) -> list[float | None]:
-    """Compute the recall of each class; None where it has no image."""
-    return [
-        float(row[index] / row.sum()) if row.sum() else None for index, row in enumerate(matrix)
-    ]
 
 
 def parameters(model: torch.nn.Module) -> int:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
@@ -35,8 +34,8 @@ from dermolib import (
 )
 from dermolib.datasets import PairDataset
 from dermolib.datasets.synthetic import draw_lesion
-from dermolib.evaluation import bootstrap_interval
-from dermolib.io import write_image
+from dermolib.evaluation import score
+from dermolib.io import whole_file, write_image
 from dermolib.labels import LABEL_SPACES
 from dermolib.models import FeatureExtractor
 from dermolib.reporting import write_submission
@@ -89,24 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         batches(validation.with_transform(looks["evaluation"]), options),
     )
     plain = looks["evaluation"]
-    guessed = trainer.predict(batches(validation.with_transform(plain), options)).argmax(dim=1)
-    macro_f1 = bootstrap_interval(
-        lambda rows: f1_score(
-            validation.labels[rows], guessed.numpy()[rows], average="macro", zero_division=0.0
-        ),
-        validation.groups,
-        seed=options.seed,
-    )
+    unseen = trainer.predict(batches(validation.with_transform(plain), options))
+    scores = score(unseen, validation, label_space=SPACE, seed=options.seed)
+    print(f"\n{scores}\n")
+    with whole_file(output / "scores.json") as path:
+        path.write_text(scores.to_json() + "\n")
     probabilities = trainer.predict(batches(test.with_transform(plain), options))
     submission = output / "submission.csv"
     write_submission(submission, list(test.ids), probabilities.numpy(), form="milk10k")
-    print(
-        f"validation: macro F1 {macro_f1.score:.3f} (95 % {macro_f1.low:.3f}..{macro_f1.high:.3f}, "
-        f"{macro_f1.n} lesions, {options.data or 'drawn'})"
-    )
     seconds = time.perf_counter() - started
     print(f"{len(test)} test lesions in {submission}, {seconds:.0f} s in all")
-    return {"macro_f1": macro_f1.score, "train": len(train), "test": len(test)}
+    macro_f1 = scores["macro_f1"].score
+    return {"macro_f1": macro_f1, "train": len(train), "test": len(test)}
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -48,7 +48,9 @@ def main() -> None:
     run("download", "ham10000", "--list")
     write_submission("answer.csv", ["a", "b"], [[0.25, 0.75], [1.0, 0.0]], form="isic2024")
     Path("truth.csv").write_text("isic_id,target\na,1\nb,0\n", encoding="utf-8")
-    run("score", "truth.csv", "answer.csv")
+    Path("lesions.csv").write_text("isic_id,lesion_id\na,1\nb,2\n", encoding="utf-8")
+    run("score", "truth.csv", "answer.csv", "--groups", "lesions.csv", "--by", "lesion_id")
+    run("compare", "answer.csv", "answer.csv", "--truth", "truth.csv", "--metric", "accuracy")
     image = np.full((64, 64, 3), 200, np.uint8)
     image[:, 30] = 40
     write_image("hair.png", image)

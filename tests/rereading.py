@@ -454,6 +454,38 @@ def _read_challenge(_: Any, folder: Path) -> Any:
     )
 
 
+def _write_judged(_: Any, folder: Path, earlier: bool) -> None:
+    """Write a truth, two answers and metadata, all by the same ids."""
+    import numpy as np
+    import pandas as pd
+
+    folder.mkdir()
+    generator = np.random.default_rng(int(earlier))
+    ids = [f"ISIC_{number}" for number in range(24)]
+    target = np.arange(24) % 2
+    truth = {"image": ids, "MEL": target, "NV": 1 - target}
+    pd.DataFrame(truth).to_csv(folder / "truth.csv", index=False)
+    for name in ("a", "b"):
+        melanoma = generator.random(24).round(3)
+        answer = {"image": ids, "MEL": melanoma, "NV": (1 - melanoma).round(3)}
+        pd.DataFrame(answer).to_csv(folder / f"{name}.csv", index=False)
+    table = {"image": ids, "lesion": generator.integers(0, 12, 24), "sex": ["female", "male"] * 12}
+    pd.DataFrame(table).to_csv(folder / "lesions.csv", index=False)
+
+
+def _judge(_: Any, folder: Path) -> Any:
+    """Read as `dermolib score` and `dermolib compare` do."""
+    from dermolib.evaluation import files, official_scores
+
+    truth = files.read_truth(folder / "truth.csv", None)
+    truth, answers = files.read_answers([folder / "a.csv", folder / "b.csv"], truth)
+    groups = files.read_groups(folder / "lesions.csv", truth)
+    sexes = files.read_subgroups(folder / "lesions.csv", truth, "sex")
+    scores = official_scores(folder / "truth.csv", folder / "a.csv").to_csv()
+    parts = [files.as_given(truth, values) for values in answers]
+    return scores, str(parts), groups[1].tolist(), sexes.tolist()
+
+
 _OFFLINE = _job("offline")
 SUBJECTS = {
     "prepare": Reread(_make_store, _prepare, _images, results=".*"),
@@ -476,6 +508,7 @@ SUBJECTS = {
     ),
     "model": Reread(_save, _load, free="(older|values).*", cost=2),
     "weights": Reread(_save_weights, _load_weights, free=".*", cost=2),
+    "judged": Reread(_write_judged, _judge, free=".*"),
     "split": Reread(_write_split, _read_split, free=".*"),
     "challenge": Reread(_write_challenge, _read_challenge, free=".*"),
     **{

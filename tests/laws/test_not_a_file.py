@@ -206,6 +206,8 @@ ENTRIES: dict[str, Callable[[Path], Entry]] = {
         "a.json",
     ),
     "Trainer.save": _write(lambda path: trainer().save(path), "a.pt"),
+    "score --groups": _command("score {0}/t.csv {0}/t.csv --groups {0}/a.csv", "a.csv"),
+    "compare FILE": _command("compare {0}/t.csv {0}/a.csv --truth {0}/t.csv", "a.csv"),
     "audit TRAIN": _command("audit {0}/a.csv", "a.csv"),
     "audit --json": _command("audit {0}/t.csv --json {0}/a.json", "a.json"),
     "prepare IN": _command("prepare {0}/in {0}/out --image-size 8", "in"),

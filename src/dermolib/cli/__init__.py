@@ -10,13 +10,20 @@ from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
 import dermolib
-from dermolib.cli import audit, download, hair, prepare, score
+from dermolib.cli import audit, compare, download, hair, prepare, score
 from dermolib.cli._options import FAILED, fail
 
 __all__ = ["main"]
 
 _MISTAKE, _STOPPED = 2, 130
-_COMMANDS = {"download": download, "audit": audit, "hair": hair, "prepare": prepare, "score": score}
+_COMMANDS = {
+    "download": download,
+    "audit": audit,
+    "hair": hair,
+    "prepare": prepare,
+    "score": score,
+    "compare": compare,
+}
 _CONTINUES = "What is finished stays; the same command continues from there."
 _PATHS = (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError)
 

@@ -40,7 +40,7 @@ __all__ = [
 _ID_COLUMNS = ("image", "lesion_id")
 _WEIGHTS = ("score_weight", "validation_weight")
 _UNWEIGHTED = "ISIC_0035068"  # which the scorer leaves out whatever the truth says
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?\d{1,300}")  # of more digits Python makes no integer
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?inf", re.IGNORECASE)
 _ENDING = re.compile(r"\.jpg$", re.IGNORECASE)
 

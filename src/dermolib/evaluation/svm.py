@@ -32,7 +32,8 @@ from dermolib._validation import (
     printable,
     require,
 )
-from dermolib.evaluation.intervals import Interval, bootstrap_interval
+from dermolib.evaluation.intervals import Interval
+from dermolib.evaluation.scores import score
 from dermolib.features.embeddings import Features as Features
 from dermolib.features.embeddings import extract_features as extract_features
 from dermolib.features.embeddings import whole_labels
@@ -348,11 +349,11 @@ def fit_svm(
         predicted = np.full_like(labels, _NOT_TESTED)
         for train, test in lesion_splits(labels, lesions, folds, seed):
             predicted[test] = fit(train).predict(values[test])
-        tested = np.flatnonzero(predicted != _NOT_TESTED)
-        preds, target = predicted[tested], labels[tested]
-        estimate = bootstrap_interval(
-            lambda rows: _recall(preds[rows], target[rows], num_classes), lesions[tested]
-        )
+        tested = predicted != _NOT_TESTED
+        codes = [*map(str, range(num_classes))]
+        unseen = predicted[tested], labels[tested]
+        scores = score(*unseen, groups=lesions[tested], label_space=codes)
+        estimate = scores["balanced_accuracy"]
     return replace(fit(np.arange(len(labels))), estimate=estimate)
 
 
