@@ -127,7 +127,7 @@ def test_images_that_no_model_predicts_are_left_out_of_the_truth(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("good.csv", "expected 2 to 26 files to compare, but got 1"),
+        ("good.csv --truth truth.csv", "expected 2 to 26 files to compare, but got 1"),
         ("good.csv fair.csv", "the following arguments are required: --truth"),
         ("good.csv gone.csv --truth truth.csv", "Expected `gone.csv` to exist, but it does not."),
         ("good.csv part.csv --truth truth.csv", "1 missing (ISIC_0). Compare models on the same"),

@@ -56,6 +56,7 @@ def test_scores_have_intervals_by_lesion_and_the_official_one_is_last(
     assert shown.startswith(f"{scores}\n")
     assert scores.groups == 65
     assert "by lesion_id of lesions.csv; 10 images without one, each a group of its own" in shown
+    assert "nan" not in shown
     last = f"Official score by the columns of the truth, balanced_accuracy: {recall:.4f}"
     assert shown.splitlines()[-1] == last
 
@@ -69,7 +70,7 @@ def test_what_is_printed_fits_a_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in shown
     assert max(map(len, shown.splitlines())) <= 100
     assert "balanced_accuracy by age" in shown
-    for words in ("30-44  ", "female  ", "missing  ", "  p = "):
+    for words in ("30-44  ", "female  ", "missing  ", "  p = ", "  few\n"):
         assert words in shown
 
 

@@ -113,9 +113,13 @@ def _subgroup_text(table: "pd.DataFrame") -> str:
     for (column, metric, code), rows in parts:
         lines += ["", f"{metric}{f' of {code}' if code else ''} by {column}"]
         for row in rows.itertuples():
-            value = f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})".replace("nan", "-")
+            name = f"  {row.subgroup[:width]:{width}}"
+            if row.value != row.value:
+                lines.append(wrap([f"{name}  undefined: {row.note}"]))
+                continue
+            value = f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
             counts = f"{row.n:>7,} images {row.groups:>7,} groups"
-            end = f"  p = {row.p_value:.3g}" if row.p_value == row.p_value else "  few" * row.few
-            lines.append(f"  {str(row.subgroup)[:width]:{width}}  {value:24}{counts}{end}")
+            end = f"  p = {row.p_value:.3g}" if row.gap else "  few" * row.few
+            lines.append(f"{name}  {value:24}{counts}{end}")
             lines += [wrap([f"    {row.note}"])] if row.note else []
     return "\n".join(lines[1:])
