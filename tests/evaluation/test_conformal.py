@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from dermolib.evaluation import ConformalSets
+from dermolib.evaluation import ConformalSets, coverage_table, cross_conformal
 from dermolib.evaluation.conformal import quantile_by_group
 
 Floats = npt.NDArray[np.float64]
@@ -180,6 +180,47 @@ def test_ties_between_classes_have_one_score_in_adaptive_sets() -> None:
     ]
 
 
+def test_sets_of_all_images_have_thresholds_from_other_lesions_and_cover_each_class() -> None:
+    probabilities, target, lesions = lesions_of(700, 5)
+
+    held = cross_conformal(probabilities, target, groups=lesions)
+
+    table = coverage_table(held, target, groups=lesions, resamples=20)
+    assert table["coverage"].between(0.87, 0.95).all()
+    marginal = cross_conformal(
+        probabilities, target, groups=lesions, sets=ConformalSets(per_class=False)
+    )
+    rare = coverage_table(marginal, target, groups=lesions, resamples=20).iloc[4:]
+    assert (rare["coverage"] < 0.8).all()
+
+
+def test_with_as_many_folds_as_lesions_each_is_judged_by_all_others() -> None:
+    probabilities, target, lesions = lesions_of(40, 6, (0.5, 0.5))
+
+    held = cross_conformal(probabilities, target, groups=lesions, folds=40)
+
+    for one in range(40):
+        own = lesions == one
+        sets = ConformalSets().fit(probabilities[~own], target[~own], groups=lesions[~own])
+        assert (sets.predict(probabilities[own]) == held[own]).all()
+
+
+def test_folds_and_options_of_cross_conformal_sets_are_checked() -> None:
+    probabilities = np.full((40, 2), 0.5)
+    with pytest.raises(TypeError, match="`sets` to be a `ConformalSets`"):
+        cross_conformal(probabilities, [0, 1] * 20, sets=0.9)  # type: ignore[arg-type] # the mistake
+    with pytest.raises(ValueError, match=r"`folds`.*up to 40"):
+        cross_conformal(probabilities, [0, 1] * 20, folds=41)
+    options = ConformalSets(0.8)
+    cross_conformal(probabilities, [0, 1] * 20, sets=options)
+    with pytest.raises(RuntimeError, match="Call `fit`"):
+        options.to_dict()
+    logits = np.log(lesions_of(300, 7, (0.5, 0.5))[0])
+    target = lesions_of(300, 7, (0.5, 0.5))[1]
+    same = cross_conformal(softmax(logits, axis=1), target)
+    assert (cross_conformal(logits + 2, target, values="logits") == same).all()
+
+
 def few_lesions() -> tuple[Floats, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Give 9 lesions of class 2, of 3 images each, and 30 of the others."""
     target = np.repeat([0, 1, 2], [30, 30, 27])
@@ -275,6 +316,10 @@ def test_images_of_the_fit_are_refused_by_their_ids() -> None:
     assert sets.predict(probabilities[:2], ids=["ISIC_40", "ISIC_41"]).any()
     with pytest.raises(ValueError, match=r"`ids`.*1 of 2.*ISIC_39"):
         sets.predict(probabilities[:2], ids=["ISIC_39", "ISIC_40"])
+    by_lesion = ConformalSets().fit(probabilities, target, groups=ids)
+    assert by_lesion.predict(probabilities[:2], groups=["other", None]).any()
+    with pytest.raises(ValueError, match=r"`groups`.*1 of 2.*ISIC_39"):
+        by_lesion.predict(probabilities[:2], groups=["ISIC_39", "other"])
     with pytest.raises(ValueError, match=r"`ids` to be an id for each image \(40,\)"):
         ConformalSets().fit(probabilities, target, ids=ids[1:])
 

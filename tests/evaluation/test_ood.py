@@ -139,6 +139,10 @@ def test_too_few_lesions_for_the_rate_and_images_of_the_fit_are_refused() -> Non
     detector = OODDetector().fit(logits, ids=[f"a{n}" for n in range(40)])
     with pytest.raises(ValueError, match="fitting the detector"):
         detector.predict(logits[:2], ids=["a1", "b"])
+    detector = OODDetector().fit(logits, groups=[f"a{n}" for n in range(40)])
+    with pytest.raises(ValueError, match=r"`groups`.*fitting the detector"):
+        detector.predict(logits[:2], groups=["a1", "b"])
+    assert len(detector.predict(logits[:2], groups=["b", None])) == 2
 
 
 def test_scores_of_unknowns_are_those_of_scikit_learn() -> None:

@@ -6,6 +6,7 @@ from .comparison import compare as compare
 from .comparison import compare_all as compare_all
 from .comparison import mcnemar as mcnemar
 from .conformal import ConformalSets as ConformalSets
+from .conformal import cross_conformal as cross_conformal
 from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import Model as Model
 from .cross_validation import cross_validate as cross_validate

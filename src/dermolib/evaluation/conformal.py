@@ -1,6 +1,7 @@
 """Conformal prediction sets whose coverage is guaranteed for each class, calibrated by lesion."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -18,9 +19,10 @@ from dermolib._validation import (
 )
 from dermolib.evaluation.fitted_ids import ids_of, refuse_fitted
 from dermolib.evaluation.predictions import Predictions, align_probabilities, read_predictions
+from dermolib.evaluation.scaling import grouped_folds
 from dermolib.evaluation.support import FEW_GROUPS
 
-__all__ = ["ConformalSets", "quantile_by_group"]
+__all__ = ["ConformalSets", "cross_conformal", "quantile_by_group"]
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -98,7 +100,8 @@ class ConformalSets:
     codes: tuple[str, ...] = ()
     thresholds: _Floats
     lesions: npt.NDArray[np.intp]
-    _fitted: frozenset[str] = frozenset()
+    _ids: frozenset[str] = frozenset()
+    _groups: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -164,17 +167,26 @@ class ConformalSets:
         self.thresholds = np.minimum(thresholds, _ALWAYS)
         self.thresholds[lesions < FEW_GROUPS] = _ALWAYS
         self.codes, self.lesions = found.codes, lesions
-        self._fitted = ids_of(ids, target, len(found))
+        groups = getattr(target, "groups", None) if groups is None else groups
+        self._ids = ids_of(ids, target, len(found))
+        self._groups = ids_of(groups, None, len(found), name="groups")
         return self
 
     def predict(
-        self, probabilities: Any, *, ids: Any = None, values: str = "probabilities"
+        self,
+        probabilities: Any,
+        *,
+        ids: Any = None,
+        groups: Any = None,
+        values: str = "probabilities",
     ) -> _Flags:
         """Find the set of each image.
 
         Args:
             probabilities: Predictions (N, K) in the order of `codes`, or a data frame with them.
-            ids: Ids of the images (N,); those that the thresholds were found on are refused.
+            ids: Ids of the images (N,); those that the thresholds were found on are refused. Give
+                these, or `groups`, wherever the sets are judged.
+            groups: Lesion of each image (N,), by the same names as in `fit`, refused likewise.
             values: As for `fit`.
 
         Returns:
@@ -187,7 +199,9 @@ class ConformalSets:
         """
         self._check_fitted()
         found = align_probabilities(probabilities, self.codes, values=values)
-        refuse_fitted(self._fitted, ids_of(ids, None, len(found)), "the sets")
+        refuse_fitted(self._ids, ids_of(ids, None, len(found)), "the sets")
+        names = ids_of(groups, None, len(found), name="groups")
+        refuse_fitted(self._groups, names, "the sets", name="groups")
         held: _Flags = _scores(found, self.method) <= self.thresholds
         if self.empty == "top":
             none = ~held.any(axis=1)
@@ -272,6 +286,70 @@ class ConformalSets:
                 f"Each set holds {listed(always, most=12)}: {most:,} lesions can have a coverage "
                 f"of {most / (most + 1):.3g} at most, but `coverage` is {self.coverage:g}."
             )
+
+
+def cross_conformal(
+    probabilities: Any,
+    target: Any,
+    *,
+    groups: Any = None,
+    label_space: Any = None,
+    sets: ConformalSets | None = None,
+    folds: int = 10,
+    seed: int = 0,
+    values: str = "probabilities",
+) -> _Flags:
+    """Find the set of each image with thresholds from the other folds of lesions.
+
+    This judges sets on all images at hand, none of which had a part in its own thresholds; with
+    halves, one for the thresholds and one to be judged, the coverage of a class with 30 lesions in
+    each varies by 7.7 points. To predict, fit on all of them.
+
+    Args:
+        probabilities: Predictions (N, K) of images that the network was not trained on.
+        target: True classes (N,), or a data set.
+        groups: Lesion of each image (N,), or its patient; None makes each image one.
+        label_space: Classes; None takes those of the data set or the data frame, or numbers.
+        sets: Sets with the options that are wanted, which stay as they are; None takes
+            ``ConformalSets()``.
+        folds: Number of folds, 2 or more.
+        seed: Seed of the folds, 0 or more.
+        values: As for `ConformalSets.fit`.
+
+    Returns:
+        Whether the set of an image holds a class (N, K), bool.
+
+    Raises:
+        TypeError: An argument is of another type.
+        ValueError: As for `ConformalSets.fit`, or there are fewer groups than folds.
+
+    References:
+        Vovk, Cross-conformal predictors, Annals of Mathematics and Artificial Intelligence 74,
+        2015, https://doi.org/10.1007/s10472-013-9368-4.
+
+    Examples:
+        >>> probabilities = np.tile([[0.75, 0.25], [0.25, 0.75]], (20, 1))
+        >>> cross_conformal(probabilities, [0, 1] * 20).sum(axis=0).tolist()
+        [20, 20]
+    """
+    sets = ConformalSets() if sets is None else sets
+    check_type(sets, "sets", ConformalSets, "a `ConformalSets` with the options that are wanted")
+    found = read_predictions(probabilities, target, groups, label_space, values=values)
+    hint = "Sets need probabilities, not the predicted classes."
+    require(not found.classes_only, "probabilities", "floats (N, K)", "classes (N,)", hint)
+    kind = "probabilities" if values == "logits" else values
+    held = np.zeros(found.probabilities.shape, np.bool_)
+    for rows in grouped_folds(found.groups, folds, seed):
+        others = found.take(np.setdiff1d(np.arange(len(found)), rows))
+        fitted = copy(sets).fit(
+            others.probabilities,
+            others.target,
+            groups=others.groups,
+            label_space=found.codes,
+            values=kind,
+        )
+        held[rows] = fitted.predict(found.probabilities[rows], values=kind)
+    return held
 
 
 def quantile_by_group(scores: _Floats, groups: npt.NDArray[np.intp], level: float) -> float:

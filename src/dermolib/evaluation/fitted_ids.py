@@ -32,7 +32,8 @@ def ids_of(ids: Any, target: Any, count: int, *, name: str = "ids") -> frozenset
     shape = np.shape(found)
     one = "an id" if name == "ids" else "a group"
     require(shape == (count,), name, f"{one} for each image ({count:,},)", f"shape {shape}")
-    return frozenset(map(clean_name, np.asarray(found, object).tolist())) - {""}
+    missing = {""} if name == "ids" else {"", "-1"}
+    return frozenset(map(clean_name, np.asarray(found, object).tolist())) - missing
 
 
 def refuse_fitted(

@@ -116,7 +116,8 @@ class OODDetector:
     """
 
     threshold: float = np.nan
-    _fitted: frozenset[str] = frozenset()
+    _ids: frozenset[str] = frozenset()
+    _groups: frozenset[str] = frozenset()
 
     def __init__(
         self, method: str = "energy", *, temperature: float = 1.0, tpr: float = 0.95
@@ -160,7 +161,8 @@ class OODDetector:
         what = f"images of enough groups for a `tpr` of {self.tpr:g}"
         got = f"{count:,}, which can have {count / (count + 1):.3g} at most"
         require(np.isfinite(threshold), "known", what, got)
-        self.threshold, self._fitted = threshold, ids_of(ids, None, len(scores))
+        self.threshold, self._ids = threshold, ids_of(ids, None, len(scores))
+        self._groups = ids_of(groups, None, len(scores), name="groups")
         return self
 
     def score(self, features_or_logits: Any) -> _Floats:
@@ -175,12 +177,16 @@ class OODDetector:
             raise RuntimeError("Call `fit` of the detector before it is used.")
         return self._model.score(features_or_logits)
 
-    def predict(self, features_or_logits: Any, *, ids: Any = None) -> npt.NDArray[np.bool_]:
+    def predict(
+        self, features_or_logits: Any, *, ids: Any = None, groups: Any = None
+    ) -> npt.NDArray[np.bool_]:
         """Find the images that are unknown (N,), bool.
 
         Args:
             features_or_logits: As for `ood_score`.
-            ids: Ids of the images (N,); those that the threshold was found on are refused.
+            ids: Ids of the images (N,); those that the threshold was found on are refused. Give
+                these, or `groups`, wherever the answers are judged.
+            groups: Lesion of each image (N,), by the same names as in `fit`, refused likewise.
 
         Raises:
             RuntimeError: `fit` was not called.
@@ -188,7 +194,9 @@ class OODDetector:
             ValueError: As for `score`, or images are among those of `fit`.
         """
         scores = self.score(features_or_logits)
-        refuse_fitted(self._fitted, ids_of(ids, None, len(scores)), "the detector")
+        refuse_fitted(self._ids, ids_of(ids, None, len(scores)), "the detector")
+        names = ids_of(groups, None, len(scores), name="groups")
+        refuse_fitted(self._groups, names, "the detector", name="groups")
         return np.asarray(scores > self.threshold)
 
     def to_dict(self) -> dict[str, Any]:
