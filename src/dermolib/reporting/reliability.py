@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Patch
 
 from dermolib.evaluation.calibration import reliability_table
 from dermolib.evaluation.predictions import read_predictions
@@ -23,8 +24,8 @@ from dermolib.reporting._style import (
 
 __all__ = ["plot_reliability"]
 
-_WIDTH, _HEIGHT = 5.2, 6.0  # inches
-_BELOW = (0, -0.44, 1, 0.22)  # the histogram, in heights of the diagram
+_WIDTH, _HEIGHT = 4.8, 5.8  # inches
+_PALE = "0.88"
 
 
 def plot_reliability(
@@ -44,8 +45,8 @@ def plot_reliability(
     r"""Draw a reliability diagram: below the diagonal, a model is too confident.
 
     A point is a bin of images, with the interval of its groups; hollow where these are fewer than
-    10. A histogram below shows how many images there are of each probability. The calibration error
-    and its number of bins are written in the diagram.
+    10. Gray bars are the fraction of the images in each bin of equal width. The calibration error
+    and its number of bins are written above.
 
     Args:
         probabilities: Probabilities (N, K), see `read_predictions`.
@@ -82,8 +83,11 @@ def plot_reliability(
     axes = axes_or_new(axes, width=_WIDTH, height=_HEIGHT)
     code = given.codes[label] if isinstance(label, (int, np.integer)) else label
     title = title or ("Reliability" if code is None else f"Reliability of {code}")
-    style_axes(axes, title=title, ylabel="observed fraction", grid="both")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    xlabel = "highest probability" if code is None else f"probability of {code}"
+    style_axes(axes, title=title, xlabel=xlabel, ylabel="observed fraction", grid="both")
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    edges = [0, *even["bin_high"]]
+    axes.stairs(even["n"] / len(given), edges, fill=True, color=_PALE, zorder=0.6)
     axes.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, zorder=1)
     for few, rows in table[table["n"] > 0].groupby("few"):
         _draw_points(axes, rows, few=bool(few))
@@ -99,13 +103,7 @@ def plot_reliability(
     axes.text(0.5, 1.02, "\n".join(lines), transform=axes.transAxes, **style)
     size = axes.title.get_fontsize()
     axes.set_title(axes.get_title(), fontsize=size, pad=32, parse_math=False)
-    below = axes.inset_axes(_BELOW)
-    xlabel = "highest probability" if code is None else f"probability of {code}"
-    style_axes(below, title="", xlabel=xlabel, ylabel="images", grid="y")
-    below.set_xlim(0, 1)
-    below.stairs(even["n"], [0, *even["bin_high"]], fill=True, color=COLORS[0], alpha=0.35)
-    below.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
-    add_legend(below, _handles(level, few=bool(table.loc[table["n"] > 0, "few"].any())))
+    add_legend(axes, _handles(level, few=bool(table.loc[table["n"] > 0, "few"].any())))
     return axes.figure.figure  # also of axes in a subfigure
 
 
@@ -128,12 +126,13 @@ def _draw_points(axes: Axes, rows: pd.DataFrame, *, few: bool) -> None:
     )
 
 
-def _handles(level: float, *, few: bool) -> list[Line2D]:
+def _handles(level: float, *, few: bool) -> list[Artist]:
     """Make the entries of the legend."""
     style: dict[str, Any] = {"color": COLORS[0], "linestyle": "", "marker": "o", "markersize": 5}
-    handles = [Line2D([], [], **style, label=f"bin, {100 * level:g} % interval")]
+    handles: list[Artist] = [Line2D([], [], **style, label=f"bin, {100 * level:g} % interval")]
     if few:
         label = f"of fewer than {FEW_GROUPS} groups"
         handles.append(Line2D([], [], **style, markerfacecolor="white", alpha=0.5, label=label))
     handles.append(Line2D([], [], linestyle="--", color="0.5", label="perfect calibration"))
+    handles.append(Patch(color=_PALE, label="fraction of images"))
     return handles
