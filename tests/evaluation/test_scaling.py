@@ -352,3 +352,31 @@ def test_a_mistake_in_transforming_is_refused() -> None:
         VectorScaling(penalty=-1)
     with pytest.raises(ValueError, match=r"`folds`.*up to 600"):
         cross_calibrate(logits, target, folds=601)
+
+
+def test_a_calibrator_that_is_fitted_again_forgets_what_it_was_fitted_to() -> None:
+    logits, target = _drawn(14)
+    scaling = TemperatureScaling().fit(logits, target, ids=np.arange(600))
+
+    scaling.fit(softmax(logits, axis=1), target, ids=np.arange(600, 1200))
+
+    wanted = TemperatureScaling().fit(logits, target)
+    assert scaling.temperature == pytest.approx(wanted.temperature, rel=1e-9)
+    found = scaling.transform(softmax(logits, axis=1), ids=np.arange(600))
+    assert np.allclose(found, wanted.transform(logits), atol=1e-9)
+
+
+def test_cross_calibration_takes_a_calibrator_of_either_kind_of_values() -> None:
+    logits, target = _drawn(15)
+    probabilities = softmax(logits, axis=1)
+
+    wanted = cross_calibrate(logits, target)
+
+    for values in ("logits", "probabilities"):
+
+        def make(values: str = values) -> TemperatureScaling:
+            return TemperatureScaling(values=values)
+
+        assert np.allclose(cross_calibrate(probabilities, target, method=make), wanted, atol=1e-9)
+    with pytest.raises(TypeError, match=r"`method`.*TemperatureScaling"):
+        cross_calibrate(logits, target, method=dict)

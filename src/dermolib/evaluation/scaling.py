@@ -50,7 +50,7 @@ class _Scaling(ABC):
         """Remember what the values are; None is settled by `fit`."""
         if values is not None:
             check_choice(values, "values", _VALUES)
-        self.values = values
+        self._asked = self.values = values
         self._codes: tuple[str, ...] = ()
         self._seen: frozenset[str] = frozenset()
 
@@ -88,9 +88,10 @@ class _Scaling(ABC):
             TypeError: An argument is of another type.
             ValueError: A value or shape is refused, or all images are of one class.
         """
-        ids = getattr(target, "ids", None) if ids is None else ids
-        groups = getattr(target, "groups", None) if groups is None else groups
-        self.values = self.values or _values_of(predictions)
+        if hasattr(target, "labels"):
+            ids = getattr(target, "ids", None) if ids is None else ids
+            groups = getattr(target, "groups", None) if groups is None else groups
+        self.values = self._asked or _values_of(predictions)
         given = read_predictions(predictions, target, groups, label_space, values=self.values)
         got, what = "classes (N,)", "logits or probabilities (N, K)"
         require(not given.classes_only, "predictions", what, got)
@@ -372,7 +373,7 @@ def cross_calibrate(
         others = np.setdiff1d(np.arange(len(given)), rows)
         made = method()
         check_type(made, "method", _Scaling, "`TemperatureScaling`, or what makes a calibrator")
-        made.values = "logits"
+        made._asked = "logits"
         made.fit(
             logits[others],
             given.target[others],
