@@ -328,3 +328,11 @@ def test_what_ties_predict_can_be_chosen() -> None:
 
 def test_a_confidence_on_an_edge_is_in_the_lower_bin() -> None:
     assert confidence_bins(np.array([0, 0.25, 0.5, 0.75, 1]), 4).tolist() == [0, 0, 1, 2, 3]
+
+
+def test_exactly_reached_is_reached() -> None:
+    # One of 20 of the class below all others but one, one of 20 others above all of the class
+    values = [0.2, *[0.6] * 19, 0.9, *[0.3] * 18, 0.1]
+    found = scores_of(read_predictions(values, [1] * 20 + [0] * 20))
+    assert found["specificity_at_sensitivity", "1"] == 19 / 20
+    assert found["sensitivity_at_specificity", "1"] == 19 / 20
