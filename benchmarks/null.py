@@ -10,6 +10,7 @@ image, in part together. The same tests without lesions stand beside: each image
 
 import argparse
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import rankdata
 
 from dermolib.evaluation.comparison import compare
 from dermolib.evaluation.delong import auc_difference, p_value_of
@@ -41,8 +43,8 @@ HAM10000 = {
 
 _SIGNAL = 3.5  # logit of the true class
 _TOGETHER, _LESION, _IMAGE = 1.0, 1.0, 0.7  # spread that models have in common, by lesion, by image
-_PERMUTATIONS = 499  # of which a fraction of exactly 0.05 is 0.05 or less
-_STABLE = 20  # drawn sets of which p-values of 1,000 and 20,000 draws are compared
+_PERMUTATIONS = 199  # of which a fraction of exactly 0.05 is 0.05 or less
+_STABLE = 10  # drawn sets of which p-values of 1,000 and 20,000 draws are compared
 _LEVEL = 0.05
 _BY = ("lesion", "image")
 
@@ -94,10 +96,11 @@ def p_values(a: Predictions, b: Predictions, *, by_lesion: bool) -> dict[str, fl
     found["DeLong, melanoma"] = _delong(a, b, ["MEL"])
     found["DeLong, macro average"] = _delong(a, b, a.codes)
     if by_lesion:
-        make = partial(statistic, metrics="macro_f1")
-        swaps = swap_groups(a, b, make, permutations=_PERMUTATIONS, seed=0)
-        found["permutation, macro F1"] = swaps[0]
         found["DeLong, dermatofibroma"] = _delong(a, b, ["DF"])
+        found["permutation, macro F1"] = _swaps(a, b, "macro_f1")
+        one, other = (replace(x, probabilities=rankdata(x.probabilities, axis=0)) for x in (a, b))
+        found["permutation of ranks, melanoma"] = _swaps(one, other, "roc_auc:MEL")
+        found["permutation of ranks, macro average"] = _swaps(one, other, "macro_roc_auc")
     return found
 
 
@@ -183,6 +186,12 @@ def _stable_text(table: pd.DataFrame) -> str:
 
 def _read(logits: Floats, target: Any, groups: Any) -> Predictions:
     return read_predictions(logits, target, groups, [*HAM10000], values="logits")
+
+
+def _swaps(a: Predictions, b: Predictions, metric: str) -> float:
+    """Compute the p-value of swapped lesions."""
+    make = partial(statistic, metrics=metric)
+    return swap_groups(a, b, make, permutations=_PERMUTATIONS, seed=0)[0]
 
 
 def _delong(a: Predictions, b: Predictions, codes: Iterable[str]) -> float:

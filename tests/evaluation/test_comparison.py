@@ -139,7 +139,7 @@ def test_a_large_difference_is_found_and_a_small_one_within_a_margin_is_equivale
 
 
 def test_the_difference_of_areas_is_tested_as_delong_tests_it() -> None:
-    a, b, target, lesions = drawn(5, n=180)
+    a, b, target, lesions = drawn(5, n=300)
 
     found = compare(a, b, target, groups=lesions, metric="roc_auc:1", **FAST)
     one = delong(np.column_stack([a[:, 1], b[:, 1]]), target == 1, groups=lesions)
@@ -150,7 +150,7 @@ def test_the_difference_of_areas_is_tested_as_delong_tests_it() -> None:
 
 
 def test_the_variance_of_the_macro_average_of_areas_is_that_of_the_jackknife() -> None:
-    a, b, target, lesions = drawn(6, n=160)
+    a, b, target, lesions = drawn(6, n=260)
 
     found = compare(a, b, target, groups=lesions, metric="macro_roc_auc", **FAST)
 
@@ -163,33 +163,25 @@ def test_the_variance_of_the_macro_average_of_areas_is_that_of_the_jackknife() -
             np.mean([area(a[rows, k], kept == k) - area(b[rows, k], kept == k) for k in range(3)])
         )
 
-    without = np.array([difference(lesions != lesion) for lesion in range(80)])
-    error = (79 / 80 * ((without - without.mean()) ** 2).sum()) ** 0.5
+    without = np.array([difference(lesions != lesion) for lesion in range(130)])
+    error = (129 / 130 * ((without - without.mean()) ** 2).sum()) ** 0.5
     p_value = 2 * norm.sf(abs(difference(lesions >= 0)) / error)
     assert found.p_value == pytest.approx(p_value, abs=0.01)
 
 
-def test_few_lesions_of_a_class_are_marked_and_make_the_test_of_areas_wider() -> None:
-    a, b, target, _ = drawn(7, n=60)
-    target[:] = np.r_[np.zeros(4), np.ones(28), np.full(28, 2)]
-
-    found = compare(a, b, target, metric="roc_auc:MEL", label_space=CODES, **FAST)
-
-    classical = delong(np.column_stack([a[:, 0], b[:, 0]]), target == 0)
-    assert found.few
-    assert "Fewer than 10 groups" in str(found)
-    assert "degrees of freedom" in found.test
-    assert found.p_value > classical.p_value()
-
-
-def test_a_class_of_one_lesion_is_tested_by_permutation_of_ranks() -> None:
-    a, b, target, _ = drawn(7, n=60)
-    target[:] = np.r_[0, np.ones(29), np.full(30, 2)]
+def test_areas_of_a_class_of_few_lesions_are_tested_by_permutation_of_ranks() -> None:
+    a, b, target, _ = drawn(7, n=90)
+    target[:] = np.r_[np.zeros(1), np.ones(29), np.full(60, 2)]
 
     found = compare(a, b, target, metric="macro_roc_auc", **FAST)
+    one = compare(a, b, target, metric="roc_auc:MEL", label_space=CODES, **FAST)
+    many = compare(a, b, target == 2, metric="roc_auc:1", values="independent", **FAST)
 
-    assert found.test == "500 permutations by group"
+    assert found.test == one.test == "500 permutations by group"
     assert found.p_error > 0
+    assert one.few
+    assert "Fewer than 10 groups" in str(one)
+    assert many.test == "DeLong by group"
 
 
 def test_scores_that_rank_do_not_depend_on_the_scale_of_one_model() -> None:

@@ -5,12 +5,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, rankdata, t
+from scipy.stats import norm, rankdata
 
 from dermolib._validation import Indices, check_number, require
 from dermolib.evaluation.intervals import Interval
 from dermolib.evaluation.predictions import Predictions, as_target, number_groups
-from dermolib.evaluation.support import FEW_GROUPS
 
 __all__ = ["DeLong", "auc_difference", "delong", "p_value_of"]
 
@@ -113,8 +112,8 @@ def delong(scores: Any, target: Any, *, groups: Any = None) -> DeLong:
     return DeLong(found.auc, covariance, len(given), int(numbers.max()) + 1)
 
 
-def auc_difference(a: Predictions, b: Predictions, classes: Indices) -> tuple[float, float, float]:
-    """Subtract the mean areas of two models over some classes.
+def auc_difference(a: Predictions, b: Predictions, classes: Indices) -> tuple[float, float]:
+    """Subtract the mean areas of two models over some classes: difference, standard error.
 
     The areas of several classes, each against the rest, covary through the groups, which all of
     them have in common.
@@ -123,14 +122,6 @@ def auc_difference(a: Predictions, b: Predictions, classes: Indices) -> tuple[fl
         a: Predictions of one model.
         b: Those of another, of the same images.
         classes: Numbers of the classes, each of which two groups or more have, and have not.
-
-    Returns:
-        Difference, standard error, and degrees of freedom: infinite where each class has 10 groups
-        or more; otherwise those of Satterthwaite, since a variance from few groups varies itself.
-
-    References:
-        Satterthwaite, An approximate distribution of estimates of variance components, Biometrics
-        Bulletin 2(6), 1946, https://doi.org/10.2307/3002019.
     """
     positive = a.target[:, None] == classes
     one, other = (_influence(x.probabilities[:, classes], positive, a.groups) for x in (a, b))
@@ -141,23 +132,20 @@ def auc_difference(a: Predictions, b: Predictions, classes: Indices) -> tuple[fl
         negative=one.negative - other.negative,
     )
     variance = float(both.covariance(np.eye(len(classes))).mean())
-    few = min(one.with_positives.min(), one.with_negatives.min()) < FEW_GROUPS
-    freedom = both.degrees_of_freedom() if few else np.inf
-    return float(both.auc.mean()), max(0.0, variance) ** 0.5, freedom
+    return float(both.auc.mean()), max(0.0, variance) ** 0.5
 
 
-def p_value_of(difference: float, error: float, freedom: float = np.inf) -> float:
+def p_value_of(difference: float, error: float) -> float:
     """Compute the two-sided p-value of a difference with its error; above 0, 1 for no difference.
 
     Args:
         difference: Difference of two areas.
         error: Its standard error.
-        freedom: Degrees of freedom.
     """
     if abs(difference) < _ROUNDING:
         return 1.0
     ratio = abs(difference) / error if error > _ROUNDING else np.inf
-    return max(2 * float(t.sf(ratio, freedom)), float(np.finfo(np.float64).tiny))
+    return max(2 * float(norm.sf(ratio)), float(np.finfo(np.float64).tiny))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,14 +170,6 @@ class _Influence:
         own = (_correction(self.with_positives) - every) * (self.positive.T @ self.positive)
         own += (_correction(self.with_negatives) - every) * (self.negative.T @ self.negative)
         return np.asarray(every * (both.T @ both) + same * own)
-
-    def degrees_of_freedom(self) -> float:
-        """Compute those of the mean of the columns, from the variance of each of its parts."""
-        counts = np.concatenate([self.with_positives, self.with_negatives])
-        sums = np.concatenate([(self.positive**2).sum(axis=0), (self.negative**2).sum(axis=0)])
-        parts = _correction(counts) * sums
-        spread = float((parts**2 / (counts - 1)).sum())
-        return float(parts.sum() ** 2 / spread) if spread else np.inf
 
 
 def _correction(counts: _Floats) -> _Floats:

@@ -24,6 +24,7 @@ _Flags: TypeAlias = npt.NDArray[np.bool_]
 _Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 _SAME = 1e-9  # sums this close, relative to the largest, are a tie
+_MULTIPLE = 1e-6  # how far sizes may be from a multiple of the least, relative to the largest
 _SUMS = 20_000  # sums that are kept when all flips are enumerated
 _STATES = 50 * _SUMS  # those that are merged into them at a time
 _ROWS = 100  # permutations that are evaluated at once
@@ -131,10 +132,15 @@ def _stack(a: Predictions, b: Predictions, differs: _Flags) -> Predictions:
 def _enumerate(sizes: _Floats, limit: float) -> float | None:
     """Sum the probabilities of all flips of at least `limit`; None where sums are too many.
 
-    Sums and their probabilities grow by one distinct size at a time, and equal sums are merged.
+    Sums and their probabilities grow by one distinct size at a time, and equal sums are merged:
+    of sizes that are multiples of the least there are few.
     """
     scale = sizes.sum()
     steps, counts = np.unique(np.round(sizes / scale, 12), return_counts=True)
+    multiples = steps / steps[0]
+    merge = np.abs(multiples - np.round(multiples)).max() < _MULTIPLE * multiples.max()
+    if not merge and np.prod(counts + 1.0) > _SUMS:
+        return None
     sums, chances = np.zeros(1), np.ones(1)
     for step, count in zip(steps, counts, strict=True):
         if len(sums) > _SUMS or len(sums) * (count + 1) > _STATES:
