@@ -291,3 +291,7 @@ def test_an_unknown_score_is_a_key_error_that_suggests_one(scores: Scores) -> No
         scores["balanced_acuracy"]
     with pytest.raises(KeyError, match="sensitivity:MLE"):
         scores["sensitivity", "MLE"]
+
+
+def test_one_image_is_written_as_one() -> None:
+    assert str(score([[0.9, 0.1]], [0], resamples=5)).startswith("1 image of 1 group; 95 % ")

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermolib._validation import printable
 
-__all__ = ["markdown_text", "notes_on", "terminal_text"]
+__all__ = ["counted", "markdown_text", "notes_on", "terminal_text"]
 
 _WIDTH = 100
 _OFTEN = 0.05  # fraction of resamples without a score that is worth a mark
@@ -60,6 +60,16 @@ def markdown_text(table: pd.DataFrame, title: str, notes: Iterable[str]) -> str:
     return "\n\n".join([_escape(title), "\n".join([head, *rows]), *map(_escape, notes)]) + "\n"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Examples:
+        >>> counted(1, "image"), counted(7528, "image")
+        ('1 image', '7,528 images')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def notes_on(table: pd.DataFrame) -> list[str]:
     """Explain the marks of a table, and why scores are undefined."""
     notes = []
@@ -93,7 +103,8 @@ def _value(row: _Row) -> str:
 
 
 def _ends(row: _Row) -> str:
-    return "" if row.reason else f"{row.low:.3f}-{row.high:.3f}"
+    known = row.low == row.low
+    return "" if row.reason else f"{row.low:.3f}-{row.high:.3f}" if known else "no interval"
 
 
 def _marks(row: _Row) -> str:

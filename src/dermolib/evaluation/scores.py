@@ -13,7 +13,7 @@ from dermolib._validation import check_choice, check_number, did_you_mean
 from dermolib.evaluation.intervals import INTERVAL_METHODS, Interval, interval_ends
 from dermolib.evaluation.predictions import Predictions, read_predictions
 from dermolib.evaluation.resampling import jackknife, replicates
-from dermolib.evaluation.score_text import markdown_text, notes_on, terminal_text
+from dermolib.evaluation.score_text import counted, markdown_text, notes_on, terminal_text
 from dermolib.evaluation.statistics import ScoreStatistic, statistic
 
 __all__ = ["Scores", "score"]
@@ -93,7 +93,7 @@ class Scores:
         """Say what was scored and what the intervals are."""
         method = "BCa" if self.method == "bca" else self.method
         return (
-            f"{self.n:,} images of {self.groups:,} groups; {100 * self.level:.4g} % intervals "
+            f"{counted(self.n, 'image')} of {counted(self.groups, 'group')}; {100 * self.level:.4g} % intervals "
             f"({method}, {self.resamples:,} resamples of groups, seed {self.seed})"
         )
 
