@@ -92,8 +92,9 @@ class Scores:
     def _title(self) -> str:
         """Say what was scored and what the intervals are."""
         method = "BCa" if self.method == "bca" else self.method
+        sizes = f"{counted(self.n, 'image')} of {counted(self.groups, 'group')}"
         return (
-            f"{counted(self.n, 'image')} of {counted(self.groups, 'group')}; {100 * self.level:.4g} % intervals "
+            f"{sizes}; {100 * self.level:.4g} % intervals "
             f"({method}, {self.resamples:,} resamples of groups, seed {self.seed})"
         )
 
