@@ -245,6 +245,8 @@ def test_images_and_lesions_that_were_fitted_on_are_refused() -> None:
     ):
         scaling.transform(logits[:2], ids=["new", "newer"], groups=["L48", "L99"])
     # an unknown lesion is no lesion that was seen
+    numbered = TemperatureScaling().fit(logits, target, groups=np.r_[-1, -1, np.arange(98)])
+    assert numbered.transform(logits[:2], groups=[-1, 98]).shape == (2, 4)
     assert scaling.transform(logits[:2], ids=["new", "newer"], groups=["", None]).shape == (2, 4)
 
 
