@@ -41,46 +41,100 @@ def test_images_of_one_lesion_widen_the_interval() -> None:
 @settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(0, 1), st.sampled_from("abcde")), min_size=1, max_size=40),
+    st.sampled_from(["percentile", "bca"]),
     st.integers(0, 99),
 )
 def test_the_same_seed_gives_the_same_interval_within_the_range_of_the_score(
-    rows: list[tuple[int, str]], seed: int
+    rows: list[tuple[int, str]], method: str, seed: int
 ) -> None:
     values, groups = zip(*rows, strict=True)
 
-    first, again = (
-        bootstrap_interval(mean_of(values), groups, resamples=50, seed=seed) for _ in range(2)
-    )
+    with pytest.warns(UserWarning, match="fewer than 20 groups"):
+        first, again = (
+            bootstrap_interval(mean_of(values), groups, resamples=50, method=method, seed=seed)
+            for _ in range(2)
+        )
 
     assert first == again
-    assert 0 <= first.low <= first.high <= 1
+    assert 0 <= first.low <= first.score <= first.high <= 1
 
 
 def test_resamples_without_class_0_are_no_reason_to_warn() -> None:
-    target = torch.tensor([0, 1, 2, 1, 2, 1, 2, 1])
+    target = torch.tensor([0] + [1, 2] * 20)
+    preds = torch.tensor([0] + [1, 2, 1, 1] * 10)
+
     interval = bootstrap_interval(
-        lambda rows: float(weighted_accuracy(target[rows], target[rows], num_classes=3)),
-        np.arange(8),
+        lambda rows: float(weighted_accuracy(preds[rows], target[rows], num_classes=3)),
+        np.arange(41),
     )
-    assert interval.score == interval.low == 1
+
+    assert interval.low < interval.score < interval.high
 
 
-def test_a_single_group_has_no_width() -> None:
-    interval = bootstrap_interval(mean_of([1, 0]), ["a", "a"])
+def test_unknown_lesions_are_lesions_of_their_own() -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    unknown = np.array([None, np.nan, "", "NA"] * 10, object)
+    named = [f"lesion {number}" for number in range(40)]
+    rest = list(np.repeat(list("abcdefghij"), 2))
+
+    interval = bootstrap_interval(mean_of(values), np.array([*unknown, *rest], object))
+
+    assert interval == bootstrap_interval(mean_of(values), [*named, *rest])
+    assert interval.groups == 50
+    assert bootstrap_interval(mean_of(values), np.full(60, np.nan)).groups == 60
+
+
+def test_the_bca_interval_of_rows_of_their_own_group_is_that_of_scipy() -> None:
+    values = np.random.default_rng(0).exponential(size=80)
+
+    interval = bootstrap_interval(mean_of(values), np.arange(80), resamples=4000, method="bca")
+
+    result = bootstrap((values,), np.mean, n_resamples=4000, random_state=1)
+    assert interval.low == pytest.approx(result.confidence_interval.low, abs=0.02)
+    assert interval.high == pytest.approx(result.confidence_interval.high, abs=0.02)
+
+
+def test_resamples_whose_score_is_undefined_are_left_out() -> None:
+    values = np.random.default_rng(0).normal(size=40)
+
+    def of_the_first(rows: Any) -> float:
+        return float(values[rows].mean()) if (rows == 0).any() else np.nan
+
+    interval = bootstrap_interval(of_the_first, np.arange(40))
+
+    assert -1 < interval.low < interval.score < interval.high < 1
+
+
+@pytest.mark.parametrize("defined", [0, 40])
+def test_scores_that_are_all_undefined_are_refused(defined: int) -> None:
+    with pytest.raises(ValueError, match=r"`score` to be .* NaN for (all rows|each resample)"):
+        bootstrap_interval(
+            lambda rows: 1.0 if len(np.unique(rows)) == defined else np.nan, np.arange(40)
+        )
+
+
+def test_few_lesions_and_an_interval_without_width_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="fewer than 20 groups, 1,"):
+        interval = bootstrap_interval(mean_of([1, 0]), ["a", "a"])
+    with pytest.warns(UserWarning, match="no width"):
+        perfect = bootstrap_interval(mean_of(np.ones(30)), np.arange(30))
 
     assert (interval.low, interval.score, interval.high) == (0.5, 0.5, 0.5)
+    assert (perfect.low, perfect.high) == (1, 1)
 
 
 @pytest.mark.parametrize(
     ("groups", "options", "sentence"),
     [
         ([], {}, "`groups` to be a group for each row (N,), but got shape (0,)."),
+        ([[0, 1]], {}, "`groups` to be a group for each"),
         ([0], {"resamples": 0}, "`resamples` to be an integer of 1 or more, but got 0."),
         ([0], {"level": 0}, "`level` to be a number above 0 and up to 1, but got 0."),
+        ([0], {"method": "basic"}, "`method` to be one of 'percentile', 'bca', but got 'basic'."),
         ([0], {"seed": -1}, "`seed` to be an integer of 0 or more, but got -1."),
     ],
 )
-def test_unfit_arguments_are_refused(groups: list[int], options: Any, sentence: str) -> None:
+def test_unfit_arguments_are_refused(groups: Any, options: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         bootstrap_interval(mean_of([0]), groups, **options)
 

@@ -19,6 +19,7 @@ from dermolib.evaluation.permutation import flip_signs, swap_groups
 from dermolib.evaluation.predictions import Predictions
 from dermolib.evaluation.resampling import Weights, jackknife, replicates
 from dermolib.evaluation.same_images import read_models
+from dermolib.evaluation.smoothing import borrow_groups
 from dermolib.evaluation.statistics import SUMS, ScoreStatistic, predicted_classes, statistic
 from dermolib.evaluation.support import FEW_GROUPS
 
@@ -165,13 +166,14 @@ def compare(
 ) -> Comparison:
     """Compare a score of two models on the same images, paired by lesion.
 
-    The interval resamples groups, the same for both models (bias-corrected and accelerated). The
-    p-value does not come from these resamples. It is that of a permutation test, in which the
-    predictions of the two models for a whole group are swapped or not: exact where the
-    permutations can be enumerated, otherwise of `permutations` draws. Scores that rank images
-    are tested with ranks in place of probabilities, so that the models need not have the same
-    scale. Areas under ROC curves are tested by the method of DeLong et al., clustered by group, or
-    where a class has fewer than 30 groups by permutation of ranks.
+    The interval resamples groups, the same for both models (``"smoothed"``, see
+    `dermolib.evaluation.score`, without a correction of skewness). The p-value does not come from
+    these resamples. It is that of a permutation test, in which the predictions of the two models
+    for a whole group are swapped or not: exact where the permutations can be enumerated, otherwise
+    of `permutations` draws. Scores that rank images are tested with ranks in place of
+    probabilities, so that the models need not have the same scale. Areas under ROC curves are
+    tested by the method of DeLong et al., clustered by group, or where a class has fewer than 30
+    groups by permutation of ranks.
 
     Args:
         a: Predictions of one model, as for `dermolib.evaluation.score`. Data frames and columns
@@ -397,18 +399,24 @@ def _compare(
     require(first.num_groups >= 2, "groups", what, f"{first.num_groups}")
     scores = {name: _score(name, one, options.metric) for name, one in models.items()}
 
-    def every(weights: Weights) -> _Floats:
-        return np.column_stack([one(weights) for one in scores.values()])
+    padded = {name: borrow_groups(one) for name, one in models.items()}
+    lenders = {name: statistic(one, options.metric) for name, one in padded.items()}
 
-    drawn = replicates(every, first.num_groups, resamples=options.resamples, seed=options.seed)
-    left_out = jackknife(every, first.num_groups)
+    def every(weights: Weights) -> _Floats:
+        return np.column_stack([one(weights) for one in lenders.values()])
+
+    count, borrowed = first.num_groups, next(iter(padded.values())).borrowed
+    draws = {"resamples": options.resamples, "seed": options.seed}
+    drawn = replicates(every, count, **draws, borrowed=borrowed)
+    left_out = jackknife(every, count, borrowed)
     places = {name: place for place, name in enumerate(models)}
     found = []
     for a, b in pairs:
         columns = [places[b], places[a]]
         one, other = (float(scores[name].values[0]) for name in (a, b))
         drawn_difference, left_out_difference = (np.diff(x[:, columns]) for x in (drawn, left_out))
-        ends = partial(_ends, one - other, drawn_difference, left_out_difference)
+        center = lenders[a].values - lenders[b].values
+        ends = partial(_ends, one - other, drawn_difference, left_out_difference, center)
         low, high = ends(level=options.level)
         p_value, p_error, test = _test(models[a], models[b], scores[a], scores[b], options)
         comparison = Comparison(
@@ -445,10 +453,11 @@ def _score(name: str, predictions: Predictions, metric: str) -> ScoreStatistic:
 
 
 def _ends(
-    difference: float, drawn: _Floats, left_out: _Floats, *, level: float
+    difference: float, drawn: _Floats, left_out: _Floats, center: _Floats, *, level: float
 ) -> tuple[float, float]:
     """Compute the interval of a difference from its replicates (R, 1) and its jackknife (B, 1)."""
-    low, high = interval_ends(np.array([difference]), drawn, left_out, level=level)
+    options: dict[str, Any] = {"method": "smoothed", "center": center, "skewed": False}
+    low, high = interval_ends(np.array([difference]), drawn, left_out, level=level, **options)
     return float(low[0]), float(high[0])
 
 

@@ -1,7 +1,7 @@
 """Predictions with their targets and groups, checked once for everything that judges them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -44,6 +44,9 @@ class Predictions:
         num_groups: Number of groups G.
         codes: Codes of the classes (K,).
         classes_only: Whether classes were given in place of probabilities.
+        borrowed: How often each of the last groups counts on average (P,), where these are
+            borrowed, see `dermolib.evaluation.smoothing.borrow_groups`; empty where none are.
+        factors: What each group then counts by (G,), which keeps the weight of each class.
     """
 
     probabilities: _Floats
@@ -52,6 +55,8 @@ class Predictions:
     num_groups: int
     codes: tuple[str, ...]
     classes_only: bool = False
+    borrowed: _Floats = field(default_factory=lambda: np.empty(0))
+    factors: _Floats = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         """Return the number of images."""

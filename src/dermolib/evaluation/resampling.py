@@ -21,12 +21,16 @@ Statistic: TypeAlias = Callable[[Weights], Floats]
 _CHUNK = 50  # resamples that are drawn together, from a seed of their own
 _BLOCKS = 200  # groups are left out in so many blocks, which keeps the skewness of their influence
 _WORKERS = 2
+_NONE: Floats = np.empty(0)
 
 
 def bootstrap_weights(
-    num_groups: int, resamples: int, seed: int
+    num_groups: int, resamples: int, seed: int, borrowed: Floats = _NONE
 ) -> Iterator[Callable[[], Weights]]:
-    """Make functions that draw parts of the resamples (r, G), the same for each seed."""
+    """Make functions that draw parts of the resamples (r, G + P), the same for each seed.
+
+    Groups that are borrowed (P,) count as often as gamma variables of these means and of scale 1.
+    """
     starts = range(0, resamples, _CHUNK)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     for start, own in zip(starts, seeds, strict=True):
@@ -37,28 +41,39 @@ def bootstrap_weights(
             drawn = generator.integers(0, num_groups, (count, num_groups))
             drawn += num_groups * np.arange(count)[:, None]
             counts = np.bincount(drawn.ravel(), minlength=count * num_groups)
-            return counts.reshape(count, num_groups).astype(np.float32)
+            weights = counts.reshape(count, num_groups).astype(np.float32)
+            extra = generator.gamma(borrowed, size=(count, len(borrowed))).astype(np.float32)
+            return np.hstack([weights, extra]) if len(borrowed) else weights
 
         yield draw
 
 
-def replicates(statistic: Statistic, num_groups: int, *, resamples: int, seed: int) -> Floats:
+def replicates(
+    statistic: Statistic,
+    num_groups: int,
+    *,
+    resamples: int,
+    seed: int,
+    borrowed: Floats = _NONE,
+) -> Floats:
     """Compute a statistic for resamples of the groups: values (R, M), in the order of the draws."""
-    parts = bootstrap_weights(num_groups, resamples, seed)
+    parts = bootstrap_weights(num_groups, resamples, seed, borrowed)
     with ThreadPoolExecutor(_WORKERS) as pool:
         return np.concatenate(list(pool.map(lambda draw: statistic(draw()), parts)))
 
 
-def jackknife(statistic: Statistic, num_groups: int) -> Floats:
+def jackknife(statistic: Statistic, num_groups: int, borrowed: Floats = _NONE) -> Floats:
     """Compute a statistic without each block of groups in turn: values (B, M), B up to 200.
 
-    Groups are dealt out to the blocks by a fixed draw, so that their order does not matter.
+    Groups are dealt out to the blocks by a fixed draw, so that their order does not matter. Those
+    that are borrowed stay.
     """
     blocks = min(num_groups, _BLOCKS)
     order = np.random.default_rng(0).permutation(num_groups)
     parts = []
     for rows in np.array_split(np.arange(blocks), max(1, blocks // _CHUNK)):
-        weights = np.ones((len(rows), num_groups), np.float32)
+        weights = np.ones((len(rows), num_groups + len(borrowed)), np.float32)
+        weights[:, num_groups:] = borrowed
         for place, block in enumerate(rows):
             weights[place, order[block::blocks]] = 0
         parts.append(statistic(weights))

@@ -10,10 +10,16 @@ import pandas as pd
 
 from dermolib import __version__
 from dermolib._validation import check_choice, check_number, did_you_mean
-from dermolib.evaluation.intervals import INTERVAL_METHODS, Interval, interval_ends
+from dermolib.evaluation.intervals import (
+    INTERVAL_METHODS,
+    Interval,
+    interval_ends,
+    widen_at_bounds,
+)
 from dermolib.evaluation.predictions import Predictions, read_predictions
 from dermolib.evaluation.resampling import jackknife, replicates
 from dermolib.evaluation.score_text import counted, markdown_text, notes_on, terminal_text
+from dermolib.evaluation.smoothing import borrow_groups
 from dermolib.evaluation.statistics import ScoreStatistic, statistic
 
 __all__ = ["Scores", "score"]
@@ -127,7 +133,7 @@ def score(
     values: str = "probabilities",
     resamples: int = 2000,
     level: float = 0.95,
-    method: str = "bca",
+    method: str = "smoothed",
     sensitivity: float = 0.95,
     specificity: float = 0.95,
     pauc_above: float = 0.8,
@@ -184,7 +190,12 @@ def score(
         values: What the values are: ``"probabilities"``, ``"logits"`` or ``"independent"``.
         resamples: Number of resamples, 1 or more.
         level: Level of the intervals, above 0 and below 1.
-        method: Kind of interval: ``"bca"`` or ``"percentile"``.
+        method: Kind of interval. ``"smoothed"`` covers best where classes have few groups: it lets
+            each class borrow one group from the others in resamples, see
+            `dermolib.evaluation.smoothing.borrow_groups`, corrects bias and skewness, and takes
+            quantiles further out where few groups make most of the spread. ``"bca"`` is
+            bias-corrected and accelerated, ``"percentile"`` takes quantiles as they are. A score
+            of 0 or 1 in all resamples has the interval of Clopper and Pearson for its groups.
         sensitivity: Sensitivity at which specificity is read, above 0 and up to 1.
         specificity: Specificity at which sensitivity is read, above 0 and up to 1.
         pauc_above: Sensitivity above which the area under the ROC curve is taken, 0 or more and
@@ -226,9 +237,19 @@ def score(
     }
     predictions = read_predictions(probabilities, target, groups, label_space, values=values)
     found = statistic(predictions, **options)  # type: ignore[arg-type] # of several types
-    drawn = replicates(found, predictions.num_groups, resamples=resamples, seed=seed)
-    left_out = jackknife(found, predictions.num_groups) if method == "bca" else None
-    low, high = interval_ends(found.values, drawn, left_out, method=method, level=level)
+    padded = borrow_groups(predictions) if method == "smoothed" else predictions
+    lender = statistic(padded, **options) if method == "smoothed" else found  # type: ignore[arg-type] # as above
+    count, borrowed = predictions.num_groups, padded.borrowed
+    drawn = replicates(lender, count, resamples=resamples, seed=seed, borrowed=borrowed)
+    left_out = None if method == "percentile" else jackknife(lender, count, borrowed)
+    ends = interval_ends(
+        found.values, drawn, left_out, method=method, level=level, center=lender.values
+    )
+    low, high = np.where(
+        (ends[0] == ends[1]) & (np.array(found.certainty) > 0),
+        widen_at_bounds(found.values, ends, np.array(found.certainty), level),
+        ends,
+    )
     table = pd.DataFrame(
         {
             "metric": [metric for metric, _ in found.columns],

@@ -99,6 +99,8 @@ class ScoreStatistic:
         reasons: Why each is undefined (M,), empty where it is not.
         images: Number of images of its class, or of all (M,).
         groups: Number of groups of its class, or of all (M,).
+        certainty: Number of groups of a proportion that is as certain (M,), see
+            `Support.certainty`.
         few: Whether fewer than `FEW_GROUPS` groups are behind it (M,), see `Support.fewest`.
     """
 
@@ -119,9 +121,14 @@ class ScoreStatistic:
         self.reasons = tuple(support.reason(*part) for part in parts)
         self.images = tuple(support.images(place) for _, place in parts)
         self.groups = tuple(support.groups(place) for _, place in parts)
+        self.certainty = tuple(support.certainty(*part) for part in parts)
         self.few = tuple(support.fewest(*part) < FEW_GROUPS for part in parts)
         self._present = np.flatnonzero(support.counts).tolist()
-        self._class_weights = (support.counts > 0) / np.maximum(support.counts, 1)
+        usual = np.ones((1, predictions.num_groups), np.float32)
+        usual[0, predictions.num_groups - len(predictions.borrowed) :] = predictions.borrowed
+        self._factors = predictions.factors[:, None] if len(predictions.factors) else None
+        counts = np.bincount(target, self._turned(usual)[predictions.groups, 0], len(codes))
+        self._class_weights = np.divide(1, counts, out=np.zeros(len(codes)), where=counts > 0)
         self._linear = _linear(predictions, predicted, bins)
         self._wanted = self._curve_parts()
         self._rankings = {
@@ -135,7 +142,7 @@ class ScoreStatistic:
         }
         longest = max((ranking.count for ranking in self._rankings.values()), default=1)
         self._step = max(1, _LARGEST // longest)
-        self.values: _Floats = self(np.ones((1, predictions.num_groups), np.float32))[0]
+        self.values: _Floats = self(usual)[0]
 
     def __call__(self, weights: Weights) -> _Floats:
         """Compute the scores (R, M) of resamples in which each group counts so often (R, G)."""
@@ -144,7 +151,7 @@ class ScoreStatistic:
 
     def _scores(self, weights: Weights) -> _Floats:
         """Compute the scores (R, M) of so many resamples as fit into memory at a time."""
-        turned = np.ascontiguousarray(weights.T, np.float64)
+        turned = self._turned(weights)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = _linear_scores(self._linear @ turned, self._class_weights)
             for place, ranking in self._rankings.items():
@@ -168,6 +175,11 @@ class ScoreStatistic:
         nothing = np.zeros(self._linear.shape[1])
         pairs = zip(self._parts, self.reasons, strict=True)
         return np.array([nothing if why else found.get(part, nothing) for part, why in pairs])
+
+    def _turned(self, weights: Weights) -> _Floats:
+        """Put groups first (G, R), as products with sparse matrices take them."""
+        turned = np.ascontiguousarray(weights.T, np.float64)
+        return turned if self._factors is None else turned * self._factors
 
     def _curve_parts(self) -> list[_Part]:
         """Collect the scores of curves that columns, or means over classes, are made of."""

@@ -67,6 +67,21 @@ class Support:
         of, rest = self._groups["of"][place], self._groups["rest"][place]
         return {"sensitivity": of, "specificity": rest}.get(name, min(of, rest))
 
+    def certainty(self, name: str, place: int) -> int:
+        """Count the groups of a proportion that is as certain as a score; 0 for no proportion.
+
+        Where all is right, an average over classes is as certain as so many groups in one:
+        the number of classes times the harmonic mean of their groups.
+        """
+        if name in _PROPER:
+            return 0
+        kept = np.flatnonzero(self.counts).tolist()
+        part = "sensitivity" if name == "balanced_accuracy" else name.removeprefix("macro_")
+        if place >= 0 or part == name or not kept:
+            return self.fewest(name, place)
+        by_class = np.array([self.fewest(part, one) for one in kept], np.float64)
+        return int(len(kept) ** 2 / (1 / np.maximum(by_class, 1)).sum())
+
     def reason(self, name: str, place: int) -> str:
         """Say why a score of all images is undefined; empty if it is not."""
         read = name.removeprefix("macro_")
