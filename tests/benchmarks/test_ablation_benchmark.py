@@ -14,6 +14,11 @@ from ablation_parts.table import crossed_interval, scores
 from dermolib import ISICDataset, make_synthetic_challenge, preset
 from dermolib.evaluation import bootstrap_interval
 
+# Eight drawn lesions are few, and two equal runs do not differ at all
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The interval rests on fewer than 20 groups", "ignore:All resamples score the same"
+)
+
 _SMALL = ["--model", "custom_cnn", "--image-size", "16", "--steps", "2", "--batch-size", "8"]
 _TWO = ["--hair", "none", "luv", "--augmentation", "none", "--balancing", "weights", "--extras"]
 
