@@ -301,7 +301,8 @@ def main(arguments: list[str] | None = None) -> None:
     run = partial(run_part, resamples=given.resamples)
     todo = [*missing(given.cases, given.repetitions, parts)]
     with given.work.open("a", encoding="utf-8") as kept, ProcessPoolExecutor(given.workers) as pool:
-        for part in pool.map(run, *(zip(*todo, strict=True) if todo else [()] * 3)):
+        apply = pool.map if given.workers > 1 else map
+        for part in apply(run, *(zip(*todo, strict=True) if todo else [()] * 3)):
             kept.write(json.dumps(part) + "\n")
             kept.flush()
             parts.append(part)

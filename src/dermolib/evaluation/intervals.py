@@ -41,7 +41,7 @@ class Interval:
     """A score of all images with its confidence interval from `low` to `high`.
 
     Attributes:
-        level: Fraction of resamples within the interval, 0..1.
+        level: Level of the interval, 0..1.
         n: Number of images.
         groups: Number of groups that were resampled.
     """
