@@ -104,6 +104,7 @@ def test_scripts_find_a_dark_hair_and_leave_plain_skin(name: str) -> None:
     np.testing.assert_allclose(clean[10:-10, 40:43], 200, atol=2)
 
 
+@pytest.mark.filterwarnings("ignore:The interval rests on fewer than 20 groups")  # by intent
 def test_the_command_writes_a_table_and_every_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
