@@ -169,6 +169,19 @@ def test_in_a_collection_each_metric_has_the_score_that_it_has_alone(
     assert not grouped or len(collection.compute_groups) == 1  # the counts are the same for all
 
 
+@pytest.mark.parametrize("ties", ["first", "wrong"])
+def test_counts_of_two_processes_are_those_of_one(ties: str) -> None:
+    first, second, whole = (WeightedAccuracy(3, ties=ties) for _ in range(3))
+    first.update(*SCORES)
+    second.update(*TIED)
+    for batch in (SCORES, TIED):
+        whole.update(*batch)
+
+    first.merge_state(second)
+
+    assert first.compute().item() == whole.compute().item()
+
+
 def test_a_score_is_drawn_between_0_and_1() -> None:
     metric = WeightedAccuracy(3)
     metric.update(*SCORES)
