@@ -121,9 +121,9 @@ def write_table(given: argparse.Namespace, command: str) -> None:
         return
     stored = [_read(given.output / "runs" / f"{name}.npz") for name in facts["run"]]
     labels, lesions = stored[0]["labels"], stored[0]["lesions"]
-    right = np.stack([one["probabilities"].argmax(axis=1) == labels for one in stored])
+    preds = np.stack([one["probabilities"].argmax(axis=1) for one in stored])
     runs = pd.DataFrame(facts["levels"].tolist(), columns=list(FACTORS)).assign(seed=facts["seed"])
-    table = scores(runs, right.astype(np.float64), labels, lesions)
+    table = scores(runs, preds, labels, lesions)
     text = markdown(settings, facts, table, command=command)
     print(text)
     target = given.table or given.output / "ablation"

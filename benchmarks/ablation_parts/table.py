@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from ablation_parts.runs import FACTORS
 from dermolib import class_weights
-from dermolib.evaluation import Interval, bootstrap_interval
+from dermolib.evaluation import Interval, compare, score
+from dermolib.evaluation.comparison import holm
 from dermolib.preprocessing.hair.registry import DEFAULT_METHOD
 
 __all__ = ["crossed_interval", "csv_text", "draw_effects", "markdown", "scores"]
@@ -21,15 +22,17 @@ Rows: TypeAlias = list[dict[str, Any]]
 _RESAMPLES = 2000
 _LEVEL = 0.95
 _COLUMNS = ["kind", *FACTORS, "comparison", "runs", "seeds", "value", "low", "high"]
-_COLUMNS += ["low_with_runs", "high_with_runs", "by_seed", "accuracy", "claim"]
+_COLUMNS += ["low_with_runs", "high_with_runs", "by_seed", "accuracy", "p_value", "p_holm", "claim"]
 
 
-def scores(runs: pd.DataFrame, right: _Values, labels: Any, lesions: Any) -> Rows:
+def scores(runs: pd.DataFrame, preds: Any, labels: Any, lesions: Any) -> Rows:
     """Score each cell, and compare the levels of each factor where there are pairs of runs.
+
+    All runs of a cell or of a level count together, as if their images were more of each lesion.
 
     Args:
         runs: Level of each factor and ``seed``, a row for each run (R).
-        right: Whether each run got each image right (R, N), 0 or 1.
+        preds: Class that each run predicts of each image (R, N).
         labels: Class of each image (N,).
         lesions: Lesion of each image (N,).
 
@@ -38,27 +41,43 @@ def scores(runs: pd.DataFrame, right: _Values, labels: Any, lesions: Any) -> Row
     """
     places = [[levels.index(one) for one in runs[name]] for name, levels in FACTORS.items()]
     order = np.lexsort([runs["seed"].tolist(), *reversed(places)])
-    runs, right = runs.iloc[order].reset_index(drop=True), right[order]
+    runs, preds = runs.iloc[order].reset_index(drop=True), np.asarray(preds)[order]
+    right = (preds == labels).astype(np.float64)
     groups = np.unique(lesions, return_inverse=True)[1]
     weights = class_weights(np.bincount(labels)).numpy()[labels]
     rows: Rows = []
     for cell, part in runs.groupby(list(FACTORS), sort=False):
         row = dict(zip(FACTORS, cell, strict=True), kind="cell", runs=len(part))
-        row |= _numbers(right[part.index], part["seed"], weights, groups)
-        rows.append({**row, "accuracy": float(right[part.index].mean())})
+        target, same = np.tile(labels, len(part)), np.tile(groups, len(part))
+        found = score(preds[part.index].ravel(), target, groups=same, resamples=_RESAMPLES)
+        row |= _ends(found["balanced_accuracy"]) | _by_seed(
+            right[part.index], part["seed"], weights
+        )
+        rows.append({**row, "accuracy": found["accuracy"].score})
     for factor, levels in FACTORS.items():
         others = [name for name in runs if name != factor]
         for against, level in itertools.combinations(levels, 2):
             first, second = (runs[runs[factor] == one].reset_index() for one in (level, against))
             pairs = first.merge(second, on=others)
             if len(pairs):
-                gained = right[pairs["index_x"]] - right[pairs["index_y"]]
-                row = _numbers(gained, pairs["seed"], weights, groups)
+                places = pairs["index_x"], pairs["index_y"]
+                target, same = np.tile(labels, len(pairs)), np.tile(groups, len(pairs))
+                a, b = (preds[place].ravel() for place in places)
+                found = compare(a, b, target, groups=same, resamples=_RESAMPLES)
+                gained = right[places[0]] - right[places[1]]
+                row = {"value": found.difference, "low": found.low, "high": found.high}
+                row |= _by_seed(gained, pairs["seed"], weights) | {"p_value": found.p_value}
                 wide = crossed_interval(gained, weights, groups)
                 row |= {"low_with_runs": wide.low, "high_with_runs": wide.high}
                 row["claim"] = _claim(row) if len(pairs) > 1 else "no claim"
                 row["runs"] = 2 * len(pairs)
                 rows.append({"kind": factor, "comparison": f"{level} - {against}", **row})
+    effects = [row for row in rows if row["kind"] != "cell"]
+    for row, corrected in zip(
+        effects, holm(np.array([row["p_value"] for row in effects])), strict=True
+    ):
+        row["p_holm"] = float(corrected)
+        row["claim"] = row["claim"] if corrected < 1 - _LEVEL else "no claim"
     return rows
 
 
@@ -70,18 +89,15 @@ def csv_text(rows: Rows) -> str:
     return table.to_csv(index=False, float_format="%.6f")
 
 
-def _numbers(values: _Values, seeds: pd.Series, weights: _Values, groups: Any) -> dict[str, Any]:
-    """Compute a weighted mean over runs and images, with its interval, and that of each seed."""
-    mean = values.mean(axis=0) * weights
+def _ends(found: Interval) -> dict[str, float]:
+    return {"value": found.score, "low": found.low, "high": found.high}
 
-    def score(rows: npt.NDArray[np.intp]) -> float:
-        return float(mean[rows].sum() / weights[rows].sum())
 
-    interval = bootstrap_interval(score, groups, resamples=_RESAMPLES, level=_LEVEL)
+def _by_seed(values: _Values, seeds: pd.Series, weights: _Values) -> dict[str, Any]:
+    """Compute a weighted mean over the images and runs of each seed."""
     of_run = pd.Series(values @ weights / weights.sum())
     by_seed = of_run.groupby(seeds.to_numpy()).mean()
-    found = {"value": interval.score, "low": interval.low, "high": interval.high}
-    return {**found, "seeds": by_seed.index.tolist(), "by_seed": by_seed.tolist()}
+    return {"seeds": by_seed.index.tolist(), "by_seed": by_seed.tolist()}
 
 
 def _claim(row: dict[str, Any]) -> str:
@@ -141,6 +157,7 @@ def markdown(settings: dict[str, Any], facts: pd.DataFrame, rows: Rows, *, comma
             f"{row['low']:+.3f}..{row['high']:+.3f}",
             f"{row['low_with_runs']:+.3f}..{row['high_with_runs']:+.3f}",
             ", ".join(f"{value:+.3f}" for value in row["by_seed"]),
+            *(f"{row[name]:.2g}" for name in ("p_value", "p_holm")),
             row["claim"],
         ]
         for row in effects
@@ -156,12 +173,12 @@ def markdown(settings: dict[str, Any], facts: pd.DataFrame, rows: Rows, *, comma
         for row in cells
     )
     head = ["factor", "difference", "pairs of runs", "mean", "95 %, lesions resampled"]
-    head += ["95 %, lesions and runs resampled", "by seed", "claim"]
+    head += ["95 %, lesions and runs resampled", "by seed", "p", "p (Holm)", "claim"]
     parts = [
         f"# Ablation\n\n```console\n{command}\n```",
         _table(["", ""], _setting(settings, facts), right=0),
         "## What a level changes\n\nDifference of weighted accuracy, all else equal.",
-        _table(head, of_effects, right=6),
+        _table(head, of_effects, right=8),
         "## Cells\n\nWeighted accuracy, mean of the seeds; 95 % interval resampled by lesion.",
         _table([*FACTORS, "seeds", "weighted accuracy", "by seed", "accuracy"], of_cells),
         _NOTES.format(method=DEFAULT_METHOD, resamples=_RESAMPLES, effects=len(effects)),
@@ -241,12 +258,12 @@ Color constancy is `shades_of_gray`, after the removal of hair; metadata is `Met
 age, sex and site.
 - All runs make the same number of steps. Copies therefore do not make training longer: they take \
 the place of other images.
-- Intervals are percentiles of {resamples:,} resamples, of whole lesions. A difference pairs runs \
-that differ in one factor alone and have the same seed; a claim also needs the interval for which \
-pairs of runs are resampled beside lesions (Owen 2007, <https://doi.org/10.1214/07-AOAS122>), \
-which for three pairs is too narrow.
-- No interval is corrected for there being {effects} of them: of twenty differences that are \
-none, one would be claimed.
+- Intervals are bias-corrected ones of {resamples:,} resamples, of whole lesions. A difference \
+pairs runs that differ in one factor alone and have the same seed. Its p-value exchanges the \
+predictions of the two levels for whole lesions, in all pairs of runs at once, and is corrected \
+after Holm for there being {effects} differences. A claim needs a corrected p-value below 0.05 \
+and both intervals on one side of zero, also the one for which pairs of runs are resampled beside \
+lesions (Owen 2007, <https://doi.org/10.1214/07-AOAS122>), which for three pairs is too narrow.
 - One split, one network and one length of training: another network or a longer training may \
 give other differences. Where the interval contains zero, the levels were not shown to differ, \
 which is not to say that they are alike."""

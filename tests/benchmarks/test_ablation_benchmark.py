@@ -157,13 +157,14 @@ def test_a_difference_is_claimed_where_both_intervals_are_on_one_side_of_zero(
     gained: int, claim: str
 ) -> None:
     before, after = (np.arange(100) % 2 == 0 for _ in range(2))
+    labels = np.repeat([0, 1], 50)
     better = np.arange(abs(gained)) if gained % 2 == 0 else np.array([1])
     (after if gained > 0 else before)[better] = True
     cells = [Cell(hair, "none", "weights") for hair in ("none", "luv") for _ in range(2)]
     runs = pd.DataFrame(cells, columns=list(FACTORS)).assign(seed=[0, 1, 0, 1])
-    right = np.stack([before, before, after, after]).astype(np.float64)
+    right = np.stack([before, before, after, after])
 
-    *_, effect = scores(runs, right, np.repeat([0, 1], 50), np.arange(100))
+    *_, effect = scores(runs, np.where(right, labels, 1 - labels), labels, np.arange(100))
 
     assert (effect["kind"], effect["comparison"]) == ("hair", "luv - none")
     assert (effect["runs"], effect["claim"]) == (4, claim)

@@ -23,7 +23,7 @@ from dermolib.evaluation.smoothing import borrow_groups
 from dermolib.evaluation.statistics import SUMS, ScoreStatistic, predicted_classes, statistic
 from dermolib.evaluation.support import FEW_GROUPS
 
-__all__ = ["Comparison", "McNemar", "compare", "compare_all", "mcnemar"]
+__all__ = ["Comparison", "McNemar", "compare", "compare_all", "holm", "mcnemar"]
 
 _AREAS = ("roc_auc", "macro_roc_auc")
 _RANKED = (
@@ -291,7 +291,7 @@ def compare_all(
         row = {"a": first, "b": second, "value_a": one.a, "value_b": one.b}
         rows.append(row | {k: getattr(one, k) for k in ("difference", "low", "high", "p_value")})
     table = pd.DataFrame(rows)
-    table["p_holm"] = _holm(table["p_value"].to_numpy())
+    table["p_holm"] = holm(table["p_value"].to_numpy())
     if margin is not None:
         table["equivalent"] = [one.equivalent for one in found]
     return table.assign(n=found[0].n, groups=found[0].groups)
@@ -495,7 +495,7 @@ def _groups_of(predictions: Predictions, classes: Iterable[int]) -> list[int]:
     return [len(np.unique(predictions.groups[kind])) for kind in kinds]
 
 
-def _holm(p_values: _Floats) -> _Floats:
+def holm(p_values: _Floats) -> _Floats:
     """Correct p-values for their number after Holm."""
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))

@@ -1,0 +1,1 @@
+"""Parts of the worked judgment: what is computed, and the page that shows it."""
