@@ -173,6 +173,20 @@ def test_cross_decisions_never_use_the_targets_of_their_own_lesion() -> None:
     assert balanced_accuracy_score(target, found) > plain + 0.05
 
 
+def test_each_of_two_lesions_is_decided_with_the_power_that_the_other_one_wants() -> None:
+    probabilities, target = _drawn(6, images=4000)
+    first = np.arange(4000) < 2000
+    probabilities[first] *= _PRIOR**-0.9  # evened out already
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    powers = [choose_power(probabilities[rows], target[rows], _PRIOR) for rows in (first, ~first)]
+
+    found = cross_decide(probabilities, target, _PRIOR, groups=np.where(first, "a", "b"), folds=2)
+
+    assert powers[0] + 0.3 < powers[1]
+    for rows, power in zip((~first, first), powers, strict=True):
+        assert (found[rows] == decide(probabilities[rows], prior=_PRIOR, power=power)).all()
+
+
 def test_decisions_are_compared_in_all_their_scores() -> None:
     probabilities, target = _drawn(5, images=300)
     lesions = np.arange(300) // 2

@@ -170,7 +170,9 @@ def test_a_true_class_of_probability_0_is_warned_of() -> None:
     target = np.tile([0, 1, 0, 1, 0, 1, 0, 0], 125)
 
     with pytest.warns(UserWarning, match="1 images has probability 0"):
-        TemperatureScaling().fit([*probabilities, [1, 0]], [*target, 1])
+        scaling = TemperatureScaling().fit([*probabilities, [1, 0]], [*target, 1])
+    logs = np.array([0, np.log(2.0**-52)])
+    assert scaling.transform([[1, 0]])[0] == pytest.approx(softmax(logs / scaling.temperature))
 
 
 def test_vector_scaling_of_two_classes_is_a_logistic_regression() -> None:
