@@ -60,13 +60,13 @@ def scores(runs: pd.DataFrame, preds: Any, labels: Any, lesions: Any) -> Rows:
             first, second = (runs[runs[factor] == one].reset_index() for one in (level, against))
             pairs = first.merge(second, on=others)
             if len(pairs):
-                places = pairs["index_x"], pairs["index_y"]
+                rows_of = [pairs[name].to_numpy() for name in ("index_x", "index_y")]
                 target, same = np.tile(labels, len(pairs)), np.tile(groups, len(pairs))
-                a, b = (preds[place].ravel() for place in places)
-                found = compare(a, b, target, groups=same, resamples=_RESAMPLES)
-                gained = right[places[0]] - right[places[1]]
-                row = {"value": found.difference, "low": found.low, "high": found.high}
-                row |= _by_seed(gained, pairs["seed"], weights) | {"p_value": found.p_value}
+                a, b = (preds[one].ravel() for one in rows_of)
+                paired = compare(a, b, target, groups=same, resamples=_RESAMPLES)
+                gained = right[rows_of[0]] - right[rows_of[1]]
+                row = {"value": paired.difference, "low": paired.low, "high": paired.high}
+                row |= _by_seed(gained, pairs["seed"], weights) | {"p_value": paired.p_value}
                 wide = crossed_interval(gained, weights, groups)
                 row |= {"low_with_runs": wide.low, "high_with_runs": wide.high}
                 row["claim"] = _claim(row) if len(pairs) > 1 else "no claim"

@@ -118,7 +118,7 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn rows into values of JSON, null where undefined."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [
-        {name: value.item() if isinstance(value, np.generic) else value
+        {str(name): value.item() if isinstance(value, np.generic) else value
          for name, value in row.items()}
         for row in rows
     ]  # fmt: skip
@@ -142,13 +142,12 @@ def _replicates(judged: Judged) -> list[dict[str, Any]]:
     rows = []
     for resamples in (200, 1000, 5000):
         drawn = []
-        for one in (a, b):
+        for seed, one in enumerate((a, b)):
             found = read_predictions(one, judged.target, judged.lesions, _CODES)
             of = statistic(found, "balanced_accuracy")
-            options = {"resamples": resamples, "seed": len(drawn)}
-            drawn.append(replicates(of, found.num_groups, **options)[:, 0])
+            drawn.append(replicates(of, found.num_groups, resamples=resamples, seed=seed)[:, 0])
         paired = compare(a, b, judged.target, resamples=resamples, **judged.common)
-        ranks = float(mannwhitneyu(*drawn).pvalue)
+        ranks = float(mannwhitneyu(drawn[0], drawn[1]).pvalue)
         row = {"a": names[0], "b": names[1], "resamples": resamples, "ranks": ranks}
         rows.append({**row, "compare": paired.p_value})
     return rows

@@ -19,7 +19,11 @@ _SHOWN = {
     "roc_auc:MEL": "AUC for melanoma",
     "sensitivity:DF": "sensitivity for dermatofibroma",
 }
-_METHODS = {"bca": "bias-corrected and accelerated", "percentile": "percentiles"}
+_METHODS = {
+    "bca": "bias-corrected and accelerated",
+    "percentile": "percentiles",
+    "smoothed": "smoothed by lesions borrowed from other classes",
+}
 
 
 def render(results: Mapping[str, Any], ablation: pd.DataFrame) -> str:
