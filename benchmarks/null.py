@@ -167,6 +167,8 @@ def _fractions(path: Path) -> pd.DataFrame:
     for column in table:
         test, _, by = str(column).rpartition(", by ")
         known = table[column].dropna()
+        if known.empty:
+            continue
         fraction = float((known <= _LEVEL).mean())
         error = (fraction * (1 - fraction) / len(known)) ** 0.5
         numbers = {"repetitions": len(known), "fraction": fraction, "error": round(error, 4)}
