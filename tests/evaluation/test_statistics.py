@@ -336,3 +336,25 @@ def test_exactly_reached_is_reached() -> None:
     found = scores_of(read_predictions(values, [1] * 20 + [0] * 20))
     assert found["specificity_at_sensitivity", "1"] == 19 / 20
     assert found["sensitivity_at_specificity", "1"] == 19 / 20
+
+
+def test_a_resample_without_a_class_or_of_one_alone_has_no_score_of_it() -> None:
+    predictions = drawn(0, 3)
+    predictions = read_predictions(predictions.probabilities, predictions.target)
+    found = statistic(predictions, [name for name in CLASS_METRICS if name not in ("ppv", "npv")])
+    without, alone = found(np.array([predictions.target != 2, predictions.target == 0], np.float32))
+    missing = [code == "2" and name != "specificity" for name, code in found.columns]
+    assert np.isnan(without).tolist() == missing
+    known = {("sensitivity", "0"), ("f1", "0"), ("specificity", "1"), ("specificity", "2")}
+    assert {
+        column for column, value in zip(found.columns, alone, strict=True) if value == value
+    } == known
+
+
+def test_pauc_begins_within_a_tie() -> None:
+    # At 0.5 sensitivity rises from 1/4 to 1, and the false positives from 0 to 1/2
+    predictions = read_predictions([0.9, 0.5, 0.5, 0.5, 0.5, 0.1], [1, 1, 1, 1, 0, 0])
+    # At a sensitivity of 0.8 the false positives are at 11/15 of these
+    start = 11 / 15 * 0.5
+    expected = (0.5 - start) * 0.2 / 2 + 0.5 * 0.2
+    assert scores_of(predictions)["pauc", "1"] == pytest.approx(expected, abs=1e-12)
