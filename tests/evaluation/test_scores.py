@@ -297,4 +297,18 @@ def test_an_unknown_score_is_a_key_error_that_suggests_one(scores: Scores) -> No
 
 
 def test_one_image_is_written_as_one() -> None:
-    assert str(score([[0.9, 0.1]], [0], resamples=5)).startswith("1 image of 1 group; 95 % ")
+    found = score([[0.9, 0.1]], [0], label_space="binary", resamples=5)
+    text = str(found)
+    assert text.startswith("1 image of 1 group; 95 % ")
+    assert found["f1", "benign"].score == 1.0
+    assert "malignant       0       0  1.000" in text
+    assert "undefined" in text.split("malignant")[1]
+
+
+def test_one_group_has_scores_without_intervals() -> None:
+    found = score([[0.9, 0.1], [0.8, 0.2]], [0, 1], groups=["a", "a"], resamples=5)
+    assert found["accuracy"].score == 0.5
+    assert found.table[["low", "high"]].isna().all(axis=None)
+    assert "0.500 (no interval)*" in str(found)
+    assert "One group alone has no interval." in str(found)
+    assert json.loads(found.to_json())["scores"][0]["low"] is None

@@ -115,7 +115,7 @@ class Curve:
 
     def pauc(self, above: float) -> _Floats:
         """Compute the area under the ROC curve that lies above a sensitivity, 0..1 - above."""
-        start = int(np.count_nonzero(self.sensitivity < above, axis=0).min(initial=0))
+        start = int(np.count_nonzero(self.sensitivity < above, axis=0).min())
         end = self.sensitivity[start:]
         begin = np.vstack([self.sensitivity[start - 1] if start else 0 * end[0], end[:-1]])
         lower, upper = np.maximum(begin, above), np.maximum(end, above)

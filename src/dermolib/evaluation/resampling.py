@@ -19,6 +19,7 @@ Weights: TypeAlias = npt.NDArray[np.float32]
 Statistic: TypeAlias = Callable[[Weights], Floats]
 
 _CHUNK = 50  # resamples that are drawn together, from a seed of their own
+_LARGEST = 2**21  # weights that are drawn together, 16 MiB for each of their arrays
 _BLOCKS = 200  # groups are left out in so many blocks, which keeps the skewness of their influence
 _WORKERS = 2
 _NONE: Floats = np.empty(0)
@@ -31,10 +32,11 @@ def bootstrap_weights(
 
     Groups that are borrowed (P,) count as often as gamma variables of these means and of scale 1.
     """
-    starts = range(0, resamples, _CHUNK)
+    chunk = max(1, min(_CHUNK, _LARGEST // num_groups))
+    starts = range(0, resamples, chunk)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
     for start, own in zip(starts, seeds, strict=True):
-        count = min(_CHUNK, resamples - start)
+        count = min(chunk, resamples - start)
 
         def draw(own: np.random.SeedSequence = own, count: int = count) -> Weights:
             generator = np.random.default_rng(own)

@@ -35,12 +35,12 @@ class Scores:
     Attributes:
         table: A row for each score. ``metric`` and ``class`` name it, the class empty where it is
             of all; ``value`` is that of all images, with its interval from ``low`` to ``high``, NaN
-            where undefined for the ``reason`` given; ``n`` and ``groups`` count the images and
-            groups of the class, or all. ``few`` marks fewer than 10 groups behind a score: groups
-            of the class for sensitivity, of the others for specificity, predicted as the class for
-            PPV and not for NPV, the fewer of the class and the others for what needs both, and
-            for averages those of the smallest class. ``undefined`` is the fraction of resamples in
-            which it is undefined, which the interval leaves out.
+            where undefined for the ``reason`` given, or for one group alone; ``n`` and ``groups``
+            count the images and groups of the class, or all. ``few`` marks fewer than 10 groups
+            behind a score: groups of the class for sensitivity, of the others for specificity,
+            predicted as the class for PPV and not for NPV, the fewer of the class and the others
+            for what needs both, and for averages those of the smallest class. ``undefined`` is the
+            fraction of resamples in which it is undefined, which the interval leaves out.
         n: Number of images.
         groups: Number of groups that were resampled.
         level: Level of the intervals.
@@ -115,7 +115,9 @@ class Scores:
         ] * ranked
         if at["ties"] == "wrong":
             notes.append("Where classes share the highest probability, none is predicted.")
-        if self.n == self.groups:
+        if self.groups == 1:
+            notes.append("One group alone has no interval.")
+        elif self.n == self.groups:
             hint = "pass `groups` if some show the same lesion or patient."
             notes.append(f"Each image is a group of its own; {hint}")
         return [*notes_on(self.table), *notes]
@@ -250,6 +252,7 @@ def score(
         widen_at_bounds(found.values, ends, np.array(found.certainty), level),
         ends,
     )
+    low, high = (low, high) if count > 1 else np.full((2, len(low)), np.nan)
     table = pd.DataFrame(
         {
             "metric": [metric for metric, _ in found.columns],

@@ -216,7 +216,7 @@ def confidence_bins(confidence: _Floats, bins: int) -> Indices:
         [0, 0, 1, 1]
     """
     places = np.searchsorted(np.linspace(0, 1, bins + 1), confidence) - 1
-    return np.asarray(np.clip(places, 0, bins - 1))
+    return np.asarray(np.maximum(places, 0))
 
 
 def _names(metrics: Any) -> list[str]:
