@@ -107,7 +107,7 @@ def reliability_table(
         values: What the values are, see `read_predictions`.
 
     Returns:
-        Table with a row for each bin: its edges ``bin_low`` and ``bin_high``, the numbers ``n`` of
+        A row for each bin, with its edges ``bin_low`` and ``bin_high``, the numbers ``n`` of
         images and ``groups``, the mean ``predicted`` probability and the ``observed`` fraction with
         its interval ``low`` to ``high``, and whether it has ``few`` groups, fewer than 10. An empty
         bin has NaN. Intervals are Wilson's, of as many independent images as would vary as much as
