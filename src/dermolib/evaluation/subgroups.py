@@ -10,9 +10,10 @@ import pandas as pd
 
 from dermolib._validation import Indices, check_number, listed, require
 from dermolib.evaluation.bands import cut, read_columns
-from dermolib.evaluation.intervals import interval_ends
+from dermolib.evaluation.intervals import interval_ends, widen_at_bounds
 from dermolib.evaluation.predictions import Predictions, read_predictions
 from dermolib.evaluation.resampling import Floats, Statistic, Weights, jackknife, replicates
+from dermolib.evaluation.smoothing import borrow_groups
 from dermolib.evaluation.statistics import statistic
 
 __all__ = ["score_subgroups"]
@@ -41,8 +42,10 @@ def score_subgroups(
 ) -> pd.DataFrame:
     """Score each subgroup of each column, and the largest gap between the subgroups of a column.
 
-    A missing value is a subgroup of its own, ``missing``. Years are taken of dates. Numbers of more
-    than eight values are cut into four bands with as many images each, ages at 30, 45, 60 and 75.
+    Intervals are those of `dermolib.evaluation.score` of the images of a subgroup alone, in
+    resamples of all groups. A missing value is a subgroup of its own, ``missing``. Years are taken
+    of dates. Numbers of more than eight values are cut into four bands with as many images each,
+    ages at 30, 45, 60 and 75.
 
     The largest gap is that of the highest and the lowest value of subgroups which are not marked as
     few, on images of the classes that all of these have, since a mean over other classes is another
@@ -136,8 +139,14 @@ class _Part:
         scores = statistic(self.predictions, options.metrics)
         self.columns, self.reasons, self.values = scores.columns, scores.reasons, scores.values
         count, codes = predictions.num_groups, predictions.codes
-        self.drawn = replicates(scores, count, resamples=options.resamples, seed=options.seed)
-        self.left_out = jackknife(scores, count)
+        self.certainty = np.array(scores.certainty)
+        padded = borrow_groups(self.predictions)
+        lender, draws = statistic(padded, options.metrics), options.resamples
+        self.center, borrowed = lender.values, padded.borrowed
+        self.drawn = replicates(
+            lender, count, resamples=draws, seed=options.seed, borrowed=borrowed
+        )
+        self.left_out = jackknife(lender, count, borrowed)
         pairs = np.unique(self.predictions.target * count + self.predictions.groups)
         self.images = np.bincount(self.predictions.target, minlength=len(codes))
         self.groups = np.bincount(pairs // count, minlength=len(codes))
@@ -158,7 +167,10 @@ class _Part:
 
     def rows(self, name: str, everything: Predictions) -> list[_Row]:
         """Make a row for each score."""
-        ends = interval_ends(self.values, self.drawn, self.left_out, level=self.options.level)
+        level, parts = self.options.level, (self.values, self.drawn, self.left_out)
+        ends = interval_ends(*parts, method="smoothed", level=level, center=self.center)
+        wide = widen_at_bounds(self.values, ends, self.certainty, level)
+        low, high = np.where((ends[0] == ends[1]) & (self.certainty > 0), wide, ends)
         there = np.bincount(everything.target, minlength=len(self.images)) > 0
         codes = np.array(everything.codes, object)
         found = {
@@ -168,7 +180,7 @@ class _Part:
         notes = [f"{what} of {listed(some, most=12)}" for what, some in found.items() if len(some)]
         return [
             {
-                **_entry(name, column, self.values[place], ends[0][place], ends[1][place]),
+                **_entry(name, column, self.values[place], low[place], high[place]),
                 **_sizes(self.sizes[place]),
                 "few": self.few[place],
                 **_NO_GAP,
@@ -217,11 +229,12 @@ class _Gaps:
             return {**row, **_sizes((0, 0)), "few": True, **_NO_GAP, "gap": True, "note": why}
         known.sort(key=lambda part: -self.known[part, place])
         pair = [self.parts[known[0]], self.parts[known[-1]]]
-        value, drawn, left_out = (
+        value, drawn, left_out, center = (
             np.subtract(*(getattr(part, name)[..., [place]] for part in pair))
-            for name in ("values", "drawn", "left_out")
+            for name in ("values", "drawn", "left_out", "center")
         )
-        (low,), (high,) = interval_ends(value, drawn, left_out, level=self.options.level)
+        smoothed: _Row = {"method": "smoothed", "level": self.options.level, "center": center}
+        (low,), (high,) = interval_ends(value, drawn, left_out, **smoothed)
         named = " vs ".join(names[self.places[part]] for part in (known[0], known[-1]))
         return {
             **_entry(named, column, value[0], low, high),
