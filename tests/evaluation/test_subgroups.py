@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 
-from dermolib.evaluation import score_subgroups
+from dermolib.evaluation import score, score_subgroups
 
 _QUICK: dict[str, Any] = {"resamples": 60}
 
@@ -53,6 +53,18 @@ def test_each_subgroup_has_the_scores_of_its_images_alone() -> None:
         sizes = found.loc[(name, "log_loss"), ["n", "groups"]].tolist()
         assert sizes == [rows.sum(), len(set(lesions[rows]))]
         assert found.loc[(name, "roc_auc"), "n"] == (true == 1).sum()
+
+
+def test_the_intervals_are_those_of_score() -> None:
+    probabilities, target, lesions, _ = drawn()
+    metrics = ["balanced_accuracy", "roc_auc:1"]
+
+    table = scored(probabilities, target, ["x"] * 240, groups=lesions, metric=metrics, **_QUICK)
+
+    scores = score(probabilities, target, groups=lesions, **_QUICK)
+    for name, (_, row) in zip(metrics, table.iterrows(), strict=False):
+        wanted = scores[name]
+        assert (row["low"], row["high"]) == pytest.approx((wanted.low, wanted.high), rel=1e-12)
 
 
 def test_the_largest_gap_is_that_of_the_highest_and_the_lowest_subgroup() -> None:
