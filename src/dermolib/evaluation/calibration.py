@@ -41,15 +41,15 @@ def calibration_error(
     many images: with few, chance alone makes gaps, and more bins make more of them.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         bins: Number of bins, 1 or more.
         kind: ``"confidence"``: the highest probability of an image, and whether its class is right,
             in bins of equal width, each with its upper edge; ``"adaptive"``: the same in bins
             of equal numbers of images, where equal values stay in one bin; ``"classwise"``: the
             mean over classes of the error of each against the rest, in bins of equal width.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `score`.
+        values: What the values are, see `score`.
 
     Returns:
         The error, 0..1.
@@ -94,7 +94,7 @@ def reliability_table(
     """Compare what was predicted with what was observed, bin by bin.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         groups: Group of each image (N,), such as its lesion.
         label: Class, by its code or place, that is judged against the rest; None judges the
@@ -103,8 +103,8 @@ def reliability_table(
         kind: ``"confidence"`` for bins of equal width, ``"adaptive"`` for bins of equal numbers of
             images, see `calibration_error`.
         level: Level of the intervals, above 0 and below 1.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `score`.
+        values: What the values are, see `score`.
 
     Returns:
         A row for each bin, with its edges ``bin_low`` and ``bin_high``, the numbers ``n`` of

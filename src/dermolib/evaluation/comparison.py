@@ -256,9 +256,9 @@ def compare_all(
         seed: Seed.
 
     Returns:
-        Table with a row for each pair: names ``a`` and ``b``, their scores ``value_a`` and
-        ``value_b``, ``difference``, ``low``, ``high``, ``p_value``, ``p_holm`` (corrected after
-        Holm), with a margin ``equivalent``, ``n`` and ``groups``.
+        Table with a row for each pair, which has the names ``a`` and ``b``, their scores
+        ``value_a`` and ``value_b``, ``difference``, ``low``, ``high``, ``p_value``, ``p_holm``
+        (corrected after Holm), with a margin ``equivalent``, ``n`` and ``groups``.
 
     Raises:
         TypeError: An argument is of another type.

@@ -42,7 +42,7 @@ def decide(
     is best for accuracy. An exact tie goes to the first class.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`; calibrated ones, as by
+        probabilities: Probabilities (N, K), see `score`; calibrated ones, as by
             `TemperatureScaling`.
         weights: What a right answer in each class is worth (K,), 0 or more: chooses the highest
             probability times weight, which is best for the weighted accuracy.
@@ -52,7 +52,7 @@ def decide(
             than 1 where training evened the classes out in part.
         costs: What each decision costs (K, K), in any unit, true classes as rows and decisions as
             columns: chooses the lowest expected cost.
-        values: What the values are, see `read_predictions`.
+        values: What the values are, see `score`.
 
     Returns:
         Classes (N,), 0..K-1.
@@ -107,7 +107,7 @@ def adjust_prior(
         probabilities: Probabilities (N, K), calibrated where the classes are as in `old`.
         old: Fraction or count of each class (K,), above 0, where the model was calibrated.
         new: The same for the other place, 0 or more, as from `estimate_prior`.
-        values: What the values are, see `read_predictions`.
+        values: What the values are, see `score`.
 
     Returns:
         Probabilities (N, K).
@@ -142,7 +142,7 @@ def estimate_prior(probabilities: Any, old: Any, *, values: str = "probabilities
         probabilities: Probabilities (N, K) of the other place, calibrated where classes are as
             in `old`.
         old: Fraction or count of each class (K,), above 0, where the model was calibrated.
-        values: What the values are, see `read_predictions`.
+        values: What the values are, see `score`.
 
     Returns:
         Fraction of each class (K,).
@@ -191,11 +191,11 @@ def choose_power(
     `cross_decide`.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         prior: Fraction or count of each class (K,) in training, above 0.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `score`.
+        values: What the values are, see `score`.
 
     Returns:
         The power, 0..1.
@@ -229,14 +229,14 @@ def cross_decide(
     So the score of the decisions is honest for a rule whose power is chosen on all images.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         prior: Fraction or count of each class (K,) in training, above 0.
         groups: Group of each image (N,), such as its lesion, that is never split.
         folds: Number of folds, 2 or more.
         seed: Seed of the folds, 0 or more.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `score`.
+        values: What the values are, see `score`.
 
     Returns:
         Classes (N,), 0..K-1.
@@ -273,13 +273,13 @@ def compare_decisions(
     """Score several decisions on the same images: what one of them gains and costs elsewhere.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         rules: For each name of a rule the options of `decide`, such as ``{"prior": counts}`` or
             ``{}``, or the chosen classes (N,), as from `cross_decide`.
         groups: Group of each image (N,), such as its lesion.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `score`.
+        values: What the values are, see `score`.
         options: Options of `score`, such as ``resamples``.
 
     Returns:

@@ -75,7 +75,7 @@ def bootstrap_interval(
     Args:
         score: Function of row numbers (M,), some of them repeated, that returns their score.
         groups: Group of each row (N,), such as its lesion; a row whose group is missing is a group
-            of its own, see `dermolib.evaluation.predictions.number_groups`.
+            of its own: None, NaN, -1, and the texts that tables have for missing values.
         resamples: Number of resamples, 1 or more.
         level: Level of the interval, above 0 and up to 1.
         method: ``"percentile"``; or ``"bca"``, which corrects for bias and skewness and calls

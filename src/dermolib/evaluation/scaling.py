@@ -74,12 +74,12 @@ class _Scaling(ABC):
         """Fit to the predictions of a validation split, by the least log loss.
 
         Args:
-            predictions: Logits or probabilities (N, K), see `read_predictions`. A probability of 0
+            predictions: Logits or probabilities (N, K), see `score`. A probability of 0
                 counts as 2.2e-16.
             target: True classes (N,), or a data set, which has ids, groups and a label space, too.
             groups: Group of each image (N,), such as its lesion.
             ids: Id of each image (N,). `transform` refuses these ids and groups.
-            label_space: Classes, see `read_predictions`.
+            label_space: Classes, see `score`.
 
         Returns:
             The calibrator itself.
@@ -342,13 +342,13 @@ def cross_calibrate(
     """Calibrate each fold by what the other folds teach, so that no image is its own teacher.
 
     Args:
-        predictions: Logits or probabilities (N, K), see `read_predictions`.
+        predictions: Logits or probabilities (N, K), see `score`.
         target: True classes (N,), or a data set.
         groups: Group of each image (N,), such as its lesion, that is never split.
         method: Calibrator class, or a function that makes one.
         folds: Number of folds, 2 or more.
         seed: Seed of the folds, 0 or more.
-        label_space: Classes, see `read_predictions`.
+        label_space: Classes, see `score`.
 
     Returns:
         Calibrated probabilities (N, K).

@@ -182,22 +182,27 @@ def score(
     the second alone where the first would say the same.
 
     Args:
-        probabilities: Probabilities (N, K) or predicted classes (N,), see
-            `dermolib.evaluation.predictions.read_predictions`.
+        probabilities: Probabilities (N, K): an array, a tensor, or a data frame whose columns are
+            codes; or of the second of two classes (N,) or (N, 1), floats; or predicted classes
+            (N,), integers.
         target: True classes (N,), integers in 0..K-1 or codes of the label space; or a data set,
             which has groups and a label space, too.
         groups: Group of each image (N,), such as its lesion or patient; an image whose group is
-            missing is a group of its own. None makes each image a group.
-        label_space: Classes, as for `dermolib.datasets.ISICDataset`.
-        values: What the values are: ``"probabilities"``, ``"logits"`` or ``"independent"``.
+            missing is a group of its own. None takes those of the data set, or makes each image a
+            group.
+        label_space: Classes, as for `dermolib.ISICDataset`; None takes those of the data set or
+            the data frame, or numbers.
+        values: What the values are: ``"probabilities"``, whose rows sum to 1; ``"logits"``; or
+            ``"independent"``, a probability of each class by itself.
         resamples: Number of resamples, 1 or more.
         level: Level of the intervals, above 0 and below 1.
-        method: Kind of interval. ``"smoothed"`` covers best where classes have few groups: it lets
-            each class borrow one group from the others in resamples, see
-            `dermolib.evaluation.smoothing.borrow_groups`, corrects bias and skewness, and takes
-            quantiles further out where few groups make most of the spread. ``"bca"`` is
-            bias-corrected and accelerated, ``"percentile"`` takes quantiles as they are. A score
-            of 0 or 1 in all resamples has the interval of Clopper and Pearson for its groups.
+        method: Kind of interval. ``"smoothed"`` covers best where classes have few groups: in
+            resamples each class borrows the weight of one group from the other classes, with the
+            roles of the two classes swapped, so that three groups of a class, all of them right,
+            are no certainty; bias and skewness are corrected, and quantiles are taken further out
+            where few groups make most of the spread. ``"bca"`` is bias-corrected and accelerated,
+            ``"percentile"`` takes quantiles as they are. A score of 0 or 1 in all resamples has the
+            interval of Clopper and Pearson for its groups.
         sensitivity: Sensitivity at which specificity is read, above 0 and up to 1.
         specificity: Specificity at which sensitivity is read, above 0 and up to 1.
         pauc_above: Sensitivity above which the area under the ROC curve is taken, 0 or more and
@@ -208,7 +213,7 @@ def score(
         seed: Seed of the resampling, 0 or more.
 
     Returns:
-        The scores. Nothing is warned of: what is undefined, or rests on few groups, is marked.
+        The scores; there are no warnings, but what is undefined or rests on few groups is marked.
 
     Raises:
         TypeError: An argument is of another type.

@@ -49,7 +49,7 @@ def plot_reliability(
     and its number of bins are written above.
 
     Args:
-        probabilities: Probabilities (N, K), see `read_predictions`.
+        probabilities: Probabilities (N, K), see `dermolib.evaluation.score`.
         target: True classes (N,), or a data set.
         groups: Group of each image (N,), such as its lesion.
         label: Class, by its code or place, that is judged against the rest; None judges the
@@ -57,8 +57,8 @@ def plot_reliability(
         bins: Number of bins, 1 or more.
         kind: Kind of bins, ``"confidence"`` or ``"adaptive"``, see `reliability_table`.
         level: Level of the intervals, above 0 and below 1.
-        label_space: Classes, see `read_predictions`.
-        values: What the values are, see `read_predictions`.
+        label_space: Classes, see `dermolib.evaluation.score`.
+        values: What the values are, see `dermolib.evaluation.score`.
         title: Title, such as the name of the model.
         axes: Where to draw; a new figure if None.
 

@@ -75,7 +75,7 @@ class Trainer(TrainerOptions):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What decides, besides the images, how a run ends: plain values by the names of options.
+        """Options that decide how a run ends, apart from the images, as plain values by name.
 
         `dermolib.evaluation.cross_validate` compares its folds by it.
         """
