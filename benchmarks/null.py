@@ -98,7 +98,9 @@ def p_values(a: Predictions, b: Predictions, *, by_lesion: bool) -> dict[str, fl
     if by_lesion:
         found["DeLong, dermatofibroma"] = _delong(a, b, ["DF"])
         found["permutation, macro F1"] = _swaps(a, b, "macro_f1")
-        one, other = (replace(x, probabilities=rankdata(x.probabilities, axis=0)) for x in (a, b))
+        one, other = (
+            replace(x, probabilities=rankdata(x.probabilities, axis=0) / len(x)) for x in (a, b)
+        )
         found["permutation of ranks, melanoma"] = _swaps(one, other, "roc_auc:MEL")
         found["permutation of ranks, macro average"] = _swaps(one, other, "macro_roc_auc")
     return found
