@@ -207,3 +207,16 @@ def test_classes_have_no_confidence_and_a_risk_is_between_0_and_1() -> None:
     assert risk_coverage([0, 1, 1], [0, 1, 0], confidence=[3, 2, 1], resamples=5).aurc.score > 0
     with pytest.raises(ValueError, match=r"`risk`.*above 0"):
         threshold_for_risk([[0.5, 0.5]], [0], risk=0)
+
+
+def test_answers_that_are_equally_sure_have_a_threshold() -> None:
+    target = np.tile([0, 1], 60)
+    found = threshold_for_risk(np.eye(2)[target], target, risk=0.1)
+    assert (found.threshold, found.coverage, found.observed) == (1.0, 1.0, 0.0)
+
+
+def test_one_group_has_a_curve_without_a_warning() -> None:
+    found = risk_coverage([[0.9, 0.1], [0.4, 0.6]], [0, 0], groups=["a", "a"], resamples=5)
+    assert found.aurc.score == 0.25
+    with pytest.raises(TypeError, match="`balanced` to be True or False"):
+        risk_coverage([[0.9, 0.1], [0.4, 0.6]], [0, 0], balanced="yes")  # type: ignore[arg-type]

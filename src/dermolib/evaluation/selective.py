@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import psi
 from scipy.stats import beta
 
-from dermolib._validation import check_number, require
+from dermolib._validation import check_flag, check_number, require
 from dermolib.evaluation.intervals import Interval, resampled_intervals, widen_at_bounds
 from dermolib.evaluation.predictions import Predictions, as_array, read_predictions
 from dermolib.evaluation.ranking import counter
@@ -130,6 +130,7 @@ def risk_coverage(
         >>> curve.table["risk"].tolist(), curve.aurc.score, curve.excess_aurc.score
         ([0.0, 0.0, 0.0, 0.25], 0.0625, 0.0)
     """
+    check_flag(balanced, "balanced")
     check_number(resamples, "resamples", low=1, integer=True)
     check_number(level, "level", above=0, below=1)
     check_number(seed, "seed", low=0, integer=True)
@@ -272,7 +273,10 @@ def _walk(
     for start in starts:
         steps = np.linspace(start, total, _POINTS).astype(int)
         for count in np.unique(steps).tolist():
-            upper = _upper_bound(*wrong(count), error)
+            errors, answered = wrong(count)
+            if answered < np.log(error) / np.log1p(-risk):
+                continue  # ties leave too few answers to bear an error, whatever they are
+            upper = _upper_bound(errors, answered, error)
             if upper > risk:
                 break
             if count > best:
@@ -311,7 +315,8 @@ class _Curve:
             total, wrong = accepted[-1], missed[-1]
             area = _summed_risk(images, errors, accepted, missed).sum(axis=0) / total
             best = wrong - (total - wrong) * (psi(total + 1) - psi(total - wrong + 1))
-        return np.vstack([area, area - best / total, risks]).T
+            excess = area - best / total
+        return np.vstack([area, excess, risks]).T
 
     def points(self, sure: _Floats, found: Predictions) -> pd.DataFrame:
         """List the points with their thresholds, coverages, images and groups."""
