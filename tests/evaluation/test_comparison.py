@@ -380,3 +380,18 @@ def test_one_model_or_an_unknown_reference_is_refused() -> None:
         compare_all({"a": A}, TARGET)
     with pytest.raises(ValueError, match=r"`against`.*'a', 'b'.*'c'"):
         compare_all({"a": A, "b": B}, TARGET, against="c")
+
+
+def test_models_may_have_any_names_and_ids_of_other_types() -> None:
+    target = [0, 0, 0, 0, 1, 1, 1, 1]
+    models: dict[Any, Any] = {"target": target, "groups": target[::-1], 1: target}
+    table = compare_all(models, target, against="1")
+    assert table["difference"].tolist() == [0.0, -1.0]
+    number: Any = 1
+    again = compare_all(models, target, against=number)
+    assert again["b"].tolist() == ["1", "1"]
+    with pytest.raises(ValueError, match=r"`models` to be models of different names"):
+        compare_all(models | {"1": target}, target)
+    numbers, texts = range(5, 13), [*map(str, range(5, 13))]
+    found = compare(pd.Series(target, numbers), pd.Series(target, texts), target)
+    assert found.difference == 0

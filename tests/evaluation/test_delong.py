@@ -148,3 +148,10 @@ def test_a_model_that_is_not_there_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"`second`.*0\.\.1.*2"):
         delong(scores, target).difference(0, 2)
+
+
+def test_scores_of_any_tensor_are_read_and_rows_of_other_lengths_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    assert delong(torch.tensor([0.0, 1, 2, 3]).bfloat16(), [0, 0, 1, 1]).auc.tolist() == [1.0]
+    with pytest.raises(ValueError, match=r"`scores`.*rows of different lengths"):
+        delong([[1, 2], [3]], [0, 1])

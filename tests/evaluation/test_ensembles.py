@@ -270,3 +270,26 @@ def test_unfit_selections_are_refused(
 
     with pytest.raises(error, match=re.escape(fragment)):
         select_ensemble(given.pop("predictions"), given.pop("target"), **given)
+
+
+def test_columns_of_data_frames_are_put_in_the_order_of_the_classes() -> None:
+    target = np.tile(["A", "B", "C"], 10)
+    right = pd.DataFrame(np.tile(np.eye(3) * 0.7 + 0.1, (10, 1)), columns=["A", "B", "C"])
+    turned = {"turned": right[["C", "A", "B"]]}
+    assert select_ensemble(turned, target, label_space=["A", "B", "C"], size=1).score == 1.0
+    assert select_ensemble(turned, target, size=1).score == 1.0
+
+
+def test_rows_of_data_frames_are_averaged_by_their_ids() -> None:
+    first = pd.DataFrame({"A": [0.9, 0.2], "B": [0.1, 0.8]}, index=["x", "y"])
+    assert average_predictions([first, first.iloc[::-1]]).tolist() == first.to_numpy().tolist()
+
+
+def test_what_is_no_score_is_refused_in_words() -> None:
+    right, target = np.tile(np.eye(2), (5, 1)), np.tile([0, 1], 5)
+    metrics: tuple[Any, ...] = (lambda *_: "a", lambda *_: None, lambda *_: np.ones(2))
+    for metric in metrics:
+        with pytest.raises(TypeError, match=r"`metric` to be a function.* returns a number"):
+            select_ensemble([right], target, metric=metric)
+    with pytest.raises(ValueError, match="one image or more"):
+        average_predictions([right[:0]])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import rankdata
 
-from dermolib._validation import check_choice, check_number, check_type, expected, require
+from dermolib._validation import check_choice, check_number, check_type, expected, listed, require
 from dermolib.evaluation.delong import auc_difference, p_value_of
 from dermolib.evaluation.intervals import interval_ends
 from dermolib.evaluation.permutation import flip_signs, swap_groups
@@ -278,9 +278,13 @@ def compare_all(
     options = _Options(metric, margin, resamples, permutations, level, seed)
     what = "predictions of two models or more by name"
     check_type(models, "models", Mapping, what)
-    names = [*models]
+    names = [str(name) for name in models]
+    twice = len({*names}) < len(names)
+    require(not twice, "models", "models of different names", listed(names))
+    models = dict(zip(names, models.values(), strict=True))
     require(len(names) >= 2, "models", what, f"{len(names)}")
     if against is not None:
+        against = str(against)
         check_choice(against, "against", names)
     read = read_models(models, target, groups, label_space, values)
     others = [(name, against) for name in names if name != against]

@@ -9,7 +9,7 @@ from scipy.stats import norm, rankdata
 
 from dermolib._validation import Indices, check_number, require
 from dermolib.evaluation.intervals import Interval
-from dermolib.evaluation.predictions import Predictions, as_target, number_groups
+from dermolib.evaluation.predictions import Predictions, as_array, as_target, number_groups
 
 __all__ = ["DeLong", "auc_difference", "delong", "p_value_of"]
 
@@ -105,7 +105,8 @@ def delong(scores: Any, target: Any, *, groups: Any = None) -> DeLong:
     positive = classes == 1
     numbers = number_groups(groups, len(classes))
     for name, count in zip((1, 0), _count_groups(positive, numbers), strict=True):
-        require(count >= 2, "target", f"classes of two groups or more, class {name} too", count)
+        got = f"class {name} in {count}"
+        require(count >= 2, "target", "classes 0 and 1, each in two groups or more", got)
     columns = np.repeat(positive[:, None], given.shape[1], axis=1)
     found = _influence(given, columns, numbers)
     covariance = found.covariance(np.ones((given.shape[1],) * 2))
@@ -212,7 +213,7 @@ def _placements(scores: _Floats, positive: _Flags) -> _Floats:
 
 def _as_scores(scores: Any) -> _Floats:
     """Check scores and return them with a column for each model."""
-    given = scores.detach().cpu().numpy() if hasattr(scores, "detach") else np.asarray(scores)
+    given = as_array(scores, "scores")
     what = "finite numbers (N, M) or (N,)"
     require(given.dtype.kind in "iuf", "scores", what, f"dtype {given.dtype}", error=TypeError)
     given = given[:, None] if given.ndim == 1 else given

@@ -11,8 +11,15 @@ from scipy.stats import rankdata
 
 from dermolib._validation import check_choice, check_number, listed, require
 from dermolib.datasets.splits import grouped_split
-from dermolib.evaluation.predictions import Predictions, as_probabilities, read_predictions
+from dermolib.evaluation.predictions import (
+    Predictions,
+    as_probabilities,
+    in_one_order,
+    order_columns,
+    read_predictions,
+)
 from dermolib.evaluation.statistics import statistic
+from dermolib.labels import LabelSpace, as_label_space, known_label_space
 
 __all__ = ["Ensemble", "average_predictions", "select_ensemble"]
 
@@ -180,7 +187,11 @@ def select_ensemble(
     """
     check_number(size, "size", low=1, integer=True)
     check_number(folds, "folds", low=2, integer=True)
-    names, stacked = _stacked(predictions, whole=True)
+    named, label_space = _named(predictions), _classes(predictions, target, label_space)
+    given = [*named.items(), ("target", target), ("groups", groups)]
+    *models, target, groups = in_one_order(given)
+    codes = None if label_space is None else as_label_space(label_space).codes
+    names, stacked = _stacked(dict(zip(named, models, strict=True)), whole=True, codes=codes)
     first = read_predictions(stacked[0], target, groups, label_space)
     what = f"up to {first.num_groups}, the number of groups"
     require(folds <= first.num_groups, "folds", what, folds)
@@ -226,7 +237,7 @@ def _picked(stacked: _Floats, target: Any, score: _Score, size: int) -> list[int
 def _scorer(metric: Any, predictions: Predictions) -> _Score:
     """Make a function of probabilities and target of which a higher value is better."""
     if callable(metric):
-        return lambda values, target: float(metric(values, target))
+        return lambda values, target: _number(metric(values, target))
     sign = _sign(metric)
     found = statistic(predictions, metric).columns
     what, hint = "a score with one value", f"Name a class: `{metric}:{predictions.codes[0]}`."
@@ -241,21 +252,47 @@ def _scorer(metric: Any, predictions: Predictions) -> _Score:
     return score
 
 
+def _number(value: Any) -> float:
+    """Take the number that a metric returns."""
+    got = f"a {type(value).__name__}"
+    what = "a function of probabilities and target that returns a number"
+    fits = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf"
+    require(fits, "metric", what, got, error=TypeError)
+    return float(value)
+
+
 def _sign(metric: Any) -> int:
     return -1 if metric in _LOWER_IS_BETTER else 1
 
 
-def _stacked(predictions: Any, *, whole: bool = False) -> tuple[list[str], _Floats]:
-    """Check models and stack their probabilities (M, N, K); rows of NaN stay, unless refused."""
-    what, by_name = (
-        "a list of predictions, or a dictionary of them",
-        isinstance(predictions, Mapping),
-    )
+def _named(predictions: Any) -> dict[str, Any]:
+    """Name the predictions of models."""
+    by_name = isinstance(predictions, Mapping)
+    what = "a list of predictions, or a dictionary of them"
     fits = by_name or isinstance(predictions, (list, tuple))
     require(fits, "predictions", what, f"a {type(predictions).__name__}", error=TypeError)
     require(len(predictions), "predictions", "those of one model or more", "none")
-    names = list(map(str, predictions if by_name else range(len(predictions))))
-    models = _in_one_order([*predictions.values()] if by_name else predictions)
+    names = [str(name) for name in (predictions if by_name else range(len(predictions)))]
+    different = len({*names}) == len(names)
+    require(different, "predictions", "models of different names", listed(names))
+    return dict(zip(names, predictions.values() if by_name else predictions, strict=True))
+
+
+def _classes(predictions: Any, target: Any, label_space: Any) -> Any:
+    """Find the classes: those given, of the data set, or the columns of a data frame."""
+    label_space = known_label_space(target) if label_space is None else label_space
+    frames = [one for one in _named(predictions).values() if isinstance(one, pd.DataFrame)]
+    several = [[*map(str, one)] for one in frames if one.shape[1] > 1]
+    return several[0] if label_space is None and several else label_space
+
+
+def _stacked(
+    predictions: Any, *, whole: bool = False, codes: Sequence[str] | None = None
+) -> tuple[list[str], _Floats]:
+    """Check models and stack their probabilities (M, N, K); rows of NaN stay, unless refused."""
+    named = _named(predictions)
+    names = [*named]
+    models = _in_one_order(in_one_order([*named.items()]), codes)
     checked = [
         _checked(one, f"predictions[{name}]", whole=whole)
         for name, one in zip(names, models, strict=True)
@@ -266,8 +303,16 @@ def _stacked(predictions: Any, *, whole: bool = False) -> tuple[list[str], _Floa
     return names, np.stack(checked)
 
 
-def _in_one_order(models: Sequence[Any]) -> list[Any]:
-    """Put the columns of data frames in the order of the first one."""
+def _in_one_order(models: Sequence[Any], codes: Sequence[str] | None = None) -> list[Any]:
+    """Put the columns of data frames in the order of the classes, or of the first of them."""
+    if codes is not None:
+        space = LabelSpace(codes)
+        return [
+            order_columns(one, space, "predictions")[0]
+            if isinstance(one, pd.DataFrame) and one.shape[1] > 1
+            else one
+            for one in models
+        ]
     frames = [one for one in models if isinstance(one, pd.DataFrame)]
     for frame in frames:
         got = f"{listed(frames[0])} and {listed(frame)}"
@@ -283,7 +328,7 @@ def _checked(given: Any, name: str, *, whole: bool) -> _Floats:
         values = np.asarray(given, np.float64)
     except (TypeError, ValueError):  # which is worded there
         return as_probabilities(given, name)
-    missing = np.isnan(values.reshape(len(values), -1)).all(axis=1) if values.ndim else None
+    missing = np.isnan(values.reshape(len(values), -1)).all(axis=1) if values.size else None
     if whole or missing is None or not missing.any() or missing.all():
         return as_probabilities(given, name)
     known = as_probabilities(values[~missing], name)

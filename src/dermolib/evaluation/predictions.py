@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from dermolib._validation import Indices, check_choice, listed, require
 from dermolib.datasets.columns import clean_name, map_unique
+from dermolib.evaluation.forms import differences
 from dermolib.labels import LabelSpace, as_label_space, from_one, known_label_space
 
 __all__ = [
@@ -20,7 +21,10 @@ __all__ = [
     "as_array",
     "as_probabilities",
     "as_target",
+    "in_one_order",
     "number_groups",
+    "order_columns",
+    "read_numbers",
     "read_predictions",
 ]
 
@@ -29,6 +33,8 @@ _VALUES = ("probabilities", "logits", "independent")
 TOLERANCE = (
     1e-3  # how far the sum of a row may be from 1: float16 is, as are files of four decimals
 )
+
+_MOST_CLASSES = 10_000  # a number above is no class, but an id
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -84,6 +90,8 @@ def read_predictions(
 ) -> Predictions:
     """Check predictions, targets and groups.
 
+    Data frames and columns whose index holds ids are put in the same order, see `in_one_order`.
+
     Args:
         probabilities: Probabilities (N, K): an array, a tensor, or a data frame whose columns are
             codes; or of the second of two classes (N,) or (N, 1), floats; or predicted classes
@@ -103,9 +111,12 @@ def read_predictions(
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: A shape does not fit, there is no image, or a value is NaN or out of range.
+        ValueError: A shape does not fit, there is no image, ids differ, or a value is NaN or out of
+            range.
     """
     check_choice(values, "values", _VALUES)
+    named = in_one_order([(name, probabilities), ("target", target), ("groups", groups)])
+    probabilities, target, groups = named
     if hasattr(target, "labels"):
         label_space = known_label_space(target) if label_space is None else label_space
         groups = getattr(target, "groups", None) if groups is None else groups
@@ -113,12 +124,12 @@ def read_predictions(
     space = None if label_space is None else as_label_space(label_space)
     given = probabilities
     if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
-        given, space = _ordered(given, space, name)
+        given, space = order_columns(given, space, name)
     found = as_array(given, name)
     classes_only = found.ndim == 1 and found.dtype.kind in "iu"
     if classes_only:
         count = len(space) if space else _count(found, target)
-        found = np.eye(count)[as_target(found, space or count, name)]
+        found = _one_hot(as_target(found, space or count, name), count)
     found = as_probabilities(found, name, values=values)
     if space is not None:
         what, got = f"a column for each class of {space}", f"shape {found.shape}"
@@ -149,7 +160,7 @@ def as_probabilities(
     """
     found = as_array(given, name)
     what = "numbers (N, K), or (N,) of the second of two classes"
-    require(found.dtype.kind in "iuf", name, what, f"dtype {found.dtype}", error=TypeError)
+    require(found.dtype.kind in "iuf", name, what, _kind(found), error=TypeError)
     found = found.astype(np.float64)
     found = found[:, None] if found.ndim == 1 else found
     fits = found.ndim == 2 and found.size
@@ -172,6 +183,8 @@ def as_probabilities(
     worst = sums[np.abs(sums - 1).argmax()]
     got = f"a sum of {worst:.4g} ({_rows(odd)})"
     hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
+    if _is_bfloat16(found):
+        hint = "Compute the softmax in float32: bfloat16 is too coarse."
     require(not odd.any(), name, "rows that sum to 1", got, hint)
     return found
 
@@ -196,7 +209,7 @@ def align_probabilities(
     """
     check_choice(values, "values", _VALUES)
     if isinstance(given, pd.DataFrame) and given.shape[1] > 1:
-        given, _ = _ordered(given, LabelSpace(codes))
+        given, _ = order_columns(given, LabelSpace(codes))
     found = as_probabilities(given, values=values)
     what, got = f"a column for each of {listed(codes, most=12)}", f"shape {found.shape}"
     require(found.shape[1] == len(codes), "probabilities", what, got)
@@ -218,17 +231,22 @@ def as_target(given: Any, classes: LabelSpace | int, name: str = "target") -> In
     found, count = as_array(given, name), classes if isinstance(classes, int) else len(classes)
     what = f"classes (N,), integers in 0..{count - 1}"
     if found.dtype.kind in "OUS" and isinstance(classes, LabelSpace):
+        require(found.ndim == 1, name, what, f"shape {found.shape}")
         texts = [value if isinstance(value, str) else clean_name(value) for value in found.tolist()]
         missing = np.array([not text.strip() for text in texts])
-        require(not missing.any(), name, f"a code of {classes} in each row", _rows(missing))
+        got = f"none in {_rows(missing)}"
+        require(not missing.any(), name, f"a code of {classes} in each row", got)
         found = np.array([classes.index(text) for text in texts], np.intp)
     whole = found.dtype.kind == "f" and found.ndim == 1 and len(found)
     if whole:
         hint = "Leave images without a label out."
-        require(np.isfinite(found).all(), name, what, _rows(~np.isfinite(found)), hint)
-        found = found.astype(np.intp) if (found == found.astype(np.intp)).all() else found
-    hint = "Pass `label_space` for codes." if found.dtype.kind in "OUS" else ""
-    require(found.dtype.kind in "iub", name, what, f"dtype {found.dtype}", hint, error=TypeError)
+        odd = ~np.isfinite(found)
+        require(not odd.any(), name, what, f"NaN or infinity in {_rows(odd)}", hint)
+        odd = (found % 1 != 0) | (np.abs(found) > _MOST_CLASSES)
+        require(not odd.any(), name, what, f"{listed(found[odd][:1])} in {_rows(odd)}")
+        found = found.astype(np.intp)
+    hint = "Pass `label_space` for codes." if found.dtype.kind in "OUS" and found.ndim else ""
+    require(found.dtype.kind in "iub", name, what, _kind(found), hint, error=TypeError)
     require(found.ndim == 1, name, what, f"shape {found.shape}")
     found = found.astype(np.intp)
     odd = (found < 0) | (found >= count)
@@ -268,7 +286,14 @@ def number_groups(groups: Any, count: int) -> Indices:
 
 
 def as_array(given: Any, name: str) -> npt.NDArray[Any]:
-    """Make an array of a sequence, a column, a data frame or a tensor, on any device."""
+    """Make an array of a sequence, a column, a data frame or a tensor, on any device.
+
+    What is masked, or missing in numbers of pandas, is NaN.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        return np.asarray(np.ma.filled(given.astype(np.float64), np.nan))
+    if isinstance(given, pd.DataFrame) and _has_nullable_numbers(given):
+        return given.to_numpy(np.float64, na_value=np.nan)
     if hasattr(given, "detach"):
         given = given.detach().cpu()
         # NumPy has no bfloat16
@@ -280,7 +305,107 @@ def as_array(given: Any, name: str) -> npt.NDArray[Any]:
         raise
 
 
-def _ordered(
+def read_numbers(given: Any, name: str, shape: tuple[int, ...]) -> _Floats:
+    """Check finite numbers of a shape, such as those that JSON held.
+
+    Args:
+        given: Numbers.
+        name: Name in errors.
+        shape: Shape that they have to have.
+
+    Raises:
+        TypeError: They are no numbers.
+        ValueError: The shape is another, or one is NaN or infinite.
+
+    Examples:
+        >>> read_numbers([1, 0.5], "thresholds", (2,))
+        array([1. , 0.5])
+    """
+    found, what = as_array(given, name), f"finite numbers of shape {shape}"
+    require(found.dtype.kind in "iuf", name, what, _kind(found), error=TypeError)
+    require(found.shape == shape, name, what, f"shape {found.shape}")
+    require(np.isfinite(found).all(), name, what, "NaN or infinity")
+    return found.astype(np.float64)
+
+
+def in_one_order(given: Sequence[tuple[str, Any]]) -> list[Any]:
+    """Put data frames and columns whose index holds ids in the order of the first of them.
+
+    An index 0..N-1 says nothing, unless another one has the same numbers in another order. All else
+    stays as it is.
+
+    Args:
+        given: Data frames, columns and anything else, each after its name in errors.
+
+    Raises:
+        ValueError: Ids differ.
+
+    Examples:
+        >>> first, second = pd.Series([1, 2], index=["a", "b"]), pd.Series([4, 3], index=["b", "a"])
+        >>> in_one_order([("first", first), ("second", second)])[1].tolist()
+        [3, 4]
+    """
+    found = [one for _, one in given]
+    indexes = {
+        place: one.index
+        for place, one in enumerate(found)
+        if isinstance(one, (pd.DataFrame, pd.Series)) and one.index.is_unique
+    }
+    named = [place for place, index in indexes.items() if not _counts_rows(index)]
+    shuffled = (_counts_rows(pd.Index(np.sort(_numbers_of(indexes[place])))) for place in named)
+    named = [*indexes] if any(shuffled) else named
+    ids = [[*map(str, indexes[place])] for place in named]
+    for place, own in zip(named[1:], ids[1:], strict=True):
+        got = differences(ids[0], own)
+        what = f"of the same images as `{given[named[0]][0]}`, by the ids in their index"
+        hint = "Pass arrays if the rows are in the same order."
+        require(not got, given[place][0], what, got, hint)
+        found[place] = found[place].iloc[pd.Index(own).get_indexer(pd.Index(ids[0]))]
+    return found
+
+
+def _counts_rows(index: "pd.Index[Any]") -> bool:
+    """Tell whether an index is 0..N-1."""
+    return len(index) > 0 and index.equals(pd.RangeIndex(len(index)))
+
+
+def _numbers_of(index: "pd.Index[Any]") -> npt.NDArray[Any]:
+    """Take the integers of an index; none of any other."""
+    return index.to_numpy() if pd.api.types.is_integer_dtype(index) else np.empty(0, np.intp)
+
+
+def _has_nullable_numbers(table: pd.DataFrame) -> bool:
+    """Tell whether all columns hold numbers, and some of them those of pandas."""
+    kinds = [*table.dtypes]
+    numbers = all(pd.api.types.is_numeric_dtype(x) and not _is_bool(x) for x in kinds)
+    return numbers and any(isinstance(x, pd.api.extensions.ExtensionDtype) for x in kinds)
+
+
+def _is_bool(kind: Any) -> bool:
+    return bool(pd.api.types.is_bool_dtype(kind))
+
+
+def _kind(found: npt.NDArray[Any]) -> str:
+    """Name the type of what is no number."""
+    if found.dtype != np.object_:
+        return f"dtype {found.dtype}"
+    odd = found.item() if found.ndim == 0 else next(iter(found.flat), None)
+    return f"{'objects such as ' if found.ndim else ''}{odd!r:.40} of type {type(odd).__name__}"
+
+
+def _is_bfloat16(found: _Floats) -> bool:
+    """Find out whether values were rounded to the 8 bits of bfloat16."""
+    return not (found.astype(np.float32).view(np.uint32) & 0xFFFF).any()
+
+
+def _one_hot(classes: Indices, count: int) -> _Floats:
+    """Give the predicted class of each image the probability 1 (N, K)."""
+    found = np.zeros((len(classes), count))
+    found[np.arange(len(classes)), classes] = 1
+    return found
+
+
+def order_columns(
     table: pd.DataFrame, space: LabelSpace | None, name: str = "probabilities"
 ) -> tuple[npt.NDArray[Any], LabelSpace]:
     """Put columns in the order of a label space, which they name where none is given."""
@@ -289,14 +414,17 @@ def _ordered(
     small = {code.lower(): place for place, code in enumerate(codes)}
     fits = sorted(small) == sorted(code.lower() for code in space.codes)
     require(fits, name, f"a column for each class of {space}", listed(codes, most=12))
-    return table.to_numpy()[:, [small[code.lower()] for code in space.codes]], space
+    return as_array(table, name)[:, [small[code.lower()] for code in space.codes]], space
 
 
 def _count(found: npt.NDArray[Any], target: Any) -> int:
     """Count the classes of predicted and true classes."""
     values = np.asarray(target)
     known = values if values.dtype.kind in "iu" and values.size else found
-    return max(2, int(found.max(initial=0)) + 1, int(known.max(initial=0)) + 1)
+    highest = max(int(found.max(initial=0)), int(known.max(initial=0)))
+    what = f"probabilities, or numbers of classes up to {_MOST_CLASSES:,}"
+    require(highest <= _MOST_CLASSES, "probabilities", what, f"{highest:,}")
+    return max(2, highest + 1)
 
 
 def _check_lengths(first: int, second: int, name: str, other: str) -> None:

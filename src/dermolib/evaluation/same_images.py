@@ -5,9 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dermolib._validation import expected
-from dermolib.evaluation.forms import differences
-from dermolib.evaluation.predictions import Predictions, as_array, read_predictions
+from dermolib.evaluation.predictions import Predictions, as_array, in_one_order, read_predictions
 
 __all__ = ["read_models"]
 
@@ -17,8 +15,7 @@ def read_models(
 ) -> dict[str, Predictions]:
     """Check the predictions of several models of the same images.
 
-    Data frames and columns whose index holds ids, unique and other than 0..N-1, are put in the
-    order of the first of them.
+    Data frames and columns whose index holds ids are put in the order of the first of them.
 
     Args:
         models: Predictions by the name of the model.
@@ -34,35 +31,13 @@ def read_models(
         TypeError: An argument is of another type.
         ValueError: Ids differ, or as for `read_predictions`.
     """
-    *given, target, groups = _align({**models, "target": target, "groups": groups})
+    others = [("target", target), ("groups", groups)]
+    *given, target, groups = in_one_order([*models.items(), *others])
     label_space = _classes(given, target, label_space)
     return {
         name: read_predictions(one, target, groups, label_space, values=values, name=name)
         for name, one in zip(models, given, strict=True)
     }
-
-
-def _align(given: dict[str, Any]) -> list[Any]:
-    """Put what has ids in the order of the first that has."""
-    with_ids = [name for name, one in given.items() if _has_ids(one)]
-    if not with_ids:
-        return [*given.values()]
-    first = with_ids[0]
-    ids = given[first].index
-    for name in with_ids[1:]:
-        got = differences(map(str, ids), map(str, given[name].index))
-        if got or len(ids) != len(given[name]):
-            what = f"of the same images as `{first}`, by the ids in their index"
-            raise ValueError(expected(name, what, got or "ids of other types"))
-        given[name] = given[name].loc[ids]
-    return [*given.values()]
-
-
-def _has_ids(given: Any) -> bool:
-    """Tell whether the index of a data frame or column holds ids."""
-    if not isinstance(given, (pd.DataFrame, pd.Series)) or not given.index.is_unique:
-        return False
-    return not given.index.equals(pd.RangeIndex(len(given)))
 
 
 def _classes(given: list[Any], target: Any, label_space: Any) -> Any:
