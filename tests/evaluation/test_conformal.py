@@ -355,7 +355,16 @@ def test_predicted_classes_other_shapes_and_calls_out_of_order_are_refused() -> 
         sets.predict([[0.5, 0.25, 0.25]])
     with pytest.raises(ValueError, match=r"no thresholds"):
         ConformalSets.from_dict({k: v for k, v in sets.to_dict().items() if k != "thresholds"})
-    with pytest.raises(ValueError, match=r"thresholds in 0\.\.1"):
+    with pytest.raises(ValueError, match=r"`thresholds` to be numbers in 0\.\.1"):
         ConformalSets.from_dict({**sets.to_dict(), "thresholds": [0.5, 2]})
     with pytest.raises(TypeError, match=r"a mapping that `to_dict` made"):
         ConformalSets.from_dict([0.5])  # type: ignore[arg-type] # the mistake itself
+
+
+@pytest.mark.parametrize("value", [None, "a", {}, ["a", "b"], [0.5, float("nan")], ["a", "a"]])
+def test_sets_that_were_changed_are_refused_in_words(value: object) -> None:
+    known = ConformalSets(0.8).fit(np.full((40, 2), 0.5), [0, 1] * 20).to_dict()
+    names = ("thresholds", "lesions", *(["codes"] if value != ["a", "b"] else []))
+    for name in names:
+        with pytest.raises((TypeError, ValueError), match=f"Expected `{name}`"):
+            ConformalSets.from_dict(known | {name: value})

@@ -30,3 +30,7 @@ def test_columns_come_in_the_order_of_known_codes_and_other_columns_are_refused(
     assert align_probabilities(table, ("MEL", "NV")).tolist() == [[0.25, 0.75]]
     with pytest.raises(ValueError, match="`probabilities` to be a column for each class"):
         align_probabilities(table, ("MEL", "BCC"))
+
+
+def test_the_ending_of_a_file_is_no_part_of_an_id() -> None:
+    assert ids_of(["ISIC_1.jpg", "ISIC_2"], None, 2) == {"ISIC_1", "ISIC_2"}

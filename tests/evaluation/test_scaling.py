@@ -384,3 +384,19 @@ def test_cross_calibration_takes_a_calibrator_of_either_kind_of_values() -> None
         assert np.allclose(cross_calibrate(probabilities, target, method=make), wanted, atol=1e-9)
     with pytest.raises(TypeError, match=r"`method`.*TemperatureScaling"):
         cross_calibrate(logits, target, method=dict)
+
+
+@pytest.mark.parametrize("value", [None, "hot", {}, [["a"]], float("nan")])
+def test_a_state_that_was_changed_is_refused_in_words(value: object) -> None:
+    logits = np.tile([[2.0, 0.0], [0.0, 1.0]], (20, 1))
+    state = TemperatureScaling().fit(logits, np.tile([0, 1, 1, 1], 10)).to_dict()
+    for name in ("temperature", "fitted_on", "codes"):
+        with pytest.raises((TypeError, ValueError), match=f"Expected `{name}`"):
+            TemperatureScaling.from_dict(state | {name: value})
+    with pytest.raises((TypeError, ValueError), match="Expected `predictions`"):
+        TemperatureScaling.from_dict(state).transform(value)
+
+
+def test_what_is_no_method_is_refused() -> None:
+    with pytest.raises(TypeError, match="Expected `method`"):
+        cross_calibrate([[0.5, 0.5]], [0], method="temperature")  # type: ignore[arg-type]

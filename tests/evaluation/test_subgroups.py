@@ -317,3 +317,9 @@ def test_a_column_of_ids_or_an_unknown_column_is_refused() -> None:
         scored(target, target, {"id": [f"ISIC_{n}" for n in range(60)]}, **_QUICK)
     with pytest.raises(ValueError, match="a column of the data set, but got age"):
         scored(target, data, "age", **_QUICK)
+
+
+@pytest.mark.parametrize("metric", [[], 3])
+def test_what_names_no_score_is_refused(metric: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="`metric` to be the name of a score"):
+        score_subgroups([[0.9, 0.1]] * 4, [0, 1] * 2, ["a"] * 4, metric=metric)

@@ -14,13 +14,18 @@ from dermolib._validation import (
     check_type,
     listed,
     require,
-    to_python,
     warn,
 )
 from dermolib.evaluation.fitted_ids import ids_of, refuse_fitted
-from dermolib.evaluation.predictions import Predictions, align_probabilities, read_predictions
+from dermolib.evaluation.predictions import (
+    Predictions,
+    align_probabilities,
+    read_numbers,
+    read_predictions,
+)
 from dermolib.evaluation.scaling import grouped_folds
 from dermolib.evaluation.support import FEW_GROUPS
+from dermolib.labels import LabelSpace
 
 __all__ = ["ConformalSets", "cross_conformal", "quantile_by_group"]
 
@@ -240,14 +245,15 @@ class ConformalSets:
         missing = [name for name in (*names, "lesions") if name not in values]
         require(not missing, "values", "a mapping that `to_dict` made", f"no {listed(missing)}")
         one = cls(**{name: values[name] for name in names[:5]})
-        one.codes = tuple(map(str, values["codes"]))
-        one.thresholds = np.asarray(values["thresholds"], np.float64)
-        one.lesions = np.asarray(values["lesions"], np.intp)
-        count = len(one.codes)
-        what = f"thresholds in 0..1 and lesions of {count} classes"
-        shaped = one.thresholds.shape == one.lesions.shape == (count,)
-        within = ((one.thresholds >= 0) & (one.thresholds <= _ALWAYS)).all()
-        require(shaped and within, "values", what, to_python(dict(values)))
+        one.codes = LabelSpace(values["codes"]).codes
+        for name, what, high in (
+            ("thresholds", "numbers in 0..1", _ALWAYS),
+            ("lesions", "0 or more", np.inf),
+        ):
+            found = read_numbers(values[name], name, (len(one.codes),))
+            fits = ((found >= 0) & (found <= high)).all()
+            require(fits, name, f"{what}, of each class", found.tolist())
+            setattr(one, name, found if name == "thresholds" else found.astype(np.intp))
         return one
 
     def __repr__(self) -> str:

@@ -33,7 +33,8 @@ def ids_of(ids: Any, target: Any, count: int, *, name: str = "ids") -> frozenset
     one = "an id" if name == "ids" else "a group"
     require(shape == (count,), name, f"{one} for each image ({count:,},)", f"shape {shape}")
     missing = {""} if name == "ids" else {"", "-1"}
-    return frozenset(map(clean_name, np.asarray(found, object).tolist())) - missing
+    names = (clean_name(one) for one in np.asarray(found, object).tolist())
+    return frozenset(one[:-4] if one.lower().endswith(".jpg") else one for one in names) - missing
 
 
 def refuse_fitted(

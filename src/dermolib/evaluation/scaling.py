@@ -25,6 +25,7 @@ from dermolib.evaluation.fitted_ids import ids_of, refuse_fitted
 from dermolib.evaluation.predictions import (
     Predictions,
     as_array,
+    read_numbers,
     read_predictions,
 )
 from dermolib.evaluation.support import FEW_GROUPS
@@ -92,7 +93,9 @@ class _Scaling(ABC):
             ids = getattr(target, "ids", None) if ids is None else ids
             groups = getattr(target, "groups", None) if groups is None else groups
         self.values = self._asked or _values_of(predictions)
-        given = read_predictions(predictions, target, groups, label_space, values=self.values)
+        given = read_predictions(
+            predictions, target, groups, label_space, values=self.values, name="predictions"
+        )
         got, what = "classes (N,)", "logits or probabilities (N, K)"
         require(not given.classes_only, "predictions", what, got)
         classes = np.unique(given.target)
@@ -137,11 +140,13 @@ class _Scaling(ABC):
         values = self.values or "logits"
         found = as_array(predictions, "predictions")
         hint = "Fit to what you transform."
-        odd = values == "logits" and len(found) > 1 and _sum_to_one(found)
+        odd = values == "logits" and _sum_to_one(found)
         require(not odd, "predictions", "logits, as in `fit`", "probabilities", hint)
-        dummy = np.zeros(len(found), np.intp)
+        odd = values == "probabilities" and _beyond_one(found)
+        require(not odd, "predictions", "probabilities, as in `fit`", "values beyond 0..1", hint)
+        dummy = np.zeros(len(found) if found.ndim else 0, np.intp)
         space = LabelSpace(self._codes)
-        given = read_predictions(predictions, dummy, None, space, values=values)
+        given = read_predictions(predictions, dummy, None, space, values=values, name="predictions")
         got, what = "classes (N,)", f"{values} (N, {len(space)})"
         require(not given.classes_only, "predictions", what, got)
         for kind, names in _names(ids, groups, len(given)).items():
@@ -175,15 +180,16 @@ class _Scaling(ABC):
         require(not missing, "state", "what `to_dict` wrote", f"none of {listed(missing)}")
         require(state["method"] == cls.method, "method", repr(cls.method), repr(state["method"]))
         made = cls(values=state["values"])
-        for name in cls.fitted:
-            value = np.asarray(state[name], np.float64)
-            shape = () if name == "temperature" else (len(state["codes"]),)
-            fits = value.shape == shape and np.isfinite(value).all()
-            above = name != "temperature" or (value > 0).all()
-            require(fits and above, name, f"finite, of shape {shape}, a temperature above 0", value)
-            setattr(made, name, value if value.ndim else float(value))
         made._codes = LabelSpace(state["codes"]).codes
-        made._seen = frozenset(state.get("fitted_on", ()))
+        for name in cls.fitted:
+            shape = () if name == "temperature" else (len(made._codes),)
+            value = read_numbers(state[name], name, shape)
+            require(name != "temperature" or (value > 0).all(), name, "above 0", value)
+            setattr(made, name, value if value.ndim else float(value))
+        seen = state.get("fitted_on", ())
+        fits = isinstance(seen, (list, tuple)) and all(isinstance(one, str) for one in seen)
+        require(fits, "fitted_on", "a list of text", repr(seen), error=TypeError)
+        made._seen = frozenset(seen)
         return made
 
 
@@ -364,15 +370,19 @@ def cross_calibrate(
         >>> bool((calibrated[:, 0] < 0.85).all())
         True
     """
+    what, got = "`TemperatureScaling`, or what makes a calibrator", f"a {type(method).__name__}"
+    require(callable(method), "method", what, got, error=TypeError)
     check_call(method, ())
     values = _values_of(predictions)
-    given = read_predictions(predictions, target, groups, label_space, values=values)
+    given = read_predictions(
+        predictions, target, groups, label_space, values=values, name="predictions"
+    )
     logits = _logits(given.probabilities, values)
     calibrated = np.empty_like(logits)
     for rows in grouped_folds(given.groups, folds, seed):
         others = np.setdiff1d(np.arange(len(given)), rows)
         made = method()
-        check_type(made, "method", _Scaling, "`TemperatureScaling`, or what makes a calibrator")
+        check_type(made, "method", _Scaling, what)
         made._asked = "logits"
         made.fit(
             logits[others],
@@ -404,8 +414,14 @@ def _values_of(predictions: Any) -> str:
 
 def _sum_to_one(found: npt.NDArray[Any]) -> bool:
     """Find out whether rows of several values are probabilities."""
-    several = found.ndim == 2 and found.shape[1] > 1 and found.dtype.kind == "f"
+    several = found.ndim == 2 and min(found.shape) > 1 and found.dtype.kind == "f"
     return bool(several and (found >= 0).all() and np.allclose(found.sum(axis=1), 1, atol=1e-3))
+
+
+def _beyond_one(found: npt.NDArray[Any]) -> bool:
+    """Find out whether rows of several finite values are no probabilities."""
+    floats = found.ndim == 2 and found.dtype.kind == "f" and np.isfinite(found).all()
+    return bool(floats and ((found < 0) | (found > 1)).any())
 
 
 def _logits(probabilities: _Floats, values: str) -> _Floats:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from dermolib._validation import Indices, check_choice, check_number, check_type
+from dermolib._validation import Indices, check_choice, check_number, check_type, require
 from dermolib.evaluation.predictions import Predictions
 from dermolib.evaluation.ranking import CURVE_SCORES, Ranking, counter
 from dermolib.evaluation.resampling import Weights
@@ -223,7 +223,11 @@ def _names(metrics: Any) -> list[str]:
     """List names of metrics."""
     if metrics is None:
         return [*OVERALL_METRICS, *CLASS_METRICS]
+    what = "the name of a score, or a list of names"
+    fits = isinstance(metrics, Iterable)
+    require(fits, "metric", what, f"a {type(metrics).__name__}", error=TypeError)
     names = [metrics] if isinstance(metrics, str) else [*metrics]
+    require(names, "metric", what, "an empty list")
     for name in names:
         check_type(name, "metric", str, "the name of a score")
     return names
