@@ -323,3 +323,17 @@ def test_a_column_of_ids_or_an_unknown_column_is_refused() -> None:
 def test_what_names_no_score_is_refused(metric: object) -> None:
     with pytest.raises((TypeError, ValueError), match="`metric` to be the name of a score"):
         score_subgroups([[0.9, 0.1]] * 4, [0, 1] * 2, ["a"] * 4, metric=metric)
+
+
+def test_a_column_with_ids_is_put_in_the_order_of_the_predictions() -> None:
+    ids = [f"i{row}" for row in range(40)]
+    probabilities = pd.DataFrame(np.tile([[0.9, 0.1], [0.4, 0.6]], (20, 1)), index=ids)
+    sex = pd.Series(["female"] * 20 + ["male"] * 20, index=ids, name="sex")
+    target = pd.Series([0, 1] * 10 + [1, 0] * 10, index=ids)
+    ordered = score_subgroups(probabilities, target, sex, resamples=5)
+    turned = (sex.iloc[::-1], {"sex": sex.iloc[::-1]}, pd.DataFrame({"sex": sex}).iloc[::-1])
+    for by in turned:
+        pd.testing.assert_frame_equal(
+            score_subgroups(probabilities, target.iloc[::-1], by, resamples=5), ordered
+        )
+    assert ordered["value"].tolist()[:2] == [1.0, 0.0]

@@ -11,7 +11,7 @@ import pandas as pd
 from dermolib._validation import Indices, check_number, listed, require
 from dermolib.evaluation.bands import cut, read_columns
 from dermolib.evaluation.intervals import interval_ends, widen_at_bounds
-from dermolib.evaluation.predictions import Predictions, read_predictions
+from dermolib.evaluation.predictions import Predictions, in_one_order, read_predictions
 from dermolib.evaluation.resampling import Floats, Statistic, Weights, jackknife, replicates
 from dermolib.evaluation.smoothing import borrow_groups
 from dermolib.evaluation.statistics import statistic
@@ -105,6 +105,10 @@ def score_subgroups(
     check_number(resamples, "resamples", low=1, integer=True)
     check_number(level, "level", above=0, below=1)
     check_number(seed, "seed", low=0, integer=True)
+    given = [("probabilities", probabilities), ("target", target), ("groups", groups)]
+    named = [*by.items()] if isinstance(by, Mapping) else [("by", by)]
+    probabilities, target, groups, *found = in_one_order([*given, *named])
+    by = dict(zip(by, found, strict=True)) if isinstance(by, Mapping) else found[0]
     predictions = read_predictions(probabilities, target, groups, label_space, values=values)
     metrics = None if isinstance(metric, str) and metric == "all" else metric
     options = _Options(metrics, min_size, resamples, level, seed)
