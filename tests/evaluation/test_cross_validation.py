@@ -333,3 +333,9 @@ def test_unfit_arguments_are_refused(
 
     with pytest.raises(error, match=re.escape(fragment)):
         cross_validate(**given)
+
+
+def test_one_model_for_all_folds_is_refused() -> None:
+    model = Logistic()
+    with pytest.raises(ValueError, match=r"`build`.*a new model.*the same one"):
+        cross_validate(lambda _: model, Points(60), folds=3)

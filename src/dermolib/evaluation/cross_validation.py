@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -254,10 +254,11 @@ class _Run:
     options: dict[str, Any]
     folder: Path | None
     resume: bool
+    models: list[Any] = field(default_factory=list)
 
     def fold(self, number: int) -> tuple[pd.DataFrame, pd.DataFrame | None]:
         """Compute the predictions of a fold and of the extra set, or read them."""
-        model, key = self.build(number), str(number)
+        model, key = self._built(number), str(number)
         for name in ("fit", "predict"):
             what, got = "a function that returns a model with `fit` and `predict`", type(model)
             require(callable(getattr(model, name, None)), "build", what, got, error=TypeError)
@@ -286,6 +287,15 @@ class _Run:
                 job.add([{"fold": key, "digests": [digest_file(path) for path in paths]}])
             first, *rest = map(_read, paths)
         return first, rest[0] if rest else None
+
+    def _built(self, number: int) -> Any:
+        """Build the model of a fold, another one than those of the folds before."""
+        model = self.build(number)
+        hint = "The model of a fold has seen the other folds."
+        again = any(model is one for one in self.models)
+        require(not again, "build", "a function that returns a new model", "the same one", hint)
+        self.models.append(model)
+        return model
 
     def _settings(self, model: Any, number: int) -> dict[str, Any]:
         known = getattr(model, "configuration", None)
