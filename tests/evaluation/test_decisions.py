@@ -222,7 +222,7 @@ def test_decisions_are_compared_in_all_their_scores() -> None:
         ({"weights": [1, np.nan]}, ValueError, "`weights`.*finite"),
         ({"prior": [1, 0]}, ValueError, "`prior`.*above 0"),
         ({"power": 0.5}, ValueError, "`power`.*without `prior`"),
-        ({"prior": [1, 2], "power": np.inf}, ValueError, "`power`.*finite"),
+        ({"prior": [1, 2], "power": np.inf}, ValueError, r"`power`.*-10\.\.10"),
         ({"costs": [0, 1]}, ValueError, r"`costs`.*\(2, 2\)"),
         ({"costs": [[0, np.inf], [1, 0]]}, ValueError, "`costs`.*finite"),
         ({"probabilities": [[0.2, 0.2]]}, ValueError, "`probabilities`.*sum to 1"),
@@ -251,3 +251,9 @@ def test_a_mistake_in_a_prior_or_a_rule_is_refused() -> None:
         compare_decisions(pair, [1], {})
     with pytest.raises(TypeError, match=r"`rules`.*name of each rule"):
         compare_decisions(pair, [1], [{}])  # type: ignore[arg-type] # refused
+
+
+def test_a_power_that_overflows_is_refused() -> None:
+    for power in (1e4, -np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"`power`.*-10\.\.10"):
+            decide([[0.5, 0.5]], prior=[1, 3], power=power)

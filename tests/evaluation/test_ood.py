@@ -228,3 +228,8 @@ def test_a_data_frame_of_logits_is_read() -> None:
     logits = pd.DataFrame({"MEL": [1.0, 2.0], "NV": [0.0, 1.0]})
 
     assert ood_score(logits) == pytest.approx(ood_score(logits.to_numpy()))
+
+
+def test_features_whose_square_is_no_number_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"NaN, infinity or 1e\+100"):
+        ood_score([[1e200, 0.0], [0.0, 1.0]])

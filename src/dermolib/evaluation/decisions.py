@@ -24,6 +24,7 @@ __all__ = [
 _POWERS = tuple((np.arange(21) / 20).tolist())
 _ROUNDS = 2_000
 _CLOSE = 1e-9
+_STRONGEST = 10  # a higher power leaves the rarest class alone, and overflows
 _Floats = npt.NDArray[np.float64]
 
 
@@ -80,7 +81,7 @@ def decide(
     found = as_probabilities(probabilities, values=values)
     several = sum(one is not None for one in (weights, prior, costs))
     require(several < 2, "weights", "given without `prior` and `costs`", f"{several} of the three")
-    check_number(power, "power", below=np.inf)
+    check_number(power, "power", low=-_STRONGEST, high=_STRONGEST)
     what = "1 without `prior`"
     require(prior is not None or power == 1, "power", what, power)
     count = found.shape[1]

@@ -244,6 +244,7 @@ class OODDetector:
         )
 
 
+_LARGEST = 1e100  # whose square is a number still
 _OPTIONS = ("method", "temperature", "tpr")
 
 
@@ -381,8 +382,10 @@ def _matrix(given: Any, name: str) -> _Floats:
     what = "features or logits (N, D), finite numbers"
     require(found.dtype.kind in "iuf", name, what, f"dtype {found.dtype}", error=TypeError)
     require(found.ndim == 2 and found.size, name, what, f"shape {found.shape}")
-    require(np.isfinite(found).all(), name, what, "NaN or infinity")
-    return found.astype(np.float64)
+    found = found.astype(np.float64)
+    fits = np.isfinite(found).all() and np.abs(found).max() < _LARGEST
+    require(fits, name, what, f"NaN, infinity or {_LARGEST:g} and more")
+    return found
 
 
 def _vector(given: Any, name: str) -> _Floats:
