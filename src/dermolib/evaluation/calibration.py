@@ -38,7 +38,7 @@ def calibration_error(
 
     Images are put in bins by what was predicted of them; the gap of a bin is that between the mean
     prediction and the fraction that came true. Bins count by their images. An error near 0 needs
-    many images: with few, chance alone makes gaps, and more bins make more of them.
+    many images: with few, there are gaps by chance alone, and more so with more bins.
 
     Args:
         probabilities: Probabilities (N, K), see `score`.

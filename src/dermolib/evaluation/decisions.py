@@ -185,7 +185,7 @@ def choose_power(
     label_space: Any = None,
     values: str = "probabilities",
 ) -> float:
-    """Choose the power of the prior that `decide` divides by, for the best balanced accuracy.
+    """Choose the exponent of the prior in `decide` that gives the best balanced accuracy.
 
     Powers 0, 0.05, ..., 1 are tried; scores are averaged over five neighbors, and the lowest of
     the best is taken. What was chosen on some images is too good on the same ones: see

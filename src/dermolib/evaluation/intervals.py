@@ -66,7 +66,7 @@ def bootstrap_interval(
     """Compute an interval of any score by resampling whole groups with replacement.
 
     Resamples whose score is NaN are left out. Where there are fewer than 20 groups, or all
-    resamples score the same, the interval promises more than it can keep, and a warning says so.
+    resamples score the same, the interval may be too narrow, and a warning says so.
 
     A score that weights classes should take their weights from all rows, not from those it is
     given: the interval then covers up to 3 points better. `dermolib.evaluation.score` does so, and

@@ -259,7 +259,7 @@ def score_unknowns(
     level: float = 0.95,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Score how well a score tells unknown images from known ones.
+    """Compute how well a score separates unknown images from known ones.
 
     As in the literature, **known is positive**: the true positive rate is the fraction of known
     images that pass, the false positive rate that of unknown images that pass, too. The AUROC is

@@ -345,7 +345,7 @@ def cross_calibrate(
     seed: int = 0,
     label_space: Any = None,
 ) -> _Floats:
-    """Calibrate each fold by what the other folds teach, so that no image is its own teacher.
+    """Calibrate the predictions of each fold with a calibrator fitted to the other folds.
 
     Args:
         predictions: Logits or probabilities (N, K), see `score`.

@@ -47,7 +47,7 @@ class Scores:
         method: Name of the kind of interval.
         resamples: Number of resamples.
         seed: Seed of the resampling.
-        options: Where scores of curves are read, number of bins, and what ties predict.
+        options: Operating points of the scores of curves, number of bins, and how ties are broken.
     """
 
     table: pd.DataFrame
