@@ -224,3 +224,11 @@ def test_a_value_beyond_all_replicates_is_an_end() -> None:
 
     assert 3.9 < low[0] <= 4
     assert high[0] == 5
+
+
+@pytest.mark.parametrize("acceleration", [-0.1, 0.0, 0.1])
+def test_tails_that_are_rounded_to_all_or_nothing_have_ends(acceleration: float) -> None:
+    drawn = np.random.default_rng(0).normal(size=(50, 1))
+    left_out = np.array([[0.0], [0.0], [-acceleration], [0.0]])
+    low, high = interval_ends(np.zeros(1), drawn, left_out, method="smoothed", level=1 - 1e-12)
+    assert low[0] < 0 < high[0]

@@ -80,3 +80,8 @@ def test_codes_of_a_data_frame_name_the_rows() -> None:
     sets = pd.DataFrame(np.eye(2, dtype=bool), columns=["MEL", "NV"])
 
     assert coverage_table(sets, ["MEL", "NV"], resamples=20)["class"].tolist() == ["", "MEL", "NV"]
+
+
+def test_rows_of_other_lengths_are_no_sets() -> None:
+    with pytest.raises(ValueError, match=r"`sets`.*rows of different lengths"):
+        coverage_table([[True], [True, False]], [0, 1])

@@ -35,6 +35,8 @@ INTERVAL_METHODS = ("smoothed", "bca", "percentile")
 
 _FEW = 20  # groups in all
 
+_TINY, _EPSILON = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -252,7 +254,7 @@ def _acceleration(left_out: Floats) -> Floats:
 
 def _corrected(tails: Floats, bias: Floats, acceleration: Floats) -> Floats:
     """Correct the tails (2, M) for bias and acceleration."""
-    shifted = bias + ndtri(tails)
+    shifted = bias + ndtri(np.clip(tails, _TINY, 1 - _EPSILON))  # far out, but not infinitely
     slope = 1 - acceleration * shifted
     # Beyond a slope of 0 the correction turns round
     moved = bias + shifted / np.where(slope > 0, slope, np.nan)

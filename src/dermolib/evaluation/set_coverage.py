@@ -8,7 +8,7 @@ import pandas as pd
 
 from dermolib._validation import Indices, check_number, require
 from dermolib.evaluation.intervals import resampled_intervals, widen_at_bounds
-from dermolib.evaluation.predictions import as_target, number_groups
+from dermolib.evaluation.predictions import as_array, as_target, number_groups
 from dermolib.evaluation.resampling import Weights
 from dermolib.evaluation.support import FEW_GROUPS
 from dermolib.labels import LabelSpace, as_label_space, known_label_space
@@ -108,7 +108,7 @@ def _read(
         target = target.labels
     if label_space is None and isinstance(sets, pd.DataFrame):
         label_space = [str(code) for code in sets.columns]
-    held = np.asarray(sets)
+    held = as_array(sets, "sets")
     what, got = "whether a set holds a class (N, K), bool", f"dtype {held.dtype}"
     hint = "Pass what `ConformalSets.predict` returns, not the probabilities."
     require(held.dtype == np.bool_, "sets", what, got, hint, error=TypeError)
