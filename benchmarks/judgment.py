@@ -4,7 +4,7 @@
     python benchmarks/judgment.py --page-only
 
 FILES are out-of-fold predictions of `dermolib.evaluation.cross_validate`, such as
-`RUNS/members/fold-0/predictions.csv` of `benchmarks/submissions.py`. Results are
+those in the folders `members` and `alexnet-folds` of `benchmarks/submissions.py`. Results are
 `results/judgment.json` and two figures; the page `docs/judgment_example.md` is made of them and of
 `results/ablation.csv`.
 """
@@ -73,7 +73,7 @@ def _judged(challenge: Challenge, named: Sequence[str]) -> Judged:
     models: dict[str, Any] = {
         name: table.set_index("id").loc[ids, codes].to_numpy() for name, table in tables.items()
     }
-    models["mean of all"] = average_predictions([*models.values()])
+    models["mean"] = average_predictions([*models.values()])
     places = {one: place for place, one in enumerate(challenge.train.ids)}
     part = challenge.train.subset([places[one] for one in ids])
     images = (part[row]["image"] for row in range(len(part)))
@@ -81,7 +81,7 @@ def _judged(challenge: Challenge, named: Sequence[str]) -> Judged:
     table = part.table.reset_index(drop=True)
     table[["hair", "border"]] = np.array(fractions)
     counts = np.asarray(challenge.train.class_counts()) - part.class_counts()
-    return Judged(models, part.labels, np.asarray(part.groups), table, "mean of all", counts)
+    return Judged(models, part.labels, np.asarray(part.groups), table, "mean", counts)
 
 
 def _write(path: Path, text: str) -> None:

@@ -137,7 +137,7 @@ def _comparisons(judged: Judged, metric: str) -> list[dict[str, Any]]:
 
 def _replicates(judged: Judged) -> list[dict[str, Any]]:
     """Test replicates of the bootstrap by ranks, which is the mistake, beside `compare`."""
-    names = [*judged.models][:2]
+    names = [*judged.models][-2:]
     a, b = (judged.models[name] for name in names)
     rows = []
     for resamples in (200, 1000, 5000):
