@@ -233,3 +233,12 @@ def test_a_data_frame_of_logits_is_read() -> None:
 def test_features_whose_square_is_no_number_are_refused() -> None:
     with pytest.raises(ValueError, match=r"NaN, infinity or 1e\+100"):
         ood_score([[1e200, 0.0], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize("method", ["energy", "msp"])
+def test_probabilities_and_logits_of_other_classes_are_no_logits(method: str) -> None:
+    with pytest.raises(ValueError, match=r"logits \(N, K\).*rows sum to 1.*before the softmax"):
+        ood_score([[0.9, 0.1], [0.2, 0.8]], method=method)
+    detector = OODDetector(method, tpr=0.5).fit(np.diag([6.0] * 8))
+    with pytest.raises(ValueError, match=r"logits \(N, 8\), as many as in `fit`"):
+        detector.predict([[6.0] + [0.0] * 6])

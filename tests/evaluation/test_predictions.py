@@ -74,3 +74,10 @@ def test_bfloat16_probabilities_are_told_where_to_be_computed() -> None:
     table[:, 0] = 0.01
     with pytest.raises(ValueError, match=r"rows that sum to 1.*softmax in float32"):
         read_predictions(table, [0, 1])
+
+
+def test_percentages_and_rounded_probabilities_get_their_remedy() -> None:
+    with pytest.raises(ValueError, match=r"percentages: divide them by 100"):
+        read_predictions([[90.0, 10.0], [25.5, 74.5]], [0, 1])
+    with pytest.raises(ValueError, match=r"rounded probabilities by the sum of their row"):
+        read_predictions([[0.33, 0.33, 0.33]], [0])

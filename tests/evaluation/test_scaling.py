@@ -400,3 +400,8 @@ def test_a_state_that_was_changed_is_refused_in_words(value: object) -> None:
 def test_what_is_no_method_is_refused() -> None:
     with pytest.raises(TypeError, match="Expected `method`"):
         cross_calibrate([[0.5, 0.5]], [0], method="temperature")  # type: ignore[arg-type]
+
+
+def test_a_calibrator_is_shown_with_what_was_fitted() -> None:
+    assert repr(TemperatureScaling()) == "TemperatureScaling(temperature 1.)"
+    assert repr(VectorScaling()) == "VectorScaling()"

@@ -328,6 +328,8 @@ class _Model:
     means: _Floats | None = None
     whitening: _Floats | None = None
 
+    width = 0  # of the logits, once some were scored
+
     def __init__(self, method: str, temperature: float) -> None:
         check_choice(method, "method", _METHODS)
         check_number(temperature, "temperature", above=0, below=np.inf)
@@ -369,6 +371,12 @@ class _Model:
             return np.asarray(np.min(distances, axis=0))
         what, got = "logits (N, K) of two classes or more", f"shape {values.shape}"
         require(values.shape[1] > 1, name, what, got)
+        sums_to_one = (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3)
+        hint = "Take the outputs before the softmax; for 'msp' their logarithms serve, too."
+        require(not sums_to_one, name, what, "probabilities, whose rows sum to 1", hint)
+        what = f"logits (N, {self.width}), as many as in `fit`"
+        require(self.width in (0, values.shape[1]), name, what, got)
+        self.width = values.shape[1]
         scaled = values / self._temperature
         if self._method == "msp":
             return np.asarray(1 - softmax(scaled, axis=1).max(axis=1))

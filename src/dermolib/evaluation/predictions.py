@@ -175,6 +175,8 @@ def as_probabilities(
         return np.asarray(softmax(found, axis=1))
     odd = ((found < 0) | (found > 1)).any(axis=1)
     hint = "Pass `values='logits'` for the outputs of a network."
+    if (found >= 0).all() and np.allclose(found.sum(axis=1), 100, atol=100 * TOLERANCE):
+        hint = "These are percentages: divide them by 100."
     require(not odd.any(), name, "values in 0..1", f"others in {_rows(odd)}", hint)
     if values == "independent":
         return found
@@ -182,7 +184,10 @@ def as_probabilities(
     odd = np.abs(sums - 1) > TOLERANCE
     worst = sums[np.abs(sums - 1).argmax()]
     got = f"a sum of {worst:.4g} ({_rows(odd)})"
-    hint = "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits."
+    hint = (
+        "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits; divide "
+        "rounded probabilities by the sum of their row."
+    )
     if _is_bfloat16(found):
         hint = "Compute the softmax in float32: bfloat16 is too coarse."
     require(not odd.any(), name, "rows that sum to 1", got, hint)

@@ -154,6 +154,16 @@ class _Scaling(ABC):
             refuse_fitted(known, names, "the calibration", name=kind)
         return np.asarray(softmax(self._scale(_logits(given.probabilities, values)), axis=1))
 
+    def __repr__(self) -> str:
+        """Name what was fitted."""
+        found = {name: getattr(self, name) for name in self.fitted}
+        texts = [
+            f"{name} {np.array2string(np.asarray(value), precision=3)}"
+            for name, value in found.items()
+            if np.size(value)
+        ]
+        return f"{type(self).__name__}({', '.join(texts)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Write the fitted calibrator as JSON values, for a checkpoint or an export.
 

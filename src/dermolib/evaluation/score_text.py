@@ -75,7 +75,7 @@ def notes_on(table: pd.DataFrame) -> list[str]:
     notes = []
     shown = table[table["reason"] == ""]
     if shown["few"].any():
-        notes.append("* Fewer than 10 groups are behind it: the interval may well be too narrow.")
+        notes.append("* Based on fewer than 10 groups: the interval may well be too narrow.")
     if (shown["undefined"] > _OFTEN).any():
         often = f"more than {_OFTEN:.0%} of the resamples".replace("%", " %")
         notes.append(f"! Undefined in {often}, which the interval leaves out.")

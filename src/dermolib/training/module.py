@@ -18,6 +18,7 @@ from dermolib.metrics.weighted_accuracy import WeightedAccuracy
 from dermolib.models.weights import check_finite, first_broken, own_constants
 from dermolib.training.batches import Batch, check_finite_images, form, labeled, mix, unpack
 from dermolib.training.config import TrainerOptions
+from dermolib.training.logits import float32_logits
 from dermolib.training.losses import LOSSES
 from dermolib.training.optimizers import frozen_modules, make_optimizer, make_schedule
 from dermolib.training.tta import Views, make_views
@@ -210,7 +211,8 @@ class ClassifierModule(lightning.LightningModule):
     def validation_step(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002 - Lightning's signature
         """Score a batch."""
         ready = self._labeled(batch)
-        logits: Tensor = self(ready)
+        with float32_logits(self.model, self.num_classes):
+            logits: Tensor = self(ready)
         label: Any = ready.label
         self._stop_if_nan("logits", logits)
         self.weighted_accuracy.update(logits, label)

@@ -148,8 +148,7 @@ class _RunLog(TensorBoardLogger):
 def score(model: nn.Module, options: TrainerOptions, loader: Any) -> dict[str, Any]:
     """Score a model; see `Trainer.evaluate`."""
     module = ClassifierModule(model, options)
-    with float32_logits(model, module.num_classes):
-        return dict(_engine(options).validate(module, loader, verbose=False)[0])
+    return dict(_engine(options).validate(module, loader, verbose=False)[0])
 
 
 def predict(model: nn.Module, options: TrainerOptions, loader: Any, views: Views) -> Tensor:
