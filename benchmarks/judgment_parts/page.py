@@ -57,4 +57,6 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 
 def _p(value: float) -> str:
+    if value < 1e-300:
+        return "below 1e-300"
     return f"{value:.1g}" if value < 1e-3 else f"{value:.3f}"

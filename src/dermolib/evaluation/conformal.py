@@ -68,7 +68,7 @@ class ConformalSets:
             likely (adaptive sets: larger for harder images, and never empty). Nothing is drawn, so
             that an image has one set; ties only make sets larger.
         few: What to do about a class of fewer than 10 lesions: ``"refuse"``, or ``"include"`` it
-            in each set.
+            in each set, so that no set is of a single other class.
         empty: Whether a set may be empty (``"keep"``: an image unlike any class) or then holds the
             most likely class (``"top"``: coverage only rises).
 

@@ -35,7 +35,7 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 class Model(Protocol):
-    """What is trained and predicts, such as a `dermolib.Trainer`."""
+    """A model that can be fitted and can predict, such as a `dermolib.Trainer`."""
 
     def fit(self, train: Any, validation: Any = None, /) -> Any:
         """Train on a data set."""

@@ -136,8 +136,8 @@ def estimate_prior(probabilities: Any, old: Any, *, values: str = "probabilities
     """Estimate how frequent the classes are in another clinic, from its images without labels.
 
     This maximizes the likelihood by Saerens' algorithm (EM). It wants calibrated probabilities and
-    images of each class that look the same in both places; otherwise rare classes fade away. The
-    first of the two is yours to see to, the second cannot be seen from probabilities.
+    images of each class that look the same in both places; otherwise rare classes are
+    underestimated. You must ensure the first; the second cannot be seen from probabilities.
 
     Args:
         probabilities: Probabilities (N, K) of the other place, calibrated where classes are as

@@ -50,7 +50,7 @@ def average_predictions(
             logarithms, so that a class needs some probability of all models. ``"rank"`` is that of
             the ranks, 0..1, of the images by the probability of each class, for models whose
             probabilities are not comparable; it depends on which images are ranked together and
-            forgets how common classes are. Rows of the last two are divided by their sums.
+            forgets how common classes are. Rows of the last two are normalized to sum to 1.
         weights: Weight of each model, 0 or more, at least one above 0, in the order of the models
             or by name (names of a list are ``"0"``, ``"1"``, ...; one that is not among them has
             weight 0); None weighs them equally.
@@ -124,8 +124,8 @@ class Ensemble:
         """Give the weights and the scores, the honest one first."""
         parts = ", ".join(f"{name} {self.weights[name]:.3g}" for name in self.names)
         return (
-            f"{self.metric} {self.score:.4f} of images not chosen on "
-            f"({self.optimistic_score:.4f} of those chosen on; "
+            f"{self.metric} {self.score:.4f}, cross-validated "
+            f"({self.optimistic_score:.4f} on the images used for selection; "
             f"the best model alone {self.best_score:.4f}): {parts}"
         )
 

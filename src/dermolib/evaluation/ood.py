@@ -86,7 +86,7 @@ def ood_score(
 class OODDetector:
     """Out-of-distribution detector: what scores above a threshold is unknown.
 
-    The threshold lets pass a fraction `tpr` of known images that the network was not trained on.
+    A fraction `tpr` of known images that the network was not trained on passes the threshold.
     As with `dermolib.evaluation.ConformalSets` it is found by lesion: a random image of a new known
     lesion passes with a probability of `tpr` or more, whatever the method. How many unknown images
     pass, too, depends on what they are: see `score_unknowns`.

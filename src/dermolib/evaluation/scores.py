@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dermolib import __version__
-from dermolib._validation import check_choice, check_number, did_you_mean
+from dermolib._validation import check_choice, check_number, listed
 from dermolib.evaluation.intervals import (
     INTERVAL_METHODS,
     Interval,
@@ -72,7 +72,11 @@ class Scores:
         ]
         small = [name.lower() for name in names]
         if str(wanted).lower() not in small:
-            raise KeyError(f"No score {wanted!r}. {did_you_mean(wanted, names)}".strip())
+            metrics = [*dict.fromkeys(self.table["metric"])]
+            codes = [code for code in dict.fromkeys(self.table["class"]) if code]
+            known = str(wanted).partition(":")[0].lower() in metrics
+            what, names = ("Classes", codes) if known else ("Scores", metrics)
+            raise KeyError(f"No score {wanted!r}. {what} are {listed(names, most=len(names))}.")
         row = self.table.iloc[small.index(wanted.lower())]
         value, low, high = (float(row[name]) for name in ("value", "low", "high"))
         return Interval(value, low, high, self.level, int(row["n"]), int(row["groups"]))

@@ -50,7 +50,7 @@ class RiskThreshold:
     """Confidence from which images are answered; `threshold_for_risk` makes one.
 
     Attributes:
-        threshold: Images with this confidence or more are answered; NaN where no threshold will do.
+        threshold: Images with this confidence or more are answered; NaN if none qualifies.
         risk: Risk that was asked for.
         level: Probability with which the risk is kept.
         upper: Upper confidence bound of the risk at the threshold.

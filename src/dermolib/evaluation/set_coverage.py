@@ -49,7 +49,7 @@ def coverage_table(
         and Pearson over lesions), ``image_coverage`` counted by image, mean ``size`` of a set with
         its interval from ``size_low`` to ``size_high``, fraction of ``empty`` sets and of sets of a
         ``single`` class, numbers of images ``n`` and of ``groups``, and ``few`` for fewer than
-        10 groups. What is of no image is NaN.
+        10 groups. Values are NaN without images.
 
     Raises:
         TypeError: An argument is of another type.
