@@ -76,9 +76,12 @@ def test_every_score_of_every_class_has_a_row(scores: Scores) -> None:
 
 
 def test_nothing_is_warned_of() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        score([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]], [0, 0], resamples=20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = score([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]], [0, 0], resamples=20)
+    assert caught == []
+    assert found.table["few"].any()
+    assert "no image of class 1" in set(found.table["reason"])
 
 
 @settings(max_examples=15)

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from dermolib._validation import check_choice, check_number, check_type, expected, listed, require
-from dermolib.evaluation.delong import auc_difference, p_value_of
+from dermolib.evaluation.delong import auc_difference, count_groups, p_value_of
 from dermolib.evaluation.intervals import interval_ends
 from dermolib.evaluation.permutation import flip_signs, swap_groups
 from dermolib.evaluation.predictions import Predictions
@@ -474,7 +474,8 @@ def _test(
     places = np.flatnonzero(np.bincount(a.target, minlength=len(a.codes)))
     if metric in _AREAS:
         classes = np.array([a.codes.index(code)]) if code else places
-        if min(_groups_of(a, classes)) >= _MANY_GROUPS:
+        sizes = [count_groups(a.target == place, a.groups) for place in classes]
+        if np.min(sizes) >= _MANY_GROUPS:
             return p_value_of(*auc_difference(a, b, classes)), 0.0, "DeLong by group"
     if metric in SUMS:
         found = flip_signs((one.contributions() - other.contributions())[0], **draws)
@@ -490,13 +491,6 @@ def _ranks(predictions: Predictions) -> Predictions:
     """Put ranks in the place of probabilities, class by class."""
     ranks = rankdata(predictions.probabilities, axis=0) / len(predictions)
     return replace(predictions, probabilities=ranks)
-
-
-def _groups_of(predictions: Predictions, classes: Iterable[int]) -> list[int]:
-    """Count the groups with and without images of each class."""
-    members = (predictions.target == place for place in classes)
-    kinds = (kind for rows in members for kind in (rows, ~rows))
-    return [len(np.unique(predictions.groups[kind])) for kind in kinds]
 
 
 def holm(p_values: _Floats) -> _Floats:

@@ -11,7 +11,7 @@ from dermolib._validation import Indices, check_number, require
 from dermolib.evaluation.intervals import Interval
 from dermolib.evaluation.predictions import Predictions, as_array, as_target, number_groups
 
-__all__ = ["DeLong", "auc_difference", "delong", "p_value_of"]
+__all__ = ["DeLong", "auc_difference", "count_groups", "delong", "p_value_of"]
 
 _ROUNDING = 1e-12
 
@@ -104,7 +104,7 @@ def delong(scores: Any, target: Any, *, groups: Any = None) -> DeLong:
     )
     positive = classes == 1
     numbers = number_groups(groups, len(classes))
-    for name, count in zip((1, 0), _count_groups(positive, numbers), strict=True):
+    for name, count in zip((1, 0), count_groups(positive, numbers), strict=True):
         got = f"class {name} in {count}"
         require(count >= 2, "target", "classes 0 and 1, each in two groups or more", got)
     columns = np.repeat(positive[:, None], given.shape[1], axis=1)
@@ -189,14 +189,14 @@ def _influence(scores: _Floats, positive: _Flags, groups: Indices) -> _Influence
         for kind, sums in ((rows, first), (~rows, second)):
             centered = np.where(kind, placements - areas[-1], 0) / kind.sum()
             sums.append(np.bincount(groups, centered).astype(np.float64))
-        counts.append(_count_groups(positive=rows, groups=groups))
+        counts.append(count_groups(positive=rows, groups=groups))
     with_positives, with_negatives = np.array(counts, np.float64).T
     columns = np.column_stack(first), np.column_stack(second)
     total = len(np.unique(groups))
     return _Influence(np.array(areas), *columns, with_positives, with_negatives, total)
 
 
-def _count_groups(positive: _Flags, groups: Indices) -> tuple[int, int]:
+def count_groups(positive: _Flags, groups: Indices) -> tuple[int, int]:
     """Count the groups that have positives, and those that have negatives."""
     return len(np.unique(groups[positive])), len(np.unique(groups[~positive]))
 

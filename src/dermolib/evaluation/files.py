@@ -162,8 +162,8 @@ def read_answers(sources: Sequence[Any], truth: Truth) -> tuple[Truth, list[Floa
 def read_groups(path: Any, truth: Truth) -> tuple[str, Texts]:
     """Read the group of each image (N,) by its id, and the name of the column: lesion or patient.
 
-    Rows of a lesion are told by ``lesion_id``, so that their groups are patients. An image that is
-    not in the file, or has no group there, gets an empty name.
+    Rows of a lesion are identified by ``lesion_id``, so that their groups are patients. An image
+    that is not in the file, or has no group there, gets an empty name.
     """
     keys = ("patient",) if _by_lesion(truth) else ("lesion", "patient")
 

@@ -112,7 +112,8 @@ def bootstrap_interval(
     numbers = number_groups(groups, count[0] if count else 1)
     require(len(numbers), "groups", "a group for each row (N,)", f"shape {np.shape(groups)}")
     num_groups = int(numbers.max()) + 1
-    statistic = partial(_score_resamples, score, numbers)
+    order = np.argsort(numbers, kind="stable")
+    statistic = partial(_score_resamples, score, order, numbers[order])
     parts = bootstrap_weights(num_groups, resamples, seed)
     value = statistic(np.ones((1, num_groups), np.float32))[0]
     drawn = np.concatenate([statistic(draw()) for draw in parts])
@@ -126,15 +127,14 @@ def bootstrap_interval(
 
 
 def _score_resamples(
-    score: Callable[[Indices], float], numbers: Indices, weights: Weights
+    score: Callable[[Indices], float], rows: Indices, numbers: Indices, weights: Weights
 ) -> Floats:
-    """Call a function of row numbers for each resample (R, G): scores (R, 1)."""
-    order = np.argsort(numbers, kind="stable")
+    """Call a function of row numbers, sorted by group, for each resample (R, G): scores (R, 1)."""
     with warnings.catch_warnings():
         # A resample may well be without class 0
         warnings.filterwarnings("ignore", "Expected `target` to be classes from 0")
         return np.array(
-            [[score(np.repeat(order, row[numbers[order]].astype(np.intp)))] for row in weights],
+            [[score(np.repeat(rows, one[numbers].astype(np.intp)))] for one in weights],
             np.float64,
         )
 

@@ -391,7 +391,7 @@ def _is_bool(kind: Any) -> bool:
 
 
 def _kind(found: npt.NDArray[Any]) -> str:
-    """Name the type of what is no number."""
+    """Name the type of values that are not numbers."""
     if found.dtype != np.object_:
         return f"dtype {found.dtype}"
     odd = found.item() if found.ndim == 0 else next(iter(found.flat), None)

@@ -67,7 +67,7 @@ def replicates(
 def jackknife(statistic: Statistic, num_groups: int, borrowed: Floats = _NONE) -> Floats:
     """Compute a statistic without each block of groups in turn: values (B, M), B up to 200.
 
-    Groups are dealt out to the blocks by a fixed draw, so that their order does not matter. Those
+    Groups are assigned to the blocks by a fixed draw, so that their order does not matter. Those
     that are borrowed stay.
     """
     blocks = min(num_groups, _BLOCKS)
