@@ -2,11 +2,8 @@
 
 import json
 import math
-import textwrap
 from dataclasses import dataclass
-from importlib.resources import files
-from itertools import combinations
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 
@@ -20,8 +17,8 @@ from dermolib._validation import (
     to_python,
 )
 from dermolib.auditing.images import BLANK, MASK_STATES
+from dermolib.auditing.page import percent, render, select, short
 from dermolib.io import whole_file
-from dermolib.labels import label_space_of
 
 __all__ = ["DEFAULT_FINDINGS", "FINDINGS", "AuditReport"]
 
@@ -34,20 +31,6 @@ DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
 """Findings that fail an audit by default; all are faults, none may be intended."""
 
 _FORMAT = "dermolib-audit-1"
-_WIDTH = 100  # columns of the page
-_ACROSS = 4  # splits beside each other in text
-_MOST = 5  # examples of each finding
-_CLASSES = 100  # classes of the table
-_NAME = 14  # characters of the name of a split in the head of a table
-_BY = {
-    "lesion": "same lesion",
-    "patient": "same patient",
-    "id": "same id",
-    "origin": "augmented copies",
-    "identical": "identical file",
-    "near": "near-duplicate",
-    "any": "any of these",
-}
 _NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images"}
 _FILES = ("missing", "unreadable")
 _MASKS = MASK_STATES[2:]
@@ -60,8 +43,6 @@ _CLAUSES = {
     "metadata": "metadata columns with missing values",
     "shift": "shifted distributions",
 }
-
-_Rows: TypeAlias = list[list[str]]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -185,7 +166,7 @@ class AuditReport:
 
     def __str__(self) -> str:
         """Return the page as text of up to 100 columns."""
-        return _page(self, html=False)
+        return render(self, "text")
 
     def __repr__(self) -> str:
         """Say what was audited and what of it failed."""
@@ -194,7 +175,7 @@ class AuditReport:
 
     def to_html(self) -> str:
         """Return the page as an HTML document, complete in itself."""
-        return _page(self, html=True)
+        return render(self, "html")
 
     def to_json(self, *, most: int | None = None) -> str:
         """Return everything but `files` as JSON.
@@ -259,7 +240,7 @@ def _clauses(report: AuditReport) -> dict[str, str]:
     parts = {_CLAUSES["files"]: _FILES, "blank images": (BLANK,), "faulty lesion masks": _MASKS}
     numbers = {words: int(kinds.isin(some).sum()) for words, some in parts.items()}
     clauses["files"] = "; ".join(f"{words}: {n:,}" for words, n in numbers.items() if n)
-    empty = [_short(name) for name, count in report.splits.items() if not count]
+    empty = [short(name) for name, count in report.splits.items() if not count]
     if empty:
         faulty = counts["rows"] - len(empty)
         others = f"; {_CLAUSES['rows']}: {faulty:,}" if faulty else ""
@@ -275,141 +256,7 @@ def _worst_leak(report: AuditReport) -> str:
     rows = leaks[leaks["by"] == "any"].to_dict("records")
     worst = max(rows, key=lambda row: row["second_images"] / max(row["total"], 1))
     first, second, count, total = (worst[k] for k in ("first", "second", "second_images", "total"))
-    by_lesion = _select(leaks, first=first, second=second, by="lesion")["second_images"].sum()
+    by_lesion = select(leaks, first=first, second=second, by="lesion")["second_images"].sum()
     what = "a lesion" if by_lesion == count else "a lesion, patient or image"
-    images = f"{count:,} of {total:,} images of {_short(second)} ({_percent(count, total)})"
-    return f"{images} share {what} with {_short(first)}"
-
-
-def _page(report: AuditReport, *, html: bool) -> str:
-    """Render the template as text or HTML."""
-    from jinja2 import Environment, StrictUndefined, select_autoescape  # only a page needs it
-
-    environment = Environment(
-        autoescape=select_autoescape(default_for_string=html),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    filters = (_align, _fill, _short)
-    environment.filters |= {function.__name__[1:]: function for function in filters}
-    tables = (_classes, _leaks, _missing, _select, _shifts)
-    environment.globals |= {function.__name__[1:]: function for function in tables}
-    environment.globals |= {
-        "combinations": combinations,
-        "listed": listed,
-        "most": _MOST,
-        "zip": zip,
-    }
-    template = files("dermolib.auditing").joinpath("report.jinja").read_text(encoding="utf-8")
-    page = environment.from_string(template).render(report=report, html=html)
-    return printable(page.rstrip(), keep="\n")
-
-
-def _fill(words: str, indent: int = 0) -> str:
-    """Wrap a paragraph of the text page."""
-    hang = " " * (indent + 2 if indent else 0)
-    return textwrap.fill(words, _WIDTH, initial_indent=" " * indent, subsequent_indent=hang)
-
-
-def _align(rows: _Rows, indent: int, left: int) -> str:
-    """Align a text table: `left` columns to the left, then up to four others beside each other."""
-    lines = []
-    for start in range(left, len(rows[0]), _ACROSS):
-        part = [[*row[:left], *row[start : start + _ACROSS]] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*part, strict=True)]
-        for row in part:
-            cells = [
-                cell.ljust(width) if place < left else cell.rjust(width)
-                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            lines.append(f"{' ' * indent}{'  '.join(cells)}".rstrip())
-    return "\n".join(lines)
-
-
-def _short(text: object, most: int = 40) -> str:
-    """Shorten a text and replace control characters, which may move a cursor."""
-    shown = "".join(one if one.isprintable() else "?" for one in str(text))
-    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
-
-
-def _percent(count: int, total: int) -> str:
-    """Format a fraction so that neither a trace becomes 0% nor a gap disappears in 100%."""
-    if not 0 < count < total:
-        return f"{100 * (count > 0)}%"
-    return f"{min(max(100 * count / total, 0.1), 99.9):.1f}%"
-
-
-def _cell(count: int, total: int) -> str:
-    return f"{count:,} {f'({_percent(count, total)})':>7}" if count else "0"
-
-
-def _select(table: pd.DataFrame, /, **values: Any) -> pd.DataFrame:
-    """Choose the rows with these values."""
-    for column, value in values.items():
-        table = table[table[column] == value]
-    return table
-
-
-def _leaks(report: AuditReport, first: str, second: str) -> _Rows:
-    """Tabulate how many images two splits share, by what."""
-    leaks = _select(report.leaks, first=first, second=second).to_dict("records")
-    counts = {row["by"]: (row["first_images"], row["second_images"]) for row in leaks}
-    gaps = report.missing_values
-    gaps = gaps[gaps["split"].isin([first, second]) & (gaps["missing"] == gaps["images"])]
-    totals = report.splits[first], report.splits[second]
-    rows = [["images shared, by", _short(first, _NAME), _short(second, _NAME)]]
-    for by, words in _BY.items():
-        if by not in counts:
-            rows.append([words, *["not checked"] * 2])
-        elif by in set(gaps["column"]):
-            rows.append([words, *["unknown"] * 2])
-        else:
-            rows.append([words, *(_cell(*one) for one in zip(counts[by], totals, strict=True))])
-    return rows
-
-
-def _classes(counts: pd.DataFrame) -> _Rows:
-    """Tabulate how many images of each class each split has."""
-    space = label_space_of(counts)
-    names = {
-        code: name for code, name in zip(space.codes, space.names, strict=True) if code != name
-    }
-    rows = [["", "", *(_short(name, _NAME) for name in counts)]]
-    known = counts.drop(index="unknown")
-    labeled, more = known.sum(), len(known) - _CLASSES
-    for code, row in known[:_CLASSES].iterrows():
-        cells = [_cell(*one) if one[1] else "-" for one in zip(row, labeled, strict=True)]
-        rows.append([str(code), names.get(str(code), ""), *cells])
-    if more > 0:
-        others = zip(known[_CLASSES:].sum(), labeled, strict=True)
-        rows.append(["", f"{more:,} more classes", *(_cell(*one) for one in others)])
-    unknown = list(counts.loc["unknown"])
-    return rows + [["", "no label", *(f"{count:,}{' ' * 8}" for count in unknown)]] * any(unknown)
-
-
-def _missing(gaps: pd.DataFrame) -> _Rows:
-    """Tabulate how many rows of each split miss each piece of metadata."""
-    rows = [["", *(_short(name, _NAME) for name in gaps["split"].unique())]]
-    for column, part in gaps.groupby("column", sort=False):
-        counts = zip(part["missing"], part["images"], strict=True)
-        rows.append(
-            [str(column), *("all missing" if 0 < n == m else _cell(n, m) for n, m in counts)]
-        )
-    return rows
-
-
-def _shifts(shifts: pd.DataFrame) -> _Rows:
-    """Tabulate the shifts of a pair of splits."""
-    rows = [["", "", "distance", "null 95%", "p"]]
-    for row in shifts.to_dict("records"):
-        words = f"{row['severity']} shift" if row["severity"] != "none" else "not significant"
-        if row["column"] == "age":
-            words += f"; medians {row['first_median']:g} and {row['second_median']:g} years"
-        elif row["severity"] != "none":
-            fractions = f"{row['first_fraction']:.1%} and {row['second_fraction']:.1%}"
-            words += f"; most in {_short(row['category'], 24)}: {fractions}"
-        numbers = (row["distance"], row["null_quantile"], row["p_value"])
-        cells = ["-" if math.isnan(number) else f"{number:.3f}" for number in numbers]
-        rows.append([row["column"], words, *cells])
-    return rows
+    images = f"{count:,} of {total:,} images of {short(second)} ({percent(count, total)})"
+    return f"{images} share {what} with {short(first)}"

@@ -1,0 +1,171 @@
+"""The page of an audit, as text or HTML from one template."""
+
+import math
+import textwrap
+from itertools import combinations
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from dermolib._validation import listed, printable
+from dermolib.labels import label_space_of
+
+__all__ = ["percent", "render", "select", "short"]
+
+_WIDTH = 100  # columns of the text
+_ACROSS = 4  # splits beside each other in text
+_MOST = 5  # examples of each finding
+_CLASSES = 100  # classes of the table
+_NAME = 14  # characters of the name of a split in the head of a table
+_BY = {
+    "lesion": "same lesion",
+    "patient": "same patient",
+    "id": "same id",
+    "origin": "augmented copies",
+    "identical": "identical file",
+    "near": "near-duplicate",
+    "any": "any of these",
+}
+
+_Rows: TypeAlias = list[list[str]]
+
+
+def render(report: Any, form: str) -> str:
+    """Render the page of an `AuditReport`, whose module imports this one, as text or HTML."""
+    from jinja2 import (  # only a page needs it
+        Environment,
+        PackageLoader,
+        StrictUndefined,
+        select_autoescape,
+    )
+
+    environment = Environment(
+        loader=PackageLoader("dermolib.auditing", "templates"),
+        autoescape=select_autoescape(default=form == "html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"align": _align, "fill": _fill, "short": short}
+    environment.globals |= {
+        "classes": _classes,
+        "combinations": combinations,
+        "leaks": _leaks,
+        "listed": listed,
+        "missing": _missing,
+        "most": _MOST,
+        "select": select,
+        "shifts": _shifts,
+        "zip": zip,
+    }
+    page = environment.get_template("report.jinja").render(report=report, form=form)
+    return printable(page.rstrip(), keep="\n")
+
+
+def _fill(words: str, indent: int = 0) -> str:
+    """Wrap a paragraph of the text page."""
+    hang = " " * (indent + 2 if indent else 0)
+    return textwrap.fill(words, _WIDTH, initial_indent=" " * indent, subsequent_indent=hang)
+
+
+def _align(rows: _Rows, indent: int, left: int) -> str:
+    """Align a text table: `left` columns to the left, then up to four others beside each other."""
+    lines = []
+    for start in range(left, len(rows[0]), _ACROSS):
+        part = [[*row[:left], *row[start : start + _ACROSS]] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*part, strict=True)]
+        for row in part:
+            cells = [
+                cell.ljust(width) if place < left else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(f"{' ' * indent}{'  '.join(cells)}".rstrip())
+    return "\n".join(lines)
+
+
+def short(text: object, most: int = 40) -> str:
+    """Shorten a text and replace control characters, which may move a cursor."""
+    shown = "".join(one if one.isprintable() else "?" for one in str(text))
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+def percent(count: int, total: int) -> str:
+    """Format a fraction so that neither a trace becomes 0% nor a gap disappears in 100%."""
+    if not 0 < count < total:
+        return f"{100 * (count > 0)}%"
+    return f"{min(max(100 * count / total, 0.1), 99.9):.1f}%"
+
+
+def _cell(count: int, total: int) -> str:
+    return f"{count:,} {f'({percent(count, total)})':>7}" if count else "0"
+
+
+def select(table: pd.DataFrame, /, **values: Any) -> pd.DataFrame:
+    """Choose the rows with these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _leaks(report: Any, first: str, second: str) -> _Rows:
+    """Tabulate how many images two splits share, by what."""
+    leaks = select(report.leaks, first=first, second=second).to_dict("records")
+    counts = {row["by"]: (row["first_images"], row["second_images"]) for row in leaks}
+    gaps = report.missing_values
+    gaps = gaps[gaps["split"].isin([first, second]) & (gaps["missing"] == gaps["images"])]
+    totals = report.splits[first], report.splits[second]
+    rows = [["images shared, by", short(first, _NAME), short(second, _NAME)]]
+    for by, words in _BY.items():
+        if by not in counts:
+            rows.append([words, *["not checked"] * 2])
+        elif by in set(gaps["column"]):
+            rows.append([words, *["unknown"] * 2])
+        else:
+            rows.append([words, *(_cell(*one) for one in zip(counts[by], totals, strict=True))])
+    return rows
+
+
+def _classes(counts: pd.DataFrame) -> _Rows:
+    """Tabulate how many images of each class each split has."""
+    space = label_space_of(counts)
+    names = {
+        code: name for code, name in zip(space.codes, space.names, strict=True) if code != name
+    }
+    rows = [["", "", *(short(name, _NAME) for name in counts)]]
+    known = counts.drop(index="unknown")
+    labeled, more = known.sum(), len(known) - _CLASSES
+    for code, row in known[:_CLASSES].iterrows():
+        cells = [_cell(*one) if one[1] else "-" for one in zip(row, labeled, strict=True)]
+        rows.append([str(code), names.get(str(code), ""), *cells])
+    if more > 0:
+        others = zip(known[_CLASSES:].sum(), labeled, strict=True)
+        rows.append(["", f"{more:,} more classes", *(_cell(*one) for one in others)])
+    unknown = list(counts.loc["unknown"])
+    return rows + [["", "no label", *(f"{count:,}{' ' * 8}" for count in unknown)]] * any(unknown)
+
+
+def _missing(gaps: pd.DataFrame) -> _Rows:
+    """Tabulate how many rows of each split miss each piece of metadata."""
+    rows = [["", *(short(name, _NAME) for name in gaps["split"].unique())]]
+    for column, part in gaps.groupby("column", sort=False):
+        counts = zip(part["missing"], part["images"], strict=True)
+        rows.append(
+            [str(column), *("all missing" if 0 < n == m else _cell(n, m) for n, m in counts)]
+        )
+    return rows
+
+
+def _shifts(shifts: pd.DataFrame) -> _Rows:
+    """Tabulate the shifts of a pair of splits."""
+    rows = [["", "", "distance", "null 95%", "p"]]
+    for row in shifts.to_dict("records"):
+        words = f"{row['severity']} shift" if row["severity"] != "none" else "not significant"
+        if row["column"] == "age":
+            words += f"; medians {row['first_median']:g} and {row['second_median']:g} years"
+        elif row["severity"] != "none":
+            fractions = f"{row['first_fraction']:.1%} and {row['second_fraction']:.1%}"
+            words += f"; most in {short(row['category'], 24)}: {fractions}"
+        numbers = (row["distance"], row["null_quantile"], row["p_value"])
+        cells = ["-" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+        rows.append([row["column"], words, *cells])
+    return rows
