@@ -13,8 +13,8 @@ from dermolib.auditing.duplicates import find_duplicates
 from dermolib.auditing.rows import UNKNOWN, Splits
 
 __all__ = [
-    "SHARED", "ImagePairs", "conflicts", "image_pairs", "leak_counts", "pair_table", "shared",
-    "shared_images",
+    "SHARED", "ImagePairs", "conflicts", "image_pairs", "leak_counts", "pair_columns", "pair_table",
+    "shared", "shared_images",
 ]  # fmt: skip
 
 SHARED: tuple[str, ...] = ("lesion", "patient", "id", "origin")
@@ -142,23 +142,29 @@ def shared_images(splits: Splits, pairs: ImagePairs, *, identical: bool) -> Flag
 
 def pair_table(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
     """Describe each pair of images by the split, id, lesion and class of both."""
-    labels = splits["label"]
-    classes = {label: splits.class_name(label) for label in np.unique(labels).tolist()} | {
-        UNKNOWN: ""
-    }
-    table: dict[str, Any] = {}
-    for number, word in enumerate(("first", "second")):
-        rows = pairs.rows[:, number]
-        table[word] = np.array(splits.names, dtype=object)[splits["split"][rows]]
-        table[f"{word}_id"] = splits["id"][rows]
-        table[f"{word}_lesion"] = splits["lesion"][rows]
-        table[f"{word}_class"] = pd.Series(labels[rows]).map(classes).astype(object)
+    table = pair_columns(splits, pairs.rows)
     table["kind"] = np.where(pairs.identical, "identical", "near")
     table["distance"] = pairs.distance
     table["relation"] = _relations(splits, pairs)
     columns = ["first", "first_id", "second", "second_id", "kind", "distance", "relation"]
     columns += ["first_lesion", "second_lesion", "first_class", "second_class"]
     return pd.DataFrame(table)[columns]
+
+
+def pair_columns(splits: Splits, pairs: Indices) -> dict[str, Any]:
+    """Look up the split, id, lesion and class of both rows of each pair (P, 2)."""
+    labels = splits["label"]
+    classes = {label: splits.class_name(label) for label in np.unique(labels).tolist()} | {
+        UNKNOWN: ""
+    }
+    table: dict[str, Any] = {}
+    for number, word in enumerate(("first", "second")):
+        rows = pairs[:, number]
+        table[word] = np.array(splits.names, dtype=object)[splits["split"][rows]]
+        table[f"{word}_id"] = splits["id"][rows]
+        table[f"{word}_lesion"] = splits["lesion"][rows]
+        table[f"{word}_class"] = pd.Series(labels[rows]).map(classes).astype(object)
+    return table
 
 
 def _relations(splits: Splits, pairs: ImagePairs) -> npt.NDArray[np.object_]:
@@ -170,8 +176,10 @@ def _relations(splits: Splits, pairs: ImagePairs) -> npt.NDArray[np.object_]:
     return words.astype(object)
 
 
-def conflicts(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
+def conflicts(splits: Splits, pairs: ImagePairs, joined: npt.NDArray[np.object_]) -> pd.DataFrame:
     """Find conflicting labels of one lesion, of one image, and of images that show the same.
+
+    Lesions that recaptures join (N,), empty where there are none, are compared as one.
 
     Two rows are compared by their labels where both have one, else by their diagnoses as published
     where both have one of the same source: collections word one diagnosis differently.
@@ -180,6 +188,7 @@ def conflicts(splits: Splits, pairs: ImagePairs) -> pd.DataFrame:
     found = _conflicts_of(splits, lesion, "lesion")
     found += _conflicts_of(splits, np.where(lesion == "", splits["origin"], ""), "image")
     found += _conflicts_of_pairs(splits, pairs)
+    found += _conflicts_of(splits, joined, "recapture")
     columns = ["kind", "lesion", "ids", "splits", "classes", "distance"]
     return pd.DataFrame(found, columns=pd.Index(columns))
 

@@ -67,6 +67,11 @@ class AuditReport:
             of their hashes, ``relation`` ``"same lesion"``, ``"different lesions"`` or ``"lesion
             unknown"``. Of many identical files each is paired with the first of its split, class
             and diagnosis.
+        recaptures: Pairs of images that show one lesion under two names (``kind``
+            ``"recapture"``), or neighboring lesions of one patient (``"shared skin"``), within a
+            split or between two, the most certain first: ids, lesions, classes, and the columns of
+            ``find_recaptures`` from ``score`` on. No pair of `duplicates`, and no neighbors whose
+            patient is known; empty where recaptures were not searched.
         conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, or pair of ``"identical"``
             or ``"near"`` duplicates (``kind``): ``lesion``, ``ids``, ``splits``, ``classes`` (the
             diagnosis as published of an image without a label), ``distance``.
@@ -87,7 +92,8 @@ class AuditReport:
         files: ``state``, ``height``, ``width``, ``size`` in bytes, ``mode`` and ``format`` of each
             file.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
-            read, ``"duplicates"`` where images were compared, ``"masks"`` where masks were read.
+            read, ``"duplicates"`` where images were compared, ``"recaptures"`` where second
+            photographs were searched, ``"masks"`` where masks were read.
         unchecked: What was not checked, in sentences.
         fail_on: Findings that make the exit code 1.
     """
@@ -99,6 +105,7 @@ class AuditReport:
     shared_ids: pd.DataFrame
     shared_origins: pd.DataFrame
     duplicates: pd.DataFrame
+    recaptures: pd.DataFrame
     conflicts: pd.DataFrame
     problems: pd.DataFrame
     notes: pd.DataFrame

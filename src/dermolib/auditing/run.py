@@ -9,7 +9,7 @@ import pandas as pd
 
 from dermolib._validation import Indices, check_choice, check_number, require
 from dermolib.auditing import images as image_files
-from dermolib.auditing import leakage
+from dermolib.auditing import leakage, torn_lesions
 from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
 from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, gather, row_problems
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
@@ -111,6 +111,7 @@ def audit(
     if duplicates and len(rows):
         by["identical"] = leakage.shared_images(splits, pairs, identical=True)
         by["near"] = leakage.shared_images(splits, pairs, identical=False)
+    recaptured = torn_lesions.NO_RECAPTURES
     checks = {
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),
         "images": len(rows),
@@ -130,7 +131,8 @@ def audit(
         shared_ids=lists["id"][0],
         shared_origins=lists["origin"][0],
         duplicates=leakage.pair_table(splits, pairs),
-        conflicts=leakage.conflicts(splits, pairs),
+        recaptures=torn_lesions.recapture_table(splits, recaptured),
+        conflicts=leakage.conflicts(splits, pairs, torn_lesions.joined_lesions(splits, recaptured)),
         problems=pd.DataFrame(problems, columns=pd.Index(header)),
         notes=image_files.note_table(splits, rows, found),
         class_counts=_class_counts(splits),
