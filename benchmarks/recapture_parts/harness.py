@@ -33,16 +33,15 @@ class Trial:
         return float((self.true["score"] > self.false.max()).mean())
 
 
-def choose_files(data: Path, count: int) -> list[Path]:
-    """Choose images of ISIC 2018 task 1 that show different lesions, evenly spaced.
+def choose_files(data: Path, pattern: str, count: int) -> list[Path]:
+    """Choose images that show different lesions, evenly spaced among all files of a pattern.
 
     One image of each lesion, lesions of unknown id being their own, and none that is a
     near-duplicate of another one.
     """
-    folder = data / "isic2018_task1" / "images"
-    files = sorted(folder.glob("*.jpg"))
+    files = sorted(data.glob(pattern))
     if not files:
-        raise DatasetNotFoundError(folder, "ID.jpg for each image")
+        raise DatasetNotFoundError(data, pattern)
     known = pd.read_csv(data / "isic_challenge" / "lesion_ids.csv", index_col="ID")["LESION_ID"]
     ids = pd.Series([file.stem for file in files])
     lesions = ids.map(known).fillna(ids)
