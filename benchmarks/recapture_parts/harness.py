@@ -42,9 +42,9 @@ def choose_files(data: Path, pattern: str, count: int) -> list[Path]:
     files = sorted(data.glob(pattern))
     if not files:
         raise DatasetNotFoundError(data, pattern)
-    known = pd.read_csv(data / "isic_challenge" / "lesion_ids.csv", index_col="ID")["LESION_ID"]
-    ids = pd.Series([file.stem for file in files])
-    lesions = ids.map(known).fillna(ids)
+    table = data / "isic_challenge" / "lesion_ids.csv"
+    known = pd.read_csv(table, dtype=str, keep_default_na=False, index_col="ID")["LESION_ID"]
+    lesions = pd.Series([known.get(file.stem) or file.stem for file in files])
     chosen = [files[row] for row in lesions.drop_duplicates().index]
     hashes = np.stack([perceptual_hash(read_image(file)) for file in chosen])
     copies = set(find_duplicates(hashes, tolerance=0.2).pairs[:, 1].tolist())
