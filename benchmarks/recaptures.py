@@ -8,8 +8,6 @@ writes the distances; `table` makes a table of all that were written, at equal f
 """
 
 import argparse
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,15 +48,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _copies(given: argparse.Namespace) -> None:
     files = choose_files(given.data, _FOLDERS[given.size], given.count)
     images = [read_image(file) for file in files]
-    for name, make in {**our_ways(), **peers()}.items():
-        if given.ways and not name.startswith(tuple(given.ways)):
-            continue
-        way, start = make(), time.perf_counter()
-        table = measure(way, images)
-        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-        facts = {"way": name, "default": way.default, "size": given.size, "images": len(images)}
-        table = table.assign(**facts, false_pairs=table.attrs["false_pairs"])
-        file = f"copies_{given.size}_{name.replace(' ', '_').replace(',', '')}.csv.gz"
+    makers = {**our_ways(), **peers()}
+    chosen = [name for name in makers if not given.ways or name.startswith(tuple(given.ways))]
+    ways = {name: makers[name]() for name in chosen}
+    for name, table in measure(ways, images).items():
+        file = f"copies_{given.size}_{name.replace(' ', '_')}.csv.gz"
+        table = table.assign(way=name, default=ways[name].default, images=len(images))
         table.to_csv(given.output / file, index=False)
 
 

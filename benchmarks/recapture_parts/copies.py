@@ -3,7 +3,7 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -39,24 +39,29 @@ class Way:
     default: float  # largest distance at which a pair is reported if nothing else is asked
 
 
-def measure(way: Way, images: Sequence[Image]) -> pd.DataFrame:
+def measure(ways: Mapping[str, Way], images: Sequence[Image]) -> dict[str, pd.DataFrame]:
     """Compare images with changed copies of them.
 
     Returns:
-        Table of change, distance and whether the two are copies: all pairs that are, and of those
-        that are not the nearest of each change; and how many of these there were in ``attrs``.
+        For each way, a table of change, distance and whether the two are copies: all pairs that
+        are, and of those that are not the nearest of each change; and how many of these there were,
+        as the column ``false_pairs``.
     """
-    originals = [way.encode(image) for image in images]
-    same, parts = np.eye(len(images), dtype=bool), []
-    for name, change in CHANGES.items():
-        distances = way.compare(originals, [way.encode(change(image)) for image in images])
-        false = np.sort(distances[~same])[:_KEPT]
-        values = np.concatenate([distances[same], false])
-        copy = np.arange(len(values)) < len(images)
-        parts.append(pd.DataFrame({"change": name, "distance": values, "copy": copy}))
-    table = pd.concat(parts, ignore_index=True)
-    table.attrs["false_pairs"] = len(CHANGES) * int((~same).sum())
-    return table
+    originals = {name: [way.encode(image) for image in images] for name, way in ways.items()}
+    same = np.eye(len(images), dtype=bool)
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in ways}
+    for change, apply in CHANGES.items():
+        copies = [apply(image) for image in images]
+        for name, way in ways.items():
+            distances = way.compare(originals[name], [way.encode(copy) for copy in copies])
+            values = np.concatenate([distances[same], np.sort(distances[~same])[:_KEPT]])
+            copy = np.arange(len(values)) < len(images)
+            parts[name].append(pd.DataFrame({"change": change, "distance": values, "copy": copy}))
+    false_pairs = len(CHANGES) * int((~same).sum())
+    return {
+        name: pd.concat(some, ignore_index=True).assign(false_pairs=false_pairs)
+        for name, some in parts.items()
+    }
 
 
 def found_copies(table: pd.DataFrame, largest: float) -> tuple[pd.Series, int]:
