@@ -124,6 +124,19 @@ def test_everything_is_written_as_json(challenge: Path, tmp_path: Path) -> None:
     assert content["splits"] == {"train": 6, "test": 2}
 
 
+def test_the_page_is_written_with_pictures(challenge: Path, tmp_path: Path) -> None:
+    source = challenge / "Train" / "IMG_0.jpg"
+    (challenge / "Test" / "TEST_0.jpg").write_bytes(source.read_bytes())
+
+    code = run(f"{challenge} --quiet --html {tmp_path / 'out' / 'audit.html'}")
+
+    page = (tmp_path / "out" / "audit.html").read_text(encoding="utf-8")
+    assert code == 1
+    assert page.startswith("<!doctype html>")
+    assert 'data-first="IMG_0" data-second="TEST_0"' in page
+    assert 'href="data:image/jpeg;base64,' in page
+
+
 def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +171,8 @@ def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
         ("train.csv --json a.txt", "argument --json: expected a file ending in .json that can be"),
         ("train.csv --json old.json", "expected a file ending in .json that can be written"),
         ("train.csv --json train.csv/a.json", "a file ending in .json that can be written"),
+        ("train.csv --html a.htm", "argument --html: expected a file ending in .html that can be"),
+        ("train.csv --html train.csv/a.html", "a file ending in .html that can be written"),
         ("gone.csv --fail-on leak", "argument --fail-on: invalid choice: 'leak' (choose from "),
         ("train.csv --fail-on nothing leaks", "findings, or 'nothing' alone, but got both"),
         ("train.csv --images test.csv", "--images: expected a folder, a store of `prepare`, or"),

@@ -1,13 +1,17 @@
 """The page of an audit, as text or HTML from one template."""
 
 import math
+import re
 import textwrap
-from itertools import combinations
+from functools import partial
+from importlib.metadata import version
+from itertools import combinations, count
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from dermolib._validation import listed, printable
+from dermolib.auditing.thumbnails import Thumbnails, arrange
 from dermolib.labels import label_space_of
 
 __all__ = ["percent", "render", "select", "short"]
@@ -17,6 +21,11 @@ _ACROSS = 4  # splits beside each other in text
 _MOST = 5  # examples of each finding
 _CLASSES = 100  # classes of the table
 _NAME = 14  # characters of the name of a split in the head of a table
+_MAX_BYTES = 16 << 20  # of all pictures of a page, which a browser still opens at once
+_NOT_PICTURED = {
+    "missing", "unreadable", "empty split", "no id", "duplicate id", "impossible value",
+    "multiple patients",
+}  # fmt: skip
 _BY = {
     "lesion": "same lesion",
     "patient": "same patient",
@@ -30,8 +39,11 @@ _BY = {
 _Rows: TypeAlias = list[list[str]]
 
 
-def render(report: Any, form: str) -> str:
-    """Render the page of an `AuditReport`, whose module imports this one, as text or HTML."""
+def render(report: Any, form: str, *, most: int = 0) -> str:
+    """Render the page of an `AuditReport`, whose module imports this one, as text or HTML.
+
+    HTML shows pictures of up to `most` rows of each finding.
+    """
     from jinja2 import (  # only a page needs it
         Environment,
         PackageLoader,
@@ -46,20 +58,88 @@ def render(report: Any, form: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"align": _align, "fill": _fill, "short": short}
+    thumbnails = Thumbnails(report.files[: len(report.files) * bool(most)], limit=_MAX_BYTES)
+    environment.filters |= {
+        "align": _align,
+        "anchor": _anchor,
+        "code": _code,
+        "fill": _fill,
+        "short": short,
+    }
+    environment.tests["pictured"] = lambda kind: kind not in _NOT_PICTURED
     environment.globals |= {
+        "arrange": arrange,
         "classes": _classes,
         "combinations": combinations,
+        "contents": _contents,
         "leaks": _leaks,
+        "limit_bytes": _MAX_BYTES,
         "listed": listed,
         "missing": _missing,
         "most": _MOST,
+        "most_pictures": most,
+        "next": partial(next, count(1)),
+        "placed": _placed,
         "select": select,
         "shifts": _shifts,
+        "thumbnails": thumbnails,
+        "version": version("dermolib"),
         "zip": zip,
     }
     page = environment.get_template("report.jinja").render(report=report, form=form)
-    return printable(page.rstrip(), keep="\n")
+    page = printable(page.rstrip(), keep="\n")
+    if not thumbnails.shown:
+        return page
+    start, end, rest = page.rpartition("</body>")
+    # Base64 is printable, and 20 MB of it take seconds to look through
+    return f"{start}{_definitions(thumbnails)}{end}{rest}"
+
+
+def _definitions(thumbnails: Thumbnails) -> str:
+    """Write the pictures, each once, however many pairs it is in."""
+    pictures = "\n".join(
+        f'<image id="{one.name}" width="{one.width}" height="{one.height}" '
+        f'preserveAspectRatio="none" href="{one.uri}"/>'
+        for one in thumbnails.shown
+    )
+    return f'<svg class="defs" aria-hidden="true"><defs>\n{pictures}\n</defs></svg>\n'
+
+
+def _anchor(title: str) -> str:
+    """Turn a title into a name that a link can have."""
+    return "-".join(title.split(" (")[0].lower().split())
+
+
+def _contents(report: Any) -> list[tuple[str, int | None]]:
+    """List the sections, and how many findings each has."""
+    counts = report.counts
+    recaptures = len(report.recaptures) if "recaptures" in report.checked else None
+    return [
+        ("Data leakage between splits", counts["leaks"]),
+        ("Second photographs of one lesion", recaptures),
+        ("Conflicting labels", counts["conflicts"]),
+        ("Duplicates within a split", counts["duplicates"]),
+        ("Files and rows", counts["files"] + counts["rows"]),
+        ("Classes", None),
+        ("Missing metadata", counts["metadata"]),
+        ("Image sizes", None),
+        ("Distribution shift between splits", counts["shift"]),
+        ("Not checked", len(report.unchecked)),
+    ]
+
+
+def _placed(row: dict[str, Any]) -> str:
+    """Say how the second photograph was taken in comparison with the first."""
+    turned = round(abs((row["angle"] + 180) % 360 - 180))
+    words = [f"zoom {row['scale']:.2f}", f"turned {turned}°", "mirrored" * bool(row["mirrored"])]
+    return ", ".join(filter(None, words))
+
+
+def _code(words: str) -> str:
+    """Set names of functions in HTML as code."""
+    from markupsafe import Markup, escape  # as jinja2, which needs it
+
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704 - escaped
 
 
 def _fill(words: str, indent: int = 0) -> str:

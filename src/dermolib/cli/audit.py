@@ -43,6 +43,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--test-images", metavar="DIR", type=_images, help=text)
     add("--no-images", action="store_true", help="do not read any image")
     add("--json", metavar="FILE", type=_json, help="write all findings to this file (.json)")
+    text = "write a page with pictures of the findings to this file (.html)"
+    add("--html", metavar="FILE", type=_html, help=text)
     text = (
         f"findings that make the exit code 1: {', '.join(FINDINGS)}, or {_NEVER} (default: "
         f"{' '.join(DEFAULT_FINDINGS)})"
@@ -64,20 +66,29 @@ def run(given: argparse.Namespace) -> int:
         progress=not given.quiet,
         fail_on=[name for name in given.fail_on if name != _NEVER],
     )
-    if given.json is not None:
-        report.save(given.json)
+    for path in (given.json, given.html):
+        if path is not None:
+            report.save(path)
     show(given, report)
     return fail(given, report.verdict, FAILED) if report.failed else 0
 
 
 def _json(text: str) -> Path:
+    return _writable(text, ".json")
+
+
+def _html(text: str) -> Path:
+    return _writable(text, ".html")
+
+
+def _writable(text: str, ending: str) -> Path:
     """Check early that the report can be written, since an audit may take an hour."""
     path = Path(text)
     place = next(folder for folder in path.absolute().parents if folder.exists())
     fits = path.is_file() or not os.path.lexists(path)
     free = place.is_dir() and os.access(place, os.W_OK) and fits
-    if not free or path.suffix.lower() != ".json":
-        what = "expected a file ending in .json that can be written"
+    if not free or path.suffix.lower() != ending:
+        what = f"expected a file ending in {ending} that can be written"
         raise argparse.ArgumentTypeError(f"{what}, but got {text}")
     return path
 
