@@ -15,6 +15,7 @@ from dermolib.cli import main
 from dermolib.datasets import (
     COLUMNS,
     find_reader,
+    ham10000_recaptures,
     list_readers,
     read_challenge_table,
     read_ham10000,
@@ -344,6 +345,48 @@ def test_the_table_of_the_dataverse_is_separated_by_tabs(tmp_path: Path, suffix:
     table.to_csv(tmp_path / f"HAM10000_metadata{suffix}", sep="\t", index=False)
 
     assert labels(read_ham10000(tmp_path)) == [4, 4, None, 1]
+
+
+def test_corrections_join_the_lesions_of_pairs_that_are_sure_or_likely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = {"first": ["ISIC_3", "ISIC_0", "X"], "second": ["ISIC_2", "ISIC_3", "Y"]}
+    pairs = pd.DataFrame({**ends, "judgment": ["likely", "unsure", "sure"]})
+    monkeypatch.setattr("dermolib.datasets.readers.ham10000.ham10000_recaptures", lambda: pairs)
+    write_ham10000(tmp_path)
+
+    table = ISICDataset.from_ham10000(tmp_path, corrections=True).table
+
+    assert table["lesion"].tolist() == ["HAM_0", "HAM_0", "HAM_1", "HAM_1"]
+    published = read_ham10000(tmp_path)
+    assert published["lesion"].tolist() == ["HAM_0", "HAM_0", "HAM_1", "HAM_2"]
+    pd.testing.assert_frame_equal(table.drop(columns="lesion"), published.drop(columns="lesion"))
+    with pytest.raises(TypeError, match="`corrections` to be True or False"):
+        read_ham10000(tmp_path, corrections="sure")  # type: ignore[arg-type]
+
+
+def test_the_recaptures_of_ham10000_are_pairs_of_different_images_listed_once() -> None:
+    pairs = ham10000_recaptures()
+
+    assert {*pairs["judgment"]} <= {"sure", "likely", "unsure"}
+    ends = pairs[["first", "second"]].to_numpy(str)
+    assert (ends[:, 0] < ends[:, 1]).all()
+    assert not pairs.duplicated(["first", "second"]).any()
+    assert all(re.fullmatch(r"ISIC_00\d{5}", name) for name in ends.ravel())
+    assert (pairs["score"].isna() | pairs["score"].between(0, 1)).all()
+    for pair in (("ISIC_0033421", "ISIC_0033481"), ("ISIC_0024602", "ISIC_0032283")):
+        assert (ends == pair).all(axis=1).any()
+
+
+@pytest.mark.data
+def test_the_corrections_join_lesions_of_real_images(data_dir: Path) -> None:
+    table = read_table(data_dir / "isic_challenge" / "lesion_ids.csv")
+    pairs = ham10000_recaptures()
+
+    names = table.set_index("id")["lesion"]
+
+    ends = [names[pairs[end]].to_numpy(str) for end in ("first", "second")]
+    assert (ends[0] != ends[1]).all()
 
 
 # 2018

@@ -6,6 +6,7 @@ from .images import NOTES as NOTES
 from .images import STATES as STATES
 from .images import Inspection as Inspection
 from .images import inspect_images as inspect_images
+from .joining import join_groups as join_groups
 from .report import DEFAULT_FINDINGS as DEFAULT_FINDINGS
 from .report import FINDINGS as FINDINGS
 from .report import AuditReport as AuditReport

@@ -11,6 +11,7 @@ from .readers.bcn20000 import read_bcn20000 as read_bcn20000
 from .readers.challenge import read_challenge_table as read_challenge_table
 from .readers.class_folders import read_class_folders as read_class_folders
 from .readers.derm7pt import read_derm7pt as read_derm7pt
+from .readers.ham10000 import ham10000_recaptures as ham10000_recaptures
 from .readers.ham10000 import read_ham10000 as read_ham10000
 from .readers.isic2016 import read_isic2016 as read_isic2016
 from .readers.isic2017 import read_isic2017 as read_isic2017

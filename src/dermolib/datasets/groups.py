@@ -1,6 +1,8 @@
 """Which rows belong together: images of one lesion, of one patient, or made from one another."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +10,14 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from dermolib._validation import Indices
-from dermolib.datasets.columns import Texts, clean_name
+from dermolib._validation import Indices, as_path, expected, listed, require
+from dermolib.datasets.columns import Columns, Texts, as_text, clean_name, read_csv, read_frame
 
-__all__ = ["connected_groups", "group_names", "joined_groups"]
+__all__ = ["connected_groups", "group_names", "join_lesions", "joined_groups", "row_pairs"]
+
+_ENDS = (("first_id", "second_id"), ("first", "second"))  # in a report, `first` is a split
+_ROWS = ("first_row", "second_row")
+_NEIGHBORS = "shared skin"  # kind of pairs of one patient, not of one lesion
 
 
 def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
@@ -36,6 +42,121 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
         rows = np.flatnonzero(values != "")[::-1]  # so that the first of each group comes last
         names[groups[rows]] = values[rows]
     return names[groups]
+
+
+def join_lesions(table: pd.DataFrame, pairs: Indices) -> Texts:
+    """Name the lesion (N,) of each row, where pairs of rows (P, 2) each show one.
+
+    Lesions that are joined take the name of them that comes first in the order of text, which does
+    not depend on the order of the rows; where none has a name, the first of their ids. All others
+    stay as they are.
+    """
+    names = _texts(table)["lesion"]
+    own = pd.DataFrame(
+        {name: table[name] for name in ("id", "parent_id", "lesion") if name in table}
+    )
+    published, joined = joined_groups(own), joined_groups(own, pairs)
+    parts = np.unique(np.stack([joined, published]), axis=1)[0]
+    torn = np.bincount(parts, minlength=len(table))[joined] > 1
+    rows = pd.DataFrame({"joined": joined, "name": names, "id": table["id"].map(as_text)})[torn]
+    first = rows.groupby("joined")["id"].min()
+    first.update(rows[rows["name"] != ""].groupby("joined")["name"].min())
+    made = names.copy()
+    made[torn] = first.loc[rows["joined"]]
+    return made
+
+
+def row_pairs(pairs: Any, table: pd.DataFrame, name: str, *, lesions: bool = False) -> Indices:
+    """Find the rows (P, 2) of a table that pairs name by row numbers or ids.
+
+    Args:
+        pairs: Row numbers (P, 2); a data frame or a CSV file with the ids ``first_id`` and
+            ``second_id``, or ``first`` and ``second``, or with the row numbers ``first_row`` and
+            ``second_row`` for a table without ids.
+        table: Rows, with the column ``id`` where pairs are named by it. Ids that it does not have
+            join those that it has.
+        name: Name of the pairs in errors.
+        lesions: Whether to leave out the pairs that show one patient but two lesions.
+
+    Returns:
+        Pairs that join the same rows as those given.
+
+    Raises:
+        DatasetNotFoundError: There is no such file.
+        TypeError: Ids are given for rows without ids.
+        ValueError: There are other columns, no id is one of the table, or row numbers are none.
+    """
+    if isinstance(pairs, (str, bytes, os.PathLike)):
+        path = as_path(pairs, name)
+        columns = read_csv(path, lambda header: _columns(header, str(path)))
+        return _pairs_by_id(columns, table, str(path), lesions=lesions)
+    if not isinstance(pairs, pd.DataFrame):
+        return _pairs_by_row(pairs, len(table), name)
+    columns = read_frame(pairs, lambda header: _columns(header, name))
+    if _ROWS[0] in pairs and ("id" not in table or _are_rows(columns, pairs)):
+        kept = ~_neighbors(columns) if lesions else slice(None)
+        return _pairs_by_row(pairs[[*_ROWS]].to_numpy()[kept], len(table), name)
+    return _pairs_by_id(columns, table, name, lesions=lesions)
+
+
+def _columns(header: Sequence[str], name: str) -> dict[str, int]:
+    """Find the places of both ids, and of the kind where there is one."""
+    texts = [text.strip().lower() for text in header]
+    found = next((ends for ends in _ENDS if {*ends} <= {*texts}), None)
+    what = "pairs with the columns `first` and `second`"
+    hint = "A table of `find_recaptures` has them."
+    require(found, name, what, f"the columns {listed(header)}", hint)
+    places = dict(zip(("first", "second"), map(texts.index, found or ()), strict=True))
+    return places | ({"kind": texts.index("kind")} if "kind" in texts else {})
+
+
+def _are_rows(columns: Columns, pairs: pd.DataFrame) -> bool:
+    """Tell whether images were named by row numbers, since they had no ids."""
+    ends = ("first", "second")
+    return all(
+        (columns[end] == pairs[row].map(as_text).to_numpy(object)).all()
+        for end, row in zip(ends, _ROWS, strict=True)
+    )
+
+
+def _neighbors(columns: Columns) -> npt.NDArray[np.bool_]:
+    """Flag the pairs (P,) of neighboring lesions of one patient."""
+    kinds = columns.get("kind", np.full(len(columns.rows), "", dtype=object))
+    return np.array([kind.strip().lower() == _NEIGHBORS for kind in kinds], np.bool_)
+
+
+def _pairs_by_id(columns: Columns, table: pd.DataFrame, name: str, *, lesions: bool) -> Indices:
+    """Pair the rows whose ids pairs connect, each with the first of its group."""
+    require("id" in table, name, "row numbers, since the rows have no ids", "ids", error=TypeError)
+    kept = ~_neighbors(columns) if lesions else np.ones(len(columns.rows), np.bool_)
+    ends = [
+        np.array([text.strip() for text in columns[end]], object) for end in ("first", "second")
+    ]
+    empty = columns.rows[(ends[0] == "") | (ends[1] == "")].tolist()
+    require(not empty, name, "pairs of two ids each", f"an empty one in row {listed(empty)}")
+    codes, ids = pd.factorize(np.concatenate(ends))
+    known = pd.Index(ids).get_indexer(table["id"].map(lambda value: as_text(value).strip()))
+    what, hint = "pairs of ids of the table", "An id is the name of a file without its extension."
+    require(not len(ids) or (known >= 0).any(), name, what, f"others ({listed(ids)})", hint)
+    group = connected_groups(len(ids), codes.reshape(2, -1).T[kept])
+    rows = np.flatnonzero(known >= 0)
+    groups = group[known[rows]]
+    first = pd.Series(rows).groupby(groups).transform("first").to_numpy(np.intp)
+    return np.asarray(np.stack([first, rows], axis=1)[first != rows])
+
+
+def _pairs_by_row(pairs: Any, number: int, name: str) -> Indices:
+    what = f"pairs (P, 2) of row numbers in 0..{number - 1}"
+    try:
+        found = np.asarray(pairs)
+    except ValueError as error:
+        raise ValueError(expected(name, what, error)) from error
+    if found.size == 0:
+        return np.empty((0, 2), np.intp)
+    whole = np.issubdtype(found.dtype, np.integer) and found.ndim == 2 and found.shape[1] == 2
+    fits = whole and found.min() >= 0 and found.max() < number
+    require(fits, name, what, f"{found.dtype} of shape {found.shape}")
+    return found.astype(np.intp)
 
 
 def joined_groups(table: pd.DataFrame, pairs: Indices | None = None) -> Indices:

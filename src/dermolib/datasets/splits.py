@@ -16,14 +16,13 @@ from dermolib._validation import (
     as_path,
     check_choice,
     check_number,
-    expected,
     listed,
     printable,
     require,
     warn,
 )
 from dermolib.datasets.columns import clean_name, map_unique, read_columns
-from dermolib.datasets.groups import joined_groups
+from dermolib.datasets.groups import joined_groups, row_pairs
 from dermolib.io import write_table
 from dermolib.labels import label_space_of
 
@@ -156,7 +155,7 @@ def grouped_split(
     fractions: Sequence[float] = (0.8, 0.2),
     folds: int | None = None,
     seed: int = 0,
-    duplicates: npt.ArrayLike | None = None,
+    duplicates: npt.ArrayLike | pd.DataFrame | PathLike | None = None,
 ) -> Split:
     """Split rows, stratified by class, so that no lesion and no patient is in two splits.
 
@@ -173,16 +172,21 @@ def grouped_split(
         folds: Number of splits of equal size, 2 or more, in place of `fractions`: each is the test
             set of one round of a cross-validation, see `Split.rounds`.
         seed: Seed of the assignment, 0 or more.
-        duplicates: Pairs of row numbers (P, 2) of images that belong together though their lesions
-            are not known to, such as ``find_duplicates(...).pairs``; they go to the same split.
+        duplicates: Pairs of images that belong together though their lesions are not known to;
+            they go to the same split. Row numbers (P, 2) such as ``find_duplicates(...).pairs``; or
+            the table of ``find_recaptures``, the ``recaptures`` or ``duplicates`` of a report of
+            `audit`, or any data frame or CSV file of pairs that a person confirmed, with the ids of
+            both in the columns ``first`` and ``second``. An id that is not in the table still joins
+            the images that are paired with it.
 
     Returns:
         Row numbers of each split, sorted; each row is in exactly one.
 
     Raises:
         TypeError: A column of the table is missing, or an argument is not a number.
-        ValueError: The fractions do not add up to 1, there are fewer groups than splits, or a pair
-            is not one of row numbers.
+        DatasetNotFoundError: There is no such file of pairs.
+        ValueError: The fractions do not add up to 1, there are fewer groups than splits, a pair
+            is not one of row numbers, or no id of the pairs is one of the table.
 
     References:
         Kaufman et al., Leakage in data mining, ACM TKDD 6(4), 2012,
@@ -207,7 +211,7 @@ def grouped_split(
     for name in ("label", "lesion"):
         what = f"a table with the column `{name}`"
         require(name in table, "dataset_or_table", what, got, error=TypeError)
-    pairs = None if duplicates is None else _pairs(duplicates, len(table))
+    pairs = None if duplicates is None else row_pairs(duplicates, table, "duplicates")
     ids = table["id"].to_numpy(object) if "id" in table else None
     labels, groups = _labels(table), _ordered(joined_groups(table, pairs), ids)
     count = int(groups.max(initial=-1)) + 1
@@ -368,20 +372,6 @@ def _ordered(groups: Indices, ids: npt.NDArray[np.object_] | None) -> Indices:
     first = np.full(int(groups.max()) + 1, len(ids))
     np.minimum.at(first, groups, place)
     return np.argsort(np.argsort(first))[groups]
-
-
-def _pairs(duplicates: npt.ArrayLike, number: int) -> Indices:
-    what = f"pairs (P, 2) of row numbers in 0..{number - 1}"
-    try:
-        pairs = np.asarray(duplicates)
-    except ValueError as error:
-        raise ValueError(expected("duplicates", what, error)) from error
-    if pairs.size == 0:
-        return np.empty((0, 2), np.intp)
-    whole = np.issubdtype(pairs.dtype, np.integer) and pairs.ndim == 2 and pairs.shape[1] == 2
-    fits = whole and pairs.min() >= 0 and pairs.max() < number
-    require(fits, "duplicates", what, f"{pairs.dtype} of shape {pairs.shape}")
-    return pairs.astype(np.intp)
 
 
 def _labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dermolib._validation import PathLike
 from dermolib.datasets.columns import read_columns
-from dermolib.datasets.groups import joined_groups
+from dermolib.datasets.groups import join_lesions
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     PARTS,
@@ -80,13 +80,7 @@ def read_isic2020(root: PathLike, split: str = "train", *, images: bool = True) 
 def _join_duplicates(table: pd.DataFrame, path: Path) -> None:
     """Give both images of each published pair of duplicates one lesion."""
     columns = read_columns(path, ("image_name_1", "image_name_2"))
-    ids = table["id"].to_numpy(object)
-    edges = np.stack([pd.Index(ids).get_indexer(pd.Index(names)) for names in columns], axis=1)
-    edges = edges[(edges >= 0).all(axis=1)]
-    lesions = table["lesion"].to_numpy(object)
-    groups = joined_groups(table[["id", "lesion"]], edges)
-    own = np.where(lesions == "", ids, lesions)
-    _, first = np.unique(groups, return_index=True)
-    paired = np.isin(groups, groups[edges.reshape(-1)])
-    joined = np.where(paired, own[first[groups]], lesions)
-    table["lesion"] = pd.Series(joined, dtype=object)
+    edges = np.stack(
+        [pd.Index(table["id"]).get_indexer(pd.Index(names)) for names in columns], axis=1
+    )
+    table["lesion"] = join_lesions(table, edges[(edges >= 0).all(axis=1)])
