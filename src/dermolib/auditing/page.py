@@ -1,10 +1,13 @@
 """The page of an audit, as text or HTML from one template."""
 
+import base64
+import hashlib
 import math
 import re
 import textwrap
 from functools import partial
 from importlib.metadata import version
+from importlib.resources import files
 from itertools import combinations, count
 from typing import Any, TypeAlias
 
@@ -59,6 +62,8 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         lstrip_blocks=True,
     )
     thumbnails = Thumbnails(report.files[: len(report.files) * bool(most)], limit=_MAX_BYTES)
+    script = files("dermolib.auditing").joinpath("templates/page.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
     environment.filters |= {
         "align": _align,
         "anchor": _anchor,
@@ -80,6 +85,8 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         "most_pictures": most,
         "next": partial(next, count(1)),
         "placed": _placed,
+        "script": script,
+        "script_digest": base64.b64encode(digest).decode("ascii"),
         "select": select,
         "shifts": _shifts,
         "thumbnails": thumbnails,
