@@ -120,6 +120,8 @@ def test_every_finding_in_images_shows_them(train: pd.DataFrame, test: pd.DataFr
     assert names == pair | near | {"train_04": 1, "train_05": 1, "train_06": 1}
     assert pairs_of(page) == [("train_01", "test_01"), ("train_02", "train_03")]
     assert page.values("input", "data-kind") == ["identical", "near"]
+    chosen = [there["class"] for _, there in page.elements if "checked" in there]
+    assert chosen == ["side-by-side"] * 2
     pictures = page.values("image", "id")
     assert len(pictures) == len({*pictures}) == 7
     assert {*page.values("use", "href")} == {f"#{name}" for name in pictures}
