@@ -183,6 +183,16 @@ def test_the_pictures_of_a_finding_are_limited_and_the_page_says_so(
     assert ("of which the first 2 are shown" in page.text) == (pairs < 3)
 
 
+def test_the_pictures_of_conflicts_are_limited(train: pd.DataFrame) -> None:
+    train["lesion"], train["label"] = list("aabbccd"), [1, 2] * 3 + [1]
+    report = run(train)
+
+    for most, shown in ((1, 2), (2, 4), (100, 6)):
+        page = Parsed(report.to_html(most=most))
+        assert len(page.values("image", "id")) == shown
+        assert ("with different labels: 3, for example" in page.text) == (shown < 6)
+
+
 def test_the_pictures_of_a_page_are_limited_and_the_page_says_so(
     train: pd.DataFrame, test: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,13 @@ import math
 import re
 import textwrap
 from functools import partial
-from importlib.metadata import version
 from importlib.resources import files
 from itertools import combinations, count
 from typing import Any, TypeAlias
 
 import pandas as pd
 
+from dermolib import __version__
 from dermolib._validation import listed, printable
 from dermolib.auditing.thumbnails import Thumbnails, arrange
 from dermolib.labels import label_space_of
@@ -90,7 +90,7 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         "select": select,
         "shifts": _shifts,
         "thumbnails": thumbnails,
-        "version": version("dermolib"),
+        "version": __version__,
         "zip": zip,
     }
     page = environment.get_template("report.jinja").render(report=report, form=form)
