@@ -7,6 +7,8 @@ from .images import STATES as STATES
 from .images import Inspection as Inspection
 from .images import inspect_images as inspect_images
 from .joining import join_groups as join_groups
+from .recaptures import RECAPTURE_COLUMNS as RECAPTURE_COLUMNS
+from .recaptures import find_recaptures as find_recaptures
 from .report import DEFAULT_FINDINGS as DEFAULT_FINDINGS
 from .report import FINDINGS as FINDINGS
 from .report import AuditReport as AuditReport
