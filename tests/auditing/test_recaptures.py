@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skin import draw_skin, photograph, similarity
 
-from auditing.skin import draw_skin, photograph, similarity
 from dermolib._validation import Image
 from dermolib.auditing import RECAPTURE_COLUMNS, Duplicates, find_recaptures
 
@@ -135,7 +135,7 @@ def test_an_interrupted_call_is_continued_to_the_same_result(
     monkeypatch.setattr(recaptures, "_PAIRS", 5)
     whole = find(images)
     folder, calls = tmp_path / "work", []
-    align = recaptures.align
+    from dermolib.auditing.geometry import align
 
     def stop(*records: Any) -> Any:
         calls.append(1)

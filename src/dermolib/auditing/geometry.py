@@ -70,7 +70,7 @@ def align(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Alignment | None
         maxIters=_TRIALS,
         confidence=_CONFIDENCE,
     )
-    inliers = 0 if matrix is None else int(inside.sum())
+    inliers = int(np.count_nonzero(inside))  # there is no matrix where there are none
     if inliers < FEWEST or not _SCALES[0] <= np.hypot(*matrix[:, 0]) <= _SCALES[1]:
         return None
     matrix = matrix * [other_size / size, other_size / size, other_size]

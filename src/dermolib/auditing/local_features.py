@@ -53,7 +53,7 @@ def describe_image(image: Image) -> npt.NDArray[Any]:
     record = np.zeros((), FEATURES)
     record["height"], record["width"] = height, width
     scale = min(1.0, _SIDE / max(height, width))
-    small = image
+    small: npt.NDArray[Any] = image
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -62,7 +62,7 @@ def describe_image(image: Image) -> npt.NDArray[Any]:
     picture = cv2.resize(gray, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA).clip(1)
     seen = cv2.resize((~outside).astype(np.uint8), (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
     record["picture"] = picture * seen
-    sift = cv2.SIFT_create(nfeatures=KEYPOINTS, contrastThreshold=_CONTRAST)
+    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=_CONTRAST)
     found, descriptors = sift.detectAndCompute(gray, _inside(outside))
     if descriptors is None:
         return record

@@ -63,8 +63,8 @@ _MATCHES = np.dtype([
 _LESION_SIDE = 256  # px of the longer side of the image in which a lesion is looked for
 _YEARS = 5  # by which ages of one lesion may differ: published ages are rounded to five years
 # Logistic regression of "one lesion" on log(inliers), fine and coarse, see benchmarks/recaptures.py
-_INTERCEPT = -20.0
-_WEIGHTS = np.array([6.0, 6.0, 6.0])
+_INTERCEPT = -42.1
+_WEIGHTS = np.array([18.0, 14.6, 6.1])
 _SUREST = 0.99  # more than that, the pairs that were looked at cannot show
 
 _Block = npt.NDArray[Any]
@@ -306,8 +306,8 @@ def _run_blocks(
     known = [key for key in keys if job.is_current(key)]
     done = job.intact(known, lambda key: [job.folder / f"{key}.npy"])
     todo = [number for number, key in enumerate(keys) if key not in done]
-    show = {"disable": is_silent(options["progress"]), "unit": "block", "desc": kind}
-    with tqdm(total=len(keys), initial=len(done), **show) as bar:
+    silent = is_silent(options["progress"])
+    with tqdm(total=len(keys), initial=len(done), unit="block", desc=kind, disable=silent) as bar:
         calls = ((paths[number], *tasks[number]) for number in todo)
         results = run_tasks(function, calls, workers=options["workers"], kept=True)
         for number, digest in zip(todo, results, strict=True):
@@ -344,7 +344,9 @@ def _read(path: Any) -> Image | None:
 
 def _warn_unread(given: _Given, blocks: Sequence[Path]) -> None:
     heights = [np.load(path, mmap_mode="r")["height"] for path in blocks]
-    unread = [given.ids[row] for row in np.flatnonzero(np.concatenate([[1], *heights])[1:] == 0)]
+    unread = [
+        given.ids[row] for row in np.flatnonzero(np.concatenate([[1], *heights])[1:] == 0).tolist()
+    ]
     if unread:
         what = f"{len(unread)} of {len(given.ids)} images cannot be read ({listed(unread)})"
         warn(f"{what}; they are in no pair. `audit` says why.")
@@ -380,7 +382,8 @@ def _align_block(path: Path, blocks: Sequence[Path], pairs: _Block) -> str:
 
 def _features(blocks: Sequence[Path], row: int) -> _Block:
     block, place = divmod(row, _IMAGES)
-    return _mapped(blocks[block])[place]
+    features: _Block = _mapped(blocks[block])[place]
+    return features
 
 
 @functools.lru_cache(maxsize=64)  # files that are open at once

@@ -165,7 +165,8 @@ def _candidates(
 def _first_of_each(found: _Block, number: int) -> _Block:
     """Keep so many rows of each `first`, which are sorted by it."""
     begin = np.searchsorted(found["first"], found["first"])
-    return found[np.arange(len(found)) - begin < number]
+    kept: _Block = found[np.arange(len(found)) - begin < number]
+    return kept
 
 
 def unique_pairs(found: Sequence[_Block]) -> _Block:
@@ -175,7 +176,8 @@ def unique_pairs(found: Sequence[_Block]) -> _Block:
     pairs["first"], pairs["second"] = both
     pairs = pairs[np.lexsort((-pairs["votes"], *both[::-1]))]
     key = pairs["first"].astype(np.int64) << 32 | pairs["second"]
-    return pairs[np.diff(key, prepend=-1) != 0]
+    joined: _Block = pairs[np.diff(key, prepend=-1) != 0]
+    return joined
 
 
 def nearest_features(values: npt.NDArray[Any], groups: Indices, neighbors: int) -> Iterator[_Block]:
