@@ -201,7 +201,7 @@ def test_the_pictures_of_a_page_are_limited_and_the_page_says_so(
     report = run(train, test)
     whole = Parsed(report.to_html())
     assert "more were left out" not in whole.text
-    # A set whose pictures reach 16 MiB takes a minute to draw
+    # A set whose pictures reach 16 MB takes a minute to draw
     monkeypatch.setattr("dermolib.auditing.page._MAX_BYTES", len(whole.values("image", "href")[0]))
 
     page = Parsed(report.to_html())

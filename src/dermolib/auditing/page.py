@@ -24,7 +24,7 @@ _ACROSS = 4  # splits beside each other in text
 _MOST = 5  # examples of each finding
 _CLASSES = 100  # classes of the table
 _NAME = 14  # characters of the name of a split in the head of a table
-_MAX_BYTES = 16 << 20  # of all pictures of a page, which a browser still opens at once
+_MAX_BYTES = 16_000_000  # of all pictures of a page, which a browser still opens at once
 _NOT_PICTURED = {
     "missing", "unreadable", "empty split", "no id", "duplicate id", "impossible value",
     "multiple patients",

@@ -190,7 +190,7 @@ class AuditReport:
 
         Args:
             most: Of how many rows of each finding to show pictures, 0 for a page without any. All
-                pictures together take up to 16 MiB; the page says how many were left out.
+                pictures together take up to 16 MB; the page says how many were left out.
 
         Returns:
             Text of the document.
