@@ -10,6 +10,7 @@ from scipy.special import expit
 from dermolib._validation import Image
 
 Matrix = npt.NDArray[np.float64]
+_TINT = np.array([0.8, 1.0, 1.0], np.float32)
 
 
 def draw_skin(
@@ -23,7 +24,7 @@ def draw_skin(
         noise = cv2.GaussianBlur(
             rng.normal(size=(height, width)).astype(np.float32), (0, 0), width_
         )
-        image -= (depth * noise / noise.std() / 2)[..., None] * np.array([0.8, 1.0, 1.0], np.float32)
+        image -= (depth * noise / noise.std() / 2)[..., None] * _TINT
     for column, row in lesions or [(width // 2, height // 2)]:
         radius = np.hypot((x - column) / 60, (y - row) / 45) * (2 if lesions else 1)
         image -= 70 * expit(12 * (1 - radius))[..., None].astype(np.float32)
