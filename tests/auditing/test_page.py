@@ -88,7 +88,7 @@ RECAPTURE = {
     "first": "train", "first_id": "train_00", "second": "test", "second_id": "test_00",
     "first_lesion": "L1", "second_lesion": "", "first_class": "NV", "second_class": "MEL",
     "score": 0.97, "inliers": 84, "scale": 1.25, "angle": -33.6, "shift_x": 3.0, "shift_y": -4.0,
-    "mirrored": True, "kind": "recapture", "metadata": "differ",
+    "agreement": 0.8, "kind": "recapture", "metadata": "differ",
 }  # fmt: skip
 
 
@@ -147,9 +147,9 @@ def test_recaptures_are_shown_aligned_in_their_order(
     assert page.values("input", "data-kind") == ["recapture", "recapture", "shared skin"]
     transforms = page.values("use", "transform")
     assert len(transforms) == 2
-    assert transforms[0].startswith("matrix(-0.66")  # -cos(33.6°) / 1.25, mirrored
+    assert transforms[0].startswith("matrix(0.66")  # cos(33.6°) / 1.25
     assert "no picture" in page.text
-    facts = "0.97, between train and test; 84 matching points, zoom 1.25, turned 34°, mirrored"
+    facts = "0.97, between train and test; 84 matching points, zoom 1.25, turned 34°"
     for text in (page.text, " ".join(str(report).split())):
         assert f"score {facts}; age, sex or site differ" in text
         assert "pairs that show the same lesion: 2" in text

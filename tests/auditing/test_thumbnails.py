@@ -49,7 +49,7 @@ def matrix(layout: Layout) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.array([float(value) for value in text[1].split()]).reshape(3, 2).T
 
 
-ROW = {"scale": 1.0, "angle": 0.0, "shift_x": 0.0, "shift_y": 0.0, "mirrored": False}
+ROW = {"scale": 1.0, "angle": 0.0, "shift_x": 0.0, "shift_y": 0.0}
 
 
 def test_a_crop_is_drawn_where_it_was_cut_out() -> None:
@@ -60,12 +60,6 @@ def test_a_crop_is_drawn_where_it_was_cut_out() -> None:
     # Pixels of the crop are half as large; the center of its first one is that of pixel (10, 5)
     assert layout.matrix == "matrix(0.5 0 0 0.5 10.25 5.25)"
     assert layout.box == "0.0 0.0 100.0 80.0"
-
-
-def test_a_mirrored_image_is_mirrored_back() -> None:
-    layout = arrange(ROW | {"mirrored": True}, picture(100, 80), picture(100, 80))
-
-    assert layout.matrix == "matrix(-1 0 0 1 100 0)"
 
 
 def test_a_wider_photograph_is_shown_beyond_the_first_up_to_half_its_size() -> None:
@@ -79,21 +73,19 @@ def test_a_wider_photograph_is_shown_beyond_the_first_up_to_half_its_size() -> N
     scale=st.floats(0.3, 3),
     angle=st.floats(-180, 180),
     shift=st.tuples(st.floats(-200, 200), st.floats(-200, 200)),
-    mirrored=st.booleans(),
 )
 def test_a_point_of_the_second_image_is_drawn_on_that_of_the_first(
     point: tuple[int, int],
     scale: float,
     angle: float,
     shift: tuple[float, float],
-    mirrored: bool,
 ) -> None:
     row = {"scale": scale, "angle": angle, "shift_x": shift[0], "shift_y": shift[1]}
-    x, y = 99 - point[0] if mirrored else point[0], point[1]
+    x, y = point
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     there = scale * (cos * x - sin * y) + shift[0], scale * (sin * x + cos * y) + shift[1]
 
-    layout = arrange(row | {"mirrored": mirrored}, picture(100, 80), picture(120, 90))
+    layout = arrange(row, picture(100, 80), picture(120, 90))
 
     # A pixel's center has half coordinates on the page
     drawn = matrix(layout) @ [there[0] + 0.5, there[1] + 0.5, 1]

@@ -138,8 +138,7 @@ def _contents(report: Any) -> list[tuple[str, int | None]]:
 def _placed(row: dict[str, Any]) -> str:
     """Say how the second photograph was taken in comparison with the first."""
     turned = round(abs((row["angle"] + 180) % 360 - 180))
-    words = [f"zoom {row['scale']:.2f}", f"turned {turned}°", "mirrored" * bool(row["mirrored"])]
-    return ", ".join(filter(None, words))
+    return f"zoom {row['scale']:.2f}, turned {turned}°"
 
 
 def _code(words: str) -> str:

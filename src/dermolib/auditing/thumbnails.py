@@ -106,10 +106,9 @@ def arrange(row: Mapping[str, Any], first: Thumbnail, second: Thumbnail) -> Layo
     """Place the second image of a pair on the first.
 
     By the similarity of a recapture where the row has one (``scale``, ``angle``, ``shift_x``,
-    ``shift_y``, ``mirrored``), else by the flip or 90° rotation under which the two look most
-    similar.
+    ``shift_y``), else by the flip or 90° rotation under which the two look most similar.
     """
-    place = _recapture(row, first) if "scale" in row else _orientation(first, second)
+    place = _recapture(row) if "scale" in row else _orientation(first, second)
     corners = np.array(
         [[0, 0, 1], [second.width, 0, 1], [0, second.height, 1], [second.width, second.height, 1]]
     )
@@ -121,7 +120,7 @@ def arrange(row: Mapping[str, Any], first: Thumbnail, second: Thumbnail) -> Layo
     return Layout(box, f"matrix({' '.join(f'{value:.6g}' for value in place.T.ravel())})")
 
 
-def _recapture(row: Mapping[str, Any], first: Thumbnail) -> _Matrix:
+def _recapture(row: Mapping[str, Any]) -> _Matrix:
     """Invert the similarity from pixels of the first image to those of the second (2, 3).
 
     A pixel's center has whole coordinates in the similarity, and half ones on the page.
@@ -129,8 +128,6 @@ def _recapture(row: Mapping[str, Any], first: Thumbnail) -> _Matrix:
     angle, scale = math.radians(row["angle"]), float(row["scale"])
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     forward = np.array([[cos, -sin, row["shift_x"]], [sin, cos, row["shift_y"]], [0, 0, 1]])
-    if row["mirrored"]:
-        forward = forward @ np.array([[-1, 0, first.width - 1], [0, 1, 0], [0, 0, 1]])
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     return np.asarray(half @ np.linalg.inv(forward) @ np.linalg.inv(half))[:2]
 

@@ -23,7 +23,7 @@ KINDS: tuple[str, ...] = ("recapture", "shared skin")
 _LESION = ("lesion", "origin")
 _PATIENT = ("lesion", "origin", "patient")
 _FOUND = (
-    "score", "inliers", "scale", "angle", "shift_x", "shift_y", "mirrored", "kind", "metadata",
+    "score", "agreement", "inliers", "scale", "angle", "shift_x", "shift_y", "kind", "metadata",
 )  # fmt: skip
 
 
