@@ -1,6 +1,7 @@
 """Ways to find copies, ours and those of others, and what each finds at equal false pairs."""
 
 import contextlib
+import inspect
 import io
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ import pandas as pd
 from PIL import Image as PillowImage
 
 from dermolib._validation import Image
-from dermolib.auditing import perceptual_hash
+from dermolib.auditing import find_recaptures, perceptual_hash
 from dermolib.auditing.hashing import SCALE, orientations
 from recapture_parts.planting import CHANGES
 
@@ -81,13 +82,26 @@ def largest_distance(table: pd.DataFrame, false_pairs: int) -> float:
 
 def our_ways() -> dict[str, Callable[[], Way]]:
     """Return the ways of this library, each made when called."""
-    return {"find_duplicates": lambda: Way(perceptual_hash, _hash_distances, 0.1)}
+    least = float(inspect.signature(find_recaptures).parameters["min_score"].default)
+    return {
+        "find_duplicates": lambda: Way(perceptual_hash, _hash_distances, 0.1),
+        "find_recaptures": lambda: Way(lambda image: image, _recapture_distances, 1 - least),
+    }
 
 
 def peers() -> dict[str, Callable[[], Way]]:
     """Return the ways of other tools that are installed, each made when called."""
     installed = [ways for name, ways in _PEERS.items() if find_spec(name) is not None]
     return {name: make for ways in installed for name, make in ways.items()}
+
+
+def _recapture_distances(some: Sequence[Image], others: Sequence[Image]) -> _Distances:
+    """Search all images at once, each a lesion of its own; the distance is 1 less the score."""
+    table = find_recaptures([*some, *others], min_score=0)
+    distances = np.full((len(some), len(others)), np.inf)
+    across = table[(table["first_row"] < len(some)) & (table["second_row"] >= len(some))]
+    distances[across["first_row"], across["second_row"] - len(some)] = 1 - across["score"]
+    return distances
 
 
 def _hash_distances(some: Sequence[Any], others: Sequence[Any]) -> _Distances:

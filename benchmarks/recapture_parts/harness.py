@@ -1,6 +1,6 @@
 """Planted recaptures of real images, and how many a way of matching two images recognizes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -53,13 +53,15 @@ def choose_files(data: Path, pattern: str, count: int) -> list[Path]:
     return [chosen[place] for place in places]
 
 
-def planted(files: list[Path], *, seed: int = 0) -> Iterator[Recapture]:
+def planted(files: Sequence[Path], *, seed: int = 0) -> Iterator[Recapture]:
     """Yield one recapture of each image, the same for each seed."""
     for number, file in enumerate(files):
         yield plant_recapture(read_image(file), seed=[seed, number])
 
 
-def try_match(match: Match, files: list[Path], *, false_pairs: int = 1000, seed: int = 0) -> Trial:
+def try_match(
+    match: Match, files: Sequence[Path], *, false_pairs: int = 1000, seed: int = 0
+) -> Trial:
     """Score each image with its recapture, and images with recaptures of other lesions."""
     pairs = list(planted(files, seed=seed))
     rows = [

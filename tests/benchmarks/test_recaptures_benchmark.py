@@ -14,7 +14,7 @@ import recaptures
 from dermolib._validation import Image
 from dermolib.datasets.synthetic import draw_hair, draw_lesion
 from dermolib.io import write_image
-from recapture_parts import copies, harness, planting
+from recapture_parts import copies, harness, planting, search
 
 
 def lesion(seed: int, size: int | tuple[int, int] = 128) -> Image:
@@ -169,7 +169,37 @@ def test_the_table_of_copies_names_the_ways_in_order(
     assert "| copies found, %, 512 px | find_duplicates |" in printed
     assert "| half the size | 100 |" in printed
     assert "| mirrored | 100 |" in printed
-    assert printed.count("\n| ") == 1 + 26 + 3
+    assert printed.count("\n| ") == 1 + 26 + 8
+
+
+def found(first: int, second: int, score: float, **transform: float) -> dict[str, object]:
+    matrix = {"scale": 1.0, "angle": 0.0, "shift_x": 0.0, "shift_y": 0.0}
+    return {"first_row": first, "second_row": second, "score": score, **matrix, **transform}
+
+
+def test_found_pairs_are_judged_by_what_was_planted() -> None:
+    pairs = [planting.plant_recapture(lesion(number), seed=number) for number in range(3)]
+    right = {name: getattr(pairs[0], name) for name in ("scale", "angle", "shift_x", "shift_y")}
+    table = pd.DataFrame([found(0, 3, 0.9, **right), found(0, 4, 0.6), found(2, 5, 0.5)])
+
+    result = search.outcome(table, pairs)
+    scores = result["score"].to_numpy()
+
+    assert scores.tolist() == [0.9, 0.0, 0.5]
+    assert result["error"][0] == pytest.approx(0, abs=1e-9)
+    assert result["error"][1] == np.inf
+    none = np.eye(2, 3)
+    assert result["error"][2] == pytest.approx(harness.transform_error(pairs[2], none))
+    assert search.recall_at_no_false(table, scores) == pytest.approx(1 / 3)
+    # All of the 12 false pairs are drawn, or none that was found
+    assert search.recall_at_no_false(table, scores, drawn=500) == pytest.approx(1 / 3)
+    assert search.recall_at_no_false(table, scores, drawn=0) == pytest.approx(2 / 3)
+
+
+def test_the_places_of_pairs_do_not_depend_on_their_order() -> None:
+    table = pd.DataFrame({"first": ["a", "b"], "second": ["c", "d"]})
+
+    assert search.ranks(table, [("d", "b"), ("a", "c"), ("a", "d")]) == [2, 1, None]
 
 
 def test_a_folder_without_images_is_answered(
