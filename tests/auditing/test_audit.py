@@ -22,6 +22,7 @@ from dermolib.io import read_image, resize_image, write_image, write_mask
 from dermolib.labels import DIAGNOSES
 
 DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
+CHECKED = FINDINGS[:-1]  # what is drawn here is no skin, and the audit says so: `test_quality.py`
 NO_SHIFT = "Shift of age, sex, site, class, source between train and test: one of the two has no"
 
 
@@ -64,13 +65,13 @@ def s(train: pd.DataFrame, tmp_path: Path) -> Splits:
 
 
 def run(
-    train: Any, test: Any = None, *, fail_on: tuple[str, ...] = FINDINGS, **options: Any
+    train: Any, test: Any = None, *, fail_on: tuple[str, ...] = CHECKED, **options: Any
 ) -> AuditReport:
     return audit(train, test, progress=False, fail_on=fail_on, **options)
 
 
 def found(report: AuditReport) -> dict[str, int]:
-    return {name: count for name, count in report.counts.items() if count}
+    return {name: report.counts[name] for name in CHECKED if report.counts[name]}
 
 
 def put(table: pd.DataFrame, row: int | slice, **values: Any) -> None:
@@ -111,7 +112,7 @@ def test_a_clean_set_passes(s: Splits) -> None:
     assert report.splits == {"train": 16, "test": 8}
     assert report.unchecked == ("Lesion masks: not read.",)
     assert report.checked == ("labels", "images", "duplicates")
-    assert report.verdict == f"PASSED: no {', '.join(FINDINGS)}."
+    assert report.verdict == f"PASSED: no {', '.join(CHECKED)}."
 
 
 @pytest.mark.parametrize(
@@ -749,8 +750,8 @@ def test_the_page_of_html_is_complete_in_itself(train: pd.DataFrame) -> None:
 
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>")
-    assert not re.search(r"src=|href=.[^#]|https?://", page)
-    assert page.count("<section ") == page.count("</section>") == page.count("<h2>") == 10
+    assert not re.search(r"src=|href=.(?!#|data:)|https?://", page)
+    assert page.count("<section ") == page.count("</section>") == page.count("<h2>") == 11
 
 
 def test_json_holds_counts_and_as_many_rows_as_asked_for(

@@ -7,6 +7,8 @@ from .images import STATES as STATES
 from .images import Inspection as Inspection
 from .images import inspect_images as inspect_images
 from .joining import join_groups as join_groups
+from .quality import QUALITY_FLAGS as QUALITY_FLAGS
+from .quality import image_quality as image_quality
 from .recaptures import RECAPTURE_COLUMNS as RECAPTURE_COLUMNS
 from .recaptures import find_recaptures as find_recaptures
 from .report import DEFAULT_FINDINGS as DEFAULT_FINDINGS

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from dermolib._jobs import is_silent, one_thread, run_tasks
 from dermolib._validation import Image, Indices, check_number, require
 from dermolib.auditing.hashing import HASH_BYTES, perceptual_hash
+from dermolib.auditing.quality import LIMIT, QUALITY_FLAGS, scores_of
 from dermolib.auditing.rows import Splits
 from dermolib.datasets.store import load_image, load_mask
 from dermolib.io import (
@@ -29,11 +30,10 @@ from dermolib.io import (
     read_orientation,
     split_path,
 )
-from dermolib.preprocessing.blank import is_blank
 
 __all__ = [
     "BLANK", "MASK_STATES", "NOTES", "STATES", "Inspection", "file_problems", "file_table",
-    "inspect_images", "note_table", "size_counts",
+    "inspect_images", "note_table", "quality_table", "size_counts",
 ]  # fmt: skip
 
 MASK_STATES: tuple[str, ...] = (
@@ -59,13 +59,12 @@ BLANK = "blank image"
 
 _NO_MASK, _MASK_OK, _EMPTY, _FULL, _MASK_MISSING, _MASK_UNREADABLE = range(6)
 _MASK_REASONS = {_EMPTY: "no pixel is lesion", _FULL: "every pixel is lesion"}
-_LEAST_LIT = 0.02  # of an image that is not blank; a small round field of view has a tenth
 _OK, _MISSING, _UNREADABLE = range(3)
 _FRAMES, _LINK, _EXTENSION, _ORIENTED, _OTHERWISE = NOTES
 _RECORD = np.dtype([
     ("state", "u1"), ("height", "i4"), ("width", "i4"), ("mode", "U6"), ("format", "U5"),
     ("size", "i8"), ("digest", "u1", 16), ("hash", "u1", HASH_BYTES),
-    ("blank", "?"), ("mask", "u1"),
+    ("quality", "f4", len(QUALITY_FLAGS)), ("mask", "u1"),
 ])  # fmt: skip
 _BLOCK = 32  # images of one task, so that handing out tasks costs nothing
 _MAX_BYTES = 1 << 30  # of one file; no camera makes as many
@@ -89,8 +88,7 @@ class Inspection:
         size: Size in bytes (N,).
         digest: BLAKE2b of the file, or of the pixels of an image in a store (N, 16).
         hash: Perceptual hash (N, HASH_BYTES), 0 where there is none.
-        blank: Whether an image that is ok shows nothing (N,), as `is_blank` in
-            `dermolib.preprocessing` says.
+        quality: Scores of `QUALITY_FLAGS` (N, 5), see `image_quality`; 0 where an image is not ok.
         mask: Index into `MASK_STATES` (N,).
         reasons: Why an image is not ok, by its number: a reason that files share, and details.
         notes: Remarks of `NOTES` on images that are ok, by their number.
@@ -105,7 +103,7 @@ class Inspection:
     size: npt.NDArray[np.int64]
     digest: npt.NDArray[np.uint8]
     hash: npt.NDArray[np.uint8]
-    blank: npt.NDArray[np.bool_]
+    quality: npt.NDArray[np.float32]
     mask: npt.NDArray[np.uint8]
     reasons: dict[int, tuple[str, str]]
     notes: dict[int, list[str]]
@@ -115,6 +113,11 @@ class Inspection:
     def ok(self) -> npt.NDArray[np.bool_]:
         """Whether the image can be read (N,)."""
         return np.asarray(self.state == 0)
+
+    @property
+    def blank(self) -> npt.NDArray[np.bool_]:
+        """Whether an image that is ok shows nothing (N,), see `image_quality`."""
+        return self.quality[:, 0] > LIMIT
 
 
 def inspect_images(
@@ -207,7 +210,7 @@ def _inspect_block(
             reasons[number] = failure[0], " ".join(failure[1].split())[:200]
             continue
         notes |= {number: remarks} if remarks else {}
-        record["blank"] = is_blank(image, min_lit=_LEAST_LIT)
+        record["quality"] = scores_of(image)
         record["hash"] = perceptual_hash(image) if hashes else 0
         record["mask"], *reason = _inspect_mask(mask_path, image.shape[:2])
         mask_reasons |= {number: tuple(reason)} if any(reason) else {}
@@ -356,6 +359,25 @@ def file_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame
     for name in ("height", "width", "size", "mode", "format"):
         table[name] = getattr(found, name)
     return table.astype({"mode": "category", "format": "category"})
+
+
+def quality_table(splits: Splits, rows: Indices, found: Inspection) -> pd.DataFrame:
+    """Give the scores and the flags of each image that is ok."""
+    ok = found.ok
+    table = pd.DataFrame({name: splits[name][rows[ok]] for name in ("split", "id", "image_path")})
+    names = np.array(splits.names, dtype=object)[table["split"].to_numpy(int)]
+    table["split"] = pd.Categorical(names, pd.Index(splits.names))
+    scores = found.quality[ok]
+    table[list(QUALITY_FLAGS)] = scores
+    kinds = {key: _flags(key) for key in range(1 << len(QUALITY_FLAGS))}
+    keys = (scores > LIMIT) @ (1 << np.arange(len(QUALITY_FLAGS)))
+    table["flags"] = pd.Series([kinds[key] for key in keys.tolist()], dtype=object)
+    return table
+
+
+def _flags(key: int) -> tuple[str, ...]:
+    """Name the flags whose bits are set; images of the same flags refer to one tuple."""
+    return tuple(flag for bit, flag in enumerate(QUALITY_FLAGS) if key >> bit & 1)
 
 
 def size_counts(files: pd.DataFrame) -> pd.DataFrame:

@@ -10,10 +10,12 @@ from importlib.resources import files
 from itertools import combinations, count
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from dermolib import __version__
 from dermolib._validation import listed, printable
+from dermolib.auditing.quality import QUALITY_FLAGS
 from dermolib.auditing.thumbnails import Thumbnails, arrange
 from dermolib.labels import label_space_of
 
@@ -77,6 +79,7 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         "classes": _classes,
         "combinations": combinations,
         "contents": _contents,
+        "flagged": _flagged,
         "leaks": _leaks,
         "limit_bytes": _MAX_BYTES,
         "listed": listed,
@@ -127,6 +130,7 @@ def _contents(report: Any) -> list[tuple[str, int | None]]:
         ("Conflicting labels", counts["conflicts"]),
         ("Duplicates within a split", counts["duplicates"]),
         ("Files and rows", counts["files"] + counts["rows"]),
+        ("Image quality", counts["quality"]),
         ("Classes", None),
         ("Missing metadata", counts["metadata"]),
         ("Image sizes", None),
@@ -239,6 +243,20 @@ def _missing(gaps: pd.DataFrame) -> _Rows:
             [str(column), *("all missing" if 0 < n == m else _cell(n, m) for n, m in counts)]
         )
     return rows
+
+
+def _flagged(report: Any) -> list[tuple[str, str, pd.DataFrame]]:
+    """List the images of each split with each flag of `AuditReport.flagged`, the worst first."""
+    found = report.flagged
+    parts = []
+    for split in report.splits:
+        for flag in QUALITY_FLAGS[1:]:
+            here = [flag in some for some in found["flags"]]
+            rows = select(found[np.array(here, np.bool_)], split=split)
+            rows = rows.sort_values([flag, "id"], ascending=[False, True], kind="stable")
+            captions = [f"score {score:.2f}" for score in rows[flag]]
+            parts.append((split, flag.replace("_", " "), rows.assign(caption=captions)))
+    return [part for part in parts if len(part[2])]
 
 
 def _shifts(shifts: pd.DataFrame) -> _Rows:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dermolib._validation import (
@@ -18,12 +19,13 @@ from dermolib._validation import (
 )
 from dermolib.auditing.images import BLANK, MASK_STATES
 from dermolib.auditing.page import percent, render, select, short
+from dermolib.auditing.quality import QUALITY_FLAGS
 from dermolib.io import whole_file
 
 __all__ = ["DEFAULT_FINDINGS", "FINDINGS", "AuditReport"]
 
 FINDINGS: tuple[str, ...] = (
-    "leaks", "conflicts", "duplicates", "files", "rows", "metadata", "shift",
+    "leaks", "conflicts", "duplicates", "files", "rows", "metadata", "shift", "quality",
 )  # fmt: skip
 """Findings that can make an audit fail."""
 
@@ -31,7 +33,8 @@ DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
 """Findings that fail an audit by default; all are faults, none may be intended."""
 
 _FORMAT = "dermolib-audit-1"
-_NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images"}
+_NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images",
+          "quality": "images"}  # fmt: skip
 _FILES = ("missing", "unreadable")
 _MASKS = MASK_STATES[2:]
 _FILE_KINDS = (*_FILES, BLANK, *_MASKS)
@@ -42,6 +45,7 @@ _CLAUSES = {
     "rows": "faulty rows",
     "metadata": "metadata columns with missing values",
     "shift": "shifted distributions",
+    "quality": "images of doubtful quality",
 }
 
 
@@ -89,6 +93,9 @@ class AuditReport:
             lesion or image), ``p_value``, ``severity`` (``"none"``, ``"small"``, ``"moderate"`` or
             ``"large"``), number of values in each split, medians of ages, and the category whose
             fractions differ most.
+        quality: Scores of each image that was read, 0..1, see `image_quality`: ``blank``,
+            ``blurred``, ``underexposed``, ``overexposed`` and ``not_dermoscopic``, and its
+            ``flags``, those whose score is above 0.5.
         files: ``state``, ``height``, ``width``, ``size`` in bytes, ``mode`` and ``format`` of each
             file.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
@@ -113,6 +120,7 @@ class AuditReport:
     missing_values: pd.DataFrame
     sizes: pd.DataFrame
     shifts: pd.DataFrame
+    quality: pd.DataFrame
     files: pd.DataFrame
     checked: tuple[str, ...]
     unchecked: tuple[str, ...]
@@ -123,7 +131,7 @@ class AuditReport:
         """Number of findings of each kind in `FINDINGS`.
 
         Duplicates are those within a split that are not known to show one lesion; a shift counts
-        where it is moderate or large.
+        where it is moderate or large; a blank image is one of the files.
         """
         shared = (self.shared_lesions, self.shared_patients, self.shared_ids, self.shared_origins)
         between = self.duplicates["first"] != self.duplicates["second"]
@@ -137,7 +145,15 @@ class AuditReport:
             "rows": int((~of_file).sum()),
             "metadata": int((self.missing_values["missing"] > 0).sum()),
             "shift": int(self.shifts["severity"].isin(["moderate", "large"]).sum()),
+            "quality": len(self.flagged),
         }
+
+    @property
+    def flagged(self) -> pd.DataFrame:
+        """Rows of `quality` with any flag but blank, which is a problem of the file."""
+        kept = [bool(set(flags) & set(QUALITY_FLAGS[1:])) and "blank" not in flags
+                for flags in self.quality["flags"]]  # fmt: skip
+        return self.quality[np.array(kept, np.bool_)]
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -202,7 +218,7 @@ class AuditReport:
         return render(self, "html", most=most)
 
     def to_json(self, *, most: int | None = None) -> str:
-        """Return everything but `files` as JSON.
+        """Return everything as JSON, but not `files`, and of `quality` the images with a flag.
 
         Args:
             most: How many rows of each table to write, 0 or more; all where None. Their full number
@@ -218,7 +234,7 @@ class AuditReport:
             check_number(most, "most", low=0, integer=True)
         names = ("ok", "verdict", "exit_code", "failed", "counts")
         content = {"format": _FORMAT} | {name: getattr(self, name) for name in names} | vars(self)
-        content |= {"class_counts": self.class_counts.to_dict()}
+        content |= {"class_counts": self.class_counts.to_dict(), "quality": self.flagged}
         del content["files"]
         for name, table in content.items():
             if isinstance(table, pd.DataFrame):

@@ -37,9 +37,10 @@ def audit(
     Between any two splits: shared lesions, patients and ids, augmented copies, identical files,
     near-duplicates, and distribution shift of age, sex, site, class and collection. In each split:
     duplicates that a split by lesion would separate, conflicting labels, missing and unreadable
-    files, blank images, lesion masks that are empty, full or unreadable, duplicate ids, impossible
-    values (an age outside 0..120 years, a label beyond the classes), image sizes and modes, class
-    counts, and missing metadata.
+    files, blank images, images of doubtful quality (see `dermolib.auditing.image_quality`), lesion
+    masks that are empty, full or unreadable, duplicate ids, impossible values (an age outside
+    0..120 years, a label beyond the classes), image sizes and modes, class counts, and missing
+    metadata.
 
     Labels conflict where two images of one lesion, or that show the same, have different ones, or,
     where one of the two has none, different diagnoses as published by the same source. The result
@@ -58,8 +59,8 @@ def audit(
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
-            ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``; also ``"metadata"`` and
-            ``"shift"``.
+            ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``; also ``"metadata"``,
+            ``"shift"`` and ``"quality"``.
         workers: Number of parallel workers that read files, 1 or more.
         progress: Whether to show a progress bar on the standard error.
         seed: Seed of the permutations that shifts are compared with, 0 or more.
@@ -139,6 +140,7 @@ def audit(
         missing_values=_missing_values(splits),
         sizes=image_files.size_counts(files),
         shifts=shifts,
+        quality=image_files.quality_table(splits, rows, found),
         files=files,
         checked=tuple(name for name, done in checks.items() if done),
         unchecked=(*unchecked, *_not_compared(splits, shifts), *_unread_masks(masks, found)),

@@ -5,7 +5,7 @@ import numpy as np
 
 from dermolib._validation import Image, check_image, check_number
 
-__all__ = ["is_blank"]
+__all__ = ["is_blank", "lit_and_varied"]
 
 _SAMPLED = 128  # px of the longer side that a blank image is judged by
 _BLACK, _WHITE = 25, 245  # of the brightest channel, and of the darkest one
@@ -41,16 +41,21 @@ def is_blank(image: Image, *, min_lit: float = 0.2, min_varied: float = 0.02) ->
     check_image(image)
     check_number(min_lit, "min_lit", low=0, high=1)
     check_number(min_varied, "min_varied", low=0, high=1)
+    lit, varied = lit_and_varied(image)
+    return lit < min_lit or varied < min_varied
+
+
+def lit_and_varied(image: Image) -> tuple[float, float]:
+    """Compute the fractions of pixels of an image that are lit, and that vary, see `is_blank`."""
     step = -(-max(image.shape[:2]) // _SAMPLED)
     channels = cv2.split(np.ascontiguousarray(image[::step, ::step]))
     red, green, blue = channels
     black = cv2.max(cv2.max(red, green), blue) < _BLACK
     white = cv2.min(cv2.min(red, green), blue) >= _WHITE
-    if 1 - np.count_nonzero(black | white) / black.size < min_lit:
-        return True
     even = np.ones(red.shape, np.bool_)
     for channel in channels:
         # From counts, which takes a tenth of the time of sorting
         middle = int(np.searchsorted(np.bincount(channel.ravel()).cumsum(), channel.size / 2))
         even &= np.abs(channel.astype(np.int16) - middle) <= _EVEN
-    return bool(1 - np.count_nonzero(even) / even.size < min_varied)
+    unlit, evenly = np.count_nonzero(black | white), np.count_nonzero(even)
+    return float(1 - unlit / even.size), float(1 - evenly / even.size)
