@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from dermolib._validation import Mask
 from dermolib.auditing.local_features import PICTURE, unit_descriptors
 
 __all__ = ["FEWEST", "Alignment", "align"]
@@ -24,6 +25,7 @@ _SCALES = (0.2, 5.0)  # plausible zooms
 _TRIALS = 2000  # of RANSAC
 _CONFIDENCE = 0.995
 _FINE, _COARSE = 2.0, 8.0  # px of the small image: structures up to these are compared
+_NOISE = 1.5  # gray levels that structures must exceed
 _COVERED = 0.99  # of a pixel that both show
 _LEAST = 0.02  # of the small image that both must show for a comparison
 
@@ -36,7 +38,7 @@ class Alignment(NamedTuple):
     inliers: int  # keypoints that agree on the transform
     matrix: _Floats  # (2, 3), from px of the first to px of the second
     overlap: float  # area that both show, of the area that either shows, 0..1
-    fine: float  # correlation of small structures there, -1..1
+    fine: float  # correlation of small structures there, at even contrast, -1..1
     coarse: float  # correlation of larger ones
 
 
@@ -112,9 +114,10 @@ def _compare(
     overlap = common / (areas[0] + areas[1] / np.linalg.det(matrix[:, :2]) - common)
     if both.mean() < _LEAST:
         return overlap, 0.0, 0.0
-    laid = _laid(other, whole)
-    fine, coarse = (_correlation(picture, laid, both, width) for width in (_FINE, _COARSE))
-    return overlap, fine, coarse
+    pictures = picture, _laid(other, whole)
+    fine = [_structures(one, both, _FINE, even=True) for one in pictures]
+    coarse = [_structures(one, both, _COARSE) for one in pictures]
+    return overlap, _correlation(*fine), _correlation(*coarse)
 
 
 def _laid(picture: npt.NDArray[np.float32], matrix: _Floats) -> npt.NDArray[np.float32]:
@@ -123,17 +126,22 @@ def _laid(picture: npt.NDArray[np.float32], matrix: _Floats) -> npt.NDArray[np.f
     return np.asarray(cv2.warpAffine(picture, matrix, picture.shape, flags=flags), np.float32)
 
 
-def _correlation(
-    first: npt.NDArray[np.float32],
-    second: npt.NDArray[np.float32],
-    where: npt.NDArray[np.bool_],
-    width: float,
-) -> float:
-    """Correlate structures up to a width, in px, where both images are seen."""
-    weight = cv2.GaussianBlur(where.astype(np.float32), (0, 0), width).clip(1e-3)
-    parts = []
-    for picture in (first, second):
-        smooth = cv2.GaussianBlur(picture * where, (0, 0), width) / weight
-        parts.append((picture - smooth)[where])
-    length = float(np.linalg.norm(parts[0]) * np.linalg.norm(parts[1]))
-    return float(parts[0] @ parts[1]) / length if length else 0.0
+def _structures(
+    picture: npt.NDArray[np.float32], where: Mask, width: float, *, even: bool = False
+) -> npt.NDArray[np.float32]:
+    """Give the structures (P,) up to a width in px where an image is seen.
+
+    With `even`, those of all places have the same contrast: a rim or an outline counts no more than
+    the skin.
+    """
+    weight = where.astype(np.float32)
+    seen = cv2.GaussianBlur(weight, (0, 0), width).clip(1e-3)
+    rest = (picture - cv2.GaussianBlur(picture * weight, (0, 0), width) / seen) * weight
+    if even:
+        rest /= np.sqrt(cv2.GaussianBlur(rest**2, (0, 0), width) / seen + _NOISE**2)
+    return np.asarray(rest[where], np.float32)
+
+
+def _correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
+    length = float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(first @ second) / length if length else 0.0

@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dermolib._validation import Image, Mask
+from dermolib._validation import Image
 from dermolib.preprocessing.border import border_mask
+from dermolib.preprocessing.hair.registry import occlusion_removal
 
 __all__ = ["FEATURES", "KEYPOINTS", "PICTURE", "describe_image", "unit_descriptors"]
 
 KEYPOINTS = 500
-"""Keypoints of an image at most, the strongest."""
+"""Keypoints of an image at most, those with the most contrast times area."""
 
 PICTURE = 128
 """Rows and columns of the small gray image that is kept, squashed to a square."""
@@ -30,15 +31,17 @@ stored, and angle in degrees; descriptors; the image itself, gray and small, 0 o
 
 _SIDE = 256  # px of the longer side of the image that keypoints are found in
 _CONTRAST = 0.004  # a tenth of the usual threshold: skin has little contrast
-_RIM = 0.02  # of the longer side: width of the band inside a dark border that has no keypoints
+_DARK = 0.5  # of the light: what is darker is border where it lies at the edge
+_LEAST = 16  # px of the shorter side: a smaller image shows nothing
+_RIM = 0.04  # of the longer side: width of the band inside a dark border that is left out, too
 
 
 def describe_image(image: Image) -> npt.NDArray[Any]:
     """Find the keypoints of an image (H, W, 3), uint8 RGB, and describe them.
 
     They are SIFT keypoints of the gray image, 256 px wide at most, with the square roots of its
-    descriptors. There are none on the dark border of a dermoscope and along it, since many images
-    have the same border.
+    descriptors. Hair is removed before, which lies another way in the next photograph. There are
+    none on the dark border of a dermoscope and along it, since many images have the same border.
 
     Returns:
         Record of `FEATURES`; of an image without texture it has no keypoints.
@@ -57,16 +60,20 @@ def describe_image(image: Image) -> npt.NDArray[Any]:
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    outside = border_mask(small)
+    if min(small.shape[:2]) < _LEAST:
+        return record
+    bald = occlusion_removal(np.ascontiguousarray(small), method="luv")
+    gray = cv2.cvtColor(bald, cv2.COLOR_RGB2GRAY)
+    inside = _inside(small)
     picture = cv2.resize(gray, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA).clip(1)
-    seen = cv2.resize((~outside).astype(np.uint8), (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
+    seen = cv2.resize(inside, (PICTURE, PICTURE), interpolation=cv2.INTER_NEAREST)
     record["picture"] = picture * seen
-    sift = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=_CONTRAST)
-    found, descriptors = sift.detectAndCompute(gray, _inside(outside))
+    sift = cv2.SIFT.create(contrastThreshold=_CONTRAST)
+    found, descriptors = sift.detectAndCompute(gray, inside)
     if descriptors is None:
         return record
-    order = np.argsort([-one.response for one in found], kind="stable")[:KEYPOINTS]
+    strength = [one.response * one.size**2 for one in found]  # noise has small keypoints
+    order = np.argsort(strength, kind="stable")[::-1][:KEYPOINTS]
     points = np.array([(*one.pt, one.size, one.angle) for one in found], np.float32)[order]
     shape = np.array(gray.shape[::-1], np.float32)
     points[:, :2] = (points[:, :2] + 0.5) * ([width, height] / shape) - 0.5
@@ -85,10 +92,8 @@ def unit_descriptors(record: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray(values / lengths.clip(1e-6), np.float32)
 
 
-def _inside(border: Mask) -> npt.NDArray[np.uint8] | None:
-    """Leave out the dark border and its rim; None where there is no border."""
-    if not border.any():
-        return None
+def _inside(image: Image) -> npt.NDArray[np.uint8]:
+    """Give 1 inside the field of view, 0 on a dark border and along it."""
+    border = border_mask(image, threshold=_DARK).astype(np.uint8)
     reach = 2 * round(_RIM * max(border.shape)) + 1
-    wide = cv2.dilate(border.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    return np.asarray(1 - wide, np.uint8)
+    return np.asarray(1 - cv2.dilate(border, np.ones((reach, reach), np.uint8)), np.uint8)
