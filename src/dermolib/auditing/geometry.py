@@ -102,10 +102,7 @@ def _compare(
 ) -> tuple[float, float, float]:
     """Lay the second small image on the first; give overlap and correlations."""
     areas = [int(record["width"]) * int(record["height"]) for record in (first, second)]
-    small, large = (
-        np.diag([PICTURE / record["width"], PICTURE / record["height"], 1.0])
-        for record in (first, second)
-    )
+    small, large = (_to_picture(record) for record in (first, second))
     whole = (large @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(small))[:2]
     picture, other = (record["picture"].astype(np.float32) for record in (first, second))
     frame = _laid(np.ones_like(other), whole) > _COVERED
@@ -118,6 +115,12 @@ def _compare(
     fine = [_structures(one, both, _FINE, even=True) for one in pictures]
     coarse = [_structures(one, both, _COARSE) for one in pictures]
     return overlap, _correlation(*fine), _correlation(*coarse)
+
+
+def _to_picture(record: npt.NDArray[Any]) -> _Floats:
+    """Give the matrix (3, 3) from px of an image to px of its small one."""
+    x, y = PICTURE / record["width"], PICTURE / record["height"]
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
 def _laid(picture: npt.NDArray[np.float32], matrix: _Floats) -> npt.NDArray[np.float32]:

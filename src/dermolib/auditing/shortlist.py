@@ -186,6 +186,8 @@ def nearest_features(values: npt.NDArray[Any], groups: Indices, neighbors: int) 
     Features are those of a network; their principal components are scaled to equal variance and
     compared by the angle between them, exactly.
     """
+    if not len(values):
+        return
     white = _whitened(np.asarray(values, np.float32))
     number = min(neighbors, len(white))
     for start in range(0, len(white), _FEATURE_ROWS):
