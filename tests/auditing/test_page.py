@@ -151,7 +151,9 @@ def test_recaptures_are_shown_aligned_in_their_order(
     assert len(transforms) == 2
     assert transforms[0].startswith("matrix(0.66")  # cos(33.6°) / 1.25
     assert "no picture" in page.text
-    facts = "0.97, between train and test; 84 matching points, zoom 1.25, turned 34°"
+    facts = (
+        "0.97, agreement 0.80, between train and test; 84 matching points, zoom 1.25, turned 34°"
+    )
     for text in (page.text, " ".join(str(report).split())):
         assert f"score {facts}; age, sex or site differ" in text
         assert "pairs that show the same lesion: 2" in text
@@ -193,6 +195,18 @@ def test_the_pictures_of_conflicts_are_limited(train: pd.DataFrame) -> None:
         page = Parsed(report.to_html(most=most))
         assert len(page.values("image", "id")) == shown
         assert ("with different labels: 3, for example" in page.text) == (shown < 6)
+
+
+def test_the_pictures_of_blank_images_are_limited(train: pd.DataFrame) -> None:
+    for row, path in enumerate(train["image_path"]):
+        write_image(path, np.full((60, 80, 3), row, np.uint8))
+    report = run(train)
+
+    page = Parsed(report.to_html(most=3))
+
+    assert len(page.values("image", "id")) == 3
+    assert "The first 3 of 7 are shown." in page.text
+    assert "are shown" not in Parsed(report.to_html()).text
 
 
 def test_the_pictures_of_a_page_are_limited_and_the_page_says_so(
