@@ -65,12 +65,25 @@ def image_quality(image: Image) -> dict[str, float]:
     - ``"blurred"``: nothing sharp in the image seen at 256 px, so that fine blur of a larger image
       does not count.
     - ``"underexposed"``: the light of the image, the 90th percentile of the brightest channel, is
-      below 120; the score is 1 - light / 240. Of very dark skin it may say no more than that.
+      below 120; the score is 1 - light / 240.
     - ``"overexposed"``: more than 0.2 of the pixels have a green channel of 250 or more, and so no
       detail; the score is that fraction / 0.4, at most 1.
     - ``"not_dermoscopic"``: colors, edges and layout are not those of a dermoscopic image.
 
-    Flags are hints for a person who looks at the image; the size of an image hardly matters.
+    Flags are hints for a person who looks at the image. Of 10,015 images of HAM10000, 10 are
+    flagged as blurred (6 are soft to the eye, 4 are not), 2 as not dermoscopic (both are scalp
+    under dense hair), and none as anything else. Of planted faults, these are found; precision is
+    among images of which one in a hundred has the fault:
+
+    - blur of sigma 1.5 px or more, of 200 px: recall 0.99, precision 0.97; of 1 px: recall 0.85;
+      of motion by 8 px: 0.56;
+    - 2.5 stops too dark: recall 1.00, precision 0.95; 2 stops: 0.65;
+    - 2 stops too bright: recall 0.91, precision 0.94; 1.5 stops: 0.61;
+    - documents, drawings and photographs from sources that the weights were not fitted on: recall
+      0.96, precision 0.89; of parts of photographs: 0.70; of micrographs and the like: 0.58.
+
+    Neither clinical close-ups nor images of very dark skin were at hand, so nothing is known of
+    these: look before you drop what is flagged as underexposed.
 
     Args:
         image: Image (H, W, 3), uint8 RGB; it is not modified.
@@ -96,8 +109,11 @@ def scores_of(image: Image) -> _Values:
     lit, varied = lit_and_varied(image)
     blank = 1 - min(1, lit / (2 * LEAST_LIT), varied / (2 * _LEAST_VARIED))
     small = shrunk(image)
-    light = np.quantile(small.max(axis=2), 0.9)
-    clipped = np.count_nonzero(small[..., 1] >= _SATURATED) / small[..., 1].size
+    red, green, blue = cv2.split(small)
+    # From counts, which takes a tenth of the time of sorting
+    counts = np.bincount(cv2.max(cv2.max(red, green), blue).ravel()).cumsum()
+    light = int(np.searchsorted(counts, 0.9 * counts[-1]))
+    clipped = np.count_nonzero(green >= _SATURATED) / green.size
     dim, bright = 1 - min(1, light / (2 * _DIM)), min(1, clipped / (2 * _CLIPPED))
     blurred = _logistic("blurred", sharpness(small))
     foreign = _logistic("not_dermoscopic", appearance(small))
@@ -117,33 +133,45 @@ def sharpness(image: Image) -> _Values:
 def appearance(image: Image) -> _Values:
     """Measure colors, edges and layout of an image at 96 px, in the order of `APPEARANCE`."""
     colors = shrunk(image, _THUMBNAIL).astype(np.float32) / 255
-    value = colors.max(axis=2)
+    red, green, blue = cv2.split(colors)
+    value, dark = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
     lit = value > 0.15
     if np.count_nonzero(lit) < 10:
         lit = np.ones_like(lit)
+    red_first = (red >= green - 0.02) & (red >= blue - 0.02)
+    saturation = (value - dark) / np.maximum(value, 1e-3)
     gray = cv2.cvtColor(colors, cv2.COLOR_RGB2GRAY)
-    measures = [*_color_measures(colors, value, lit), *_edge_measures(gray, lit)]
     coarse = cv2.GaussianBlur(colors, (0, 0), 4)
     flat = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY)
-    _, second, first = np.linalg.eigvalsh(np.cov(coarse[lit].T)).clip(0) + 1e-4
-    measures += [np.log(flat.std() + 0.01), np.log((gray - flat).std() + 0.003)]
-    return np.array([*measures, np.log(first / second)], np.float32)
+    off = coarse[lit] - coarse[lit].mean(axis=0)
+    _, second, first = np.linalg.eigvalsh(off.T @ off / (len(off) - 1)).clip(0) + 1e-4
+    measures = [
+        *_color_measures(colors, red_first, saturation, lit),
+        *_edge_measures(gray, lit),
+        np.log(flat.std() + 0.01),
+        np.log((gray - flat).std() + 0.003),
+        np.log(first / second),
+    ]
+    return np.array(measures, np.float32)
 
 
-def _color_measures(colors: _Values, value: _Values, lit: npt.NDArray[np.bool_]) -> list[float]:
+def _color_measures(
+    colors: _Values, red_first: _Values, saturation: _Values, lit: _Values
+) -> list[float]:
     """Measure the colors within the field of view: CIELAB, and how many pixels are of which."""
-    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)[lit]
-    light, first, second = lab.T  # lightness, green to red, and blue to yellow
-    red, green, blue = (colors[..., channel] for channel in range(3))
-    red_first = ((red >= green - 0.02) & (red >= blue - 0.02))[lit]
-    saturation = ((value - colors.min(axis=2)) / np.maximum(value, 1e-3))[lit]
-    parts = [red_first, saturation, np.hypot(first, second) < 5, light > 93, ~lit,
-             second < -3, first < -3, second > 45, first > 40]  # fmt: skip
-    spread = [number for part in (light, first, second) for number in (part.mean(), part.std())]
-    return [*spread, *(part.mean() for part in parts)]
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2Lab)
+    light, first, second = cv2.split(lab)  # lightness, green to red, and blue to yellow
+    mask = lit.astype(np.uint8)
+    spread = np.hstack(cv2.meanStdDev(lab, mask=mask)).ravel()
+    kinds = [red_first, cv2.magnitude(first, second) < 5, light > 93]
+    tints = [second < -3, first < -3, second > 45, first > 40]
+    count = np.count_nonzero(lit)
+    fractions = [np.count_nonzero(kind & lit) / count for kind in (*kinds, *tints)]
+    mean = float(cv2.mean(saturation, mask=mask)[0])
+    return [*spread, fractions[0], mean, *fractions[1:3], 1 - count / lit.size, *fractions[3:]]
 
 
-def _edge_measures(gray: _Values, lit: npt.NDArray[np.bool_]) -> list[float]:
+def _edge_measures(gray: _Values, lit: _Values) -> list[float]:
     """Measure how strong, straight and spread edges are, and how center and rim differ."""
     right, down = cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1)
     edges = cv2.magnitude(right, down)
