@@ -19,7 +19,7 @@ from dermolib import audit
 from dermolib._validation import Image
 from dermolib.auditing import FINDINGS, QUALITY_FLAGS, AuditReport, image_quality
 from dermolib.auditing.quality import APPEARANCE, SHARPNESS, appearance, sharpness, shrunk
-from dermolib.io import resize_image, write_image
+from dermolib.io import read_image, resize_image, write_image
 from dermolib.preprocessing import is_blank
 from drawing import lesion_image, noise_image, skin_image
 
@@ -211,6 +211,17 @@ def test_weights_name_each_measure_once() -> None:
         "blurred": ["intercept", *SHARPNESS], "not_dermoscopic": ["intercept", *APPEARANCE],
     }  # fmt: skip
     assert (table["scale"].dropna() > 0).all()
+
+
+@pytest.mark.data
+def test_hardly_a_real_image_has_a_flag_and_one_out_of_focus_has(data_dir: Path) -> None:
+    folder = data_dir / "isic_challenge" / "Train"
+    paths = sorted(folder.glob("*.jpg"))[::40]
+
+    flags = [flags_of(read_image(path)) for path in paths]
+
+    assert sum(map(bool, flags)) <= 1  # of 189; 10 of all 7,528 have one
+    assert flags_of(read_image(folder / "ISIC_0024378.jpg")) == ["blurred"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9000), (9000, 1), (20, 20), (256, 256), (257, 30)])
