@@ -24,6 +24,7 @@ from dermolib.labels import DIAGNOSES
 DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
 CHECKED = FINDINGS[:-1]  # what is drawn here is no skin, and the audit says so: `test_quality.py`
 NO_SHIFT = "Shift of age, sex, site, class, source between train and test: one of the two has no"
+NOT_SEARCHED = "Second photographs of one lesion: not searched (option `recaptures`)."
 
 
 def draw(seed: int, height: int = 60, width: int = 80) -> Image:
@@ -110,7 +111,7 @@ def test_a_clean_set_passes(s: Splits) -> None:
     assert found(report) == {}
     assert (report.ok, report.exit_code, report.failed) == (True, 0, ())
     assert report.splits == {"train": 16, "test": 8}
-    assert report.unchecked == ("Lesion masks: not read.",)
+    assert report.unchecked == (NOT_SEARCHED, "Lesion masks: not read.")
     assert report.checked == ("labels", "images", "duplicates")
     assert report.verdict == f"PASSED: no {', '.join(CHECKED)}."
 
@@ -220,7 +221,7 @@ def test_copies_of_images_of_their_own_split_are_no_finding(s: Splits) -> None:
 
     assert report.ok
     assert values(report.duplicates, "relation") == ["same lesion"]
-    assert report.unchecked == ("Lesion masks: not read.",)
+    assert report.unchecked == (NOT_SEARCHED, "Lesion masks: not read.")
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 9, 64, 301])

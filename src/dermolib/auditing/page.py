@@ -38,6 +38,8 @@ _BY = {
     "origin": "augmented copies",
     "identical": "identical file",
     "near": "near-duplicate",
+    "recapture": "lesion under two ids",
+    "shared skin": "neighboring lesion",
     "any": "any of these",
 }
 

@@ -59,7 +59,9 @@ class AuditReport:
         splits: Number of images of each split.
         leaks: How many images of two splits share something: ``first_images`` and
             ``second_images`` ``by`` ``"lesion"``, ``"patient"``, ``"id"``, ``"origin"``,
-            ``"identical"``, ``"near"`` or ``"any"``.
+            ``"identical"``, ``"near"``, ``"recapture"`` (a lesion that the other split has under
+            another id), ``"shared skin"`` (a patient of whom the other has a neighboring lesion),
+            or ``"any"``.
         shared_lesions: Lesions in two splits: ``lesion``, ``first_ids``, ``second_ids`` and their
             numbers, ``first_count`` and ``second_count``.
         shared_patients: Patients in two splits, likewise.
@@ -76,9 +78,10 @@ class AuditReport:
             split or between two, the most certain first: ids, lesions, classes, and the columns of
             ``find_recaptures`` from ``score`` on. No pair of `duplicates`, and no neighbors whose
             patient is known; empty where recaptures were not searched.
-        conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, or pair of ``"identical"``
-            or ``"near"`` duplicates (``kind``): ``lesion``, ``ids``, ``splits``, ``classes`` (the
-            diagnosis as published of an image without a label), ``distance``.
+        conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, pair of ``"identical"``
+            or ``"near"`` duplicates, or of lesions that ``"recapture"`` pairs join (``kind``):
+            ``lesion``, ``ids``, ``splits``, ``classes`` (the diagnosis as published of an image
+            without a label), ``distance``.
         problems: Files that are ``"missing"`` or ``"unreadable"`` (``kind``), images and masks that
             are a ``"blank image"``, ``"empty mask"``, ``"full mask"``, ``"missing mask"`` or
             ``"unreadable mask"``, and rows of the kinds
@@ -130,17 +133,20 @@ class AuditReport:
     def counts(self) -> dict[str, int]:
         """Number of findings of each kind in `FINDINGS`.
 
-        Duplicates are those within a split that are not known to show one lesion; a shift counts
-        where it is moderate or large; a blank image is one of the files.
+        Duplicates are those within a split that are not known to show one lesion, and recaptures
+        within a split; recaptures between two are leaks. A shift counts where it is moderate or
+        large. A blank image is one of the files.
         """
         shared = (self.shared_lesions, self.shared_patients, self.shared_ids, self.shared_origins)
-        between = self.duplicates["first"] != self.duplicates["second"]
+        between, torn = (
+            table["first"] != table["second"] for table in (self.duplicates, self.recaptures)
+        )
         separable = ~between & (self.duplicates["relation"] != "same lesion")
         of_file = self.problems["kind"].isin(_FILE_KINDS)
         return {
-            "leaks": sum(map(len, shared)) + int(between.sum()),
+            "leaks": sum(map(len, shared)) + int(between.sum()) + int(torn.sum()),
             "conflicts": len(self.conflicts),
-            "duplicates": int(separable.sum()),
+            "duplicates": int(separable.sum()) + int((~torn).sum()),
             "files": int(of_file.sum()),
             "rows": int((~of_file).sum()),
             "metadata": int((self.missing_values["missing"] > 0).sum()),
@@ -279,7 +285,7 @@ def _clauses(report: AuditReport) -> dict[str, str]:
     kinds = report.problems["kind"]
     parts = {_CLAUSES["files"]: _FILES, "blank images": (BLANK,), "faulty lesion masks": _MASKS}
     numbers = {words: int(kinds.isin(some).sum()) for words, some in parts.items()}
-    clauses["files"] = "; ".join(f"{words}: {n:,}" for words, n in numbers.items() if n)
+    clauses["files"] = _numbered(numbers)
     empty = [short(name) for name, count in report.splits.items() if not count]
     if empty:
         faulty = counts["rows"] - len(empty)
@@ -287,7 +293,16 @@ def _clauses(report: AuditReport) -> dict[str, str]:
         clauses["rows"] = f"empty splits: {listed(empty)}{others}"
     if counts["leaks"]:
         clauses["leaks"] = _worst_leak(report)
+    if torn := int((report.recaptures["first"] == report.recaptures["second"]).sum()):
+        numbers = {_CLAUSES["duplicates"]: counts["duplicates"] - torn}
+        numbers["recaptures within a split"] = torn
+        clauses["duplicates"] = _numbered(numbers)
     return {name: clauses[name] for name in FINDINGS if counts[name]}
+
+
+def _numbered(numbers: dict[str, int]) -> str:
+    """Word the numbers that are not 0."""
+    return "; ".join(f"{words}: {n:,}" for words, n in numbers.items() if n)
 
 
 def _worst_leak(report: AuditReport) -> str:

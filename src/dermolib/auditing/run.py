@@ -26,6 +26,7 @@ def audit(
     *,
     images: bool = True,
     duplicates: bool = True,
+    recaptures: bool = False,
     tolerance: float = 0.08,
     fail_on: Iterable[str] = DEFAULT_FINDINGS,
     workers: int = 1,
@@ -56,6 +57,9 @@ def audit(
         test: The second split.
         images: Whether to read the image files, and the lesion masks where there are any.
         duplicates: Whether to look for identical files and near-duplicates.
+        recaptures: Whether to look for second photographs of one lesion under another lesion id,
+            and for neighboring lesions of one patient, by ``find_recaptures``; it takes minutes for
+            ten thousand images. Leaks and conflicts are then counted for the joined lesions, too.
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
@@ -92,6 +96,8 @@ def audit(
     fail_on = tuple(fail_on)
     for finding in fail_on:
         check_choice(finding, "fail_on", FINDINGS)
+    what, got = "False where `images` is, since they show it", repr(recaptures)
+    require(images or not recaptures, "recaptures", what, got)
     check_number(tolerance, "tolerance", low=0, high=0.5)
     check_number(seed, "seed", low=0, integer=True)
     splits = gather(train, test)
@@ -112,11 +118,16 @@ def audit(
     if duplicates and len(rows):
         by["identical"] = leakage.shared_images(splits, pairs, identical=True)
         by["near"] = leakage.shared_images(splits, pairs, identical=False)
-    recaptured = torn_lesions.NO_RECAPTURES
+    recaptured, searched = torn_lesions.NO_RECAPTURES, len(rows) and recaptures
+    if searched:
+        readable = rows[found.ok]
+        recaptured = torn_lesions.search_recaptures(splits, readable, pairs, workers=workers)
+        by |= torn_lesions.recapture_flags(splits, recaptured, pairs.duplicate_of)
     checks = {
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),
         "images": len(rows),
         "duplicates": len(rows) and duplicates,
+        "recaptures": searched,
         "masks": found.mask.any(),
     }
     problems = [*image_files.file_problems(splits, rows, found), *row_problems(splits)]
@@ -124,6 +135,8 @@ def audit(
     files = image_files.file_table(splits, rows, found)
     shifts = find_shifts(splits, seed=seed)
     unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
+    if not recaptures:
+        unchecked.append("Second photographs of one lesion: not searched (option `recaptures`).")
     return AuditReport(
         splits={name: len(splits.rows_of(number)) for number, name in enumerate(splits.names)},
         leaks=leakage.leak_counts(splits, by),

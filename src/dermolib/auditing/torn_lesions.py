@@ -13,13 +13,11 @@ from dermolib.auditing.rows import Splits
 from dermolib.datasets.groups import connected_groups
 
 __all__ = [
-    "KINDS", "NO_RECAPTURES", "Recaptures", "as_recaptures", "joined_lesions", "lesion_groups",
-    "recapture_flags", "recapture_table",
+    "NO_RECAPTURES", "Recaptures", "joined_lesions", "recapture_flags", "recapture_table",
+    "search_recaptures",
 ]  # fmt: skip
 
-KINDS: tuple[str, ...] = ("recapture", "shared skin")
-"""Kinds of pairs of `find_recaptures`: one lesion, and neighboring lesions of one patient."""
-
+_KINDS = ("recapture", "shared skin")  # one lesion, and neighboring ones of one patient
 _LESION = ("lesion", "origin")
 _PATIENT = ("lesion", "origin", "patient")
 _FOUND = (
@@ -42,13 +40,23 @@ NO_RECAPTURES = Recaptures(np.empty((0, 2), np.intp), pd.DataFrame(columns=pd.In
 """What is known where recaptures were not searched."""
 
 
-def as_recaptures(
-    splits: Splits, rows: Indices, found: pd.DataFrame, pairs: ImagePairs
+def search_recaptures(
+    splits: Splits, rows: Indices, pairs: ImagePairs, *, workers: int
 ) -> Recaptures:
-    """Take the pairs that `find_recaptures` found among rows (M,), unless they are known already.
+    """Find images among rows (M,) that show one lesion or neighboring ones, unless known to.
 
-    Known are duplicates, which are reported as such, and that images of one patient share skin.
+    Known are duplicates, which are reported as such, and that images of one patient share skin. Of
+    identical files, one is searched for.
     """
+    # Here, since it loads what reads and matches images
+    from dermolib.auditing.recaptures import find_recaptures
+
+    rows = rows[pairs.duplicate_of[rows] == rows]
+    columns = ["image_path", "patient", "age", "sex", "site"]
+    table = pd.DataFrame({name: splits[name][rows] for name in columns})
+    table.insert(0, "id", rows.astype(str))  # those of a split need not be unique
+    groups = lesion_groups(splits)[rows].astype(str)
+    found = find_recaptures(table, groups=groups, workers=workers)
     ends = np.sort(rows[found[["first_row", "second_row"]].to_numpy(np.intp)], axis=1)
     number = len(splits)
     listed = np.isin(ends @ [number, 1], pairs.rows @ [number, 1])
@@ -82,13 +90,22 @@ def joined_lesions(splits: Splits, recaptures: Recaptures) -> npt.NDArray[np.obj
     return np.where(several, joined.astype(object), "")
 
 
-def recapture_flags(splits: Splits, recaptures: Recaptures) -> dict[str, Flags]:
-    """Flag the rows whose lesion, or patient, the other split has under another name."""
-    torn, skin = (recaptures.of_kind(kind) for kind in KINDS)
+def recapture_flags(
+    splits: Splits, recaptures: Recaptures, duplicate_of: Indices
+) -> dict[str, Flags]:
+    """Flag the rows whose lesion, or patient, the other split has under another name.
+
+    So are files identical to theirs, which `duplicate_of` (N,) represents by one row.
+    """
+    torn, skin = (recaptures.of_kind(kind) for kind in _KINDS)
     lesions = lesion_groups(splits), _groups(splits, _LESION, torn)
     both = np.concatenate([torn, skin])
     patients = _groups(splits, _PATIENT, torn), _groups(splits, _PATIENT, both)
-    return dict(zip(KINDS, (_shared(splits, *one) for one in (lesions, patients)), strict=True))
+    flags = {}
+    for kind, groups in zip(_KINDS, (lesions, patients), strict=True):
+        found = _shared(splits, *groups)
+        flags[kind] = {pair: flag | flag[duplicate_of] for pair, flag in found.items()}
+    return flags
 
 
 def _groups(splits: Splits, columns: Sequence[str], pairs: Indices) -> Indices:

@@ -42,6 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     text = "that of TEST, where it is another one"
     add("--test-images", metavar="DIR", type=_images, help=text)
     add("--no-images", action="store_true", help="do not read any image")
+    text = "search second photographs of one lesion under another lesion id, which takes minutes"
+    add("--recaptures", action="store_true", help=text)
     add("--json", metavar="FILE", type=_json, help="write all findings to this file (.json)")
     text = "write a page with pictures of the findings to this file (.html)"
     add("--html", metavar="FILE", type=_html, help=text)
@@ -62,6 +64,7 @@ def run(given: argparse.Namespace) -> int:
     report = audit(
         _read_collection(given) if Path(given.train).is_dir() else _read_tables(given),
         images=not given.no_images,
+        recaptures=given.recaptures,
         workers=given.workers,
         progress=not given.quiet,
         fail_on=[name for name in given.fail_on if name != _NEVER],
@@ -130,6 +133,8 @@ def _check(given: argparse.Namespace) -> None:
         error(f"expected --fail-on findings, or {_NEVER!r} alone, but got both")
     if given.no_images and (given.images or given.test_images):
         error("expected --no-images without a folder of images, but got both")
+    if given.no_images and given.recaptures:
+        error("expected --recaptures with images, but got --no-images as well")
     if given.collection and not folder:
         error(f"expected --collection with the folder of a collection, but got {given.train}")
     if folder and beside:
