@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermolib import ISICDataset, grouped_split
@@ -73,9 +73,16 @@ def test_copies_go_with_the_image_that_they_were_made_from() -> None:
     assert join_groups(table, pairs_of("bc"))["lesion"].tolist() == ["L1"] * 3
 
 
+def test_lesions_of_one_patient_stay_different() -> None:
+    table = table_of({"a": "L1", "b": "L2", "c": "L3"}).assign(patient=["P", "P", ""])
+
+    assert join_groups(table, pairs_of("bc"))["lesion"].tolist() == ["L1", "L2", "L2"]
+
+
 NAMES = st.sampled_from(["", "L1", "L2", "L3", "L4"])
 
 
+@settings(max_examples=25)
 @given(
     lesions=st.lists(NAMES, min_size=1, max_size=12),
     pairs=st.lists(st.tuples(st.integers(0, 13), st.integers(0, 11)), min_size=1, max_size=8),

@@ -8,13 +8,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dermolib import audit
-from dermolib.auditing import AuditReport
+from dermolib.auditing import AuditReport, recaptures
+
+# What a report counts is drawn without images, of which these alone know nothing
+from dermolib.auditing.leakage import ImagePairs
+from dermolib.auditing.rows import gather
+from dermolib.auditing.torn_lesions import Recaptures, recapture_flags, search_recaptures
 from dermolib.io import write_image
 from drawing import noise_image
 
-FOUND = ["score", "inliers", "scale", "angle", "shift_x", "shift_y", "mirrored", "kind", "metadata"]
+FOUND = ["score", "agreement", "inliers", "scale", "angle", "shift_x", "shift_y"]
+FOUND += ["kind", "metadata"]
 
 Plant: TypeAlias = Callable[..., None]
 
@@ -24,8 +32,8 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     """Let the search find pairs by the names of files, unless both are of one group."""
     planted: list[tuple[str, str]] = []
 
-    def find(images: pd.DataFrame, *, groups: Any, workers: int) -> pd.DataFrame:
-        assert workers == 1
+    def find(images: pd.DataFrame, *, groups: Any, workers: int, progress: bool) -> pd.DataFrame:
+        assert (workers, progress) == (1, False)
         names = [Path(path).stem for path in images["image_path"]]
         rows = []
         for number, (pair, kind) in enumerate(planted):
@@ -34,7 +42,18 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
                 row = {"first": images["id"][first], "second": images["id"][second]}
                 row |= {"first_row": first, "second_row": second}
                 row |= {"first_group": groups[first], "second_group": groups[second]}
-                values = [0.99 - number / 100, 30, 1.2, -20.0, 3.5, 4.5, False, kind, "unknown"]
+                values = [
+                    0.99 - number / 100,
+                    0.4,
+                    30,
+                    1.2,
+                    -20.0,
+                    3.5,
+                    4.5,
+                    False,
+                    kind,
+                    "unknown",
+                ]
                 rows.append(row | dict(zip(FOUND, values, strict=True)))
         ends = [f"{end}{tail}" for tail in ("", "_row", "_group") for end in ("first", "second")]
         return pd.DataFrame(rows, columns=[*ends, *FOUND])
@@ -42,7 +61,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     def plant(*pairs: str, kind: str = "recapture") -> None:
         planted.extend((pair, kind) for pair in pairs)
 
-    monkeypatch.setattr("dermolib.auditing.recaptures.find_recaptures", find)
+    monkeypatch.setattr(recaptures, "find_recaptures", find)
     return plant
 
 
@@ -134,8 +153,15 @@ def test_a_recapture_between_splits_leaks_all_images_of_both_lesions(
     [row] = report.recaptures.to_dict("records")
     assert row == {
         **{"first": "train", "first_id": "a2", "second": "test", "second_id": "e1"},
-        **{"score": 0.99, "inliers": 30, "scale": 1.2, "angle": -20.0, "shift_x": 3.5},
-        **{"shift_y": 4.5, "mirrored": False, "kind": "recapture", "metadata": "unknown"},
+        **{
+            "score": 0.99,
+            "agreement": 0.4,
+            "inliers": 30,
+            "scale": 1.2,
+            "angle": -20.0,
+            "shift_x": 3.5,
+        },
+        **{"shift_y": 4.5, "kind": "recapture", "metadata": "unknown"},
         **{"first_lesion": "A", "second_lesion": "E", "first_class": "NV", "second_class": "NV"},
     }
 
@@ -229,6 +255,73 @@ def test_copies_are_duplicates_and_no_recaptures_and_leak_with_their_original(
     assert leaks(report)["train", "validation", "recapture"] == (2, 3)
 
 
+def test_of_identical_files_of_a_split_one_is_searched(
+    plant: Plant, tables: dict[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        for path in tables[split]["image_path"]:
+            write_image(path, noise_image(32, 40, seed=0))
+    searched: list[str] = []
+    find = recaptures.find_recaptures
+
+    def keep(images: pd.DataFrame, **options: Any) -> pd.DataFrame:
+        searched.extend(Path(path).stem for path in images["image_path"])
+        return find(images, **options)
+
+    plant("c1 d1")
+    monkeypatch.setattr(recaptures, "find_recaptures", keep)
+
+    run(tables)
+
+    assert sorted(searched) == ["a1", "c1", "c2", "d1", "d2", "e1"]
+
+
+def test_a_copy_leaks_by_the_lesion_that_it_has_itself(
+    plant: Plant, tables: dict[str, pd.DataFrame]
+) -> None:
+    paths = tables["validation"]["image_path"]
+    Path(paths[3]).write_bytes(Path(paths[0]).read_bytes())  # d2 is c1
+    plant("a1 d1")
+
+    assert leaks(run(tables)) == {("train", "validation", "recapture"): (2, 2)}
+
+
+def test_images_of_unknown_lesions_are_recaptures_of_each_other(
+    plant: Plant, tables: dict[str, pd.DataFrame]
+) -> None:
+    plant("a1 e1")
+    set_column(tables["train"], "lesion", a1="")
+    set_column(tables["test"], "lesion", e1="")
+
+    assert leaks(run(tables)) == {("train", "test", "recapture"): (1, 1)}
+
+
+def test_two_lesions_of_a_known_patient_may_be_one(
+    plant: Plant, tables: dict[str, pd.DataFrame]
+) -> None:
+    plant("a1 b1")
+    set_column(tables["train"], "patient", a1="P", b1="P")
+
+    report = run(tables)
+
+    assert found(report) == {"duplicates": 1}
+    assert report.recaptures["kind"].tolist() == ["recapture"]
+
+
+def test_pairs_of_a_cluster_of_near_duplicates_are_known_though_not_listed(
+    plant: Plant, tables: dict[str, pd.DataFrame]
+) -> None:
+    splits = gather({"train": tables["train"]}, None)
+    rows, nothing = np.arange(4), np.empty((0, 2), np.intp)
+    cluster = np.array([0, -1, 0, -1])
+    pairs = ImagePairs(nothing, np.empty(0), np.empty(0, np.bool_), rows, cluster)
+    plant("a1 b1", "a2 b2")
+
+    made = search_recaptures(splits, rows, pairs, workers=1, progress=False)
+
+    assert made.rows.tolist() == [[1, 3]]
+
+
 def test_an_augmented_image_is_of_the_lesion_of_its_origin(
     plant: Plant, tables: dict[str, pd.DataFrame]
 ) -> None:
@@ -250,6 +343,66 @@ def test_json_holds_the_recaptures(plant: Plant, tables: dict[str, pd.DataFrame]
     assert content["recaptures"]["count"] == 2
     assert [row["second_id"] for row in content["recaptures"]["rows"]] == ["e1"]
     assert content["counts"]["leaks"] == 2
+
+
+def components(rows: list[dict[Any, Any]], columns: str, pairs: list[tuple[int, int]]) -> list[int]:
+    """Number the groups of rows that share a letter of a column or are paired, the plain way."""
+    groups = [{row} for row in range(len(rows))]
+    same = [
+        (a, b)
+        for a, first in enumerate(rows)
+        for b, second in enumerate(rows)
+        if any(first[column] == second[column] != "" for column in columns.split())
+    ]
+    for a, b in same + pairs:
+        merged = groups[a] | groups[b]
+        for row in merged:
+            groups[row] = merged
+    return [min(group) for group in groups]
+
+
+ROWS = st.tuples(st.sampled_from(["", *"LMN"]), st.sampled_from(["", *"PQ"]), st.integers(0, 2))
+PAIRS = st.tuples(st.integers(0, 8), st.integers(0, 8), st.booleans())
+
+
+@settings(max_examples=60)
+@given(rows=st.lists(ROWS, min_size=9, max_size=9), pairs=st.lists(PAIRS, max_size=6))
+def test_images_leak_whose_group_the_other_split_has_under_another_name(
+    rows: list[tuple[str, str, int]], pairs: list[tuple[int, int, bool]]
+) -> None:
+    names = [f"i{number}" for number in range(9)]
+    frame = pd.DataFrame(rows, columns=["lesion", "patient", "split"]).assign(id=names)
+    splits = gather(
+        {"a": frame[:0], **{f"{n}": frame[frame["split"] == n] for n in range(3)}}, None
+    )
+    place = {name: row for row, name in enumerate(splits["id"])}
+    ends = np.array([(place[f"i{a}"], place[f"i{b}"]) for a, b, _ in pairs], np.intp).reshape(-1, 2)
+    kinds = ["shared skin" if neighbors else "recapture" for _, _, neighbors in pairs]
+    drawn = Recaptures(ends, pd.DataFrame({"kind": kinds}, dtype=object))
+
+    flags = recapture_flags(splits, drawn, np.arange(9))
+
+    listed = frame.to_dict("records")
+    torn = [(a, b) for a, b, neighbors in pairs if not neighbors]
+    both = [(a, b) for a, b, _ in pairs]
+    expected = {
+        "recapture": (components(listed, "lesion", []), components(listed, "lesion", torn)),
+        "shared skin": (
+            components(listed, "lesion patient", torn),
+            components(listed, "lesion patient", both),
+        ),
+    }
+    for kind, (published, joined) in expected.items():
+        for first, second in ((1, 2), (1, 3), (2, 3)):
+            flagged = {
+                f"i{row}"
+                for row in range(9)
+                for other in range(9)
+                if {rows[row][2] + 1, rows[other][2] + 1} == {first, second}
+                and joined[row] == joined[other]
+                and published[row] != published[other]
+            }
+            assert {*splits["id"][flags[kind][first, second]]} == flagged
 
 
 @pytest.mark.parametrize("seed", range(3))

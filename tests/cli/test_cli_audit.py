@@ -144,8 +144,9 @@ def test_recaptures_are_searched_where_asked(
     def find(images: pd.DataFrame, **_: Any) -> pd.DataFrame:
         paths = images["image_path"].map(lambda path: Path(path).parent.name)
         found = {"first_row": [0], "second_row": [(paths == "Test").argmax()], "score": [0.97]}
-        found |= {name: [1.0] for name in ("inliers", "scale", "angle", "shift_x", "shift_y")}
-        return pd.DataFrame({**found, "mirrored": False, "kind": "recapture", "metadata": "agree"})
+        numbers = ("agreement", "inliers", "scale", "angle", "shift_x", "shift_y")
+        found |= {name: [1.0] for name in numbers}
+        return pd.DataFrame({**found, "kind": "recapture", "metadata": "agree"})
 
     monkeypatch.setattr("dermolib.auditing.recaptures.find_recaptures", find)
     page = tmp_path / "page.json"

@@ -27,7 +27,7 @@ def join_groups(
     Args:
         table: `dermolib.ISICDataset` or table with the column ``id`` and, where known, ``lesion``
             and ``parent_id``; not modified.
-        pairs: Pairs of images of one lesion: the table of ``find_recaptures``, ``recaptures`` of an
+        pairs: Pairs of images of one lesion: the table of `find_recaptures`, ``recaptures`` of an
             `AuditReport`, or any data frame or CSV file with the ids of both in the columns
             ``first`` and ``second``, such as the pairs that a person confirmed on the page of
             the audit. A pair whose ``kind`` is ``"shared skin"`` shows two lesions of one patient,

@@ -76,7 +76,7 @@ class AuditReport:
         recaptures: Pairs of images that show one lesion under two names (``kind``
             ``"recapture"``), or neighboring lesions of one patient (``"shared skin"``), within a
             split or between two, the most certain first: ids, lesions, classes, and the columns of
-            ``find_recaptures`` from ``score`` on. No pair of `duplicates`, and no neighbors whose
+            `find_recaptures` from ``score`` on. No pair of `duplicates`, and no neighbors whose
             patient is known; empty where recaptures were not searched.
         conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, pair of ``"identical"``
             or ``"near"`` duplicates, or of lesions that ``"recapture"`` pairs join (``kind``):

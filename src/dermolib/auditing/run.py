@@ -58,7 +58,7 @@ def audit(
         images: Whether to read the image files, and the lesion masks where there are any.
         duplicates: Whether to look for identical files and near-duplicates.
         recaptures: Whether to look for second photographs of one lesion under another lesion id,
-            and for neighboring lesions of one patient, by ``find_recaptures``; it takes minutes for
+            and for neighboring lesions of one patient, by `find_recaptures`; it takes minutes for
             ten thousand images. Leaks and conflicts are then counted for the joined lesions, too.
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
@@ -121,7 +121,9 @@ def audit(
     recaptured, searched = torn_lesions.NO_RECAPTURES, len(rows) and recaptures
     if searched:
         readable = rows[found.ok]
-        recaptured = torn_lesions.search_recaptures(splits, readable, pairs, workers=workers)
+        recaptured = torn_lesions.search_recaptures(
+            splits, readable, pairs, workers=workers, progress=show
+        )
         by |= torn_lesions.recapture_flags(splits, recaptured, pairs.duplicate_of)
     checks = {
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),

@@ -1,7 +1,7 @@
 """Lesions and patients under several names: what recaptures reveal of the splits."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,14 +41,14 @@ NO_RECAPTURES = Recaptures(np.empty((0, 2), np.intp), pd.DataFrame(columns=pd.In
 
 
 def search_recaptures(
-    splits: Splits, rows: Indices, pairs: ImagePairs, *, workers: int
+    splits: Splits, rows: Indices, pairs: ImagePairs, **options: Any
 ) -> Recaptures:
     """Find images among rows (M,) that show one lesion or neighboring ones, unless known to.
 
     Known are duplicates, which are reported as such, and that images of one patient share skin. Of
     identical files, one is searched for.
     """
-    # Here, since it loads what reads and matches images
+    # Here, since it loads what matches images
     from dermolib.auditing.recaptures import find_recaptures
 
     rows = rows[pairs.duplicate_of[rows] == rows]
@@ -56,7 +56,7 @@ def search_recaptures(
     table = pd.DataFrame({name: splits[name][rows] for name in columns})
     table.insert(0, "id", rows.astype(str))  # those of a split need not be unique
     groups = lesion_groups(splits)[rows].astype(str)
-    found = find_recaptures(table, groups=groups, workers=workers)
+    found = find_recaptures(table, groups=groups, **options)
     ends = np.sort(rows[found[["first_row", "second_row"]].to_numpy(np.intp)], axis=1)
     number = len(splits)
     listed = np.isin(ends @ [number, 1], pairs.rows @ [number, 1])
@@ -83,6 +83,8 @@ def lesion_groups(splits: Splits) -> Indices:
 def joined_lesions(splits: Splits, recaptures: Recaptures) -> npt.NDArray[np.object_]:
     """Number the lesions (N,) that recaptures join; empty where fewer than two have a class."""
     pairs = recaptures.of_kind("recapture")
+    if not len(pairs):
+        return np.full(len(splits), "", dtype=object)
     published, joined = lesion_groups(splits), _groups(splits, _LESION, pairs)
     known = splits.known("label") | splits.known("diagnosis")
     parts = np.unique(np.stack([joined, published])[:, known], axis=1)[0]
