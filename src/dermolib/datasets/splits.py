@@ -174,10 +174,10 @@ def grouped_split(
         seed: Seed of the assignment, 0 or more.
         duplicates: Pairs of images that belong together though their lesions are not known to;
             they go to the same split. Row numbers (P, 2) such as ``find_duplicates(...).pairs``; or
-            the table of `dermolib.auditing.find_recaptures`, the ``recaptures`` or ``duplicates`` of a report of
-            `audit`, or any data frame or CSV file of pairs that a person confirmed, with the ids of
-            both in the columns ``first`` and ``second``. An id that is not in the table still joins
-            the images that are paired with it.
+            the table of `dermolib.auditing.find_recaptures`, the ``recaptures`` or ``duplicates``
+            of a report of `dermolib.audit`, or any data frame or CSV file of pairs that a person
+            confirmed, with the ids of both in the columns ``first`` and ``second``. An id that is
+            not in the table still joins the images that are paired with it.
 
     Returns:
         Row numbers of each split, sorted; each row is in exactly one.

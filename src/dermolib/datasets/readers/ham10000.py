@@ -26,12 +26,12 @@ _CERTAIN = ("sure", "likely")
 def ham10000_recaptures() -> pd.DataFrame:
     """List the pairs of images of HAM10000 that show one lesion under two published ids.
 
-    They were proposed by `dermolib.auditing.find_recaptures` or published, and looked at one by one, side by side
-    at 200 x 150 px, by people who are not physicians. The list is not complete.
+    They were proposed by `dermolib.auditing.find_recaptures` or published, and looked at one by
+    one, side by side at 200 x 150 px, by people who are not physicians. The list is not complete.
 
     Returns:
-        Table with the ids ``first`` and ``second``, ``score`` of `dermolib.auditing.find_recaptures`, nan where it
-        did not propose the pair, and ``judgment``: ``"sure"``, ``"likely"`` or ``"unsure"``.
+        Table with the ids ``first`` and ``second``, the ``score`` of the search, nan where it did
+        not propose the pair, and ``judgment``: ``"sure"``, ``"likely"`` or ``"unsure"``.
 
     Examples:
         >>> pairs = ham10000_recaptures()
