@@ -103,7 +103,7 @@ def _scored(
     right = pd.Series(probabilities.argmax(axis=1) == labels)
     by_class = right[kept].groupby(labels[kept]).mean()
     yield ""
-    yield f"Of the torn images of {name}, {right[~kept].mean():.3f} are right; of others "
+    yield f"Of the torn images of {name}, {right[~kept].mean():.3f} are right; of others"
     yield f"in the same mix of classes, {by_class[labels[~kept]].mean():.3f}."
 
 
