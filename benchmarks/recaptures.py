@@ -2,15 +2,17 @@
 
     python benchmarks/recaptures.py planted --data DIR --output DIR
     python benchmarks/recaptures.py confirmed --data DIR --output DIR --workers 2
+    python benchmarks/recaptures.py calibrate --data DIR --output DIR --workers 2
     python benchmarks/recaptures.py scale --data DIR --output DIR --workers 2
     python benchmarks/recaptures.py copies --data DIR --output DIR
     python benchmarks/recaptures.py table --output DIR
 
 `planted` searches 500 images and one planted recapture of each; `confirmed` searches the images of
-the challenge that are there for pairs that were confirmed; `scale` searches 1,000, 3,000 and all of
-these for time and memory; `copies` compares real images with 26
-changed copies of them, by each way that is installed, and writes the distances; `table` makes a
-table of all that were written, at equal false pairs.
+the challenge that are there for pairs that were confirmed; `calibrate` fits the score to pairs that
+were looked at, and says how many pairs of a score are true; `scale` searches 1,000, 3,000 and all
+of these for time and memory; `copies` compares real images with 26 changed copies of them, by each
+way that is installed, and writes the distances; `table` makes a table of all that were written, at
+equal false pairs.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from dermolib.io import read_image
 from duplicates import read_collection
 from hair_parts.images import default_data
 from input_parts.measuring import in_fresh_process, peak_memory
+from recapture_parts.calibration import aligned, by_score, fit, judged, within_lesions
 from recapture_parts.copies import found_copies, largest_distance, measure, our_ways, peers
 from recapture_parts.harness import choose_files
 from recapture_parts.planting import CHANGES, NAMED_CHANGES
@@ -55,6 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     tables: dict[str, Callable[[argparse.Namespace], None]] = {
         "planted": _planted,
         "confirmed": _confirmed,
+        "calibrate": _calibrate,
         "scale": _scale,
         "copies": _copies,
         "table": _table,
@@ -143,6 +147,25 @@ def _confirmed(given: argparse.Namespace) -> None:
         ["peak memory, MB", f"{memory:.0f}"],
     ]
     print(markdown([f"{len(images):,} images of the challenge", ""], rows))
+
+
+def _calibrate(given: argparse.Namespace) -> None:
+    images = read_collection(given.data, given.count).reset_index(drop=True)
+    table = find_recaptures(images, min_score=0, workers=given.workers)
+    labels = judged(table)
+    across = aligned(images, zip(table["first_row"], table["second_row"], strict=True))
+    within = aligned(images, within_lesions(images))
+    weights, intercept = fit(across, labels, within)
+    names = ["log(inliers)", "fine", "coarse", "intercept"]
+    print(
+        markdown(
+            ["weight of", ""], zip(names, [f"{w:.1f}" for w in (*weights, intercept)], strict=True)
+        )
+    )
+    bands = by_score(table, labels).reset_index().astype(str)
+    print(markdown([*bands.columns], bands.to_numpy().tolist()))
+    found, every = len(within), len(within_lesions(images))
+    print(f"{found:,} of {every:,} pairs within published lesions have an alignment.")
 
 
 def _scale(given: argparse.Namespace) -> None:

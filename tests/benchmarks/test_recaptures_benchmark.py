@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 import recaptures
 from dermolib._validation import Image
+from dermolib.auditing.geometry import Alignment
 from dermolib.datasets.synthetic import draw_hair, draw_lesion
 from dermolib.io import write_image
-from recapture_parts import copies, harness, planting, search
+from recapture_parts import calibration, copies, harness, planting, search
 
 
 def lesion(seed: int, size: int | tuple[int, int] = 128) -> Image:
@@ -211,3 +212,36 @@ def test_a_folder_without_images_is_answered(
         recaptures.main(["copies", *given_folders])
 
     assert "DERMOLIB_DATA" in capsys.readouterr().err
+
+
+def test_the_score_is_fitted_to_pairs_that_were_judged() -> None:
+    rng = np.random.default_rng(0)
+    true = [Alignment(int(n), np.eye(2, 3), 0.5, 0.4, 0.8) for n in rng.integers(8, 60, 80)]
+    false = [Alignment(int(n), np.eye(2, 3), 0.5, 0.0, 0.3) for n in rng.integers(5, 7, 80)]
+    labels = np.array([1.0] * 40 + [0.0] * 80 + [np.nan])
+    weights, intercept = calibration.fit([*true[:40], *false, true[0]], labels, true[40:])
+    logit = [weights @ [np.log(one.inliers), one.fine, one.coarse] for one in (true[0], false[0])]
+    assert logit[0] + intercept > 2
+    assert logit[1] + intercept < -2
+
+
+def test_pairs_are_judged_by_the_list_of_ham10000() -> None:
+    table = pd.DataFrame(
+        {
+            "first": ["ISIC_0030074", "ISIC_0032096", "a", "ISIC_0025635"],
+            "second": ["ISIC_0025226", "ISIC_0032378", "b", "ISIC_0026640"],
+            "score": [0.99, 0.9, 0.1, 0.7],
+            "metadata": ["agree", "unknown", "differ", "differ"],
+        }
+    )
+    labels = calibration.judged(table)
+    np.testing.assert_array_equal(labels, [1, 1, 0, np.nan])
+    bands = calibration.by_score(table, labels)
+    assert bands["true"].tolist() == [0, 0, 1, 1]
+    assert bands["judged"].tolist() == [1, 0, 1, 1]
+    assert bands["metadata agree"].tolist() == [0, 0, 0, 1]
+
+
+def test_pairs_within_a_lesion_are_listed_once() -> None:
+    images = pd.DataFrame({"lesion": ["L1", "", "L1", "L2", "L1", None]})
+    assert calibration.within_lesions(images) == [(0, 2), (0, 4), (2, 4)]

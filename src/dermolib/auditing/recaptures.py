@@ -67,6 +67,7 @@ _YEARS = 5  # by which ages of one lesion may differ: published ages are rounded
 # that were looked at, and of the images of one lesion there: `benchmarks/recaptures.py calibrate`
 _INTERCEPT = -41.5
 _WEIGHTS = np.array([17.2, 18.0, 9.6])
+_PROBABLE = 0.5
 _SUREST = 0.99  # more than that, the pairs that were looked at cannot show
 
 _Block = npt.NDArray[Any]
@@ -123,7 +124,8 @@ def find_recaptures(
         progress: Whether to show progress bars on the standard error.
 
     Returns:
-        A table with a row for each pair, those that agree most first. ``first`` and ``second``
+        A table with a row for each pair: those with a score of 0.5 or more first, and among these
+        the ones that agree most. ``first`` and ``second``
         are the ids (stems of file names of paths, numbers of arrays), ``first_row`` and
         ``second_row`` their numbers, ``first_group`` and ``second_group`` their groups. ``score``:
         of pairs with this score, the fraction that is true, at most 0.99; of pairs of HAM10000
@@ -394,12 +396,12 @@ def _mapped(path: Path) -> _Block:
 
 
 def _scored(matches: _Block, min_score: float) -> tuple[_Block, npt.NDArray[np.float64]]:
-    """Keep the matches of at least a score, those that agree most first."""
+    """Keep the matches of at least a score: the probable ones first, by how well they agree."""
     columns = [np.log(matches["inliers"].clip(1)), matches["fine"], matches["coarse"]]
     logits = np.column_stack(columns) @ _WEIGHTS + _INTERCEPT
     scores = np.minimum(expit(logits), _SUREST)
     kept = np.flatnonzero(scores >= min_score)
-    order = kept[np.lexsort((matches["second"][kept], -_agreement(matches[kept])))]
+    order = kept[np.lexsort((-_agreement(matches[kept]), scores[kept] < _PROBABLE))]
     return matches[order], scores[order]
 
 
