@@ -105,6 +105,21 @@ def test_the_examples_of_the_page_on_data_run(isic: Path) -> None:
         assert read_image(folder / figure).shape[1] > 300
 
 
+@pytest.mark.slow  # images are searched and audited
+def test_the_example_of_the_page_on_recaptures_runs(isic: Path) -> None:
+    train = read_challenge_table(isic)["id"]
+    write_image(isic / "Train" / f"{train[3]}.jpg", read_image(isic / "Train" / f"{train[12]}.jpg"))
+
+    names = run(blocks_of("recaptures.md"), {})
+
+    pair = {train[3], train[12]}
+    assert [pair] == [{*row} for row in names["pairs"][["first", "second"]].to_numpy()]
+    assert names["joined"].set_index("id")["lesion"][[*pair]].nunique() == 1
+    assert (isic.parent / "lesions.csv").is_file()
+    assert "recaptures" in names["report"].checked
+    assert names["report"].recaptures.empty
+
+
 @pytest.mark.slow  # features are extracted and SVMs fitted
 def test_the_examples_of_the_page_on_networks_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
