@@ -75,8 +75,7 @@ def test_neither_order_nor_workers_change_a_pair(images: list[Image]) -> None:
     ends = order[other[["first_row", "second_row"]].to_numpy()]
     assert np.sort(np.sort(ends, axis=1), axis=0).tolist() == rows(found)
     assert sorted(other["inliers"]) == sorted(found["inliers"])
-    # Of the small images, one of the two is laid on the other
-    assert sorted(other["agreement"]) == pytest.approx(sorted(found["agreement"]), abs=0.03)
+    assert other[["score", "agreement"]].equals(found[["score", "agreement"]])
 
 
 def test_pairs_within_a_group_are_left_out(images: list[Image]) -> None:
@@ -124,6 +123,55 @@ def test_metadata_of_a_table_agree_differ_or_are_unknown(
     assert found.loc["a", "second_group"] == "L3"
     assert set(find(paths)["metadata"]) == {"unknown"}
     assert set(find(paths)["first"]) == {"image_0", "image_1"}
+
+
+def test_missing_paths_and_metadata_of_a_table_are_named_or_unknown(
+    images: list[Image], tmp_path: Path
+) -> None:
+    from dermolib.io import write_image
+
+    for number in (0, 8):
+        write_image(tmp_path / f"{number}.png", images[number])
+    paths = [str(tmp_path / "0.png"), pd.NA, float("nan"), str(tmp_path / "8.png")]
+    columns: dict[str, Any] = {
+        "id": [*"abcd"],
+        "image_path": paths,
+        "sex": [pd.NA, "male", "male", "male"],
+        "age": ["unknown", 40, 40, "unknown"],
+        "site": pd.Categorical(["n/a", "back", "back", "back"]),
+    }
+    table = pd.DataFrame(columns)
+    with pytest.warns(UserWarning, match=r"2 of 4 images cannot be read \(b, c\)"):
+        found = find(table)
+    assert rows(found) == [[0, 3]]
+    assert found["metadata"].tolist() == ["unknown"]
+
+
+def test_a_folder_that_was_emptied_gives_what_the_new_images_show(
+    images: list[Image], tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    assert rows(find([images[0], images[8]], destination=folder)) == [[0, 1]]
+    shutil.rmtree(folder)
+    assert rows(find([images[2], images[3]], destination=folder)) == []
+
+
+@pytest.mark.parametrize("name", ["index.npy", "features-00000.npy", "notes.txt"])
+def test_files_of_others_stay_as_they_are(images: list[Image], tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match="destination"):
+        find(images[:2], destination=tmp_path)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_link_in_the_folder_is_replaced(images: list[Image], tmp_path: Path) -> None:
+    folder, other = tmp_path / "work", tmp_path / "other"
+    find(images[:2], destination=folder)
+    other.write_text("mine")
+    (folder / "index.npy").unlink()
+    (folder / "index.npy").symlink_to(other)
+    find(images[:2], destination=folder)
+    assert other.read_text() == "mine"
 
 
 def test_an_interrupted_call_is_continued_to_the_same_result(
@@ -207,7 +255,13 @@ def test_files_that_cannot_be_read_are_named(images: list[Image], tmp_path: Path
         (pd.DataFrame({"id": ["a"]}), {}, TypeError, "image_path"),
         (["a.png"], {"groups": ["x", "y"]}, ValueError, "groups"),
         (["a.png"], {"features": np.zeros((2, 3))}, ValueError, "features"),
+        (["a.png"], {"groups": "a"}, TypeError, "groups"),
+        (["a.png"], {"groups": 3}, TypeError, "groups"),
+        (["a.png"], {"groups": {"a.png": "x"}}, TypeError, "groups"),
         (["a.png"], {"features": np.full((1, 3), np.nan)}, ValueError, "features"),
+        (["a.png"], {"features": np.full((1, 3), 1e300)}, ValueError, "features"),
+        (["a.png", "b.png"], {"features": [[1, 2], [3]]}, ValueError, "features"),
+        (["a.png"], {"destination": 7}, TypeError, "destination"),
         (["a.png"], {"neighbors": 0}, ValueError, "neighbors"),
         (["a.png"], {"min_score": 2}, ValueError, "min_score"),
         (["a.png"], {"workers": 0}, ValueError, "workers"),

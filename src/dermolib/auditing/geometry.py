@@ -76,8 +76,8 @@ def align(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Alignment | None
     if inliers < FEWEST or not _SCALES[0] <= np.hypot(*matrix[:, 0]) <= _SCALES[1]:
         return None
     matrix = matrix * [other_size / size, other_size / size, other_size]
-    matrix = cv2.invertAffineTransform(matrix) if swapped else matrix
-    return Alignment(inliers, matrix, *_compare(first, second, matrix))
+    agreement = _compare(one, other, matrix)
+    return Alignment(inliers, cv2.invertAffineTransform(matrix) if swapped else matrix, *agreement)
 
 
 def _paired(

@@ -7,7 +7,7 @@ Each step is written into a folder block by block, from which the next one maps 
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,10 @@ from dermolib._validation import (
     Indices,
     Mask,
     PathLike,
+    as_path,
     check_image,
     check_number,
+    expected,
     listed,
     require,
     warn,
@@ -51,7 +53,7 @@ RECAPTURE_COLUMNS: tuple[str, ...] = (
 
 _KIND = "dermolib find_recaptures"
 _FORMAT = "dermolib-recaptures-1"
-_JOURNAL = "recaptures.jsonl"
+_JOURNAL, _INDEX = "recaptures.jsonl", "index.npy"
 _IMAGES = 128  # of a block of features: 11 MB
 _PAIRS = 2048  # of a block of alignments
 _MOST_BLOCKS = 32  # of features whose keypoints vote together
@@ -179,7 +181,7 @@ def find_recaptures(
 def _folder(destination: PathLike | None) -> Iterator[Path]:
     """Give the folder of the work, one for the length of the block where none is named."""
     if destination is not None:
-        yield Path(destination)
+        yield as_path(destination, "destination")
         return
     with TemporaryDirectory(prefix="dermolib-") as folder:
         yield Path(folder) / "recaptures"
@@ -194,16 +196,24 @@ def _read_given(images: Any, groups: Any) -> _Given:
             got = f"the columns {listed(table)}"
             what = f"a table with the column `{name}`"
             require(name in table, "images", what, got, hint, error=TypeError)
-        ids, items = table["id"].map(str).tolist(), table["image_path"].tolist()
+        ids, items = table["id"].map(str).tolist(), table["image_path"].map(_as_path).tolist()
         groups = table.get("lesion") if groups is None else groups
     else:
         table, items = None, _as_items(images)
         ids = _ids_of(items)
-    names = [""] * len(items) if groups is None else [clean_name(name) for name in groups]
     what = f"one group for each of {len(items)} images"
+    got = f"an object of type {type(groups).__name__}"
+    fits = isinstance(groups, Iterable) and not isinstance(groups, str | bytes | Mapping)
+    require(groups is None or fits, "groups", what, got, error=TypeError)
+    names = [""] * len(items) if groups is None else [clean_name(name) for name in groups]
     require(len(names) == len(items), "groups", what, f"{len(names)}")
     own = [name or (number,) for number, name in enumerate(names)]
     return _Given(ids, items, pd.factorize(pd.Series(own, dtype=object))[0], names, table)
+
+
+def _as_path(value: Any) -> Any:
+    """Give the path of a row of a table, empty where it has none."""
+    return value if isinstance(value, str | Path) else clean_name(value)
 
 
 def _as_items(images: Any) -> list[Any]:
@@ -233,13 +243,19 @@ def _read_features(features: Any, number: int) -> npt.NDArray[np.float32] | None
     """Check features of a network, one row for each image."""
     if features is None:
         return None
-    values = np.asarray(getattr(features, "values", features))
+    values = getattr(features, "values", features)  # a method of a tensor
     what = f"numbers (N, D), one row for each of {number} images"
+    try:
+        values = np.asarray(features if callable(values) else values)
+    except ValueError as error:  # rows of several lengths
+        raise ValueError(expected("features", what, error)) from error
     got = f"{values.dtype} of shape {values.shape}"
     fits = values.ndim == 2 and len(values) == number and values.dtype.kind in "fiu"
     require(fits, "features", what, got, "Pass the result of `extract_features`.")
-    require(np.isfinite(values).all(), "features", "finite numbers", "NaN or infinity")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    require(np.isfinite(values).all(), "features", "finite 32-bit numbers", "NaN or infinity")
+    return values
 
 
 def _find_matches(
@@ -261,9 +277,20 @@ def _find_matches(
         "versions": library_versions(),
     }
     fields = {"digests": list}
-    job = Job(folder, kind=_KIND, settings=settings, key="block", fields=fields, journal=_JOURNAL)
+    parts = [given.images[start : start + _IMAGES] for start in range(0, number, _IMAGES)]
+    pairs = number * min(neighbors, number)
+    most = {"features": len(parts), "votes": len(parts), "pairs": -(-pairs // _PAIRS)}
+    files = [f"{_key(kind, place)}.npy" for kind in most for place in range(most[kind])]
+    job = Job(
+        folder,
+        kind=_KIND,
+        settings=settings,
+        key="block",
+        fields=fields,
+        journal=_JOURNAL,
+        files=[_INDEX, *files],
+    )
     with job.open():
-        parts = [given.images[start : start + _IMAGES] for start in range(0, number, _IMAGES)]
         blocks = _run_blocks(job, "features", _describe_block, [(part,) for part in parts], options)
         _warn_unread(given, blocks)
         if features is None:
@@ -286,15 +313,19 @@ def _digest(parts: Iterable[bytes]) -> str:
 def _contents(given: _Given) -> Iterator[bytes]:
     """Yield what tells images from others: ids, states of files, and pixels of arrays."""
     for name, one in zip(given.ids, given.images, strict=True):
-        yield f"{name}\0".encode(errors="surrogateescape")
+        yield f"{name}\0".encode(errors="surrogatepass")
         if isinstance(one, np.ndarray):
             yield np.ascontiguousarray(one).tobytes()
             continue
         try:
             ((_, state),) = file_states([one])
-            yield f"{one}\0{state.st_size} {state.st_mtime_ns}".encode(errors="surrogateescape")
+            yield f"{one}\0{state.st_size} {state.st_mtime_ns}".encode(errors="surrogatepass")
         except (OSError, ValueError):  # such files are reported where they are read
             yield b"missing"
+
+
+def _key(kind: str, number: int) -> str:
+    return f"{kind}-{number:05d}"
 
 
 def _run_blocks(
@@ -305,7 +336,7 @@ def _run_blocks(
     options: dict[str, Any],
 ) -> list[Path]:
     """Let a function write a file for each task that has none yet, and give all files."""
-    keys = [f"{kind}-{number:05d}" for number in range(len(tasks))]
+    keys = [_key(kind, number) for number in range(len(tasks))]
     paths = [job.folder / f"{key}.npy" for key in keys]
     known = [key for key in keys if job.is_current(key)]
     done = job.intact(known, lambda key: [job.folder / f"{key}.npy"])
@@ -360,7 +391,10 @@ def _voted(
     job: Job, blocks: list[Path], groups: Indices, neighbors: int, options: dict[str, Any]
 ) -> _Block:
     """Let the keypoints of all images vote for pairs of them."""
-    index = build_index(blocks, job.folder / "index.npy")
+    path = job.folder / _INDEX
+    with whole_file(path) as temporary:
+        index = build_index(blocks, temporary)
+    index = index._replace(path=path)
     together = min(_MOST_BLOCKS, max(1, (len(index.starts) - 1) // _CELLS))
     starts = range(0, len(blocks), together)
     tasks = [
@@ -377,22 +411,19 @@ def _vote_block(path: Path, blocks: Sequence[Path], *arguments: Any) -> str:
 def _align_block(path: Path, blocks: Sequence[Path], pairs: _Block) -> str:
     """Write the alignments of pairs that have one."""
     found = []
-    for first, second in zip(pairs["first"].tolist(), pairs["second"].tolist(), strict=True):
-        aligned = align(_features(blocks, first), _features(blocks, second))
+
+    # Not beyond this call: another run may write other features under the same path
+    @functools.lru_cache(maxsize=64)  # files that are open at once
+    def mapped(block: int) -> _Block:
+        return np.asarray(np.load(blocks[block], mmap_mode="r"))
+
+    for pair in pairs[["first", "second"]].tolist():
+        first, second = pair
+        one, other = (mapped(row // _IMAGES)[row % _IMAGES] for row in pair)
+        aligned = align(one, other)
         if aligned is not None:
             found.append((first, second, *aligned))
     return _write(path, np.array(found, _MATCHES))
-
-
-def _features(blocks: Sequence[Path], row: int) -> _Block:
-    block, place = divmod(row, _IMAGES)
-    features: _Block = _mapped(blocks[block])[place]
-    return features
-
-
-@functools.lru_cache(maxsize=64)  # files that are open at once
-def _mapped(path: Path) -> _Block:
-    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def _scored(matches: _Block, min_score: float) -> tuple[_Block, npt.NDArray[np.float64]]:
@@ -488,15 +519,12 @@ def _metadata(table: pd.DataFrame | None, first: Indices, second: Indices) -> np
     for name in ("age", "sex", "site"):
         if table is None or name not in table:
             continue
-        values = table[name].to_numpy(object)
-        one, other = values[first], values[second]
-        both = ~(pd.isna(one) | pd.isna(other) | (one == "") | (other == ""))
-        known |= both
+        values = table[name].astype(object).map(clean_name)
         if name == "age":
-            years = pd.to_numeric(pd.Series(one), "coerce") - pd.to_numeric(
-                pd.Series(other), "coerce"
-            )
-            differ |= both & (years.abs() > _YEARS).to_numpy()
-        else:
-            differ |= both & (one != other)
+            values = pd.to_numeric(values, "coerce")
+        known_here = (values.notna() & (values != "")).to_numpy(np.bool_)
+        both = known_here[first] & known_here[second]
+        one, other = values.to_numpy()[first], values.to_numpy()[second]
+        known |= both
+        differ |= both & (np.abs(one - other) > _YEARS if name == "age" else one != other)
     return np.where(differ, "differ", np.where(known, "agree", "unknown")).astype(object)
