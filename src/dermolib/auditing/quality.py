@@ -124,8 +124,8 @@ def sharpness(image: Image) -> _Values:
     """Measure how strong the details of an image are in three bands: on the whole, and at most."""
     levels: list[_Values] = [shrunk(image)[..., 1].astype(np.float32)]
     levels += [cv2.GaussianBlur(levels[0], (0, 0), sigma) for sigma in _SIGMAS]
-    bands = [np.abs(fine - coarse) for fine, coarse in itertools.pairwise(levels)]
-    energies = [np.sqrt(np.square(band).mean()) for band in bands]
+    bands = [cv2.absdiff(fine, coarse) for fine, coarse in itertools.pairwise(levels)]
+    energies = [cv2.norm(band) / np.sqrt(band.size) for band in bands]
     peaks = [_quantile(band, 0.998) for band in bands]
     return np.asarray(np.log(np.array([*energies, *peaks], np.float32) + np.float32(0.1)))
 
@@ -177,10 +177,7 @@ def _edge_measures(gray: _Values, lit: _Values) -> list[float]:
     edges = cv2.magnitude(right, down)
     # cos(4 angle) of each edge, weighted by its strength: 1 where all are upright or level
     upright = 1 - 8 * np.square(right * down) / np.maximum(np.square(np.square(edges)), 1e-12)
-    height, width = gray.shape
-    rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    radius = np.hypot(rows, columns)
-    center, rim = (radius < 0.5) & lit, (radius > 0.8) & lit
+    center, rim = (part & lit for part in _center_and_rim(*gray.shape))
     layout = [0.0, 0.0, 0.0]
     if center.any() and rim.any():
         layout = [part[center].mean() - part[rim].mean() for part in (gray, edges)]
@@ -189,6 +186,14 @@ def _edge_measures(gray: _Values, lit: _Values) -> list[float]:
     strong, aligned = _quantile(edges, 0.98) + 0.003, (upright * edges).sum() / (edges.sum() + 1e-6)
     spread = np.log((edges.std() + 0.003) / mean)
     return [np.log(strong), aligned, spread, (edges < 0.01).mean(), *layout]
+
+
+@functools.lru_cache(maxsize=8)  # most images of a collection have one shape
+def _center_and_rim(height: int, width: int) -> tuple[_Values, _Values]:
+    """Mark the middle and the rim of an image."""
+    rows, columns = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    radius = np.hypot(rows, columns)
+    return radius < 0.5, radius > 0.8
 
 
 def _quantile(values: _Values, fraction: float) -> float:
