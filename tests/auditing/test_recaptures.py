@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,21 @@ def test_a_link_in_the_folder_is_replaced(images: list[Image], tmp_path: Path) -
     (folder / "index.npy").symlink_to(other)
     find(images[:2], destination=folder)
     assert other.read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="files are never sparse there")
+def test_a_full_disk_is_an_error_before_the_index_is_mapped(
+    images: list[Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(OSError, match=r"destination.*room"):
+            find(images, destination=tmp_path)
+    assert not (tmp_path / "index.npy").exists()
+    assert rows(find(images, destination=tmp_path)) == [[0, 8], [1, 9]]
 
 
 def test_an_interrupted_call_is_continued_to_the_same_result(

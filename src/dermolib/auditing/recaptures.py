@@ -6,6 +6,7 @@ Each step is written into a folder block by block, from which the next one maps 
 
 import functools
 import hashlib
+import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -353,8 +354,10 @@ def _run_blocks(
 
 def _write(path: Path, values: _Block) -> str:
     """Write an array whole, and give the digest of its file."""
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
+    data = io.BytesIO()  # into a file, NumPy would not say that the disk is full
+    np.save(data, values, allow_pickle=False)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
     return digest_file(path)
 
 

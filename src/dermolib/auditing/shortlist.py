@@ -10,6 +10,7 @@ whatever the number of images, so that time grows as N log N.
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +101,11 @@ def build_index(blocks: Sequence[Path], path: Path) -> Index:
         sizes += np.bincount(cells, minlength=len(sizes))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     whole = np.lib.format.open_memmap(path, "w+", _ENTRY, (total,))
+    if hasattr(
+        os, "posix_fallocate"
+    ):  # writing into a map kills the process where the disk is full
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     free = starts[:-1].copy()
     for entries, cells in _entries(blocks, center, bits):
         order = np.argsort(cells, kind="stable")
