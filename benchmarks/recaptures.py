@@ -4,15 +4,17 @@
     python benchmarks/recaptures.py confirmed --data DIR --output DIR --workers 2
     python benchmarks/recaptures.py calibrate --data DIR --output DIR --workers 2
     python benchmarks/recaptures.py scale --data DIR --output DIR --workers 2
+    python benchmarks/recaptures.py index --data DIR --output DIR --count 2000
     python benchmarks/recaptures.py copies --data DIR --output DIR
     python benchmarks/recaptures.py table --output DIR
 
 `planted` searches 500 images and one planted recapture of each; `confirmed` searches the images of
 the challenge that are there for pairs that were confirmed; `calibrate` fits the score to pairs that
 were looked at, and says how many pairs of a score are true; `scale` searches 1,000, 3,000 and all
-of these for time and memory; `copies` compares real images with 26 changed copies of them, by each
-way that is installed, and writes the distances; `table` makes a table of all that were written, at
-equal false pairs.
+of these for time and memory; `index` times the index of up to 100,000 images, made of those with
+noise, and compares its shortlist with an exact one; `copies` compares real images with 26 changed
+copies of them, by each way that is installed, and writes the distances; `table` makes a table of
+all that were written, at equal false pairs.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from input_parts.measuring import in_fresh_process, peak_memory
 from recapture_parts.calibration import aligned, by_score, fit, judged, within_lesions
 from recapture_parts.copies import found_copies, largest_distance, measure, our_ways, peers
 from recapture_parts.harness import choose_files
+from recapture_parts.index_scale import cost, describe, recall
 from recapture_parts.planting import CHANGES, NAMED_CHANGES
 from recapture_parts.search import (
     CONFIRMED,
@@ -60,6 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         "confirmed": _confirmed,
         "calibrate": _calibrate,
         "scale": _scale,
+        "index": _index,
         "copies": _copies,
         "table": _table,
     }
@@ -180,6 +184,22 @@ def _scale(given: argparse.Namespace) -> None:
         rows[-1].append(f"{len(table):,}")
     head = [f"images, {given.workers} workers", "s", "ms for each", "peak memory, MB", "pairs"]
     print(markdown(head, rows))
+
+
+def _index(given: argparse.Namespace) -> None:
+    images = read_collection(given.data, given.count).reset_index(drop=True)
+    features = describe(images)
+    groups = pd.factorize(images["lesion"])[0]
+    with tempfile.TemporaryDirectory(dir=given.output) as folder:
+        kept = recall(features, groups, Path(folder), 10)
+    print(
+        f"{kept:.3f} of the exact shortlist of {len(images):,} images are in that of the cells.\n"
+    )
+    costs = []
+    for number in (len(images), 10_000, 100_000):
+        with tempfile.TemporaryDirectory(dir=given.output) as folder:
+            costs.append({"images": number} | cost(features, number, Path(folder)))
+    print(markdown([*costs[0]], [[f"{value:,.0f}" for value in one.values()] for one in costs]))
 
 
 def _search(images: pd.DataFrame, workers: int) -> tuple[float, float, pd.DataFrame]:

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import recaptures
 from dermolib._validation import Image
+from dermolib.auditing import shortlist
 from dermolib.auditing.geometry import Alignment
 from dermolib.datasets.synthetic import draw_hair, draw_lesion
 from dermolib.io import write_image
-from recapture_parts import calibration, copies, harness, planting, search
+from recapture_parts import calibration, copies, harness, index_scale, planting, search
 
 
 def lesion(seed: int, size: int | tuple[int, int] = 128) -> Image:
@@ -245,3 +246,24 @@ def test_pairs_are_judged_by_the_list_of_ham10000() -> None:
 def test_pairs_within_a_lesion_are_listed_once() -> None:
     images = pd.DataFrame({"lesion": ["L1", "", "L1", "L2", "L1", None]})
     assert calibration.within_lesions(images) == [(0, 2), (0, 4), (2, 4)]
+
+
+def test_the_index_is_timed_and_compared_with_an_exact_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        write_image(tmp_path / f"{number}.png", lesion(number))
+    images = pd.DataFrame({"image_path": [tmp_path / f"{number}.png" for number in range(5)]})
+    features = index_scale.describe(images)
+
+    (tmp_path / "cost").mkdir()
+    costs = index_scale.cost(features, 300, tmp_path / "cost")
+
+    assert len([*(tmp_path / "cost").glob("0*.npy")]) == 3
+    entries = np.minimum(features["count"], 300).sum() * 60
+    assert costs["index, MB"] == pytest.approx(entries * 44 / 1e6, rel=0.01)
+    assert min(costs.values()) > 0
+    # Few images lie in one cell, and an exact search loses nothing
+    assert index_scale.recall(features, np.arange(5), tmp_path, 3) == 1
+    monkeypatch.setattr(shortlist, "_IN_CELL", 5)
+    assert index_scale.recall(features, np.arange(5), tmp_path, 1) < 1
