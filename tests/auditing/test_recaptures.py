@@ -250,6 +250,15 @@ def test_a_common_ruler_makes_no_pair() -> None:
     assert len(find(images)) == 0
 
 
+def test_a_common_text_makes_no_pair_and_hides_no_copy() -> None:
+    images = [draw_skin(seed) for seed in range(6)]
+    for image in images:
+        for row, color in ((30, 255), (190, 0)):
+            cv2.putText(image, "CLINIC 12.03.2019", (8, row), 0, 0.8, (color,) * 3, 2)
+    copy = cv2.GaussianBlur(images[0], (0, 0), 1)
+    assert rows(find([*images, copy])) == [[0, 6]]
+
+
 def test_files_that_cannot_be_read_are_named(images: list[Image], tmp_path: Path) -> None:
     from dermolib.io import write_image
 

@@ -29,6 +29,13 @@ _NOISE = 1.5  # gray levels that structures must exceed
 _COVERED = 0.99  # of a pixel that both show
 _LEAST = 0.02  # of the small image that both must show for a comparison
 
+_UNMOVED = 4.0  # px of the small image
+_COPY = (
+    0.4,
+    0.8,
+)  # least median correlations of unmoved images, fine and coarse; copies: 0.6, 0.95
+_TILES = np.kron(np.arange(16).reshape(4, 4), np.ones((PICTURE // 4, PICTURE // 4), np.intp))
+
 _Floats = npt.NDArray[np.float64]
 
 
@@ -77,6 +84,8 @@ def align(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Alignment | None
         return None
     matrix = matrix * [other_size / size, other_size / size, other_size]
     agreement = _compare(one, other, matrix)
+    if agreement is None:
+        return None
     return Alignment(inliers, cv2.invertAffineTransform(matrix) if swapped else matrix, *agreement)
 
 
@@ -99,8 +108,12 @@ def _paired(
 
 def _compare(
     first: npt.NDArray[Any], second: npt.NDArray[Any], matrix: _Floats
-) -> tuple[float, float, float]:
-    """Lay the second small image on the first; give overlap and correlations."""
+) -> tuple[float, float, float] | None:
+    """Lay the second small image on the first; give overlap and correlations.
+
+    None where neither is moved and most of the two differs: what they have in common, such as a
+    text, a sticker or dirt, is at one place in every image.
+    """
     areas = [int(record["width"]) * int(record["height"]) for record in (first, second)]
     small, large = (_to_picture(record) for record in (first, second))
     whole = (large @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(small))[:2]
@@ -114,6 +127,10 @@ def _compare(
     pictures = picture, _laid(other, whole)
     fine = [_structures(one, both, _FINE, even=True) for one in pictures]
     coarse = [_structures(one, both, _COARSE) for one in pictures]
+    if np.abs(whole - np.eye(2, 3)).max(axis=0) @ [PICTURE, PICTURE, 1] < _UNMOVED:
+        typical = [_typical_correlation(*parts, _TILES[both]) for parts in (fine, coarse)]
+        if np.less(typical, _COPY).all():
+            return None
     return overlap, _correlation(*fine), _correlation(*coarse)
 
 
@@ -143,6 +160,14 @@ def _structures(
     if even:
         rest /= np.sqrt(cv2.GaussianBlur(rest**2, (0, 0), width) / seen + _NOISE**2)
     return np.asarray(rest[where], np.float32)
+
+
+def _typical_correlation(
+    first: npt.NDArray[np.float32], second: npt.NDArray[np.float32], tiles: npt.NDArray[np.intp]
+) -> float:
+    """Give the median of the correlations within tiles (P,)."""
+    chosen = (tiles == number for number in np.unique(tiles))
+    return float(np.median([_correlation(first[one], second[one]) for one in chosen]))
 
 
 def _correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
