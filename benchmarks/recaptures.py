@@ -2,15 +2,15 @@
 
     python benchmarks/recaptures.py planted --data DIR --output DIR
     python benchmarks/recaptures.py confirmed --data DIR --output DIR --workers 2
-    python benchmarks/recaptures.py calibrate --data DIR --output DIR --workers 2
+    python benchmarks/recaptures.py calibrate --data DIR --output DIR
     python benchmarks/recaptures.py scale --data DIR --output DIR --workers 2
     python benchmarks/recaptures.py index --data DIR --output DIR --count 2000
     python benchmarks/recaptures.py copies --data DIR --output DIR
     python benchmarks/recaptures.py table --output DIR
 
 `planted` searches 500 images and one planted recapture of each; `confirmed` searches the images of
-the challenge that are there for pairs that were confirmed; `calibrate` fits the score to pairs that
-were looked at, and says how many pairs of a score are true; `scale` searches 1,000, 3,000 and all
+the challenge that are there for pairs that were confirmed; `calibrate` fits the score to those of
+its pairs that were looked at, and says how many pairs of a score are true; `scale` searches 1,000, 3,000 and all
 of these for time and memory; `index` times the index of up to 100,000 images, made of those with
 noise, and compares its shortlist with an exact one; `copies` compares real images with 26 changed
 copies of them, by each way that is installed, and writes the distances; `table` makes a table of
@@ -155,7 +155,7 @@ def _confirmed(given: argparse.Namespace) -> None:
 
 def _calibrate(given: argparse.Namespace) -> None:
     images = read_collection(given.data, given.count).reset_index(drop=True)
-    table = find_recaptures(images, min_score=0, workers=given.workers)
+    table = pd.read_csv(given.output / "confirmed_pairs.csv")
     labels = judged(table)
     across = aligned(images, zip(table["first_row"], table["second_row"], strict=True))
     within = aligned(images, within_lesions(images))

@@ -25,6 +25,7 @@ SHARED_SKIN = (
 )
 """Pairs of HAM10000 that show neighboring lesions of one patient, looked at as the others."""
 
+_ENOUGH = 10  # inliers
 _WEIGHT = 0.03  # of a pair within a lesion, of which there are many more than across lesions
 
 Numbers = npt.NDArray[np.float64]
@@ -67,8 +68,9 @@ def judged(table: pd.DataFrame) -> Numbers:
 
 
 def fit(across: list[Alignment], labels: Numbers, within: list[Alignment]) -> tuple[Numbers, float]:
-    """Fit weights of log(inliers), fine and coarse, and the intercept."""
-    rows = [(np.log(one.inliers), one.fine, one.coarse) for one in [*across, *within]]
+    """Fit weights of log(inliers up to 10), fine and coarse, and the intercept."""
+    every = [*across, *within]
+    rows = [(np.log(min(one.inliers, _ENOUGH)), one.fine, one.coarse) for one in every]
     target = np.concatenate([labels, np.ones(len(within))])
     weight = np.concatenate([np.ones(len(across)), np.full(len(within), _WEIGHT)])
     known = ~np.isnan(target)

@@ -29,12 +29,11 @@ _NOISE = 1.5  # gray levels that structures must exceed
 _COVERED = 0.99  # of a pixel that both show
 _LEAST = 0.02  # of the small image that both must show for a comparison
 
-_UNMOVED = 4.0  # px of the small image
-_COPY = (
-    0.4,
-    0.8,
-)  # least median correlations of unmoved images, fine and coarse; copies: 0.6, 0.95
-_TILES = np.kron(np.arange(16).reshape(4, 4), np.ones((PICTURE // 4, PICTURE // 4), np.intp))
+# Least median of the correlations in tiles of what both show: what is printed or stuck on both is in
+# few of them. Images that are hardly moved, in px of the small image, must agree better
+_TILES = 4  # in each direction
+_TYPICAL = 0.4  # coarse
+_UNMOVED, _COPY = 16.0, (0.3, 0.7)  # fine or coarse
 
 _Floats = npt.NDArray[np.float64]
 
@@ -111,8 +110,8 @@ def _compare(
 ) -> tuple[float, float, float] | None:
     """Lay the second small image on the first; give overlap and correlations.
 
-    None where neither is moved and most of the two differs: what they have in common, such as a
-    text, a sticker or dirt, is at one place in every image.
+    None where most of what both show differs: what they have in common may be a text, a sticker, a
+    ruler or dirt.
     """
     areas = [int(record["width"]) * int(record["height"]) for record in (first, second)]
     small, large = (_to_picture(record) for record in (first, second))
@@ -127,10 +126,10 @@ def _compare(
     pictures = picture, _laid(other, whole)
     fine = [_structures(one, both, _FINE, even=True) for one in pictures]
     coarse = [_structures(one, both, _COARSE) for one in pictures]
-    if np.abs(whole - np.eye(2, 3)).max(axis=0) @ [PICTURE, PICTURE, 1] < _UNMOVED:
-        typical = [_typical_correlation(*parts, _TILES[both]) for parts in (fine, coarse)]
-        if np.less(typical, _COPY).all():
-            return None
+    typical = [_typical_correlation(*parts, _tiles(both)) for parts in (fine, coarse)]
+    moved = np.abs(whole - np.eye(2, 3)).max(axis=0) @ [PICTURE, PICTURE, 1]
+    if typical[1] < _TYPICAL or (moved < _UNMOVED and np.less(typical, _COPY).all()):
+        return None
     return overlap, _correlation(*fine), _correlation(*coarse)
 
 
@@ -160,6 +159,14 @@ def _structures(
     if even:
         rest /= np.sqrt(cv2.GaussianBlur(rest**2, (0, 0), width) / seen + _NOISE**2)
     return np.asarray(rest[where], np.float32)
+
+
+def _tiles(where: Mask) -> npt.NDArray[np.intp]:
+    """Number the tiles (P,) of the box around the pixels that are set."""
+    rows, columns = (
+        (places - places.min()) * _TILES // (np.ptp(places) + 1) for places in np.nonzero(where)
+    )
+    return np.asarray(rows * _TILES + columns, np.intp)
 
 
 def _typical_correlation(

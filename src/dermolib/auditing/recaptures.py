@@ -66,10 +66,11 @@ _MATCHES = np.dtype([
 _LESION_SIDE = 256  # px of the longer side of the image in which a lesion is looked for
 _OFF_CENTER = 0.25  # of width and height, by which the middle of a photograph of it may miss it
 _YEARS = 5  # by which ages of one lesion may differ: published ages are rounded to five years
-# Logistic regression of "one lesion" on log(inliers), fine and coarse, of the pairs of HAM10000
-# that were looked at, and of the images of one lesion there: `benchmarks/recaptures.py calibrate`
-_INTERCEPT = -41.5
-_WEIGHTS = np.array([17.2, 18.0, 9.6])
+# Logistic regression of "one lesion" on log(inliers up to `_ENOUGH`), fine and coarse, of pairs of
+# HAM10000 that were looked at, and of images of one lesion: `benchmarks/recaptures.py calibrate`
+_ENOUGH = 10  # a ruler or a text alone may have any number of inliers
+_INTERCEPT = -41.9
+_WEIGHTS = np.array([17.6, 23.6, 8.6])
 _PROBABLE = 0.5
 _SUREST = 0.99  # more than that, the pairs that were looked at cannot show
 
@@ -431,7 +432,7 @@ def _align_block(path: Path, blocks: Sequence[Path], pairs: _Block) -> str:
 
 def _scored(matches: _Block, min_score: float) -> tuple[_Block, npt.NDArray[np.float64]]:
     """Keep the matches of at least a score: the probable ones first, by how well they agree."""
-    columns = [np.log(matches["inliers"].clip(1)), matches["fine"], matches["coarse"]]
+    columns = [np.log(matches["inliers"].clip(1, _ENOUGH)), matches["fine"], matches["coarse"]]
     logits = np.column_stack(columns) @ _WEIGHTS + _INTERCEPT
     scores = np.minimum(expit(logits), _SUREST)
     kept = np.flatnonzero(scores >= min_score)
