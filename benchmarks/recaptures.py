@@ -10,11 +10,11 @@
 
 `planted` searches 500 images and one planted recapture of each; `confirmed` searches the images of
 the challenge that are there for pairs that were confirmed; `calibrate` fits the score to those of
-its pairs that were looked at, and says how many pairs of a score are true; `scale` searches 1,000, 3,000 and all
-of these for time and memory; `index` times the index of up to 100,000 images, made of those with
-noise, and compares its shortlist with an exact one; `copies` compares real images with 26 changed
-copies of them, by each way that is installed, and writes the distances; `table` makes a table of
-all that were written, at equal false pairs.
+its pairs that were looked at, and says how many pairs of a score are true; `scale` searches 1,000,
+3,000 and all of these for time and memory; `index` times the index of up to 100,000 images, made of
+those with noise, and compares its shortlist with an exact one; `copies` compares real images with
+26 changed copies of them, by each way that is installed, and writes the distances; `table` makes a
+table of all that were written, at equal false pairs.
 """
 
 import argparse

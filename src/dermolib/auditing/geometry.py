@@ -29,8 +29,8 @@ _NOISE = 1.5  # gray levels that structures must exceed
 _COVERED = 0.99  # of a pixel that both show
 _LEAST = 0.02  # of the small image that both must show for a comparison
 
-# Least median of the correlations in tiles of what both show: what is printed or stuck on both is in
-# few of them. Images that are hardly moved, in px of the small image, must agree better
+# Least median of the correlations in tiles of what both show: what is printed or stuck on both is
+# in few of them. Images that are hardly moved, in px of the small image, must agree better
 _TILES = 4  # in each direction
 _TYPICAL = 0.4  # coarse
 _UNMOVED, _COPY = 16.0, (0.3, 0.7)  # fine or coarse
@@ -124,9 +124,11 @@ def _compare(
     if both.mean() < _LEAST:
         return overlap, 0.0, 0.0
     pictures = picture, _laid(other, whole)
-    fine = [_structures(one, both, _FINE, even=True) for one in pictures]
-    coarse = [_structures(one, both, _COARSE) for one in pictures]
-    typical = [_typical_correlation(*parts, _tiles(both)) for parts in (fine, coarse)]
+    fine, coarse = (
+        [_structures(one, both, width, even=width == _FINE) for one in pictures]
+        for width in (_FINE, _COARSE)
+    )
+    typical = [_typical_correlation(one, other, _tiles(both)) for one, other in (fine, coarse)]
     moved = np.abs(whole - np.eye(2, 3)).max(axis=0) @ [PICTURE, PICTURE, 1]
     if typical[1] < _TYPICAL or (moved < _UNMOVED and np.less(typical, _COPY).all()):
         return None
@@ -178,5 +180,8 @@ def _typical_correlation(
 
 
 def _correlation(first: npt.NDArray[np.float32], second: npt.NDArray[np.float32]) -> float:
-    length = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / length if length else 0.0
+    """Correlate structures; two without any are equal."""
+    lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    if not all(lengths):
+        return float(not any(lengths))
+    return float(first @ second) / (lengths[0] * lengths[1])
