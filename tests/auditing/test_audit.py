@@ -213,6 +213,13 @@ def test_ids_of_bytes_equal_those_of_text_and_invalid_bytes_stay_distinct() -> N
     assert values(report.shared_ids, "id") == ["x", "é"]
 
 
+def test_a_search_for_recaptures_without_images_is_not_checked(s: Splits) -> None:
+    report = run(s.train.drop(columns="image_path"), recaptures=True)
+
+    assert "Second photographs of one lesion: no table has images." in report.unchecked
+    assert "recaptures" not in report.checked
+
+
 def test_copies_of_images_of_their_own_split_are_no_finding(s: Splits) -> None:
     put(s.train, 1, parent_id="train_09", lesion="", patient="")
     copy(s.train, 9, s.train, 1)

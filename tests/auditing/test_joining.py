@@ -184,9 +184,10 @@ def test_a_dataset_is_joined_by_its_table_and_keeps_its_classes(challenge: Path)
         (table_of(), pd.DataFrame({"first": ["a"]}), ValueError, "columns `first` and `second`"),
         (table_of(), pairs_of("a "), ValueError, "two ids each, but got an empty one in row 2"),
         (table_of(), np.array([[0, 9]]), ValueError, r"row numbers in 0\.\.5"),
+        (table_of(), [("a", "b")], ValueError, "columns `first` and `second`"),
         (table_of(), "nowhere.csv", FileNotFoundError, "nowhere.csv"),
     ],
-    ids=["no table", "no ids", "other ids", "other columns", "an empty id", "rows", "no file"],
+    ids=["no table", "no ids", "other ids", "columns", "an empty id", "rows", "a list", "no file"],
 )  # fmt: skip
 def test_what_cannot_be_joined_is_refused(
     table: Any, pairs: Any, error: type[Exception], words: str

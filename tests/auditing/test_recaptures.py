@@ -274,7 +274,8 @@ def test_files_that_cannot_be_read_are_named(images: list[Image], tmp_path: Path
 @pytest.mark.parametrize(
     ("images", "options", "error", "match"),
     [
-        ("photo.jpg", {}, TypeError, "images"),
+        ("photos", {}, TypeError, "images.*List the files of a folder"),
+        (Path("photos"), {}, TypeError, "images.*List the files of a folder"),
         (3, {}, TypeError, "images"),
         (np.zeros((9, 9, 3), np.uint8), {}, TypeError, "images"),
         ([np.zeros((9, 9), np.uint8)], {}, ValueError, r"images\[0\]"),

@@ -22,7 +22,8 @@ def join_groups(
     Joined lesions take the first of their published ids in the order of text; where none of them
     has one, the first of the ids of their images. All other rows keep theirs. The result
     does not depend on the order of rows or pairs. A split of the table by `dermolib.grouped_split`
-    then keeps each joined lesion in one split.
+    then keeps each joined lesion in one split. Join all parts of a collection in one table: joined
+    one by one, they may get different ids for one lesion.
 
     Args:
         table: `dermolib.ISICDataset` or table with the column ``id`` and, where known, ``lesion``

@@ -129,12 +129,12 @@ def find_recaptures(
 
     Returns:
         A table with a row for each pair: those with a score of 0.5 or more first, and among these
-        the ones that agree most. ``first`` and ``second``
-        are the ids (stems of file names of paths, numbers of arrays), ``first_row`` and
+        the ones that agree most. ``first`` and ``second`` are the ids (of paths the file names
+        without endings, or the paths where these repeat; of arrays the numbers), ``first_row`` and
         ``second_row`` their numbers, ``first_group`` and ``second_group`` their groups. ``score``:
-        of pairs with this score, the fraction that is true, at most 0.99; of pairs of HAM10000
-        that were looked at. ``agreement``: area that both show, of the area that either shows,
-        times the correlation of what they show. ``inliers``: keypoints that agree on the
+        fraction of pairs with this score that are true, at most 0.99, as judged on pairs of
+        HAM10000 that people looked at. ``agreement``: area that both show, of the area that either
+        shows, times the correlation of what they show. ``inliers``: keypoints that agree on the
         transform from px (x, y) of the first image to those of the second, ``x' = scale (cos(angle)
         x - sin(angle) y) + shift_x`` and ``y' = scale (sin(angle) x + cos(angle) y) + shift_y``,
         with the angle in degrees. ``kind``: ``"recapture"``, or ``"shared skin"`` where the lesions
@@ -222,6 +222,8 @@ def _as_items(images: Any) -> list[Any]:
     """Make a list of paths or of arrays, and refuse what is neither."""
     single = isinstance(images, str | bytes | Path) or getattr(images, "ndim", 4) != 4
     what, hint = "a dataset, a table, paths or images", "Put a single one into a list."
+    if isinstance(images, str | Path):
+        hint = "List the files of a folder: `sorted(Path(folder).rglob('*.jpg'))`."
     got = f"an object of type {type(images).__name__}"
     fits = isinstance(images, Iterable) and not single
     fits |= isinstance(images, pd.Series)

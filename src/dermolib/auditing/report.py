@@ -75,9 +75,9 @@ class AuditReport:
             and diagnosis.
         recaptures: Pairs of images that show one lesion under two names (``kind``
             ``"recapture"``), or neighboring lesions of one patient (``"shared skin"``), within a
-            split or between two, the most certain first: ids, lesions, classes, and the columns of
-            `find_recaptures` from ``score`` on. No pair of `duplicates`, and no neighbors whose
-            patient is known; empty where recaptures were not searched.
+            split or between two, those that agree most first: ids, lesions, classes, and the
+            columns of `find_recaptures` from ``score`` on. No pair of `duplicates`, and no
+            neighbors whose patient is known; empty where recaptures were not searched.
         conflicts: Conflicting labels of one ``"lesion"``, ``"image"``, pair of ``"identical"``
             or ``"near"`` duplicates, or of lesions that ``"recapture"`` pairs join (``kind``):
             ``lesion``, ``ids``, ``splits``, ``classes`` (the diagnosis as published of an image

@@ -137,8 +137,9 @@ def audit(
     files = image_files.file_table(splits, rows, found)
     shifts = find_shifts(splits, seed=seed)
     unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
-    if not recaptures:
-        unchecked.append("Second photographs of one lesion: not searched (option `recaptures`).")
+    if not searched:
+        why = "no table has images" if recaptures else "not searched (option `recaptures`)"
+        unchecked.append(f"Second photographs of one lesion: {why}.")
     return AuditReport(
         splits={name: len(splits.rows_of(number)) for number, name in enumerate(splits.names)},
         leaks=leakage.leak_counts(splits, by),

@@ -137,7 +137,8 @@ def _pairs_by_id(columns: Columns, table: pd.DataFrame, name: str, *, lesions: b
     codes, ids = pd.factorize(np.concatenate(ends))
     known = pd.Index(ids).get_indexer(table["id"].map(lambda value: as_text(value).strip()))
     what, hint = "pairs of ids of the table", "An id is the name of a file without its extension."
-    require(not len(ids) or (known >= 0).any(), name, what, f"others ({listed(ids)})", hint)
+    got = f"only other ids ({listed(ids)})"
+    require(not len(ids) or (known >= 0).any(), name, what, got, hint)
     group = connected_groups(len(ids), codes.reshape(2, -1).T[kept])
     rows = np.flatnonzero(known >= 0)
     groups = group[known[rows]]
@@ -155,7 +156,8 @@ def _pairs_by_row(pairs: Any, number: int, name: str) -> Indices:
         return np.empty((0, 2), np.intp)
     whole = np.issubdtype(found.dtype, np.integer) and found.ndim == 2 and found.shape[1] == 2
     fits = whole and found.min() >= 0 and found.max() < number
-    require(fits, name, what, f"{found.dtype} of shape {found.shape}")
+    hint = "Give pairs of ids as a table with the columns `first` and `second`."
+    require(fits, name, what, f"{found.dtype} of shape {found.shape}", hint)
     return found.astype(np.intp)
 
 
