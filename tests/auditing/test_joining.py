@@ -201,3 +201,16 @@ def test_ids_need_rows_with_ids() -> None:
 
     with pytest.raises(TypeError, match="`duplicates` to be row numbers"):
         grouped_split(table, folds=2, duplicates=pairs_of("ab"))
+
+
+def test_a_part_of_a_collection_gets_the_names_of_the_whole() -> None:
+    whole = pd.DataFrame({"id": list("abcde"), "lesion": ["L5", "L4", "L4", "L1", "L9"]})
+    pairs = pd.DataFrame({
+        "first": ["a", "c"], "second": ["b", "d"],
+        "first_group": ["L5", "L4"], "second_group": ["L4", "L1"],
+    })  # fmt: skip
+    named = join_groups(whole, pairs)["lesion"].tolist()
+    assert named == ["L1", "L1", "L1", "L1", "L9"]
+    for rows in ([0], [0, 4], [1], [3, 4], [0, 1]):
+        part = join_groups(whole.iloc[rows], pairs)["lesion"].tolist()
+        assert part == [named[row] for row in rows]

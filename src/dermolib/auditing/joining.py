@@ -6,7 +6,7 @@ import pandas as pd
 
 from dermolib._validation import PathLike, require
 from dermolib.datasets.columns import clean_name
-from dermolib.datasets.groups import join_lesions, row_pairs
+from dermolib.datasets.groups import join_pairs
 from dermolib.io import write_table
 
 __all__ = ["join_groups"]
@@ -22,8 +22,9 @@ def join_groups(
     Joined lesions take the first of their published ids in the order of text; where none of them
     has one, the first of the ids of their images. All other rows keep theirs. The result
     does not depend on the order of rows or pairs. A split of the table by `dermolib.grouped_split`
-    then keeps each joined lesion in one split. Join all parts of a collection in one table: joined
-    one by one, they may get different ids for one lesion.
+    then keeps each joined lesion in one split. Parts of a
+    collection get the same ids as the whole where the pairs name the lesions of both images, in the
+    columns ``first_group`` and ``second_group`` or ``first_lesion`` and ``second_lesion``.
 
     Args:
         table: `dermolib.ISICDataset` or table with the column ``id`` and, where known, ``lesion``
@@ -56,7 +57,7 @@ def join_groups(
     fits = isinstance(rows, pd.DataFrame)
     require(fits, "table", "an ISICDataset or a table", got, error=TypeError)
     require("id" in rows, "table", "a table with the column `id`", "none", error=TypeError)
-    lesions = join_lesions(rows, row_pairs(pairs, rows, "pairs", lesions=True))
+    lesions = join_pairs(rows, pairs, "pairs")
     if path is not None:
         published = rows["lesion"].map(clean_name) if "lesion" in rows else [""] * len(rows)
         write_table(path, _COLUMNS, zip(rows["id"], published, lesions, strict=True))

@@ -13,9 +13,17 @@ from scipy.sparse.csgraph import connected_components
 from dermolib._validation import Indices, as_path, expected, listed, require
 from dermolib.datasets.columns import Columns, Texts, as_text, clean_name, read_csv, read_frame
 
-__all__ = ["connected_groups", "group_names", "join_lesions", "joined_groups", "row_pairs"]
+__all__ = [
+    "connected_groups",
+    "group_names",
+    "join_lesions",
+    "join_pairs",
+    "joined_groups",
+    "row_pairs",
+]
 
 _ENDS = (("first_id", "second_id"), ("first", "second"))  # in a report, `first` is a split
+_GROUPS = (("first_lesion", "second_lesion"), ("first_group", "second_group"))
 _ROWS = ("first_row", "second_row")
 _NEIGHBORS = "shared skin"  # kind of pairs of one patient, not of one lesion
 
@@ -44,13 +52,42 @@ def group_names(table: pd.DataFrame) -> npt.NDArray[np.object_]:
     return names[groups]
 
 
-def join_lesions(table: pd.DataFrame, pairs: Indices) -> Texts:
-    """Name the lesion (N,) of each row, where pairs of rows (P, 2) each show one.
+def join_pairs(table: pd.DataFrame, pairs: Any, name: str) -> Texts:
+    """Name the lesion (N,) of each row, where pairs that `row_pairs` takes each show one.
 
     Lesions that are joined take the name of them that comes first in the order of text, which does
     not depend on the order of the rows; where none has a name, the first of their ids. All others
-    stay as they are.
+    stay as they are. Where the pairs name the lesions of their images, those of images that are not
+    in the table count as well, so that parts of a collection get the names of the whole.
     """
+    row_pairs(pairs, table, name, lesions=True)  # at least one id must be known
+    own = table[[column for column in ("id", "parent_id", "lesion") if column in table]]
+    others = _other_images(pairs, table, name)
+    whole = pd.concat([own, others], ignore_index=True) if len(others) else own
+    return join_lesions(whole, row_pairs(pairs, whole, name, lesions=True))[: len(table)]
+
+
+def _other_images(pairs: Any, table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """List the images that pairs name with their lesions, and that are not in the table."""
+    if isinstance(pairs, (str, bytes, os.PathLike)):
+        path = as_path(pairs, name)
+        columns = read_csv(path, lambda header: _columns(header, str(path)))
+    elif isinstance(pairs, pd.DataFrame):
+        columns = read_frame(pairs, lambda header: _columns(header, name))
+    else:
+        return pd.DataFrame()
+    if "first_lesion" not in columns:
+        return pd.DataFrame()
+    ends = [
+        pd.DataFrame({"id": columns[end], "lesion": columns[f"{end}_lesion"]})
+        for end in ("first", "second")
+    ]
+    images = pd.concat(ends).drop_duplicates("id")
+    return images[~images["id"].isin(table["id"].map(as_text))]
+
+
+def join_lesions(table: pd.DataFrame, pairs: Indices) -> Texts:
+    """Name the lesion (N,) of each row as `join_pairs`, where pairs of rows (P, 2) show one."""
     names = _texts(table)["lesion"]
     own = pd.DataFrame(
         {name: table[name] for name in ("id", "parent_id", "lesion") if name in table}
@@ -107,6 +144,10 @@ def _columns(header: Sequence[str], name: str) -> dict[str, int]:
     hint = "A table of `find_recaptures` has them."
     require(found, name, what, f"the columns {listed(header)}", hint)
     places = dict(zip(("first", "second"), map(texts.index, found or ()), strict=True))
+    groups = next((ends for ends in _GROUPS if {*ends} <= {*texts}), ())
+    places |= {
+        f"{end}_lesion": texts.index(group) for end, group in zip(places, groups, strict=False)
+    }
     return places | ({"kind": texts.index("kind")} if "kind" in texts else {})
 
 

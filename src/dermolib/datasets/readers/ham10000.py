@@ -7,7 +7,7 @@ import pandas as pd
 
 from dermolib._validation import PathLike, check_flag
 from dermolib.datasets.columns import Texts, read_columns
-from dermolib.datasets.groups import join_lesions, row_pairs
+from dermolib.datasets.groups import join_pairs
 from dermolib.datasets.readers import About, register_reader
 from dermolib.datasets.readers._files import (
     add_files,
@@ -30,15 +30,16 @@ def ham10000_recaptures() -> pd.DataFrame:
     one, side by side at 200 x 150 px, by people who are not physicians. The list is not complete.
 
     Returns:
-        Table with the ids ``first`` and ``second``, the ``score`` of the search, nan where it did
-        not propose the pair, and ``judgment``: ``"sure"``, ``"likely"`` or ``"unsure"``.
+        Table with the ids ``first`` and ``second``, their lesions as published, ``first_lesion``
+        and ``second_lesion``, the ``score`` of the search, nan where it does not list the pair, and
+        ``judgment``: ``"sure"``, ``"likely"`` or ``"unsure"``.
 
     Examples:
         >>> pairs = ham10000_recaptures()
         >>> pairs[pairs["first"] == "ISIC_0025226"]["second"].tolist()
         ['ISIC_0030074']
     """
-    names = ["first", "second", "score", "judgment"]
+    names = ["first", "second", "first_lesion", "second_lesion", "score", "judgment"]
     with as_file(files(__package__).joinpath("ham10000_recaptures.csv")) as path:
         table = pd.DataFrame(dict(zip(names, read_columns(path, names), strict=True)))
     return table.assign(score=pd.to_numeric(table["score"]).astype("float64"))
@@ -104,4 +105,6 @@ def _corrected_lesions(table: pd.DataFrame) -> Texts:
     pairs = ham10000_recaptures()
     certain = pairs[pairs["judgment"].isin(_CERTAIN)]
     known = certain[["first", "second"]].isin({*table["id"]}).any(axis=1)  # of a part of the set
-    return join_lesions(table, row_pairs(certain[known], table, "corrections"))
+    if not known.any():
+        return table["lesion"].to_numpy(object)
+    return join_pairs(table, certain, "corrections")
