@@ -214,3 +214,9 @@ def test_a_part_of_a_collection_gets_the_names_of_the_whole() -> None:
     for rows in ([0], [0, 4], [1], [3, 4], [0, 1]):
         part = join_groups(whole.iloc[rows], pairs)["lesion"].tolist()
         assert part == [named[row] for row in rows]
+
+
+def test_an_unknown_kind_of_pair_is_refused() -> None:
+    pairs = pd.DataFrame({"first": ["a"], "second": ["b"], "kind": ["shared_skin"]})
+    with pytest.raises(ValueError, match=r"kind.*shared skin.*shared_skin"):
+        join_groups(pd.DataFrame({"id": ["a", "b"], "lesion": ["L1", "L2"]}), pairs)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermolib._validation import Image
+from dermolib.io import resize_image
 from dermolib.preprocessing.border import border_mask
 from dermolib.preprocessing.hair.registry import occlusion_removal
 
@@ -56,10 +57,7 @@ def describe_image(image: Image) -> npt.NDArray[Any]:
     record = np.zeros((), FEATURES)
     record["height"], record["width"] = height, width
     scale = min(1.0, _SIDE / max(height, width))
-    small: npt.NDArray[Any] = image
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = resize_image(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     if min(small.shape[:2]) < _LEAST:
         return record
     bald = occlusion_removal(np.ascontiguousarray(small), method="luv")

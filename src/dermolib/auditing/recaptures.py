@@ -69,8 +69,8 @@ _YEARS = 5  # by which ages of one lesion may differ: published ages are rounded
 # Logistic regression of "one lesion" on log(inliers up to `_ENOUGH`), fine and coarse, of pairs of
 # HAM10000 that were looked at, and of images of one lesion: `benchmarks/recaptures.py calibrate`
 _ENOUGH = 10  # a ruler or a text alone may have any number of inliers
-_INTERCEPT = -41.9
-_WEIGHTS = np.array([17.6, 23.6, 8.6])
+_INTERCEPT = -41.5
+_WEIGHTS = np.array([17.2, 18.5, 9.0])
 _PROBABLE = 0.5
 _SUREST = 0.99  # more than that, the pairs that were looked at cannot show
 
@@ -107,10 +107,10 @@ def find_recaptures(
     two show there is compared. Copies are found too, unless they are mirrored or turned into
     another aspect ratio: for these there is `find_duplicates`. Nothing is trained or downloaded.
 
-    The result depends neither on the order of the images nor on the number of workers. Memory does
-    not grow with the images but for about 500 bytes of each; features take 90 kB of each in
-    `destination`. What is lost: pairs without a common pattern of a few keypoints, as of small,
-    blurred or featureless lesions, zooms beyond a factor of about 3, and lesions that changed.
+    The result depends neither on the order of the images nor on the number of workers. Memory
+    grows by about 500 bytes per image, and `destination` by 90 kB. What is lost: pairs without a
+    common pattern of a few keypoints, as of small, blurred or featureless lesions, zooms beyond a
+    factor of about 3, and lesions that changed.
 
     Args:
         images: `dermolib.ISICDataset` or table with ``id`` and ``image_path`` and, where known,

@@ -25,6 +25,7 @@ __all__ = [
 _ENDS = (("first_id", "second_id"), ("first", "second"))  # in a report, `first` is a split
 _GROUPS = (("first_lesion", "second_lesion"), ("first_group", "second_group"))
 _ROWS = ("first_row", "second_row")
+_ONE_LESION = ("recapture", "near", "identical")  # kinds of pairs of images of one lesion
 _NEIGHBORS = "shared skin"  # kind of pairs of one patient, not of one lesion
 
 
@@ -163,7 +164,11 @@ def _are_rows(columns: Columns, pairs: pd.DataFrame) -> bool:
 def _neighbors(columns: Columns) -> npt.NDArray[np.bool_]:
     """Flag the pairs (P,) of neighboring lesions of one patient."""
     kinds = columns.get("kind", np.full(len(columns.rows), "", dtype=object))
-    return np.array([kind.strip().lower() == _NEIGHBORS for kind in kinds], np.bool_)
+    found = [kind.strip().lower() for kind in kinds]
+    others = {*found} - {"", _NEIGHBORS, *_ONE_LESION}
+    what = f"{', '.join(_ONE_LESION)} or {_NEIGHBORS}"
+    require(not others, "kind", what, listed(sorted(others)))
+    return np.array([kind == _NEIGHBORS for kind in found], np.bool_)
 
 
 def _pairs_by_id(columns: Columns, table: pd.DataFrame, name: str, *, lesions: bool) -> Indices:

@@ -7,7 +7,7 @@
     const rows = new Map();
     for (const { checked, dataset: d } of boxes)
       if (checked && !rows.has(JSON.stringify([d.first, d.second])))
-        rows.set(JSON.stringify([d.first, d.second]), [d.first, d.second, d.score, d.kind]);
+        rows.set(JSON.stringify([d.first, d.second]), [d.first, d.second, ...JSON.parse(d.lesions), d.score, d.kind]);
     return [...rows.values()];
   };
   const count = () => { bar.querySelector(".chosen").textContent = confirmed().length; };
@@ -18,7 +18,7 @@
       for (const one of document.querySelectorAll(`.pair > .${button.dataset.mode}`)) one.checked = true;
     });
   bar.querySelector("button").addEventListener("click", () => {
-    const rows = [["first", "second", "score", "kind"], ...confirmed()];
+    const rows = [["first", "second", "first_lesion", "second_lesion", "score", "kind"], ...confirmed()];
     const text = rows.map((row) => row.map(quoted).join(",") + "\r\n").join("");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
