@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,3 +75,11 @@ def server(shared_server: Server) -> Server:
     shared_server.places.clear()
     shared_server.asked.clear()
     return shared_server
+
+
+@pytest.fixture
+def opencv_threads() -> Iterator[None]:
+    """Give OpenCV its threads back after a benchmark that takes them from it."""
+    before = cv2.getNumThreads()
+    yield
+    cv2.setNumThreads(before)

@@ -24,6 +24,7 @@ from dermolib.io import (
     remove_halves,
     resize_image,
     resize_mask,
+    shrink_image,
     whole_file,
     write_image,
     write_mask,
@@ -331,3 +332,16 @@ with images._STRICT:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)  # noqa: S603 - own code
 
     assert done.stdout.split() == ["7"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("shape", "shrunk"),
+    [((300, 400), (150, 200)), ((90, 40), (90, 40)), ((200, 1), (200, 1)), ((1000, 2), (200, 1))],
+)
+def test_an_image_shrinks_to_a_longer_side_and_never_grows(
+    shape: tuple[int, int], shrunk: tuple[int, int]
+) -> None:
+    image = np.full((*shape, 3), 7, np.uint8)
+    small = shrink_image(image, 200)
+    assert small.shape == (*shrunk, 3)
+    assert (small is image) == (shape == shrunk)

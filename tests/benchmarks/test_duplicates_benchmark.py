@@ -1,9 +1,7 @@
 """The benchmark of near-duplicates runs on a few images, and its figures are right."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -14,17 +12,11 @@ from dermolib.datasets.synthetic import draw_lesion
 from dermolib.io import write_image
 from duplicates_parts import changes
 
+pytestmark = pytest.mark.usefixtures("opencv_threads")
+
 
 def lesion(seed: int, size: tuple[int, int] = (48, 64)) -> Image:
     return draw_lesion(seed % 8, image_size=size, generator=np.random.default_rng(seed))[0]
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Give OpenCV its threads back after a benchmark."""
-    before = cv2.getNumThreads()
-    yield
-    cv2.setNumThreads(before)
 
 
 def test_the_tables_have_the_pairs_that_were_drawn(

@@ -1,6 +1,5 @@
 """The benchmark of recaptures plants what it says, and its figures are right."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,17 +17,11 @@ from dermolib.datasets.synthetic import draw_hair, draw_lesion
 from dermolib.io import write_image
 from recapture_parts import calibration, copies, harness, index_scale, planting, search
 
+pytestmark = pytest.mark.usefixtures("opencv_threads")
+
 
 def lesion(seed: int, size: int | tuple[int, int] = 128) -> Image:
     return draw_lesion(seed % 8, image_size=size, generator=np.random.default_rng(seed))[0]
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Give OpenCV its threads back after a benchmark."""
-    before = cv2.getNumThreads()
-    yield
-    cv2.setNumThreads(before)
 
 
 @settings(max_examples=20, deadline=None)

@@ -128,7 +128,8 @@ def _compare(
         [_structures(one, both, width, even=width == _FINE) for one in pictures]
         for width in (_FINE, _COARSE)
     )
-    typical = [_typical_correlation(one, other, _tiles(both)) for one, other in (fine, coarse)]
+    tiles = _tiles(both)
+    typical = [_typical_correlation(one, other, tiles) for one, other in (fine, coarse)]
     moved = np.abs(whole - np.eye(2, 3)).max(axis=0) @ [PICTURE, PICTURE, 1]
     if typical[1] < _TYPICAL or (moved < _UNMOVED and np.less(typical, _COPY).all()):
         return None

@@ -20,11 +20,11 @@ def join_groups(
     """Give one lesion id to the lesions that pairs of images show to be one.
 
     Joined lesions take the first of their published ids in the order of text; where none of them
-    has one, the first of the ids of their images. All other rows keep theirs. The result
-    does not depend on the order of rows or pairs. A split of the table by `dermolib.grouped_split`
-    then keeps each joined lesion in one split. Parts of a
-    collection get the same ids as the whole where the pairs name the lesions of both images, in the
-    columns ``first_group`` and ``second_group`` or ``first_lesion`` and ``second_lesion``.
+    has one, the first of the ids of their images. All other rows keep theirs. The result does not
+    depend on the order of rows or pairs. A split of the table by `dermolib.grouped_split` then
+    keeps each joined lesion in one split. Parts of a collection get the same ids as the whole where
+    the pairs name the lesions of both images, in the columns ``first_group`` and ``second_group``
+    or ``first_lesion`` and ``second_lesion``.
 
     Args:
         table: `dermolib.ISICDataset` or table with the column ``id`` and, where known, ``lesion``

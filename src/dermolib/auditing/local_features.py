@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dermolib._validation import Image
-from dermolib.io import resize_image
+from dermolib.io import shrink_image
 from dermolib.preprocessing.border import border_mask
 from dermolib.preprocessing.hair.registry import occlusion_removal
 
@@ -56,8 +56,7 @@ def describe_image(image: Image) -> npt.NDArray[Any]:
     height, width = image.shape[:2]
     record = np.zeros((), FEATURES)
     record["height"], record["width"] = height, width
-    scale = min(1.0, _SIDE / max(height, width))
-    small = resize_image(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+    small = shrink_image(image, _SIDE)
     if min(small.shape[:2]) < _LEAST:
         return record
     bald = occlusion_removal(np.ascontiguousarray(small), method="luv")

@@ -41,7 +41,7 @@ from dermolib.auditing.local_features import FEATURES, describe_image
 from dermolib.auditing.shortlist import build_index, nearest_features, unique_pairs, vote
 from dermolib.datasets.columns import clean_name
 from dermolib.datasets.store import file_states, load_image
-from dermolib.io import digest_file, resize_image, whole_file
+from dermolib.io import shrink_image, whole_file
 from dermolib.preprocessing.segmentation import segment_lesion
 
 __all__ = ["RECAPTURE_COLUMNS", "find_recaptures"]
@@ -356,12 +356,12 @@ def _run_blocks(
 
 
 def _write(path: Path, values: _Block) -> str:
-    """Write an array whole, and give the digest of its file."""
+    """Write an array whole, and give the digest of its file, as `digest_file`."""
     data = io.BytesIO()  # into a file, NumPy would not say that the disk is full
     np.save(data, values, allow_pickle=False)
     with whole_file(path) as temporary:
         temporary.write_bytes(data.getbuffer())
-    return digest_file(path)
+    return hashlib.sha256(data.getbuffer()).hexdigest()
 
 
 def _describe_block(path: Path, images: Sequence[Any]) -> str:
@@ -462,9 +462,8 @@ def _kinds(given: _Given, matches: _Block, options: dict[str, Any]) -> list[str]
 def _lesion(image: Any) -> tuple[Mask, float]:
     """Outline the lesion in a small image, and give the scale of that."""
     image = image if isinstance(image, np.ndarray) else load_image(image)
-    scale = min(1.0, _LESION_SIDE / max(image.shape))
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return segment_lesion(resize_image(image, (height, width))), width / image.shape[1]
+    small = shrink_image(image, _LESION_SIDE)
+    return segment_lesion(small), small.shape[1] / image.shape[1]
 
 
 def _meet(first: tuple[Mask, float], second: tuple[Mask, float], matrix: Any) -> bool:

@@ -101,9 +101,8 @@ def build_index(blocks: Sequence[Path], path: Path) -> Index:
         sizes += np.bincount(cells, minlength=len(sizes))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     whole = np.lib.format.open_memmap(path, "w+", _ENTRY, (total,))
-    if hasattr(
-        os, "posix_fallocate"
-    ):  # writing into a map kills the process where the disk is full
+    # Writing into a map kills the process where the disk is full
+    if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     free = starts[:-1].copy()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dermolib._validation import Image
 from dermolib.datasets.store import load_image
-from dermolib.io import resize_image
+from dermolib.io import shrink_image
 
 __all__ = ["Layout", "Thumbnail", "Thumbnails", "arrange"]
 
@@ -89,8 +89,7 @@ def _read(path: str, name: str) -> Thumbnail | None:
     except (OSError, ValueError):
         return None
     height, width = image.shape[:2]
-    factor = min(1.0, _LONG / max(height, width))
-    small = resize_image(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+    small = shrink_image(image, _LONG)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), quality)[1].tobytes()
     uri = f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"

@@ -61,24 +61,18 @@ def join_pairs(table: pd.DataFrame, pairs: Any, name: str) -> Texts:
     stay as they are. Where the pairs name the lesions of their images, those of images that are not
     in the table count as well, so that parts of a collection get the names of the whole.
     """
-    row_pairs(pairs, table, name, lesions=True)  # at least one id must be known
+    columns, name = _read_pairs(pairs, name)
+    found = _row_pairs(columns, pairs, table, name, lesions=True)
+    if columns is None or "first_lesion" not in columns:
+        return join_lesions(table, found)
     own = table[[column for column in ("id", "parent_id", "lesion") if column in table]]
-    others = _other_images(pairs, table, name)
-    whole = pd.concat([own, others], ignore_index=True) if len(others) else own
-    return join_lesions(whole, row_pairs(pairs, whole, name, lesions=True))[: len(table)]
+    whole = pd.concat([own, _other_images(columns, table)], ignore_index=True)
+    found = _row_pairs(columns, pairs, whole, name, lesions=True)
+    return join_lesions(whole, found)[: len(table)]
 
 
-def _other_images(pairs: Any, table: pd.DataFrame, name: str) -> pd.DataFrame:
+def _other_images(columns: Columns, table: pd.DataFrame) -> pd.DataFrame:
     """List the images that pairs name with their lesions, and that are not in the table."""
-    if isinstance(pairs, (str, bytes, os.PathLike)):
-        path = as_path(pairs, name)
-        columns = read_csv(path, lambda header: _columns(header, str(path)))
-    elif isinstance(pairs, pd.DataFrame):
-        columns = read_frame(pairs, lambda header: _columns(header, name))
-    else:
-        return pd.DataFrame()
-    if "first_lesion" not in columns:
-        return pd.DataFrame()
     ends = [
         pd.DataFrame({"id": columns[end], "lesion": columns[f"{end}_lesion"]})
         for end in ("first", "second")
@@ -124,14 +118,28 @@ def row_pairs(pairs: Any, table: pd.DataFrame, name: str, *, lesions: bool = Fal
         TypeError: Ids are given for rows without ids.
         ValueError: There are other columns, no id is one of the table, or row numbers are none.
     """
+    columns, name = _read_pairs(pairs, name)
+    return _row_pairs(columns, pairs, table, name, lesions=lesions)
+
+
+def _read_pairs(pairs: Any, name: str) -> tuple[Columns | None, str]:
+    """Read pairs that are named by ids, None for row numbers; and name them for errors."""
     if isinstance(pairs, (str, bytes, os.PathLike)):
         path = as_path(pairs, name)
-        columns = read_csv(path, lambda header: _columns(header, str(path)))
-        return _pairs_by_id(columns, table, str(path), lesions=lesions)
+        return read_csv(path, lambda header: _columns(header, str(path))), str(path)
     if not isinstance(pairs, pd.DataFrame):
+        return None, name
+    return read_frame(pairs, lambda header: _columns(header, name)), name
+
+
+def _row_pairs(
+    columns: Columns | None, pairs: Any, table: pd.DataFrame, name: str, *, lesions: bool
+) -> Indices:
+    """Find the rows (P, 2) of pairs as `_read_pairs` gives them."""
+    if columns is None:
         return _pairs_by_row(pairs, len(table), name)
-    columns = read_frame(pairs, lambda header: _columns(header, name))
-    if _ROWS[0] in pairs and ("id" not in table or _are_rows(columns, pairs)):
+    by_row = isinstance(pairs, pd.DataFrame) and _ROWS[0] in pairs
+    if by_row and ("id" not in table or _are_rows(columns, pairs)):
         kept = ~_neighbors(columns) if lesions else slice(None)
         return _pairs_by_row(pairs[[*_ROWS]].to_numpy()[kept], len(table), name)
     return _pairs_by_id(columns, table, name, lesions=lesions)

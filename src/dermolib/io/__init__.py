@@ -31,6 +31,7 @@ from dermolib.io.images import (
     read_orientation,
     resize_image,
     resize_mask,
+    shrink_image,
     write_image,
     write_mask,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "remove_halves",
     "resize_image",
     "resize_mask",
+    "shrink_image",
     "split_path",
     "whole_file",
     "write_image",

@@ -34,6 +34,7 @@ __all__ = [
     "read_orientation",
     "resize_image",
     "resize_mask",
+    "shrink_image",
     "write_image",
     "write_mask",
 ]
@@ -176,6 +177,18 @@ def resize_image(image: Image, size: tuple[int, int]) -> Image:
     """
     check_image(image)
     return _resize(image, size)
+
+
+def shrink_image(image: Image, side: int) -> Image:
+    """Bring an image to a longer side of so many px as `resize_image` does; none is enlarged.
+
+    Examples:
+        >>> shrink_image(np.zeros((300, 400, 3), np.uint8), 200).shape
+        (150, 200, 3)
+    """
+    scale = min(1.0, side / max(image.shape[:2]))
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    return resize_image(image, (height, width))
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
