@@ -29,10 +29,10 @@ from dermolib._validation import Image, Mask
 from dermolib.cli import main
 from dermolib.io import read_image, write_image
 from dermolib.preprocessing import method_options
+from dermolib.preprocessing.functions import fingerprint
 
 # Private, since a method that was registered is there for good
 from dermolib.preprocessing.hair import registry
-from dermolib.preprocessing.hair.functions import fingerprint
 
 
 def made_here() -> tuple[Callable[..., Mask], Callable[[Image, Mask], Image]]:
@@ -406,7 +406,7 @@ def test_a_folder_or_store_of_another_closure_is_not_taken_for_done(folder: Path
 IN_A_FILE = """
 import functools, re, threading
 import numpy as np
-from dermolib.preprocessing.hair.functions import fingerprint
+from dermolib.preprocessing.functions import fingerprint
 class Held:
     def __init__(self):
         self.words, self.lock = {"a", "b", "c", "d"}, threading.Lock()

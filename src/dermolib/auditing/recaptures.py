@@ -463,7 +463,7 @@ def _lesion(image: Any) -> tuple[Mask, float]:
     """Outline the lesion in a small image, and give the scale of that."""
     image = image if isinstance(image, np.ndarray) else load_image(image)
     small = shrink_image(image, _LESION_SIDE)
-    return segment_lesion(small), small.shape[1] / image.shape[1]
+    return segment_lesion(small, method="classical"), small.shape[1] / image.shape[1]
 
 
 def _meet(first: tuple[Mask, float], second: tuple[Mask, float], matrix: Any) -> bool:

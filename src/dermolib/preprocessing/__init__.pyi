@@ -1,3 +1,4 @@
+from .artifacts import ARTIFACTS as ARTIFACTS
 from .blank import is_blank as is_blank
 from .border import Box as Box
 from .border import border_mask as border_mask

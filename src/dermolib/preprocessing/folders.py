@@ -52,15 +52,14 @@ from dermolib.preprocessing.contact_sheet import (
     spread_ranks,
     write_contact_sheet,
 )
-from dermolib.preprocessing.hair.functions import check_sendable
+from dermolib.preprocessing.functions import check_sendable
 from dermolib.preprocessing.hair.inpainting import FillChoice
 from dermolib.preprocessing.hair.registry import (
     DEFAULT_METHOD,
-    MethodChoice,
     find_method,
-    json_value,
     occlusion_removal,
 )
+from dermolib.preprocessing.methods import MethodChoice, json_value
 
 __all__ = ["FolderReport", "remove_hair_from_folder"]
 

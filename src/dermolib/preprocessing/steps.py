@@ -21,13 +21,13 @@ from dermolib._validation import (
 )
 from dermolib.preprocessing.border import Box, crop_border, field_of_view
 from dermolib.preprocessing.color import shades_of_gray
-from dermolib.preprocessing.hair.functions import fingerprint
+from dermolib.preprocessing.functions import fingerprint
 from dermolib.preprocessing.hair.registry import (
     DEFAULT_METHOD,
     find_method,
-    json_value,
     occlusion_removal,
 )
+from dermolib.preprocessing.methods import json_value
 
 __all__ = ["STEPS", "Pipeline", "Prepared", "Step"]
 

@@ -18,8 +18,8 @@ from dermolib._validation import (
     name_of,
     require,
 )
+from dermolib.preprocessing.functions import call_foreign
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, closing, disk, scaled_radius
-from dermolib.preprocessing.hair.functions import call_foreign
 
 __all__ = ["FILLS", "FillChoice", "check_fill", "fill_mask", "fill_with", "list_fills"]
 

@@ -19,17 +19,17 @@ from dermolib._validation import (
     require,
 )
 from dermolib.models.devices import DEVICES, pick_device
+from dermolib.preprocessing.functions import call_foreign
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
-from dermolib.preprocessing.hair.functions import call_foreign
 from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.inpainting_torch import dilated
 from dermolib.preprocessing.hair.registry import (
     DEFAULT_METHOD,
-    MethodChoice,
     find_method,
     margin_pixels,
     sizes_of,
 )
+from dermolib.preprocessing.methods import MethodChoice
 
 __all__ = ["OcclusionRemoval"]
 

@@ -1,11 +1,8 @@
 """Removal of hair and other thin occlusions: a method finds them, a fill replaces them."""
 
-import functools
-import inspect
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, overload
 
 import cv2
 import numpy as np
@@ -13,29 +10,28 @@ import numpy as np
 from dermolib._validation import (
     Image,
     Mask,
-    check_choice,
     check_image,
-    check_mask,
     check_number,
-    did_you_mean,
-    expected,
-    name_of,
     require,
     without_shape,
 )
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
-from dermolib.preprocessing.hair.functions import call_foreign, fingerprint
 from dermolib.preprocessing.hair.inpainting import FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.line import find_lines
 from dermolib.preprocessing.hair.luv import find_luv
 from dermolib.preprocessing.hair.unet import find_hair
+from dermolib.preprocessing.methods import (
+    MaskMethod,
+    MethodChoice,
+    check_parameters,
+    json_value,
+    pick_method,
+)
 
 __all__ = [
     "DEFAULT_METHOD",
     "HairMethod",
-    "MethodChoice",
     "find_method",
-    "json_value",
     "list_occlusion_methods",
     "margin_pixels",
     "method_options",
@@ -48,58 +44,22 @@ DEFAULT_METHOD = "unet"  # the best in benchmarks/hair.py
 
 
 @dataclass(frozen=True)
-class HairMethod:
-    """A method: what finds hair in an image or a batch, and what fills it by default."""
+class HairMethod(MaskMethod):
+    """A method that finds hair, and what fills it by default."""
 
-    name: str
-    mask: Callable[..., Mask]
     fill: FillChoice = "pyramid"
-    batch: Callable[..., Any] | str | None = None  # or its name, since it needs torch
     when_filled: Mapping[str, float] = field(default_factory=dict)  # options that change then
     fill_options: tuple[str, ...] = ()  # that the default fill takes as well
-    own: bool = False  # of the library
-
-    @functools.cached_property
-    def defaults(self) -> dict[str, Any]:
-        """Defaults of the options, as the function has them."""
-        parameters = list(inspect.signature(self.mask).parameters.values())[1:]
-        return {one.name: one.default for one in parameters if one.default is not one.empty}
 
     def options(self, given: Mapping[str, Any], *, filled: bool = False) -> dict[str, Any]:
         """Complete options by the defaults; refuse those that the method does not have."""
-        known = ", ".join(self.defaults) or "which has none"
-        for name in given.keys() - self.defaults.keys():
-            what = f"one of the options of {self.name!r}, {known}"
-            raise TypeError(expected(name, what, repr(name), did_you_mean(name, self.defaults)))
-        return {**self.defaults, **(self.when_filled if filled else {}), **given}
-
-    def __call__(self, image: Image, **options: Any) -> Mask:
-        """Find hair in an image."""
-        image = np.ascontiguousarray(image)
-        if self.own:
-            return self.mask(image, **options)
-        name = f"{name_of(self.mask)}(image)"
-        return check_mask(call_foreign(self.mask, image, **options), image.shape[:2], name)
+        return {**super().options(given), **(self.when_filled if filled else {}), **given}
 
     def fingerprint(self) -> str:
-        """Tell methods apart by name, foreign ones by their code too."""
-        if self.own:
-            return self.name
-        return f"{self.name} {fingerprint(self.mask)} {json_value(self.fill)}"
+        """Tell methods apart by name, foreign ones by their code and their fill too."""
+        name = super().fingerprint()
+        return name if self.own else f"{name} {json_value(self.fill)}"
 
-
-def json_value(argument: Any) -> Any:
-    """Write an argument of `occlusion_removal` as a JSON value of which equal ones look equal."""
-    if argument is None or isinstance(argument, (str, bool)):
-        return argument
-    if isinstance(argument, HairMethod):
-        return argument.fingerprint()
-    if callable(argument):
-        return fingerprint(argument)
-    return float(argument) if math.isfinite(argument) else str(argument)
-
-
-MethodChoice: TypeAlias = str | Callable[..., Mask]
 
 _HERE = "dermolib.preprocessing.hair"
 _METHODS = {
@@ -165,36 +125,14 @@ def register_hair_method(
     for argument, function in functions.items():
         got = f"an object of type {type(function).__name__}"
         require(callable(function), argument, "a function", got, error=TypeError)
-    _check_parameters(mask, "mask")
+    check_parameters(mask, "mask")
     check_fill(fill)
-    _METHODS[name] = HairMethod(name, mask, fill, batch)
+    _METHODS[name] = HairMethod(name, mask, batch, fill=fill)
 
 
 def find_method(method: MethodChoice) -> HairMethod:
     """Find a method by its name, or make one of a function."""
-    if isinstance(method, HairMethod):
-        return method
-    if callable(method):
-        _check_parameters(method, "method")
-        return HairMethod(name_of(method), method)
-    check_choice(method, "method", list_occlusion_methods())
-    return _METHODS[method]
-
-
-def _check_parameters(function: Callable[..., Mask], argument: str) -> None:
-    """Refuse a function whose parameters after the image cannot be options."""
-    what = "a function of an image, whose further parameters have names and defaults"
-    try:
-        signature = inspect.signature(function)
-        _, *others = signature.parameters.values()
-    except ValueError:  # it takes nothing, or hides what it takes
-        raise TypeError(expected(argument, what, name_of(function))) from None
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    fit = all(
-        (one.kind in kinds and one.default is not one.empty) or one.kind is one.VAR_POSITIONAL
-        for one in others
-    )
-    require(fit, argument, what, f"{name_of(function)}{signature}", error=TypeError)
+    return pick_method(method, _METHODS, HairMethod)
 
 
 def list_occlusion_methods() -> list[str]:
