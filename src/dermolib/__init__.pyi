@@ -24,6 +24,7 @@ from .datasets.merging import merge_tables as merge_tables
 from .datasets.seeding import seed_worker as seed_worker
 from .datasets.splits import grouped_split as grouped_split
 from .datasets.store import PreparedStore as PreparedStore
+from .datasets.synthetic.artifacts import with_artifact as with_artifact
 from .datasets.synthetic.challenge import make_synthetic_challenge as make_synthetic_challenge
 from .features.abcd import abcd_features as abcd_features
 from .features.table import abcd_table as abcd_table

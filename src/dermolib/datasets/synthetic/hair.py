@@ -90,8 +90,11 @@ def keep_visible(clean: Image, changed: Image) -> tuple[Image, Mask]:
     check_image(changed, "changed")
     what = f"an image of shape {clean.shape}"
     require(clean.shape == changed.shape, "changed", what, changed.shape)
-    mask: Mask = cv2.absdiff(clean, changed).max(axis=2) >= VISIBLE_CHANGE
-    return np.where(mask[..., None], changed, clean), mask
+    red, green, blue = cv2.split(cv2.absdiff(clean, changed))
+    mask: Mask = cv2.max(cv2.max(red, green), blue) >= VISIBLE_CHANGE
+    kept = clean.copy()
+    cv2.copyTo(changed, mask.view(np.uint8), kept)
+    return kept, mask
 
 
 def _grow(
