@@ -29,7 +29,6 @@ from dermolib._validation import (
     Mask,
     PathLike,
     as_path,
-    check_image,
     check_number,
     expected,
     listed,
@@ -40,6 +39,7 @@ from dermolib.auditing.geometry import align
 from dermolib.auditing.local_features import FEATURES, describe_image
 from dermolib.auditing.shortlist import build_index, nearest_features, unique_pairs, vote
 from dermolib.datasets.columns import clean_name
+from dermolib.datasets.given_images import read_given
 from dermolib.datasets.store import file_states, load_image
 from dermolib.io import shrink_image, whole_file
 from dermolib.preprocessing.segmentation import segment_lesion
@@ -191,18 +191,10 @@ def _folder(destination: PathLike | None) -> Iterator[Path]:
 
 def _read_given(images: Any, groups: Any) -> _Given:
     """Read what was given as images: a dataset or table, paths, or arrays."""
-    table = getattr(images, "table", images)
-    if isinstance(table, pd.DataFrame):
-        for name in ("id", "image_path"):
-            hint = "Open it with `dermolib.ISICDataset`."
-            got = f"the columns {listed(table)}"
-            what = f"a table with the column `{name}`"
-            require(name in table, "images", what, got, hint, error=TypeError)
-        ids, items = table["id"].map(str).tolist(), table["image_path"].map(_as_path).tolist()
-        groups = table.get("lesion") if groups is None else groups
-    else:
-        table, items = None, _as_items(images)
-        ids = _ids_of(items)
+    hint = "List the files of a folder: `sorted(Path(folder).rglob('*.jpg'))`."
+    ids, items, table = read_given(images, hint=hint)
+    if groups is None and table is not None:
+        groups = table.get("lesion")
     what = f"one group for each of {len(items)} images"
     got = f"an object of type {type(groups).__name__}"
     fits = isinstance(groups, Iterable) and not isinstance(groups, str | bytes | Mapping)
@@ -211,36 +203,6 @@ def _read_given(images: Any, groups: Any) -> _Given:
     require(len(names) == len(items), "groups", what, f"{len(names)}")
     own = [name or (number,) for number, name in enumerate(names)]
     return _Given(ids, items, pd.factorize(pd.Series(own, dtype=object))[0], names, table)
-
-
-def _as_path(value: Any) -> Any:
-    """Give the path of a row of a table, empty where it has none."""
-    return value if isinstance(value, str | Path) else clean_name(value)
-
-
-def _as_items(images: Any) -> list[Any]:
-    """Make a list of paths or of arrays, and refuse what is neither."""
-    single = isinstance(images, str | bytes | Path) or getattr(images, "ndim", 4) != 4
-    what, hint = "a dataset, a table, paths or images", "Put a single one into a list."
-    if isinstance(images, str | Path):
-        hint = "List the files of a folder: `sorted(Path(folder).rglob('*.jpg'))`."
-    got = f"an object of type {type(images).__name__}"
-    fits = isinstance(images, Iterable) and not single
-    fits |= isinstance(images, pd.Series)
-    require(fits, "images", what, got, hint, error=TypeError)
-    items = list(images)
-    for number, one in enumerate(items):
-        if not isinstance(one, str | Path):
-            check_image(one, f"images[{number}]")
-    return items
-
-
-def _ids_of(items: Sequence[Any]) -> list[str]:
-    """Name images: paths by their stems where these differ, arrays by their numbers."""
-    if not all(isinstance(one, str | Path) for one in items):
-        return [*map(str, range(len(items)))]
-    stems = [Path(one).stem for one in items]
-    return stems if len({*stems}) == len(stems) else [*map(str, items)]
 
 
 def _read_features(features: Any, number: int) -> npt.NDArray[np.float32] | None:

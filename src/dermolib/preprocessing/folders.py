@@ -3,14 +3,12 @@
 import inspect
 import os
 import shutil
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +16,6 @@ from dermolib._jobs import (
     Job,
     Record,
     check_folder,
-    describe_failure,
     library_versions,
 )
 from dermolib._validation import (
@@ -29,19 +26,14 @@ from dermolib._validation import (
     check_choice,
     check_number,
     check_type,
-    listed,
     printable,
     require,
 )
 from dermolib.io import (
     EXCLUDED,
-    check_file,
-    check_names,
     check_source,
-    digest_file,
     list_images,
     read_image,
-    remove_halves,
     whole_file,
     write_image,
     write_mask,
@@ -51,6 +43,13 @@ from dermolib.preprocessing.contact_sheet import (
     sheet_entry,
     spread_ranks,
     write_contact_sheet,
+)
+from dermolib.preprocessing.folder_work import (
+    IMAGE_FORMATS,
+    FolderWork,
+    check_beside,
+    check_targets,
+    run_work,
 )
 from dermolib.preprocessing.functions import check_sendable
 from dermolib.preprocessing.hair.inpainting import FillChoice
@@ -63,17 +62,7 @@ from dermolib.preprocessing.methods import MethodChoice, json_value
 
 __all__ = ["FolderReport", "remove_hair_from_folder"]
 
-_JOURNAL, _TABLE = "hair.jsonl", "hair.csv"
-_COLUMNS = ("file", "output", "height", "width", "masked_fraction", "error")
-_FIELDS = {
-    **dict.fromkeys(("output", "mask", "error"), str),
-    **dict.fromkeys(("height", "width", "size", "modified"), int),
-    **{"masked_fraction": float, "digests": list},
-}
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}  # others become PNG
-# Of an image or a function of the user, not of a disk
-_FAILURES = (ValueError, TypeError, RuntimeError, FileNotFoundError, MemoryError, cv2.error)
-_NAMED = 100  # failures that a report names; the table has all
+_JOURNAL = "hair.jsonl"
 _SHOWN = 12  # images on a contact sheet
 
 
@@ -233,7 +222,7 @@ def remove_hair_from_folder(
     check_number(quality, "quality", low=1, high=100, integer=True)
     check_choice(errors, "errors", ("record", "raise"))
     if suffix is not None:
-        check_choice(suffix, "suffix", _FORMATS)
+        check_choice(suffix, "suffix", IMAGE_FORMATS)
     root, target = check_source(source), Path(os.path.realpath(as_path(destination, "destination")))
     masks_folder = None if masks is None else Path(os.path.realpath(as_path(masks, "masks")))
     sheet = None if contact_sheet is None else _sheet_path(contact_sheet)
@@ -249,7 +238,7 @@ def remove_hair_from_folder(
     cleaning = _Cleaning(root, target, mask_path, suffix, int(quality), remove)
     listing = list_images(root, exclude=exclude)
     files = listing.files
-    _check_names(files, cleaning, sheet)
+    check_targets(files, cleaning, sheet)
     # Refuses what the method does not take, before anything is written
     remove(np.full((512, 512, 3), 128, np.uint8))
     settings = {
@@ -260,77 +249,87 @@ def remove_hair_from_folder(
     }
     names: dict[str, Any] = {
         "key": "file",
-        "fields": _FIELDS,
+        "fields": cleaning.fields(),
         "journal": _JOURNAL,
-        "tables": [_TABLE],
+        "tables": [cleaning.TABLE],
     }
     job = Job(target, kind="dermolib hair", settings=settings, **names)
+    cleaned = 0
+
+    def note(record: Record) -> None:
+        nonlocal cleaned
+        cleaned += record["masked_fraction"] > 0
+
     with job.open(overwrite=overwrite):
-        intact = job.intact(files, cleaning.targets, workers=workers, progress=progress)
-        todo = _claim(job, files, cleaning, set() if overwrite else intact)
-        skipped = len(files) - len(todo)
-        cleaned, failures, failed = 0, list[tuple[str, str]](), 0
-        calls = ((file, cleaning) for file in todo)
-        for record in job.map(
-            _clean_file, calls, workers=workers, total=len(files), done=skipped, progress=progress
-        ):
-            job.add([record])
-            if record["error"] and errors == "raise":
-                named = printable(record["file"]) in record["error"]
-                where = "" if named else f" It was {record['file']}."
-                raise ValueError(printable(f"{record['error']}{where}"))
-            cleaned += record["masked_fraction"] > 0
-            failed += bool(record["error"])
-            if record["error"] and len(failures) < _NAMED:
-                failures.append((record["file"], record["error"]))
-        orphaned = sorted(job.keys() - set(files))
-        fractions = _write_table(job, files)
-        job.finish([*files, *orphaned])
+        outcome = run_work(
+            job,
+            cleaning,
+            files,
+            overwrite=overwrite,
+            errors=errors,
+            workers=workers,
+            progress=progress,
+            note=note,
+        )
+        fractions = _masked_fractions(job, files)
         shown = sheet and _draw_sheet(sheet, files, fractions, cleaning)
-    known = fractions[~np.isnan(fractions)] if failed < len(files) else fractions
+    known = fractions[~np.isnan(fractions)] if outcome.failed < len(files) else fractions
     return FolderReport(
         cleaned=cleaned,
-        unchanged=len(todo) - cleaned - failed,
-        skipped=skipped,
-        failed=failed,
-        failures=tuple(failures),
+        unchanged=outcome.processed - cleaned - outcome.failed,
+        skipped=outcome.skipped,
+        failed=outcome.failed,
+        failures=outcome.failures,
         excluded=listing.excluded,
         ignored=listing.ignored,
-        orphaned=len(orphaned),
+        orphaned=len(outcome.orphaned),
         mean_masked_fraction=float(known.mean()),
         max_masked_fraction=float(known.max()),
-        csv=target / _TABLE,
+        csv=target / cleaning.TABLE,
         contact_sheet=shown,
     )
 
 
 @dataclass(frozen=True)
-class _Cleaning:
+class _Cleaning(FolderWork):
     """How the images of a folder are cleaned, and where they go; `masks` is relative."""
 
-    source: Path
-    destination: Path
     masks: str | None
     suffix: str | None
     quality: int
     remove: Callable[[Image], tuple[Image, Mask]]
 
+    FILES = ("output", "mask")
+    FOUND: ClassVar[Mapping[str, Any]] = {"masked_fraction": 0.0}
+    TABLE = "hair.csv"
+    COLUMNS = ("file", "output", "height", "width", "masked_fraction", "error")
+
     def names(self, file: str) -> dict[str, str]:
         """Name the clean image of a file and its mask, if any, relative to the destination."""
         path = PurePosixPath(file)
-        kept = self.suffix is None and path.suffix.lower() in _FORMATS
+        kept = self.suffix is None and path.suffix.lower() in IMAGE_FORMATS
         output = file if kept else str(path.with_suffix(self.suffix or ".png"))
         mask = self.masks and str(PurePosixPath(self.masks, file).with_suffix(".png"))
         return {"output": output, "mask": mask or ""}
 
-    def targets(self, file: str) -> list[Path]:
-        """List the files that cleaning a file writes."""
-        return [self.destination / name for name in self.names(file).values() if name]
+    def folders(self) -> list[Path]:
+        """List the folders of what is made, the destination first."""
+        return [self.destination, self.destination / (self.masks or ".")]
 
-    def record(self, file: str) -> Record:
-        """Claim a file: with neither height nor error, a run has begun it at most."""
-        unknown = {"size": -1, "modified": -1, "height": 0, "width": 0, "masked_fraction": 0.0}
-        return {"file": file, **self.names(file), **unknown, "error": "", "digests": []}
+    def process(self, path: Path, targets: Sequence[Path]) -> Record:
+        """Remove the hair of one image."""
+        clean, mask = self.remove(read_image(path))
+        output, *masks = targets
+        for one in masks:
+            write_mask(one, mask)
+        kept = IMAGE_FORMATS.get(path.suffix.lower()) == IMAGE_FORMATS[output.suffix.lower()]
+        if kept and not mask.any():
+            with whole_file(output) as temporary:
+                shutil.copyfile(path, temporary)
+        else:
+            write_image(output, clean, quality=self.quality)
+        height, width = mask.shape
+        return {"height": height, "width": width, "masked_fraction": float(mask.mean())}
 
 
 def _arguments(
@@ -358,10 +357,7 @@ def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Pa
     for name, folder in {"destination": destination, "masks": masks}.items():
         if folder is not None:
             check_folder(folder, name)
-            apart = not (folder.is_relative_to(source) or source.is_relative_to(folder))
-            what = "a folder neither inside the source nor around it"
-            got = f"{folder} for the source {source}"
-            require(apart, name, what, got, "Choose a folder beside the source.")
+            check_beside(source, folder, name)
     what = "a folder apart from the clean images"
     require(masks != destination, "masks", what, f"the destination {destination}")
     if sheet is None:
@@ -375,114 +371,10 @@ def _check_places(source: Path, destination: Path, masks: Path | None, sheet: Pa
     require(new, name, "a new file or an earlier contact sheet", sheet, hint)
 
 
-def _check_names(files: Sequence[str], cleaning: _Cleaning, sheet: Path | None) -> None:
-    """Refuse images whose clean images or masks would be one file, on any file system."""
-    targets = [(file, name) for file in files for name in cleaning.names(file).values() if name]
-    if sheet is not None:
-        path = Path(os.path.relpath(sheet, cleaning.destination)).as_posix()
-        targets.insert(0, ("the contact sheet", path))
-    check_names(targets, "source")
-
-
-def _claim(
-    job: Job, files: Sequence[str], cleaning: _Cleaning, intact: Container[str]
-) -> list[str]:
-    """List the images to clean, and note that what they become is ours before it is written."""
-    target, table = job.folder, job.folder / _TABLE
-    todo, outdated = list[str](), list[tuple[Path, list[str]]]()
-    foreign = [table] if table.exists() and not job.path.exists() else []
-    for file, record in zip(files, job.records(files), strict=True):
-        names = cleaning.names(file)
-        # An image that failed has no files
-        known = record is not None and not record["error"]
-        ours = {"", record["output"], record["mask"]} if record and known else {""}
-        new = (target / name for name in names.values() if name not in ours)
-        foreign += [path for path in new if os.path.lexists(path)]
-        if record and file in intact and job.is_current(file) and _is_done(record, cleaning):
-            continue
-        todo.append(file)
-        if record and record["output"] != names["output"]:
-            old = PurePosixPath(record["output"])
-            # Anyone may have changed the journal: nothing else is deleted on its word
-            known = old.suffix in {*_FORMATS, PurePosixPath(file).suffix}
-            if known and old.with_suffix("") == PurePosixPath(file).with_suffix(""):
-                outdated.append((target / old, record["digests"]))
-    what = "a folder without other files of the same names"
-    got = f"{len(foreign)} that no run wrote ({listed(foreign)})"
-    hint = "Move them away, or choose another folder: what no run wrote is never overwritten."
-    require(not foreign, "destination", what, got, hint)
-    written = chain([_TABLE], *(cleaning.names(file).values() for file in files))
-    remove_halves([target, target / (cleaning.masks or ".")], written)
-    for path, digests in outdated:
-        if path.is_file() and (not digests or digest_file(path) in digests):
-            path.unlink()
-    if todo:
-        table.unlink(missing_ok=True)  # where there is a table, the work is finished
-        job.add(map(cleaning.record, todo))
-    return todo
-
-
-def _is_done(record: Record, cleaning: _Cleaning) -> bool:
-    """Tell whether an image was made of the source as it is now, by size and time of change."""
-    try:
-        source = (cleaning.source / record["file"]).stat()
-    except OSError:
-        return False
-    same = (source.st_size, source.st_mtime_ns) == (record["size"], record["modified"])
-    return bool(record["height"]) and same
-
-
-def _clean_file(file: str, cleaning: _Cleaning) -> Record:
-    """Clean one image file; one that fails loses what an earlier run made of it.
-
-    An error in writing, such as a full disk, passes through.
-    """
-    record = cleaning.record(file)
-    path = cleaning.source / file
-    try:
-        check_file(path)
-        state = path.stat()  # taken before the file is read
-        record |= {"size": state.st_size, "modified": state.st_mtime_ns}
-        clean, mask = cleaning.remove(read_image(path))
-        _write(path, cleaning, cleaning.targets(file), clean, mask)
-    except _FAILURES as error:
-        for target in cleaning.targets(file):
-            target.unlink(missing_ok=True)
-        return record | {"error": describe_failure(error, cleaning.source)}
-    height, width = mask.shape
-    record["digests"] = [digest_file(target) for target in cleaning.targets(file)]
-    return record | {"height": height, "width": width, "masked_fraction": float(mask.mean())}
-
-
-def _write(
-    source: Path, cleaning: _Cleaning, targets: Sequence[Path], clean: Image, mask: Mask
-) -> None:
-    output, *masks = targets
-    for path in masks:
-        write_mask(path, mask)
-    kept = _FORMATS.get(source.suffix.lower()) == _FORMATS[output.suffix.lower()]
-    if kept and not mask.any():
-        with whole_file(output) as temporary:
-            shutil.copyfile(source, temporary)
-    else:
-        write_image(output, clean, quality=cleaning.quality)
-
-
-def _write_table(job: Job, files: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Write the table; returns the masked fraction of each image, nan where there is none."""
-    fractions = np.full(len(files), np.nan)
-
-    def rows() -> Iterator[tuple[Any, ...]]:
-        for number, record in enumerate(filter(None, job.records(files))):
-            if record["height"]:
-                fractions[number] = record["masked_fraction"]
-                record["masked_fraction"] = round(record["masked_fraction"], 6)
-                yield tuple(record[name] for name in _COLUMNS)
-            else:
-                yield (record["file"], "", "", "", "", record["error"])
-
-    job.write_table(_TABLE, _COLUMNS, rows())
-    return fractions
+def _masked_fractions(job: Job, files: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Look up the masked fraction of each image, nan where there is none."""
+    records = filter(None, job.records(files))
+    return np.array([one["masked_fraction"] if one["height"] else np.nan for one in records])
 
 
 def _draw_sheet(
