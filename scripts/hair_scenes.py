@@ -16,6 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dermolib.datasets.synthetic.drawing import Points, ribbon
+from dermolib.datasets.synthetic.tools import (
+    Frame,
+    cover,
+    draw_bubbles,
+    draw_dark_corner,
+    draw_ink,
+    draw_patch,
+    draw_ruler,
+)
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Plane: TypeAlias = npt.NDArray[np.float32]
@@ -327,19 +336,29 @@ def _walk(
 
 def _distract(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     """Draw what is not hair, each kind now and then."""
-    for draw, share in (
-        (_ruler, 0.16),
-        (_ink, 0.10),
-        (_bubbles, 0.18),
-        (_vessels, 0.10),
-        (_dots, 0.12),
-        (_patch, 0.05),
-        (_corners, 0.12),
-        (_frame, 0.15),
-    ):
+    for draw, share in ((_vessels, 0.10), (_dots, 0.12)):
         if generator.random() < share:
             image = draw(image, zoom, generator)
+    frame = _frame_around(image.shape[0], zoom, generator)
+    for artifact, share in (
+        (draw_ruler, 0.3),
+        (draw_ink, 0.2),
+        (draw_bubbles, 0.25),
+        (draw_patch, 0.1),
+        (draw_dark_corner, 0.2),
+    ):
+        if generator.random() < share:
+            image = artifact(image, frame, generator)
+    if generator.random() < 0.15:
+        image = _strips(image, zoom, generator)
     return image
+
+
+def _frame_around(size: int, zoom: float, generator: np.random.Generator) -> Frame:
+    """Choose where the picture lies of which a scene is a part: its middle is in the picture."""
+    height, width = 512 * zoom, 512 * zoom * generator.uniform(1, 1.4)
+    left, top = size / 2 - generator.random(2) * (width, height)
+    return Frame(left, top, width, height, generator.uniform(0, 2 * math.pi))
 
 
 def _blend(image: Image, alpha: Plane, color: npt.ArrayLike) -> Image:
@@ -355,93 +374,10 @@ def _mix(image: Image, other: Image, alpha: Plane) -> Image:
 
 def _stamp(size: int, outlines: list[Points], soft: float) -> Plane:
     """Give the share of each pixel that outlines cover, blurred."""
-    fine = np.zeros((size * 2, size * 2), np.uint8)
-    for outline in outlines:
-        scaled = np.rint(((outline + 0.5) * 2 - 0.5) * 2**_SHIFT).astype(np.int32)
-        cv2.fillPoly(fine, [scaled], 255, lineType=cv2.LINE_AA, shift=_SHIFT)
-    cover = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return np.asarray(cv2.GaussianBlur(cover, (0, 0), soft) if soft > 0.2 else cover, np.float32)
-
-
-def _ruler(image: Image, zoom: float, generator: np.random.Generator) -> Image:
-    size = image.shape[0]
-    gap = generator.uniform(5, 40) * zoom
-    tick = generator.uniform(0.6, 4.0) * gap
-    thick = max(1.0, generator.uniform(0.06, 0.3) * gap)
-    every = int(generator.choice([2, 5, 10, 1000]))
-    angle = generator.uniform(0, 2 * math.pi)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    centre = generator.uniform(0, size, 2)
-    number = int(1.5 * size / gap)
-    outlines = []
-    for mark in range(-number, number + 1):
-        height = tick * (1.8 if mark % every == 0 else 1)
-        line = np.array([[mark * gap, 0.0], [mark * gap, height]]) @ turn + centre
-        outlines.append(ribbon(line, np.full(2, thick)))
-    if generator.random() < 0.5:
-        line = np.array([[-number * gap, 0.0], [number * gap, 0.0]]) @ turn + centre
-        outlines.append(ribbon(line, np.full(2, thick)))
-    if generator.random() < 0.4:
-        beyond = np.array(
-            [[-2 * size, 0], [2 * size, 0], [2 * size, 2 * size], [-2 * size, 2 * size]]
-        )
-        paper = _stamp(size, [beyond @ turn + centre], 0.5) * np.float32(generator.uniform(0.5, 1))
-        image = _blend(image, paper, generator.uniform(190, 250, 3))
-    color = generator.uniform(5, 90) + generator.normal(0, 8, 3)
-    alpha = _stamp(size, outlines, generator.uniform(0, 1.2)) * np.float32(
-        generator.uniform(0.4, 1)
-    )
-    image = _blend(image, alpha, color)
-    if generator.random() < 0.5:
-        x, y = (int(value) for value in generator.uniform(0, size, 2))
-        text = str(generator.integers(0, 200))
-        scale = generator.uniform(0.5, 1.6) * zoom
-        image = np.ascontiguousarray(image)
-        cv2.putText(
-            image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, tuple(color), 2, cv2.LINE_AA
-        )
-    return image
-
-
-def _ink(image: Image, zoom: float, generator: np.random.Generator) -> Image:
-    size = image.shape[0]
-    color = np.array([[70, 40, 130], [40, 60, 140], [30, 90, 80], [25, 25, 35]])[
-        generator.integers(4)
-    ] + generator.normal(0, 15, 3)
-    outlines = []
-    for _ in range(int(generator.integers(1, 4))):
-        turns = generator.uniform(0, 6.3) + np.cumsum(generator.normal(0, 0.25, 14))
-        steps = generator.uniform(8, 40) * zoom * np.column_stack([np.cos(turns), np.sin(turns)])
-        points = np.cumsum(steps, axis=0) + generator.uniform(-40, size, 2)
-        widths = generator.uniform(12, 45) * zoom * generator.uniform(0.7, 1.2, 14)
-        outlines.append(ribbon(points, widths))
-    alpha = _stamp(size, outlines, generator.uniform(0.5, 3) * zoom)
-    grain = cv2.resize(generator.random((24, 24), np.float32), (size, size)) * np.float32(0.5)
-    return _blend(image, alpha * (grain + np.float32(generator.uniform(0.2, 0.5))), color)
-
-
-def _bubbles(image: Image, zoom: float, generator: np.random.Generator) -> Image:
-    """Draw the rims of gel bubbles: a light arc and a dark one each."""
-    size = image.shape[0]
-    alpha = np.zeros((2, size, size), np.float32)
-    for _ in range(int(generator.integers(1, 14))):
-        centre = generator.uniform(0, size, 2)
-        radius = math.exp(generator.uniform(math.log(3), math.log(60))) * zoom
-        for layer in alpha:
-            turn = generator.uniform(0, 2 * math.pi) + np.linspace(
-                0, generator.uniform(1.5, 6.3), 40
-            )
-            shrink = generator.uniform(0.85, 1.1)
-            squash = generator.uniform(0.85, 1.15)
-            ring = radius * shrink * np.column_stack([np.cos(turn), squash * np.sin(turn)])
-            thick = np.full(40, max(0.8, min(generator.uniform(0.8, 3) * zoom, radius / 2)))
-            scaled = np.rint(ribbon(ring + centre, thick) * 2**_SHIFT).astype(np.int32)
-            opacity = generator.uniform(0.15, 0.8)
-            cv2.fillPoly(layer, [scaled], opacity, shift=_SHIFT)
-    soft = generator.uniform(0.5, 1.0)
-    light, dark = (cv2.GaussianBlur(layer, (0, 0), soft) for layer in alpha)
-    image = _blend(image, np.asarray(dark, np.float32), [generator.uniform(40, 120)] * 3)
-    return _blend(image, np.asarray(light, np.float32), [generator.uniform(210, 255)] * 3)
+    alpha = np.zeros((size, size), np.float32)
+    box, part = cover(alpha.shape, outlines, soft)
+    alpha[box] = part
+    return alpha
 
 
 def _vessels(image: Image, zoom: float, generator: np.random.Generator) -> Image:
@@ -483,34 +419,7 @@ def _dots(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     return _blend(image, alpha * np.float32(generator.uniform(0.15, 0.9)), color)
 
 
-def _patch(image: Image, zoom: float, generator: np.random.Generator) -> Image:
-    """Cover a part of the scene with a coloured disc, as the plaster of some archives."""
-    size = image.shape[0]
-    turn = np.linspace(0, 2 * math.pi, 60)
-    radius = generator.uniform(60, 300) * zoom
-    disc = radius * np.column_stack([np.cos(turn), np.sin(turn)]) + generator.uniform(0, size, 2)
-    return _blend(
-        image, _stamp(size, [disc], generator.uniform(0.4, 3)), generator.uniform(0, 255, 3)
-    )
-
-
-def _corners(image: Image, zoom: float, generator: np.random.Generator) -> Image:
-    """Darken all outside of a large circle."""
-    size = image.shape[0]
-    turn = np.linspace(0, 2 * math.pi, 120)
-    radius = generator.uniform(0.4, 1.6) * 512 * zoom / 2
-    away = generator.uniform(0, 2 * math.pi)
-    middle = size / 2 + (radius - generator.uniform(-0.1, 0.4) * size) * np.array(
-        [math.cos(away), math.sin(away)]
-    )
-    disc = radius * np.column_stack([np.cos(turn), np.sin(turn)]) + middle
-    outside = 1 - _stamp(size, [disc], math.exp(generator.uniform(-1, 3.2)) * zoom)
-    return _blend(
-        image, outside * np.float32(generator.uniform(0.7, 1)), generator.uniform(0, 30, 3)
-    )
-
-
-def _frame(image: Image, zoom: float, generator: np.random.Generator) -> Image:
+def _strips(image: Image, zoom: float, generator: np.random.Generator) -> Image:
     """Leave a dark or light strip along some edges, as cameras and crops do."""
     size = image.shape[0]
     alpha = np.zeros((size, size), np.float32)

@@ -16,8 +16,9 @@ The same seed gives the same scenes with any number of workers, and an interrupt
 it stopped. A further round takes the network of the one before as its teacher. The weights in the
 package come from three rounds with ``--bfloat16``: 5,000 steps, 5,500 steps with ``--seed 1 --lr
 3e-3`` (the first 1,250 of them on a schedule of 7,000), 4,000 steps with ``--seed 2 --lr 2e-3``;
-between them the scenes gained frames, shorter stubble and harder shadows, so that today's script
-gives other weights. Exporting to ONNX at the end needs the package ``onnx``.
+between them the scenes gained frames, shorter stubble and harder shadows, and later the rulers,
+ink, patches and bubbles of `dermolib.with_artifact`, so that today's script gives other weights.
+Exporting to ONNX at the end needs the package ``onnx``.
 """
 
 import argparse

@@ -64,12 +64,16 @@ _GLYPHS = {
 
 
 class Frame(NamedTuple):
-    """The whole picture, in px of the image that is drawn on: the image itself, or more."""
+    """The whole picture, in px of the image that is drawn on: the image itself, or more.
+
+    `turn` is the angle by which it is turned about its center.
+    """
 
     left: float
     top: float
     width: float
     height: float
+    turn: float = 0.0
 
     @classmethod
     def of(cls, image: Image) -> "Frame":
@@ -92,9 +96,10 @@ class Frame(NamedTuple):
         along = generator.uniform(-0.5, 0.5)
         half = np.array([self.width, self.height]) / 2
         outward = ((0, 1), (0, -1), (1, 0), (-1, 0))[number]
-        middle = self.center + np.array(outward) * (half - inward * self.unit)
+        away = np.array(outward) * (half - inward * self.unit)
         run = np.array([abs(outward[1]), abs(outward[0])]) * 2 * half
-        return middle + along * run, 0.0 if number < 2 else math.pi / 2
+        angle = self.turn + (0.0 if number < 2 else math.pi / 2)
+        return self.center + (away + along * run) @ _turn(self.turn), angle
 
 
 def cover(
@@ -332,7 +337,9 @@ def _turn(angle: float) -> Points:
 
 def _grain(shape: tuple[int, ...], sigma: float, generator: np.random.Generator) -> Field:
     """Draw a rough surface of variance 1 whose bumps are `sigma` px wide."""
-    noise = blur(generator.standard_normal(shape, np.float32), sigma)
+    noise = generator.standard_normal(shape, np.float32)
+    if noise.size:
+        noise = blur(noise, sigma)
     return noise * np.float32(max(1.0, 2 * math.sqrt(math.pi) * sigma))
 
 
