@@ -22,9 +22,12 @@ from dermolib.io import read_image, resize_image, write_image, write_mask
 from dermolib.labels import DIAGNOSES
 
 DAYS = pd.Series(pd.to_datetime(["2019-05-01", "2020-05-01"]))
-CHECKED = FINDINGS[:-1]  # what is drawn here is no skin, and the audit says so: `test_quality.py`
+CHECKED = FINDINGS[:-2]  # artifacts are not given, and what is drawn here is no skin
 NO_SHIFT = "Shift of age, sex, site, class, source between train and test: one of the two has no"
-NOT_SEARCHED = "Second photographs of one lesion: not searched (option `recaptures`)."
+NOT_SEARCHED = (
+    "Second photographs of one lesion: not searched (option `recaptures`).",
+    "Artifacts and what they go with: not given (option `artifacts`).",
+)
 
 
 def draw(seed: int, height: int = 60, width: int = 80) -> Image:
@@ -111,7 +114,7 @@ def test_a_clean_set_passes(s: Splits) -> None:
     assert found(report) == {}
     assert (report.ok, report.exit_code, report.failed) == (True, 0, ())
     assert report.splits == {"train": 16, "test": 8}
-    assert report.unchecked == (NOT_SEARCHED, "Lesion masks: not read.")
+    assert report.unchecked == (*NOT_SEARCHED, "Lesion masks: not read.")
     assert report.checked == ("labels", "images", "duplicates")
     assert report.verdict == f"PASSED: no {', '.join(CHECKED)}."
 
@@ -228,7 +231,7 @@ def test_copies_of_images_of_their_own_split_are_no_finding(s: Splits) -> None:
 
     assert report.ok
     assert values(report.duplicates, "relation") == ["same lesion"]
-    assert report.unchecked == (NOT_SEARCHED, "Lesion masks: not read.")
+    assert report.unchecked == (*NOT_SEARCHED, "Lesion masks: not read.")
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 9, 64, 301])
@@ -759,7 +762,7 @@ def test_the_page_of_html_is_complete_in_itself(train: pd.DataFrame) -> None:
     assert page.startswith("<!doctype html>")
     assert page.endswith("</html>")
     assert not re.search(r"src=|href=.(?!#|data:)|https?://", page)
-    assert page.count("<section ") == page.count("</section>") == page.count("<h2>") == 11
+    assert page.count("<section ") == page.count("</section>") == page.count("<h2>") == 12
 
 
 def test_json_holds_counts_and_as_many_rows_as_asked_for(

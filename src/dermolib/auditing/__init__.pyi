@@ -1,3 +1,7 @@
+from .confounding import ASSOCIATION_COLUMNS as ASSOCIATION_COLUMNS
+from .confounding import ASSOCIATIONS as ASSOCIATIONS
+from .confounding import artifact_associations as artifact_associations
+from .confounding import artifact_only_score as artifact_only_score
 from .duplicates import Duplicates as Duplicates
 from .duplicates import find_duplicates as find_duplicates
 from .hashing import HASH_BYTES as HASH_BYTES

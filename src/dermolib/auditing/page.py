@@ -25,6 +25,7 @@ _WIDTH = 100  # columns of the text
 _ACROSS = 4  # splits beside each other in text
 _MOST = 5  # examples of each finding
 _CLASSES = 100  # classes of the table
+_VALUES = 24  # classes, splits or sources that artifacts are shown for
 _NAME = 14  # characters of the name of a split in the head of a table
 _MAX_BYTES = 16_000_000  # of all pictures of a page, which a browser still opens at once
 _NOT_PICTURED = {
@@ -73,11 +74,13 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         "anchor": _anchor,
         "code": _code,
         "fill": _fill,
+        "heat_rows": _heat_rows,
         "short": short,
     }
     environment.tests["pictured"] = lambda kind: kind not in _NOT_PICTURED
     environment.globals |= {
         "arrange": arrange,
+        "associations": _associations,
         "classes": _classes,
         "combinations": combinations,
         "contents": _contents,
@@ -88,12 +91,14 @@ def render(report: Any, form: str, *, most: int = 0) -> str:
         "missing": _missing,
         "most": _MOST,
         "most_pictures": most,
+        "named_artifact": _named,
         "next": partial(next, count(1)),
         "placed": _placed,
         "script": script,
         "script_digest": base64.b64encode(digest).decode("ascii"),
         "select": select,
         "shifts": _shifts,
+        "strongest": _strongest,
         "thumbnails": thumbnails,
         "version": __version__,
         "zip": zip,
@@ -126,6 +131,7 @@ def _contents(report: Any) -> list[tuple[str, int | None]]:
     """List the sections, and how many findings each has."""
     counts = report.counts
     recaptures = len(report.recaptures) if "recaptures" in report.checked else None
+    confounding = counts["confounding"] if "artifacts" in report.checked else None
     return [
         ("Data leakage between splits", counts["leaks"]),
         ("Second photographs of one lesion", recaptures),
@@ -137,6 +143,7 @@ def _contents(report: Any) -> list[tuple[str, int | None]]:
         ("Missing metadata", counts["metadata"]),
         ("Image sizes", None),
         ("Distribution shift between splits", counts["shift"]),
+        ("Artifacts and what they go with", confounding),
         ("Not checked", len(report.unchecked)),
     ]
 
@@ -275,3 +282,65 @@ def _shifts(shifts: pd.DataFrame) -> _Rows:
         cells = ["-" if math.isnan(number) else f"{number:.3f}" for number in numbers]
         rows.append([row["column"], words, *cells])
     return rows
+
+
+def _named(artifact: object) -> str:
+    """Write the name of an artifact in words."""
+    return short(str(artifact).replace("_", " "))
+
+
+def _times(ratio: float) -> str:
+    """Format a ratio in two figures."""
+    if math.isnan(ratio):
+        return "-"
+    return f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}" if ratio < 20 else f"{ratio:,.0f}"
+
+
+def _associations(report: Any, by: str) -> dict[str, Any]:
+    """Tabulate the ratios of artifacts (rows) for the values of a column."""
+    table = select(report.associations, by=by)
+    values, more = [*table["value"].unique()], 0
+    if len(values) > _VALUES:
+        values, more = values[:_VALUES], len(values) - _VALUES
+    rows = []
+    for artifact, part in table.groupby("artifact", sort=False):
+        found = part.set_index("value").to_dict("index")
+        overall = float(report.artifacts[str(artifact)].mean())
+        cells = [_association(found[value]) if value in found else {} for value in values]
+        rows.append({"name": _named(artifact), "overall": f"{overall:.1%}", "cells": cells})
+    return {"values": [*map(short, values)], "rows": rows, "more": more}
+
+
+def _association(row: Any) -> dict[str, str]:
+    """Word the cell of an association."""
+    counts = row["severity"] in ("moderate", "large")
+    direction = "more" if row["difference"] > 0 else "less"
+    return {
+        "fraction": f"{row['fraction']:.1%}",
+        "ratio": _times(row["ratio"]),
+        "ends": f"{_times(row['ratio_low'])} to {_times(row['ratio_high'])}",
+        "mark": "*" if counts else "",
+        "state": f"{direction} {row['severity']}" if row["severity"] != "none" else "unsure",
+    }
+
+
+def _heat_rows(found: dict[str, Any]) -> _Rows:
+    """Tabulate associations as text."""
+    rows = [["", "all", *found["values"]]]
+    for row in found["rows"]:
+        cells = [
+            f"{cell['mark']}{cell['ratio']} ({cell['ends']})" if cell else "-"
+            for cell in row["cells"]
+        ]
+        rows.append([row["name"], row["overall"], *cells])
+    return rows
+
+
+def _strongest(report: Any, by: str) -> pd.DataFrame:
+    """List the associations that count, those first whose ratio is surely far from 1."""
+    table = select(report.associations, by=by)
+    table = table[table["severity"].isin(["moderate", "large"])]
+    less = table["difference"] < 0
+    nearest = table["ratio_low"].where(~less, 1 / table["ratio_high"])
+    order = table.assign(nearest=nearest, large=table["severity"] == "large")
+    return order.sort_values(["large", "nearest"], ascending=False, kind="stable")

@@ -25,7 +25,8 @@ from dermolib.io import whole_file
 __all__ = ["DEFAULT_FINDINGS", "FINDINGS", "AuditReport"]
 
 FINDINGS: tuple[str, ...] = (
-    "leaks", "conflicts", "duplicates", "files", "rows", "metadata", "shift", "quality",
+    "leaks", "conflicts", "duplicates", "files", "rows", "metadata", "shift", "confounding",
+    "quality",
 )  # fmt: skip
 """Findings that can make an audit fail."""
 
@@ -34,7 +35,8 @@ DEFAULT_FINDINGS: tuple[str, ...] = FINDINGS[:5]
 
 _FORMAT = "dermolib-audit-1"
 _NEEDS = {"conflicts": "labels", "duplicates": "duplicates", "files": "images",
-          "quality": "images"}  # fmt: skip
+          "confounding": "artifacts", "quality": "images"}  # fmt: skip
+_COUNTED = ("moderate", "large")
 _FILES = ("missing", "unreadable")
 _MASKS = MASK_STATES[2:]
 _FILE_KINDS = (*_FILES, BLANK, *_MASKS)
@@ -45,6 +47,7 @@ _CLAUSES = {
     "rows": "faulty rows",
     "metadata": "metadata columns with missing values",
     "shift": "shifted distributions",
+    "confounding": "artifacts that go with a class, split or source",
     "quality": "images of doubtful quality",
 }
 
@@ -96,6 +99,12 @@ class AuditReport:
             lesion or image), ``p_value``, ``severity`` (``"none"``, ``"small"``, ``"moderate"`` or
             ``"large"``), number of values in each split, medians of ages, and the category whose
             fractions differ most.
+        artifacts: Probability or flag of each artifact (column) of each image, with its ``split``
+            and ``id``; NaN where not known, and empty where artifacts were not asked for.
+        associations: What artifacts go with, in the columns of
+            `dermolib.auditing.artifact_associations`.
+        artifact_scores: What a classifier reaches that sees the artifacts alone, see
+            `dermolib.auditing.artifact_only_score`; empty where it cannot be told.
         quality: Scores of each image that was read, 0..1, see `image_quality`: ``blank``,
             ``blurred``, ``underexposed``, ``overexposed`` and ``not_dermoscopic``, and its
             ``flags``, those whose score is above 0.5.
@@ -103,7 +112,8 @@ class AuditReport:
             file.
         checked: ``"labels"`` where any label or diagnosis is known, ``"images"`` where files were
             read, ``"duplicates"`` where images were compared, ``"recaptures"`` where second
-            photographs were searched, ``"masks"`` where masks were read.
+            photographs were searched, ``"artifacts"`` where artifacts are known, ``"masks"`` where
+            masks were read.
         unchecked: What was not checked, in sentences.
         fail_on: Findings that make the exit code 1.
     """
@@ -123,6 +133,9 @@ class AuditReport:
     missing_values: pd.DataFrame
     sizes: pd.DataFrame
     shifts: pd.DataFrame
+    artifacts: pd.DataFrame
+    associations: pd.DataFrame
+    artifact_scores: pd.DataFrame
     quality: pd.DataFrame
     files: pd.DataFrame
     checked: tuple[str, ...]
@@ -134,8 +147,8 @@ class AuditReport:
         """Number of findings of each kind in `FINDINGS`.
 
         Duplicates are those within a split that are not known to show one lesion, and recaptures
-        within a split; recaptures between two are leaks. A shift counts where it is moderate or
-        large. A blank image is one of the files.
+        within a split; recaptures between two are leaks. A shift or the association of an
+        artifact counts where it is moderate or large. A blank image is one of the files.
         """
         shared = (self.shared_lesions, self.shared_patients, self.shared_ids, self.shared_origins)
         between, torn = (
@@ -150,7 +163,8 @@ class AuditReport:
             "files": int(of_file.sum()),
             "rows": int((~of_file).sum()),
             "metadata": int((self.missing_values["missing"] > 0).sum()),
-            "shift": int(self.shifts["severity"].isin(["moderate", "large"]).sum()),
+            "shift": int(self.shifts["severity"].isin(_COUNTED).sum()),
+            "confounding": int(self.associations["severity"].isin(_COUNTED).sum()),
             "quality": len(self.flagged),
         }
 
@@ -224,7 +238,7 @@ class AuditReport:
         return render(self, "html", most=most)
 
     def to_json(self, *, most: int | None = None) -> str:
-        """Return everything as JSON, but not `files`, and of `quality` the images with a flag.
+        """Return everything as JSON, without `files`, `artifacts`, and `quality` without a flag.
 
         Args:
             most: How many rows of each table to write, 0 or more; all where None. Their full number
@@ -241,7 +255,7 @@ class AuditReport:
         names = ("ok", "verdict", "exit_code", "failed", "counts")
         content = {"format": _FORMAT} | {name: getattr(self, name) for name in names} | vars(self)
         content |= {"class_counts": self.class_counts.to_dict(), "quality": self.flagged}
-        del content["files"]
+        del content["files"], content["artifacts"]
         for name, table in content.items():
             if isinstance(table, pd.DataFrame):
                 rows = table[:most].astype(object).to_dict("records")

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dermolib._validation import Indices, check_choice, check_number, require
+from dermolib._validation import Indices, PathLike, check_choice, check_number, require
+from dermolib.auditing import confounding, leakage, torn_lesions
 from dermolib.auditing import images as image_files
-from dermolib.auditing import leakage, torn_lesions
 from dermolib.auditing.report import DEFAULT_FINDINGS, FINDINGS, AuditReport
 from dermolib.auditing.rows import METADATA, UNKNOWN, Splits, gather, row_problems
 from dermolib.auditing.shift import SHIFT_COLUMNS, find_shifts
@@ -27,6 +27,7 @@ def audit(
     images: bool = True,
     duplicates: bool = True,
     recaptures: bool = False,
+    artifacts: pd.DataFrame | PathLike | None = None,
     tolerance: float = 0.08,
     fail_on: Iterable[str] = DEFAULT_FINDINGS,
     workers: int = 1,
@@ -60,14 +61,18 @@ def audit(
         recaptures: Whether to look for second photographs of one lesion under another lesion id,
             and for neighboring lesions of one patient, by `find_recaptures`; it takes minutes for
             ten thousand images. Leaks and conflicts are then counted for the joined lesions, too.
+        artifacts: Rulers, ink, patches and other artifacts of each image, as
+            `dermolib.auditing.artifact_associations` takes them, to look for what they go with:
+            classes, splits and sources.
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
             ``"conflicts"``, ``"duplicates"``, ``"files"`` and ``"rows"``; also ``"metadata"``,
-            ``"shift"`` and ``"quality"``.
+            ``"shift"``, ``"confounding"`` and ``"quality"``.
         workers: Number of parallel workers that read files, 1 or more.
         progress: Whether to show a progress bar on the standard error.
-        seed: Seed of the permutations that shifts are compared with, 0 or more.
+        seed: Seed of the permutations that shifts are compared with, and of the folds that
+            artifacts are scored by, 0 or more.
 
     Returns:
         What was found.
@@ -130,16 +135,20 @@ def audit(
         "images": len(rows),
         "duplicates": len(rows) and duplicates,
         "recaptures": searched,
+        "artifacts": artifacts is not None,
         "masks": found.mask.any(),
     }
     problems = [*image_files.file_problems(splits, rows, found), *row_problems(splits)]
     header = ["split", "id", "image_path", "kind", "reason", "detail"]
     files = image_files.file_table(splits, rows, found)
     shifts = find_shifts(splits, seed=seed)
+    artifact_values = None if artifacts is None else confounding.artifact_rows(artifacts, splits)
+    confounded = confounding.find_confounding(splits, artifact_values, seed=seed)
     unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
     if not searched:
         why = "no table has images" if recaptures else "not searched (option `recaptures`)"
         unchecked.append(f"Second photographs of one lesion: {why}.")
+    unchecked += confounded.unchecked
     return AuditReport(
         splits={name: len(splits.rows_of(number)) for number, name in enumerate(splits.names)},
         leaks=leakage.leak_counts(splits, by),
@@ -156,6 +165,9 @@ def audit(
         missing_values=_missing_values(splits),
         sizes=image_files.size_counts(files),
         shifts=shifts,
+        artifacts=confounded.artifacts,
+        associations=confounded.associations,
+        artifact_scores=confounded.scores,
         quality=image_files.quality_table(splits, rows, found),
         files=files,
         checked=tuple(name for name, done in checks.items() if done),
