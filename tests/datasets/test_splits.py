@@ -444,3 +444,86 @@ def test_rows_without_ids_cannot_be_saved_or_loaded(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(TypeError, match="rows with ids, but got none"):
         load_split(tmp_path / "split.csv", draw_table(60, 0))
+
+
+def confounded(seed: int = 0, count: int = 600) -> pd.DataFrame:
+    """Draw lesions of one to four images, some of which show patches, by source."""
+    generator = np.random.default_rng(seed)
+    lesion = np.arange(count).repeat(generator.integers(1, 5, count))
+    source = generator.choice(["a", "b", "c"], count, p=[0.7, 0.2, 0.1])[lesion]
+    patches = (generator.random(count) < np.where(np.arange(count) % 7 == 0, 0.3, 0.03))[lesion]
+    table = pd.DataFrame({"label": lesion % 3, "lesion": lesion.astype(str)})
+    probability = np.clip(patches * 0.8 + generator.random(len(table)) / 10, 0, 1)
+    ids = [f"I{row}" for row in range(len(table))]
+    return table.assign(id=ids, source=source, patches=patches, ink=probability)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_further_columns_are_kept_even_beside_the_class(seed: int) -> None:
+    table = confounded(seed)
+    columns = ["source", "patches", "ink"]
+
+    split = grouped_split(table, folds=5, stratify=columns, seed=seed)
+    plain = grouped_split(table, folds=5, seed=seed)
+
+    assert split.balance.index.tolist() == ["source: a", "source: b", "source: c", "patches", "ink"]
+    off = split.balance[[*split.names]].sub(split.balance["all"], axis=0).abs()
+    assert off.to_numpy().max() < 0.01
+    assert split.largest_deviation < 0.01
+    without = [abs(table["patches"][rows].mean() - table["patches"].mean()) for rows in plain]
+    assert off.loc["patches"].max() < max(without)
+    for name, rows in zip(split.names, split, strict=True):
+        part = table.iloc[rows]
+        assert split.balance[name]["source: b"] == pytest.approx((part["source"] == "b").mean())
+        assert split.balance[name]["ink"] == pytest.approx(part["ink"].mean())
+    lesions = [{*table["lesion"][rows]} for rows in split]
+    assert sum(map(len, lesions)) == len(set.union(*lesions))
+
+
+def test_columns_of_another_table_are_found_by_id() -> None:
+    table = confounded()
+    artifacts = table.set_index("id")[["patches", "ink"]]
+
+    split = grouped_split(table, stratify=artifacts.sample(frac=1, random_state=0))
+
+    wanted = grouped_split(table, stratify=["patches", "ink"])
+    assert [rows.tolist() for rows in split] == [rows.tolist() for rows in wanted]
+    by_row = grouped_split(table, stratify=artifacts.reset_index(drop=True))
+    assert [rows.tolist() for rows in by_row] == [rows.tolist() for rows in wanted]
+
+
+def test_missing_values_are_kept_even_as_well() -> None:
+    table = confounded()
+    table["sex"] = np.where(np.arange(len(table)) % 3 == 0, None, "male")
+    table["ink"] = table["ink"].mask(np.arange(len(table)) % 4 == 0)
+
+    balance = grouped_split(table, folds=4, stratify=["sex", "ink"]).balance
+
+    assert balance.index.tolist() == ["sex: male", "sex: missing", "ink", "ink: missing"]
+    assert balance.loc["ink: missing"].to_numpy() == pytest.approx(1 / 4, abs=0.01)
+
+
+def test_the_balance_is_printed_and_survives_a_pickle() -> None:
+    split = grouped_split(confounded(), stratify=["patches"])
+
+    assert re.search(r"patches +\d+\.\d+ ", str(split))
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(split)).balance, split.balance)  # noqa: S301 - our own
+    assert not len(grouped_split(confounded()).balance)
+
+
+@pytest.mark.parametrize(
+    ("stratify", "error", "message"),
+    [
+        ("source", TypeError, "a list of names of columns"),
+        (["site"], ValueError, "names of columns of the table.*site"),
+        (pd.DataFrame({"ink": [0.5]}), ValueError, "rows, or with the ids.*1 rows"),
+        (["off"], ValueError, "'off' has numbers of 0 or more.*-1"),
+        (["id"], ValueError, "'id' has up to 50 values"),
+    ],
+)
+def test_what_cannot_be_stratified_by_is_refused(
+    stratify: Any, error: type[Exception], message: str
+) -> None:
+    table = confounded().assign(off=-1.0)
+    with pytest.raises(error, match=f"`stratify`.*{message}"):
+        grouped_split(table, stratify=stratify)

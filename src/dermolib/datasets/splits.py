@@ -40,6 +40,7 @@ _NAMES = tuple(SPLITS)
 _SET = re.compile(r"[\W_]*(?:set|split|data|dataset|subset|images)?")
 _DIGITS = "0123456789"
 _UNKNOWN = -1  # in the place of the label of rows that have none
+_MOST_LEVELS = 50  # of a column to stratify by
 _SMALLEST_STEP = 4  # groups of a kind are assigned in steps of at most this part of them
 _Counts = npt.NDArray[np.float64]
 
@@ -65,16 +66,24 @@ class Split(list[Indices]):
         names: Names of the splits: train, validation and test, or fold_0, fold_1, ...
         counts: Table of the number of rows of each class (index, by code; ``unknown`` for rows
             without label) in each split (columns).
+        balance: Table of the columns of `stratify`: the fraction of rows with each value, or the
+            mean of a column of probabilities (index), in each split and overall (columns).
     """
 
     def __init__(
-        self, splits: Iterable[Indices], names: Sequence[str], counts: pd.DataFrame, ids: Any
+        self,
+        splits: Iterable[Indices],
+        names: Sequence[str],
+        counts: pd.DataFrame,
+        ids: Any,
+        balance: pd.DataFrame | None = None,
     ) -> None:
         """Take the splits as they are."""
         super().__init__(splits)
         self.names = tuple(names)
         self.counts = counts
         self._ids = ids
+        self.balance = pd.DataFrame(columns=[*names, "all"]) if balance is None else balance
 
     @property
     def fractions(self) -> pd.DataFrame:
@@ -118,7 +127,7 @@ class Split(list[Indices]):
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle with the attributes."""
-        return type(self), (list(self), self.names, self.counts, self._ids)
+        return type(self), (list(self), self.names, self.counts, self._ids, self.balance)
 
     def __str__(self) -> str:
         """Print a table of the number and percentage of rows of each class in each split."""
@@ -129,7 +138,10 @@ class Split(list[Indices]):
         for name in counts:
             table[name], table[f"{name} %"] = counts[name], percent[name]
         largest = f"Largest deviation of a fraction: {100 * self.largest_deviation:.2f} points."
-        return printable(f"{table.to_string()}\n{largest}", keep="\n")
+        parts = [table.to_string(), largest]
+        if len(self.balance):
+            parts.append((100 * self.balance).round(2).add_suffix(" %").to_string())
+        return printable("\n".join(parts), keep="\n")
 
     def save(self, path: PathLike) -> None:
         """Write the split of each image as CSV with the columns ``ID`` and ``SPLIT``.
@@ -156,6 +168,7 @@ def grouped_split(
     folds: int | None = None,
     seed: int = 0,
     duplicates: npt.ArrayLike | pd.DataFrame | PathLike | None = None,
+    stratify: Sequence[str] | pd.DataFrame | None = None,
 ) -> Split:
     """Split rows, stratified by class, so that no lesion and no patient is in two splits.
 
@@ -178,6 +191,11 @@ def grouped_split(
             of a report of `dermolib.audit`, or any data frame or CSV file of pairs that a person
             confirmed, with the ids of both in the columns ``first`` and ``second``. An id that is
             not in the table still joins the images that are paired with it.
+        stratify: What to keep even beside the class: names of columns of the table, such as
+            ``["source", "sex"]``, or a data frame with further columns, such as that of
+            `dermolib.preprocessing.artifact_table`, row by row or with the ids as its index. Each
+            value of a column, also a missing one, gets its fraction of each split; of decimal
+            numbers of 0 or more, such as probabilities, each split gets its fraction of the sum.
 
     Returns:
         Row numbers of each split, sorted; each row is in exactly one.
@@ -186,7 +204,8 @@ def grouped_split(
         TypeError: A column of the table is missing, or an argument is not a number.
         DatasetNotFoundError: There is no such file of pairs.
         ValueError: The fractions do not add up to 1, there are fewer groups than splits, a pair
-            is not one of row numbers, or no id of the pairs is one of the table.
+            is not one of row numbers, no id of the pairs is one of the table, or a column to
+            stratify by is missing, of another length, negative, or of more than 50 values.
 
     References:
         Kaufman et al., Leakage in data mining, ACM TKDD 6(4), 2012,
@@ -201,6 +220,10 @@ def grouped_split(
         (30, 10, 0.0)
         >>> set(table["lesion"][train]) & set(table["lesion"][validation])
         set()
+        >>> table["ink"] = [1, 1, 0, 0, 0] * 8
+        >>> grouped_split(table, folds=2, stratify=["ink"]).balance
+             fold_0  fold_1  all
+        ink     0.4     0.4  0.4
     """
     check_number(seed, "seed", low=0, integer=True)
     wanted = _fractions(fractions, folds)
@@ -218,11 +241,17 @@ def grouped_split(
     what = f"rows of at least {len(wanted)} groups, one for each split"
     hint = "A group is what shares a patient or a lesion."
     require(count >= len(wanted), "dataset_or_table", what, f"rows of {count}", hint)
-    split_of = _assign_groups(labels, groups, wanted, np.random.default_rng(seed))[groups]
+    even = _stratified(stratify, table)
+    assigned = _assign_groups(
+        labels, groups, wanted, np.random.default_rng(seed), even.to_numpy(np.float64)
+    )
+    split_of = assigned[groups]
     splits = [np.flatnonzero(split_of == number) for number in range(len(wanted))]
     named = folds is None and len(splits) <= len(_NAMES)
     names = _NAMES[: len(splits)] if named else [f"fold_{n}" for n in range(len(splits))]
-    return Split(splits, names, _class_counts(labels, splits, names, dataset_or_table), ids)
+    counts = _class_counts(labels, splits, names, dataset_or_table)
+    means = {name: even.iloc[rows].mean() for name, rows in zip(names, splits, strict=True)}
+    return Split(splits, names, counts, ids, pd.DataFrame(means | {"all": even.mean()}))
 
 
 def as_split(name: Any, splits: Collection[str] = _NAMES) -> str:
@@ -374,6 +403,60 @@ def _ordered(groups: Indices, ids: npt.NDArray[np.object_] | None) -> Indices:
     return np.argsort(np.argsort(first))[groups]
 
 
+def _stratified(stratify: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """Turn columns into numbers of which each split is to get its fraction: (N, M), named."""
+    if stratify is None:
+        return pd.DataFrame(index=range(len(table)))
+    columns = _columns_of(stratify, table)
+    parts = [_numbers_of(column, str(name)) for name, column in columns.items()]
+    return pd.concat([pd.DataFrame(index=range(len(table))), *parts], axis=1)
+
+
+def _columns_of(stratify: Any, table: pd.DataFrame) -> pd.DataFrame:
+    """Find columns in the table, or bring those of another table into the order of its rows."""
+    if not isinstance(stratify, pd.DataFrame):
+        listing = isinstance(stratify, (list, tuple)) and all(isinstance(n, str) for n in stratify)
+        what, got = "a list of names of columns, or a data frame", repr(stratify)
+        require(listing, "stratify", what, got, error=TypeError)
+        absent = [name for name in stratify if name not in table]
+        got, hint = listed(absent), f"The table has {listed(table.columns, most=20)}."
+        require(not absent, "stratify", "names of columns of the table", got, hint)
+        return table[[*stratify]].reset_index(drop=True)
+    if "id" in table and table["id"].isin(stratify.index).all() and stratify.index.is_unique:
+        stratify = stratify.loc[table["id"]]
+    what = f"a data frame of {len(table):,} rows, or with the ids of all rows as its index"
+    require(len(stratify) == len(table), "stratify", what, f"{len(stratify):,} rows")
+    return stratify.reset_index(drop=True)
+
+
+def _numbers_of(column: "pd.Series[Any]", name: str) -> pd.DataFrame:
+    """Turn a column into numbers (N, M): decimal ones as they are, and a flag for each value."""
+    missing = column.isna() | (column.astype(object) == "")
+    if pd.api.types.is_float_dtype(column):
+        numbers = column.fillna(0).astype(np.float64)
+        fits = bool(((numbers >= 0) & np.isfinite(numbers)).all())
+        what = f"columns of which {name!r} has numbers of 0 or more"
+        require(fits, "stratify", what, repr(float(numbers.min())))
+        found = {name: numbers}
+    else:
+        found = _flags_of(column[~missing].astype(object), name)
+        found = {key: flag.reindex(column.index, fill_value=0.0) for key, flag in found.items()}
+    if missing.any():
+        found[f"{name}: missing"] = missing.astype(np.float64)
+    return pd.DataFrame(found)
+
+
+def _flags_of(values: "pd.Series[Any]", name: str) -> dict[str, "pd.Series[Any]"]:
+    """Flag each value; of a column of flags only the true ones, which the others follow from."""
+    levels = sorted(values.unique(), key=str)
+    what = f"columns of which {name!r} has up to {_MOST_LEVELS} values"
+    hint = "Cut numbers into bands with `pandas.cut`."
+    require(len(levels) <= _MOST_LEVELS, "stratify", what, f"{len(levels):,}", hint)
+    if {*levels} <= {0, 1}:
+        return {name: (values == 1).astype(float)}
+    return {f"{name}: {level}": (values == level).astype(float) for level in levels}
+
+
 def _labels(table: pd.DataFrame) -> npt.NDArray[np.int64]:
     labels = pd.to_numeric(table["label"], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     known = ~table["label"].isna().to_numpy()
@@ -400,8 +483,11 @@ def _assign_groups(
     groups: Indices,
     fractions: npt.NDArray[np.float64],
     generator: np.random.Generator,
+    even: _Counts,
 ) -> Indices:
     """Assign groups (G,) to splits so that each comes near its fraction of every class.
+
+    Columns (N, M) of numbers are kept even as classes are.
 
     Groups with the same number of rows of each class are of one kind, and most groups of a large
     set are of a few kinds. Kinds are assigned from the largest group to the smallest, each step to
@@ -412,7 +498,8 @@ def _assign_groups(
     classes, column = np.unique(labels, return_inverse=True)
     shape = (int(groups.max()) + 1, len(classes))
     counts = coo_array((np.ones(len(labels)), (groups, column)), shape=shape).toarray()
-    counts = np.column_stack([counts, counts.sum(axis=1)])
+    sums = [np.bincount(groups, numbers, len(counts)) for numbers in even.T if numbers.any()]
+    counts = np.column_stack([counts, *sums, counts.sum(axis=1)])
     kinds, kind_of_group = np.unique(counts, axis=0, return_inverse=True)
     order = np.lexsort((generator.random(len(kind_of_group)), kind_of_group.reshape(-1)))
     number = np.bincount(kind_of_group.reshape(-1), minlength=len(kinds))
