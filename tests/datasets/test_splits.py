@@ -494,7 +494,7 @@ def test_columns_of_another_table_are_found_by_id() -> None:
 
 def test_missing_values_are_kept_even_as_well() -> None:
     table = confounded()
-    table["sex"] = np.where(np.arange(len(table)) % 3 == 0, None, "male")
+    table["sex"] = pd.Series("male", table.index).mask(np.arange(len(table)) % 3 == 0)
     table["ink"] = table["ink"].mask(np.arange(len(table)) % 4 == 0)
 
     balance = grouped_split(table, folds=4, stratify=["sex", "ink"]).balance

@@ -22,6 +22,7 @@ from dermolib.auditing.shift import LARGE, SMALL
 from dermolib.datasets.columns import Columns, find_column, is_missing, read_csv, read_frame
 from dermolib.datasets.splits import grouped_split
 from dermolib.datasets.tables import HasTable
+from dermolib.preprocessing.artifacts import ARTIFACTS
 
 __all__ = [
     "ASSOCIATIONS",
@@ -43,7 +44,6 @@ ASSOCIATION_COLUMNS: tuple[str, ...] = (
 """Columns of `artifact_associations`."""
 
 _SCORE_COLUMNS = ("class", "value", "low", "high", "chance", "images", "groups", "note")
-_KNOWN = ("dark_corner", "hair", "gel_border", "gel_bubble", "ruler", "ink", "patches")
 _FEW = 10  # groups, of which less is known than an interval says
 _MODERATE_RATIO, _LARGE_RATIO = 1.5, 3.0
 _TRIFLE = 0.01  # difference of fractions below which none is more than small
@@ -229,7 +229,7 @@ def _places(header: Sequence[str], name: str) -> dict[str, int]:
     texts = [text.strip() for text in header]
     place = find_column(texts, "id", name)
     others = [text for number, text in enumerate(texts) if number != place]
-    chosen = [text for text in others if text in _KNOWN] or others
+    chosen = [text for text in others if text in ARTIFACTS] or others
     what = "a table of ids and artifacts, each column once"
     fits = (
         place >= 0 and chosen and len({*chosen}) == len(chosen) and not {"id", "split"} & {*chosen}

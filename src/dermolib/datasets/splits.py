@@ -422,11 +422,12 @@ def _columns_of(stratify: Any, table: pd.DataFrame) -> pd.DataFrame:
         got, hint = listed(absent), f"The table has {listed(table.columns, most=20)}."
         require(not absent, "stratify", "names of columns of the table", got, hint)
         return table[[*stratify]].reset_index(drop=True)
-    if "id" in table and table["id"].isin(stratify.index).all() and stratify.index.is_unique:
-        stratify = stratify.loc[table["id"]]
+    columns: pd.DataFrame = stratify
+    if "id" in table and table["id"].isin(columns.index).all() and columns.index.is_unique:
+        columns = columns.loc[table["id"]]
     what = f"a data frame of {len(table):,} rows, or with the ids of all rows as its index"
-    require(len(stratify) == len(table), "stratify", what, f"{len(stratify):,} rows")
-    return stratify.reset_index(drop=True)
+    require(len(columns) == len(table), "stratify", what, f"{len(columns):,} rows")
+    return columns.reset_index(drop=True)
 
 
 def _numbers_of(column: "pd.Series[Any]", name: str) -> pd.DataFrame:
