@@ -301,3 +301,20 @@ def test_a_label_space_is_a_name_or_codes(
     for wrong, words in (("isic2108", "Did you mean 'isic2018'"), ("a,a", "a, a more than once")):
         assert run(f"{path} --label-space {wrong}") == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_table_of_artifacts_is_audited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = pd.DataFrame({"ID": [f"I{n}" for n in range(60)], "CLASS": [1, 2] * 30})
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    rows.assign(ruler=[0, 1] * 30)[["ID", "ruler"]].to_csv(tmp_path / "flags.csv", index=False)
+    table = f"--artifact-table {tmp_path / 'flags.csv'}"
+
+    assert run(f"{tmp_path / 'train.csv'} {table} --fail-on confounding") == 1
+
+    shown = capsys.readouterr()
+    assert "ruler with NV: 100.0% of 30 images against 0.0% of 30 images" in shown.out
+    assert "artifacts that go with a class, split or source: 1" in shown.err
+    assert run(f"{tmp_path / 'train.csv'} --artifact-table {tmp_path / 'absent.csv'}") == 2
+    assert "absent.csv" in capsys.readouterr().err

@@ -44,6 +44,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--no-images", action="store_true", help="do not read any image")
     text = "search second photographs of one lesion under another lesion id, which takes minutes"
     add("--recaptures", action="store_true", help=text)
+    text = "CSV file of ids and probabilities or flags of artifacts, to find what these go with"
+    add("--artifact-table", metavar="FILE", type=_table, help=text)
     add("--json", metavar="FILE", type=_json, help="write all findings to this file (.json)")
     text = "write a page with pictures of the findings to this file (.html)"
     add("--html", metavar="FILE", type=_html, help=text)
@@ -65,6 +67,7 @@ def run(given: argparse.Namespace) -> int:
         _read_collection(given) if Path(given.train).is_dir() else _read_tables(given),
         images=not given.no_images,
         recaptures=given.recaptures,
+        artifacts=given.artifact_table,
         workers=given.workers,
         progress=not given.quiet,
         fail_on=[name for name in given.fail_on if name != _NEVER],
@@ -74,6 +77,13 @@ def run(given: argparse.Namespace) -> int:
             report.save(path)
     show(given, report)
     return fail(given, report.verdict, FAILED) if report.failed else 0
+
+
+def _table(text: str) -> Path:
+    """Refuse a table that is not there before the images are read."""
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"expected a CSV file, but got {text}")
+    return Path(text)
 
 
 def _json(text: str) -> Path:

@@ -1,3 +1,4 @@
+from .confounding import plot_confounding as plot_confounding
 from .exploration import exploration_table as exploration_table
 from .exploration import plot_ages as plot_ages
 from .exploration import plot_class_counts as plot_class_counts
