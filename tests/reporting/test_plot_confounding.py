@@ -30,7 +30,7 @@ def test_cells_have_fraction_ratio_and_interval_and_bold_is_what_counts() -> Non
         x, y = text.get_position()
         assert (["MEL", "NV", "BCC"][int(x)], rows[int(y)]) == (row["value"], row["artifact"])
         assert text.get_text().startswith(f"{row['fraction']:.1%}\n")
-        assert (text.get_weight() == "bold") == (row["severity"] in ("moderate", "large"))
+        assert (text.get_fontweight() == "bold") == (row["severity"] in ("moderate", "large"))
     patches = axes.texts[3].get_text()
     assert patches.startswith("100.0%\n\N{MULTIPLICATION SIGN}inf (")
     assert [label.get_text() for label in axes.get_yticklabels()][:2] == ["patches", "dark corner"]
@@ -46,7 +46,7 @@ def test_splits_and_sources_are_drawn_on_given_axes(tmp_path: Path) -> None:
     assert plot_confounding(associations(), by="source", axes=axes, title="$ x") is axes
 
     assert [label.get_text() for label in axes.get_xticklabels()] == ["b\n150 images"]
-    save_figure(axes.figure, tmp_path / "figure.png")
+    save_figure(axes, tmp_path / "figure.png")
 
 
 def test_without_associations_the_figure_says_so() -> None:

@@ -62,7 +62,10 @@ def plot_confounding(
     require(not absent, "associations", what, f"one without the columns {listed(absent)}")
     table = associations[associations["by"] == by]
     values, artifacts = [*table["value"].unique()], [*table["artifact"].unique()]
-    size = {"width": 2.2 + 1.15 * max(len(values), 3), "height": 1.6 + 0.5 * len(artifacts)}
+    size: dict[str, float] = {
+        "width": 2.2 + 1.15 * max(len(values), 3),
+        "height": 1.6 + 0.5 * len(artifacts),
+    }
     drawn = axes_or_new(axes, **size)
     style_axes(drawn, title=title, grid="")
     if not len(table):
@@ -74,7 +77,7 @@ def plot_confounding(
         with np.errstate(divide="ignore"):
             colors[place] = np.log2(row["ratio"])
         _write(drawn, place, row)
-    limits = {"vmin": -_LARGEST, "vmax": _LARGEST}
+    limits: dict[str, Any] = {"vmin": -_LARGEST, "vmax": _LARGEST}
     drawn.imshow(colors.clip(-_LARGEST, _LARGEST), cmap=_COLORS, aspect="auto", **limits)
     images = table.drop_duplicates("value").set_index("value")["images"]
     labels = [f"{shorten(value, _NAME)}\n{images[value]:,} images" for value in values]
