@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dermolib import shades_of_gray
-from dermolib.augmentation import RandomShadesOfGray, transforms
+from dermolib import preset, shades_of_gray
+from dermolib.augmentation import DrawArtifact, RandomShadesOfGray, transforms
 from dermolib.augmentation.transforms import ElasticTransform, Transpose
 from dermolib.preprocessing.color import correct, illuminant
-from drawing import noise_image
+from drawing import lesion_image, noise_image
 
 BORDER = cv2.BORDER_REFLECT_101
 CAST = noise_image(9, 12, 0) // np.array([1, 2, 3], np.uint8)
@@ -185,3 +185,48 @@ def test_an_unfit_option_is_refused(
 def test_an_image_of_floats_is_refused() -> None:
     with pytest.raises(TypeError, match="`image` to be an RGB image"):
         RandomShadesOfGray(p=1)(image=np.zeros((4, 4, 3)))
+
+
+def test_an_artifact_is_drawn_over_the_image_from_the_seed_alone_and_the_mask_stays() -> None:
+    skin, lesion = lesion_image(90, 120)
+    transform = DrawArtifact(p=1)
+
+    seen = []
+    for seed in range(12):
+        transform.set_random_seed(seed)
+        first = transform(image=skin, mask=lesion)
+        transform.set_random_seed(seed)
+        again = transform(image=skin, mask=lesion)
+        np.testing.assert_array_equal(first["image"], again["image"])
+        np.testing.assert_array_equal(first["mask"], lesion)
+        assert (first["image"] != skin).any()
+        seen.append(first["image"].tobytes())
+    assert len(set(seen)) == 12
+
+
+def test_a_drawn_artifact_goes_before_a_preset_and_through_serialization() -> None:
+    pipeline = A.Compose([DrawArtifact(["ruler"], p=1), A.HorizontalFlip(p=0.5)], seed=0)
+    restored = A.from_dict(A.to_dict(pipeline))
+    skin = lesion_image(90, 120)[0]
+
+    assert restored.transforms[0].kinds == ("ruler",)
+    whole = A.Compose([DrawArtifact(["patch"], p=1), preset("light", image_size=64)], seed=0)
+    assert whole(image=skin)["image"].shape == (3, 64, 64)
+
+
+def test_only_the_kinds_that_were_asked_for_are_drawn() -> None:
+    transform, skin = DrawArtifact(["ink", "dark_corner"], p=1), np.full((90, 120, 3), 200, "u1")
+    for seed in range(20):
+        transform.set_random_seed(seed)
+        assert (transform(image=skin)["image"] <= 200).all()
+
+
+def test_kinds_of_artifacts_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"`kinds\[1\]` to be one of 'ruler'"):
+        DrawArtifact(["ink", "sticker"])
+    with pytest.raises(ValueError, match="`kinds` to be at least one"):
+        DrawArtifact([])
+    with pytest.raises(TypeError, match="`kinds` to be a list"):
+        DrawArtifact("ink")
+    with pytest.raises(ValueError, match=r"`p` to be a number in 0\.\.1"):
+        DrawArtifact(p=2)

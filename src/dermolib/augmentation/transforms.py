@@ -1,4 +1,4 @@
-"""Transforms for any pipeline of albumentations: its warps in less time, and color constancy.
+"""Transforms for any pipeline of albumentations: faster warps, color constancy, drawn artifacts.
 
 OpenCV 5 warps four channels in half the time of three, and 4.x in about the same. So an image gets
 a fourth one for the time of a warp; the bits of the three others stay the same.
@@ -11,11 +11,13 @@ import albumentations as A  # noqa: N812 - the name that its documentation presc
 import cv2
 import numpy as np
 
-from dermolib._validation import Image, check_number, require
+from dermolib._validation import Image, check_choice, check_number, require
+from dermolib.datasets.synthetic.artifacts import ARTIFACT_KINDS, with_artifact
 from dermolib.preprocessing.color import correct, illuminant
 
 __all__ = [
     "Affine",
+    "DrawArtifact",
     "ElasticTransform",
     "GridDistortion",
     "OpticalDistortion",
@@ -169,3 +171,46 @@ class RandomShadesOfGray(A.ImageOnlyTransform):  # type: ignore[misc] # albument
     def apply(self, img: Image, strength: float, **_params: Any) -> Image:
         """Remove the fraction of the cast from an image (H, W, 3), uint8 RGB."""
         return correct(img, illuminant(img, p=self.norm), strength=strength)
+
+
+class DrawArtifact(A.ImageOnlyTransform):  # type: ignore[misc] # albumentations has no types
+    """Draw a ruler, ink, a patch, hair, dark corners or bubbles over an image.
+
+    A transform for any pipeline of albumentations: a network that sees artifacts beside lesions of
+    all classes learns that they mean nothing. Put it before a preset, so that artifacts are warped
+    and recolored as those of a photograph are. A mask is left alone: it says where the lesion lies.
+
+    Args:
+        kinds: Kinds to choose from, all equally likely; see `dermolib.with_artifact`.
+        p: Probability of the transform, 0..1.
+
+    Raises:
+        TypeError: `kinds` is not a list, or `p` not a number.
+        ValueError: A kind is unknown, there is none, or `p` is out of its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> skin = np.full((96, 128, 3), (205, 165, 150), np.uint8)
+        >>> marked = DrawArtifact(["patch"], p=1)(image=skin)["image"]
+        >>> bool((marked != skin).any())
+        True
+    """
+
+    def __init__(self, kinds: Sequence[str] = ARTIFACT_KINDS, *, p: float = 0.5) -> None:
+        """Check the kinds."""
+        several = isinstance(kinds, (tuple, list))
+        require(several, "kinds", "a list of kinds", repr(kinds), error=TypeError)
+        require(kinds, "kinds", "at least one kind", "none")
+        for number, kind in enumerate(kinds):
+            check_choice(kind, f"kinds[{number}]", ARTIFACT_KINDS)
+        check_number(p, "p", low=0, high=1)
+        super().__init__(p=p)
+        self.kinds = tuple(kinds)
+
+    def get_params(self) -> dict[str, Any]:
+        """Draw a kind, and which artifact of that kind."""
+        return {"kind": self.py_random.choice(self.kinds), "seed": self.py_random.getrandbits(32)}
+
+    def apply(self, img: Image, kind: str, seed: int, **_params: Any) -> Image:
+        """Draw on an image (H, W, 3), uint8 RGB."""
+        return with_artifact(img, kind, seed=seed)

@@ -39,6 +39,7 @@ from .selective import RiskCoverage as RiskCoverage
 from .selective import RiskThreshold as RiskThreshold
 from .selective import risk_coverage as risk_coverage
 from .selective import threshold_for_risk as threshold_for_risk
+from .sensitivity import artifact_sensitivity as artifact_sensitivity
 from .set_coverage import coverage_table as coverage_table
 from .subgroups import score_subgroups as score_subgroups
 from .svm import Features as Features
