@@ -227,7 +227,7 @@ def test_settings_hold_every_option_and_the_defaults_too() -> None:
         (partial(shades_of_gray, p=6), untyped(shades_of_gray, p=np.int64(6))),
         (partial(shades_of_gray, p=6), untyped(shades_of_gray, p=np.float32(6))),
         (LUV, partial(occlusion_removal, method="luv", radius=5, margin=0)),
-        ("occlusion_removal", partial(occlusion_removal, method="unet", threshold=0.2)),
+        ("occlusion_removal", partial(occlusion_removal, method="unet", threshold=0.3)),
         (darker, partial(darker, by=2)),
     ],
 )

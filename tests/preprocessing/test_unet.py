@@ -90,11 +90,34 @@ def test_small_and_uncertain_pieces_are_dropped() -> None:
     steps[4, 1:9] = 140
     steps[6, 1:4] = 200
 
-    kept = unet._drop_pieces(steps, 128, 180, 5)
+    kept = unet._pieces(steps, 128, 180, 5)
 
-    np.testing.assert_array_equal(kept[1], steps[1])
+    np.testing.assert_array_equal(kept[1], steps[1] > 0)
     assert not kept[4].any()
     assert not kept[6].any()
+
+
+@pytest.mark.parametrize(("hairs", "found"), [(0, False), (1, True)])
+def test_uncertain_hair_counts_where_the_image_has_hair_for_sure(hairs: int, found: bool) -> None:
+    steps = np.zeros((200, 200), np.uint8)
+    steps[100:102, :100] = 140
+    steps[20 : 20 + hairs] = 200
+
+    zone = unet._zone(steps, 114, 156, 20)
+
+    assert bool(zone[101].any()) == found
+    assert zone[20].any() == bool(hairs)
+
+
+def test_beside_little_sure_hair_what_is_nearly_hair_may_be_hair() -> None:
+    steps = np.zeros((200, 200), np.uint8)
+    steps[20, 50:80] = 160
+    steps[20, 80:120] = 80
+
+    zone = unet._zone(steps, 114, 156, 20)
+
+    assert zone[20].nonzero()[0].tolist() == list(range(50, 84))
+    assert zone.sum() == 34
 
 
 @settings(max_examples=10)

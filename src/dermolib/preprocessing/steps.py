@@ -190,7 +190,7 @@ def _settings(step: _Named) -> dict[str, Any]:
     if step.function is occlusion_removal:
         del options["return_mask"]
         given = {name: value for name, value in step.options.items() if name not in defaults}
-        options |= options["method"].options(given, filled=True)
+        options |= options["method"].options(given)
     noted = {name: json_value(value) for name, value in sorted(options.items())}
     return {"step": step.name, "options": noted} | ({"source": step.source} if step.source else {})
 

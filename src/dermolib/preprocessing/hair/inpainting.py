@@ -21,7 +21,17 @@ from dermolib._validation import (
 from dermolib.preprocessing.functions import call_foreign
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, closing, disk, scaled_radius
 
-__all__ = ["FILLS", "FillChoice", "check_fill", "fill_mask", "fill_with", "list_fills"]
+__all__ = [
+    "FILLS",
+    "FillChoice",
+    "Scales",
+    "check_fill",
+    "enlarged",
+    "fill_mask",
+    "fill_with",
+    "half",
+    "list_fills",
+]
 
 # What `inpainting_torch` shares with this module. Lengths are in pixels of the reduced image.
 LARGEST_FACTOR = 16  # a cell of more pixels could lose a single masked one to rounding
@@ -182,7 +192,7 @@ def _pyramid(image: Image, marks: Any) -> None:
     factor = working_factor(*image.shape[:2])
     filled = _fill_small(*_reduced(image, marks, factor))
     if factor > 1:
-        filled = _enlarged(filled, marks.shape, factor)
+        filled = enlarged(filled, marks.shape, factor)
     cv2.copyTo(filled, marks, image)
 
 
@@ -219,7 +229,7 @@ def _fill_small(image: Image, holes: Any) -> Image:
     colors, trust = _judged(planes, ring, _surroundings(planes, holes, near, ring))
     weights: Any = (1 - holes).astype(np.float32)
     weights.reshape(-1)[at] = trust
-    scales = _Scales(_half(weights))
+    scales = Scales(half(weights))
     where = np.flatnonzero(near)
     fraction = 1 - weights.take(where)
     scale = 1 / (_smooth(weights, SIGMA).take(where) + np.float32(TRUST))
@@ -228,7 +238,7 @@ def _fill_small(image: Image, holes: Any) -> Image:
         source: Any = plane.astype(np.float32)
         source.reshape(-1)[at] = color
         cv2.multiply(source, weights, source)
-        coarse = _enlarged(scales.fill(_half(source)), shape, 2)
+        coarse = enlarged(scales.fill(half(source)), shape, 2)
         cv2.multiply(coarse, weights, work)
         cv2.subtract(source, work, work)
         value = _smooth(work, SIGMA).take(where) * scale
@@ -256,11 +266,11 @@ def _surroundings(
         background = _far(total) * far_clear
         contrast = _far(_half_of(plane, holes)) * far_hole - background
         color = _smooth(total, SIGMA)
-        cv2.scaleAdd(_enlarged(background, color.shape, 4), FAR_TRUST, color, color)
-        around = _enlarged(cv2.multiply(color, scale), ring.shape, 2)
+        cv2.scaleAdd(enlarged(background, color.shape, 4), FAR_TRUST, color, color)
+        around = enlarged(cv2.multiply(color, scale), ring.shape, 2)
         yield (
             around.take(ring.at),
-            _enlarged(contrast, quarter, 2).take(cell),
+            enlarged(contrast, quarter, 2).take(cell),
         )
 
 
@@ -291,14 +301,14 @@ def _judged(
     return np.clip(color - fraction[:, ring.touches] * contrasts, 0, 255), trust
 
 
-class _Scales:
+class Scales:
     """Weights of the sources at all scales, shared by the three channels."""
 
     def __init__(self, weights: Any) -> None:
         """Reduce the weights (H, W) by halves."""
         self.weights = [weights]
         while max(self.weights[-1].shape) > COARSEST:
-            self.weights.append(_half(self.weights[-1]))
+            self.weights.append(half(self.weights[-1]))
         self.scales = [1 / (_smooth(level, SIGMA) + np.float32(TRUST)) for level in self.weights]
         self.total = max(float(self.weights[-1].sum()), 1e-9)
 
@@ -308,7 +318,7 @@ class _Scales:
         weights = self.weights[level]
         if level == len(self.weights) - 1:
             return np.full(weights.shape, total.sum() / self.total, np.float32)
-        coarse = _enlarged(self.fill(_half(total), level + 1), weights.shape, 2)
+        coarse = enlarged(self.fill(half(total), level + 1), weights.shape, 2)
         detail: Any = cv2.multiply(coarse, weights)
         cv2.subtract(total, detail, detail)
         detail = _smooth(detail, SIGMA)
@@ -319,10 +329,10 @@ class _Scales:
 
 
 def _half_of(plane: Any, mask: Any) -> Any:
-    return _half(cv2.copyTo(plane, mask)).astype(np.float32)
+    return half(cv2.copyTo(plane, mask)).astype(np.float32)
 
 
-def _half(plane: Any) -> Any:
+def half(plane: Any) -> Any:
     """Halve a plane, to which zeros are added where it has an odd side."""
     height, width = plane.shape
     if height % 2 or width % 2:
@@ -331,7 +341,8 @@ def _half(plane: Any) -> Any:
     return cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
 
 
-def _enlarged(plane: Any, shape: tuple[int, int], factor: int) -> Any:
+def enlarged(plane: Any, shape: tuple[int, int], factor: int) -> Any:
+    """Enlarge a plane by a whole factor, and crop it to a shape."""
     plane = cv2.resize(plane, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(plane[: shape[0], : shape[1]])
 
@@ -341,7 +352,7 @@ def _smooth(plane: Any, sigma: float) -> Any:
 
 
 def _far(plane: Any) -> Any:
-    return _smooth(_half(_half(plane)), FAR_SIGMA)
+    return _smooth(half(half(plane)), FAR_SIGMA)
 
 
 class Fill(NamedTuple):

@@ -10,7 +10,7 @@ from torch.nn import functional
 from dermolib.preprocessing.hair import inpainting as like
 from dermolib.preprocessing.hair.closing import disk
 
-__all__ = ["dilated", "fill_batch"]
+__all__ = ["dilated", "enlarged", "fill_batch", "half", "trend"]
 
 
 def fill_batch(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ def _pyramid(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         images = functional.avg_pool2d(images, factor)
         holes = functional.max_pool2d(holes, factor)
     filled = _fill_small(images, holes).clamp(0, 255)
-    return _enlarged(filled, (height, width), factor) if factor > 1 else filled
+    return enlarged(filled, (height, width), factor) if factor > 1 else filled
 
 
 class _Ring(NamedTuple):
@@ -55,8 +55,8 @@ def _fill_small(images: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
     color, trust = _judged(images, ring)
     weights = torch.where(ring.near > holes, trust, 1 - holes)
     source = color * weights
-    coarse = _trend(_half(source), _half(weights))
-    coarse = _enlarged(coarse, holes.shape[2:], 2)
+    coarse = trend(half(source), half(weights))
+    coarse = enlarged(coarse, holes.shape[2:], 2)
     detail = _smooth(source - coarse * weights, like.SIGMA)
     coarse = coarse + detail / (_smooth(weights, like.SIGMA) + like.TRUST)
     return coarse * (1 - weights) + source
@@ -88,38 +88,39 @@ def _surroundings(images: torch.Tensor, ring: _Ring) -> tuple[torch.Tensor, torc
     """Give the color around each pixel and the contrast of the hair near it."""
     shape = images.shape[2:]
     clear = 1 - ring.near
-    clear_fraction, total = _half(clear), _half(images * clear)
-    far_clear, far_hole = _far(clear_fraction), _far(_half(ring.holes))
+    clear_fraction, total = half(clear), half(images * clear)
+    far_clear, far_hole = _far(clear_fraction), _far(half(ring.holes))
     both = ((far_clear > like.FAR_LEAST) & (far_hole > like.FAR_LEAST)).float()
     background = _far(total) * both / (far_clear + 1e-4)
-    contrast = _far(_half(images * ring.holes)) * both / (far_hole + 1e-4) - background
-    color = _smooth(total, like.SIGMA) + like.FAR_TRUST * _enlarged(background, total.shape[2:], 4)
+    contrast = _far(half(images * ring.holes)) * both / (far_hole + 1e-4) - background
+    color = _smooth(total, like.SIGMA) + like.FAR_TRUST * enlarged(background, total.shape[2:], 4)
     color = color / (_smooth(clear_fraction, like.SIGMA) + like.FAR_TRUST)
     quarter = functional.interpolate(contrast, scale_factor=2.0, mode="bilinear")
     contrast = functional.interpolate(quarter, scale_factor=4.0, mode="nearest")
-    return _enlarged(color, shape, 2), contrast[..., : shape[0], : shape[1]]
+    return enlarged(color, shape, 2), contrast[..., : shape[0], : shape[1]]
 
 
-def _trend(total: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def trend(total: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Fill images (N, 3, H, W), given multiplied by their weights (N, 1, H, W)."""
     if max(weights.shape[2:]) <= like.COARSEST:
         mean = total.sum(dim=(2, 3), keepdim=True)
         mean = mean / weights.sum(dim=(2, 3), keepdim=True).clamp(min=1e-9)
         return mean.expand_as(total)
-    coarse = _enlarged(_trend(_half(total), _half(weights)), weights.shape[2:], 2)
+    coarse = enlarged(trend(half(total), half(weights)), weights.shape[2:], 2)
     detail = _smooth(total - coarse * weights, like.SIGMA)
     return coarse + detail / (_smooth(weights, like.SIGMA) + like.TRUST)
 
 
-def _half(planes: torch.Tensor) -> torch.Tensor:
+def half(planes: torch.Tensor) -> torch.Tensor:
     """Halve planes, to which zeros are added where they have an odd side."""
     odd = (0, planes.shape[3] % 2, 0, planes.shape[2] % 2)
     return functional.avg_pool2d(functional.pad(planes, odd) if any(odd) else planes, 2)
 
 
-def _enlarged(
+def enlarged(
     planes: torch.Tensor, shape: torch.Size | tuple[int, int], factor: int
 ) -> torch.Tensor:
+    """Enlarge planes by a whole factor, and crop them to a shape."""
     planes = functional.interpolate(planes, scale_factor=float(factor), mode="bilinear")
     return planes[..., : shape[0], : shape[1]]
 
@@ -129,7 +130,7 @@ def _smooth(planes: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _far(planes: torch.Tensor) -> torch.Tensor:
-    return _smooth(_half(_half(planes)), like.FAR_SIGMA)
+    return _smooth(half(half(planes)), like.FAR_SIGMA)
 
 
 def _blurred(planes: torch.Tensor, size: int, sigma: float, mode: str) -> torch.Tensor:

@@ -90,7 +90,7 @@ class OcclusionRemoval(nn.Module):
         self.method = find_method(method)
         self.fill = self.method.fill if fill is None else fill
         check_fill(self.fill)
-        self.options = self.method.options(options, filled=True)
+        self.options = self.method.options(options)
         check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
         self.margin = margin
         if isinstance(device, str):

@@ -1,7 +1,7 @@
 """Removal of hair and other thin occlusions: a method finds them, a fill replaces them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, overload
 
 import cv2
@@ -48,12 +48,7 @@ class HairMethod(MaskMethod):
     """A method that finds hair, and what fills it by default."""
 
     fill: FillChoice = "pyramid"
-    when_filled: Mapping[str, float] = field(default_factory=dict)  # options that change then
     fill_options: tuple[str, ...] = ()  # that the default fill takes as well
-
-    def options(self, given: Mapping[str, Any], *, filled: bool = False) -> dict[str, Any]:
-        """Complete options by the defaults; refuse those that the method does not have."""
-        return {**super().options(given), **(self.when_filled if filled else {}), **given}
 
     def fingerprint(self) -> str:
         """Tell methods apart by name, foreign ones by their code and their fill too."""
@@ -78,7 +73,6 @@ _METHODS = {
             "unet",
             find_hair,
             batch=f"{_HERE}.unet_torch:unet_masks",
-            when_filled={"threshold": 0.2},
             own=True,
         ),
     )
@@ -252,8 +246,11 @@ def occlusion_removal(
     Method ``"unet"``, the default: a small network, trained on simulated hair and on hair that it
     found itself in real images (``scripts/train_hair_unet.py``). It finds dark, light and faint
     hair and leaves most rulers, bubbles, vessels and pigment networks alone. It sees the image at
-    about 512 pixels, so that it misses hair much thinner than a pixel there. It takes bright fibers
-    and scratches, and sometimes a ruler's fine marks, for hair. It runs in OpenCV, without torch.
+    about 512 pixels, so that it misses hair much thinner than a pixel there. Where there may be
+    hair, the pixels at full size decide: one that differs more from what surrounds the hair needs
+    less of a probability, so that visible edges are hair and pixels like the skin are not. In an
+    image of which 0.1 % is hair for sure, less sure hair is hair too. It takes bright fibers and
+    scratches, and sometimes a ruler's fine marks, for hair. It runs in OpenCV, without torch.
 
     Method ``"line"``: what is thin across and long along, darker or lighter than what lies beside
     it, is hair; nothing is trained. It misses tightly curled, very short and very wide hair and
@@ -279,12 +276,12 @@ def occlusion_removal(
             as in the paper, and ``"pyramid"`` for the others.
         margin: Length by which the mask is dilated before it is filled, 0..512. 0 replaces what was
             found and no more; 1 includes the blurred edges of hair, which otherwise stay as a
-            faint rim in large and sharp images.
-        return_mask: Whether to return the mask as well: all that was replaced. With ``"unet"`` it
-            is wider than that of `occlusion_mask`: a `threshold` of 0.2 includes the edges of hair.
-        options: For ``"unet"``: `threshold`, the probability from which a pixel is hair,
-            0.001..0.999; `certain`, the probability that one pixel of each component must reach;
-            `min_area` of a component. For ``"luv"``: `radius` of the disk, above 0 and up to 512
+            faint rim for ``"luv"`` and ``"line"`` in large and sharp images.
+        return_mask: Whether to return the mask as well: all that was replaced.
+        options: For ``"unet"``: `threshold`, the probability from which a pixel is hair that
+            differs by 16 levels from what surrounds the hair, 0.001..0.999; `certain`, the
+            probability that one pixel of each component must reach; `min_area` of a component.
+            For ``"luv"``: `radius` of the disk, above 0 and up to 512
             (rounded up, so that hair of up to twice the radius is bridged in a small image too);
             `low` and `high`, steps of L*, 0..100, `low` not above `high`; `min_area`. For
             ``"line"``: `low` and `high`, scores of a path of about 200 pixels, where 0 is what
@@ -323,7 +320,7 @@ def occlusion_removal(
     chosen = find_method(method)
     fill = chosen.fill if fill is None else fill
     check_fill(fill)
-    complete = chosen.options(without_shape(options, image), filled=True)
+    complete = chosen.options(without_shape(options, image))
     mask = chosen(check_image(image), **complete)
     wider = margin_pixels(margin, image.shape)
     if wider and mask.any():

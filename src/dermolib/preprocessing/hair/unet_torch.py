@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from dermolib.models.weights import load_weights
+from dermolib.preprocessing.hair import unet as like
+from dermolib.preprocessing.hair.inpainting_torch import dilated
 from dermolib.preprocessing.hair.luv_torch import keep_components
-from dermolib.preprocessing.hair.unet import (
-    STEPS_PER_LOGIT,
-    check_unet_options,
-    working_size,
-)
+from dermolib.preprocessing.hair.snapping import STEPS_PER_LOGIT
+from dermolib.preprocessing.hair.snapping_torch import snap_batch
+from dermolib.preprocessing.hair.unet import check_unet_options, working_size
 
 __all__ = ["HairUNet", "load_network", "unet_masks"]
 
@@ -110,12 +110,18 @@ def unet_masks(
     elif working != size:
         values = functional.interpolate(values, working, mode="bicubic").round().clamp(0, 255)
     steps = _steps(_network_on(images.device), values)
-    found = steps >= low
-    kept = keep_components(found, steps >= high, min_area)
-    steps = torch.where(found & ~kept, 0, steps)
-    if working != size:
-        steps = functional.interpolate(steps[:, None], size, mode="bilinear")[:, 0].round()
-    return steps >= low
+    zones = _zones(steps, low, high, min_area)
+    return snap_batch(images, values, steps, zones, low)
+
+
+def _zones(steps: torch.Tensor, low: int, high: int, min_area: float) -> torch.Tensor:
+    """Find where hair may be in each image, as `find_hair` does."""
+    less = max(1, low - like.BONUS)
+    weak = steps >= less
+    sure = keep_components(steps >= low, steps >= high, min_area)
+    pieces = keep_components(weak, steps >= high - like.BONUS, min_area)
+    hairy = sure.float().mean(dim=(1, 2), keepdim=True) > like.HAIRY
+    return torch.where(hairy, pieces, weak & dilated(sure, like.NEAR))
 
 
 def _steps(network: HairUNet, images: torch.Tensor) -> torch.Tensor:
