@@ -254,6 +254,16 @@ def _remove_hair(inputs: Path, folder: Path, **options: Any) -> None:
     JOBS["hair"].run(inputs, folder, contact_sheet=folder / "sheet.png", errors="raise", **options)
 
 
+def _segment(inputs: Path, folder: Path, **options: Any) -> None:
+    JOBS["segment"].run(inputs, folder, errors="raise", **options)
+
+
+def _read_artifacts(inputs: Path, folder: Path) -> Any:
+    from dermolib.preprocessing import artifact_table
+
+    return artifact_table(inputs / "in", cache=folder, progress=False).to_csv()
+
+
 def _read_store(inputs: Path, folder: Path) -> Any:
     from dermolib import ISICDataset, PreparedStore
     from dermolib.datasets.store import load_image
@@ -497,6 +507,13 @@ SUBJECTS = {
         _images,
         results=".*",
     ),
+    "segment": Reread(
+        lambda inputs, folder, earlier: _segment(inputs, folder, other=earlier),
+        _segment,
+        _images,
+        results=".*",
+    ),
+    "artifacts": Reread(_job("artifacts")["make"], _read_artifacts, _images),
     "offline": Reread(**_OFFLINE, inputs=_images),
     "copies": Reread(_OFFLINE["make"], _read_copies, _images),
     "download": Reread(_job("download")["make"], _download, _served, results=".*"),

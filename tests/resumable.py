@@ -13,6 +13,7 @@ import numpy as np
 import dermolib._jobs as engine  # whose lines are forged
 from dermolib import augment_offline, prepare, remove_hair_from_folder
 from dermolib.io import write_image, write_mask
+from dermolib.preprocessing import artifact_table, segment_folder
 from drawing import noise_image
 from fetch_server import serving
 
@@ -107,6 +108,23 @@ def _remove_hair(
     )
 
 
+def _segment(
+    inputs: Path, folder: Path, *, workers: int = 1, other: bool = False, **options: Any
+) -> None:
+    segment_folder(
+        inputs / "in",
+        folder,
+        method="classical",
+        agreement=0.6 if other else 0.45,
+        workers=workers,
+        **{"progress": False, **options},
+    )
+
+
+def _cache_artifacts(inputs: Path, folder: Path, *, workers: int = 1, **options: Any) -> None:
+    artifact_table(inputs / "in", cache=folder, workers=workers, **{"progress": False, **options})
+
+
 class Rows:
     """Stands for a data set of the images, all of one class."""
 
@@ -185,6 +203,8 @@ def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool
 JOBS = {
     "prepare": Resumable(_prepare, overwrites=True, in_place=True),
     "hair": Resumable(_remove_hair, overwrites=True, shares=True),
+    "segment": Resumable(_segment, overwrites=True, shares=True),
+    "artifacts": Resumable(_cache_artifacts, changes=2, settings=False, shares=True),
     "offline": Resumable(_augment),
     "download": Resumable(_download, _served, settings=False, shares=True),
     "features": Resumable(_cache_features, changes=2, settings=False, shares=True, journal=False),

@@ -1,6 +1,7 @@
 """Ways to find a lesion: what people write in ten lines, and what was tried beside the vote."""
 
 from collections.abc import Callable
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,13 +17,17 @@ from dermolib._validation import Image, Mask
 from dermolib.io import resize_image, resize_mask
 from dermolib.preprocessing import border_mask
 
-__all__ = ["OURS", "PLAIN", "WAYS"]
+__all__ = ["CLASSICAL", "PLAIN", "UNET", "WAYS"]
 
 PLAIN = "Otsu on gray, largest piece"
-OURS = "segment_lesion"
+CLASSICAL = "segment_lesion, classical"
+UNET = "segment_lesion, unet"
 
-_SIDE = 96  # px on which iterative ways work, as `segment_lesion` does
+_SIDE = 96  # px on which iterative ways work, as the classical method does
 _ROUNDS = 30
+
+
+classical = partial(segment_lesion, method="classical")
 
 
 def ellipse(image: Image) -> Mask:
@@ -70,9 +75,9 @@ def chan_vese(image: Image) -> Mask:
 
 
 def grab_cut(image: Image) -> Mask:
-    """Refine the mask of `segment_lesion` by graph cuts: what is near its edge may change sides."""
+    """Refine the classical mask by graph cuts: what is near its edge may change."""
     small = resize_image(image, (_SIDE, _SIDE))
-    mask = segment_lesion(small)
+    mask = classical(small)
     depth = [cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 3) for side in (mask, ~mask)]
     labels = np.where(mask, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[depth[0] > 8] = cv2.GC_FGD
@@ -89,12 +94,12 @@ def grab_cut(image: Image) -> Mask:
 
 def without_hair(image: Image) -> Mask:
     """Remove hair first."""
-    return segment_lesion(occlusion_removal(image, method="luv"))
+    return classical(occlusion_removal(image, method="luv"))
 
 
 def hull(image: Image) -> Mask:
-    """Fill the mask of `segment_lesion` up to its convex hull."""
-    mask = segment_lesion(image).astype(np.uint8)
+    """Fill the mask of the classical method up to its convex hull."""
+    mask = classical(image).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for outline in outlines:
         cv2.fillConvexPoly(mask, cv2.convexHull(outline), 1)
@@ -108,10 +113,11 @@ WAYS: dict[str, Callable[[Image], Mask]] = {
     "Otsu on saturation, central piece": saturation,
     "Otsu on the distance to skin": from_skin,
     "Chan-Vese from Otsu on blue": chan_vese,
-    OURS: segment_lesion,
-    "segment_lesion, then GrabCut": grab_cut,
-    "segment_lesion after luv": without_hair,
-    "convex hull of segment_lesion": hull,
+    CLASSICAL: classical,
+    "classical, then GrabCut": grab_cut,
+    "classical after luv": without_hair,
+    "convex hull of classical": hull,
+    UNET: partial(segment_lesion, method="unet"),
 }
 """Name of a way to a function from image to mask; the first one is what a guess is worth."""
 

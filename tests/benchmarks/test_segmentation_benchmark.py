@@ -62,7 +62,7 @@ def test_the_tables_tell_what_was_found(data: Path, capsys: pytest.CaptureFixtur
     assert sum(line.startswith(f"| {name} |") for name in WAYS for line in lines) == len(WAYS) + 4
     assert "| 6 images of ISIC 2018 task 1 |" in lines[0]
     assert any(line.startswith("| 20 images of isic_challenge/Train |") for line in lines)
-    assert "20 images, 20 lesions, five folds; 0 masks are empty." in lines
+    assert "20 images, 20 lesions, five folds; 0 masks of the network are empty." in lines
     assert "| drawn by people | all (26) | logistic | 1.000 (1.000..1.000) |" in lines
 
 

@@ -162,7 +162,7 @@ def test_a_progress_bar_is_shown_on_the_standard_error_where_one_is_wanted(
 @jobs("journal")
 def test_a_second_run_on_the_same_folder_is_refused(run: Call, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = f"`destination` to be a folder that no other run is working on, but got {out}"
+    words = f"to be a folder that no other run is working on, but got {out}"
 
     with exclusive_lock(out):
         with pytest.raises(ValueError, match=words):

@@ -10,7 +10,7 @@ from concurrent.futures import BrokenExecutor
 from typing import NoReturn
 
 import dermolib
-from dermolib.cli import audit, compare, download, hair, prepare, score
+from dermolib.cli import audit, compare, download, hair, prepare, score, segment
 from dermolib.cli._options import FAILED, fail
 
 __all__ = ["main"]
@@ -20,6 +20,7 @@ _COMMANDS = {
     "download": download,
     "audit": audit,
     "hair": hair,
+    "segment": segment,
     "prepare": prepare,
     "score": score,
     "compare": compare,

@@ -16,7 +16,7 @@ from dermolib._validation import Image, Mask, check_number
 from dermolib.io import resize_image
 from dermolib.preprocessing.border import border_mask
 
-__all__ = ["fill_holes", "find_by_thresholds"]
+__all__ = ["fill_largest", "find_by_thresholds"]
 
 # Lengths are in px of the small image that is looked at, whose longer side is the first of them
 _SIDE = 96
@@ -56,10 +56,14 @@ def find_by_thresholds(image: Image, *, agreement: float = 0.45) -> Mask:
     check_number(agreement, "agreement", above=0, high=1)
     height, width = image.shape[:2]
     votes = cv2.resize(_votes(image, agreement), (width, height), interpolation=cv2.INTER_LINEAR)
-    agreed = (votes >= agreement).astype(np.uint8)
-    lesion = np.zeros_like(agreed)
-    if agreed.any():
-        cv2.drawContours(lesion, [_outline(agreed)], 0, 1, cv2.FILLED)
+    return fill_largest((votes >= agreement).astype(np.uint8))
+
+
+def fill_largest(mask: _Gray) -> Mask:
+    """Keep the largest piece of a mask (H, W) of 0 and 1, its holes filled; an empty one stays."""
+    lesion = np.zeros_like(mask)
+    if mask.any():
+        cv2.drawContours(lesion, [_outline(mask)], 0, 1, cv2.FILLED)
     return lesion.astype(np.bool_)
 
 
@@ -110,7 +114,7 @@ def _proposals(scene: _Scene) -> tuple[list[_Gray], list[list[float]]]:
     for channel in _channels(scene):
         for level in _levels(channel[scene.field > 0]):
             cut = (channel >= level).astype(np.uint8) & scene.field
-            mask = fill_holes(_central(cut, scene.center)) & scene.field
+            mask = _filled(_central(cut, scene.center)) & scene.field
             rest = scene.field & ~mask
             if min(cv2.countNonZero(mask), cv2.countNonZero(rest)) >= _FEWEST:
                 masks.append(mask)
@@ -168,7 +172,7 @@ def _central(cut: _Gray, center: npt.NDArray[np.float64]) -> _Gray:
     return np.asarray(labels == 1 + sums[1:].argmax(), np.uint8)
 
 
-def fill_holes(mask: _Gray) -> _Gray:
+def _filled(mask: _Gray) -> _Gray:
     """Fill the holes of a mask (H, W), uint8 of 0 and 1."""
     height, width = mask.shape
     outside = np.zeros((height + 2, width + 2), np.uint8)

@@ -5,20 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image as PillowImage
 from torch import nn
 
 from dermolib._validation import (
-    check_choice,
     check_masks,
     check_number,
-    check_pillow,
     name_of,
-    require,
 )
-from dermolib.models.devices import DEVICES, pick_device
+from dermolib.preprocessing.batches import as_arrays, as_bytes, as_tensor, working_device
 from dermolib.preprocessing.functions import call_foreign
 from dermolib.preprocessing.hair.closing import REFERENCE_SIDE
 from dermolib.preprocessing.hair.inpainting import FILLS, FillChoice, check_fill, fill_with
@@ -93,11 +89,7 @@ class OcclusionRemoval(nn.Module):
         self.options = self.method.options(options)
         check_number(margin, "margin", low=0, high=REFERENCE_SIDE)
         self.margin = margin
-        if isinstance(device, str):
-            check_choice(device.partition(":")[0], "device", DEVICES)
-            device = pick_device(device) if device == "auto" else device
-        cuda = device is not None and torch.device(device).type == "cuda"
-        self.device = "cpu" if cuda and not torch.cuda.is_available() else device
+        self.device = working_device(device)
 
     def extra_repr(self) -> str:
         """Name the method and its options."""
@@ -115,15 +107,15 @@ class OcclusionRemoval(nn.Module):
     @torch.no_grad()
     def masks(self, images: torch.Tensor | PillowImage.Image) -> torch.Tensor:
         """Find what is replaced, hair and the margin: (N, H, W) or (H, W), bool."""
-        given = _tensor_of(images)
-        batch = _bytes(given)
+        given = as_tensor(images)
+        batch = as_bytes(given, other="occlusion_removal")
         found = self._find(batch.to(self.device or batch.device)).to(batch.device)
         return found if given.ndim == 4 else found[0]
 
     @torch.no_grad()
     def _clean(self, given: Any) -> Any:
-        images = _tensor_of(given)
-        batch = _bytes(images)
+        images = as_tensor(given)
+        batch = as_bytes(images, other="occlusion_removal")
         work = batch.to(self.device or batch.device)
         masks = self._find(work)
         filled = self._fill(work, masks).to(images.device)
@@ -132,7 +124,7 @@ class OcclusionRemoval(nn.Module):
             filled = (filled.to(torch.float32) / 255).to(images.dtype)
         cleaned = torch.where(masks, filled, images.as_subclass(torch.Tensor))
         if isinstance(given, PillowImage.Image):
-            return PillowImage.fromarray(_arrays(cleaned)[0])
+            return PillowImage.fromarray(as_arrays(cleaned)[0])
         return cleaned.view(images.shape).as_subclass(type(images))
 
     def _find(self, batch: torch.Tensor) -> torch.Tensor:
@@ -141,7 +133,7 @@ class OcclusionRemoval(nn.Module):
         with torch.autocast(batch.device.type, enabled=False):
             if function is None:
                 found = np.empty(shape, np.bool_)
-                for number, image in enumerate(_arrays(batch)):
+                for number, image in enumerate(as_arrays(batch)):
                     found[number] = self.method(image, **self.options)
                 masks = torch.from_numpy(found).to(batch.device)
             elif isinstance(function, str):
@@ -157,44 +149,9 @@ class OcclusionRemoval(nn.Module):
         name = FILLS[self.fill].batch if isinstance(self.fill, str) else None
         with torch.autocast(batch.device.type, enabled=False):
             if name is None:
-                filled = _arrays(batch).copy()
+                filled = as_arrays(batch).copy()
                 for number, mask in enumerate(masks.cpu().numpy()):
                     filled[number] = fill_with(self.fill, filled[number], mask, **sizes)
                 return torch.from_numpy(filled).permute(0, 3, 1, 2).to(batch.device)
             fill: Callable[..., torch.Tensor] = pkgutil.resolve_name(name)
             return fill(batch, masks, **sizes)
-
-
-def _arrays(batch: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """View a batch as images (N, H, W, 3) on the CPU."""
-    images: npt.NDArray[np.uint8] = batch.permute(0, 2, 3, 1).cpu().numpy()
-    return images
-
-
-def _tensor_of(images: Any) -> Any:
-    """Make a tensor (3, H, W) of a PIL image; leave anything else as it is."""
-    if not isinstance(images, PillowImage.Image):
-        return images
-    return torch.from_numpy(check_pillow(images, "images")).permute(2, 0, 1)
-
-
-def _bytes(images: Any) -> torch.Tensor:
-    """Check images and bring them to uint8 (N, 3, H, W)."""
-    name = "images"
-    what = "a tensor of images (N, 3, H, W) or (3, H, W), uint8 or floating point in [0, 1]"
-    got = f"an object of type {type(images).__name__}"
-    hint = "`occlusion_removal` takes NumPy arrays."
-    require(isinstance(images, torch.Tensor), name, what, got, hint, error=TypeError)
-    shape = tuple(images.shape)
-    fits = images.ndim in (3, 4) and shape[-3] == 3 and 0 not in shape[-2:]
-    hint = "Move the channels first with `images.movedim(-1, -3)`." if shape[-1:] == (3,) else ""
-    hint = "Repeat gray with `images.repeat_interleave(3, -3)`." if shape[-3:-2] == (1,) else hint
-    require(fits, name, what, f"shape {shape}", hint)
-    batch: torch.Tensor = (images if images.ndim == 4 else images[None]).as_subclass(torch.Tensor)
-    if batch.dtype == torch.uint8:
-        return batch
-    require(batch.is_floating_point(), name, what, f"dtype {batch.dtype}", error=TypeError)
-    inside = ((batch >= 0) & (batch <= 1)).all()
-    hint = "Divide values in [0, 255] by 255."
-    require(inside, name, what, "values outside [0, 1] or NaN", hint)
-    return (batch.float() * 255).round().to(torch.uint8)
