@@ -22,6 +22,7 @@ Exporting to ONNX at the end needs the package ``onnx``.
 """
 
 import argparse
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -201,14 +202,24 @@ def save(output: Path, step: int, parts: dict[str, Any]) -> None:
 
 
 class _Quarters(torch.nn.Module):
-    """The network without its last rearrangement, which costs OpenCV more than NumPy."""
+    """The network between its rearrangements, which cost OpenCV more than NumPy.
+
+    It takes squares of two by two pixels as twelve channels, upper row first and red, green and
+    blue of one pixel after another, as bytes less 127.5.
+    """
 
     def __init__(self, network: HairUNet) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
+        whole = network.state_dict()["stem.0.weight"] / 127.5
+        filters, _, side, _ = whole.shape
+        squares = torch.nn.Conv2d(12, filters, side // 2, padding=side // 4, bias=False)
+        parts = whole.reshape(filters, 3, side // 2, 2, side // 2, 2).permute(0, 3, 5, 1, 2, 4)
+        squares.weight = torch.nn.Parameter(parts.reshape(squares.weight.shape).contiguous())
+        self.network.stem[0] = squares
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network.quarters(images)
+    def forward(self, squares: torch.Tensor) -> torch.Tensor:
+        return self.network.quarters(squares)
 
 
 def export(weights: Path, path: Path) -> None:
@@ -221,9 +232,9 @@ def export(weights: Path, path: Path) -> None:
     with whole_file(path) as temporary:
         torch.onnx.export(
             _Quarters(network).eval(),
-            (torch.zeros(1, 3, 256, 256),),
+            (torch.zeros(1, 12, 128, 128),),
             str(temporary),
-            input_names=["images"],
+            input_names=["squares"],
             output_names=["quarters"],
             dynamo=False,
         )

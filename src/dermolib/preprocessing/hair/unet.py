@@ -7,6 +7,7 @@ read and write, and as ONNX, which OpenCV reads. A test holds them to the same r
 import math
 import threading
 from importlib import resources
+from typing import Any
 
 import cv2
 import numpy as np
@@ -104,13 +105,30 @@ def _forward(image: Image) -> npt.NDArray[np.uint8]:
             cv2.copyMakeBorder(whole, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8
         )
     net = _net()
-    net.setInput(cv2.dnn.blobFromImage(whole, 1 / 127.5, mean=(127.5, 127.5, 127.5)))
+    net.setInput(_in_squares(whole))
     quarters = net.forward()[0]
-    values = np.clip(np.rint(quarters * STEPS_PER_LOGIT + 128), 0, 255)
-    steps: npt.NDArray[np.uint8] = values.astype(np.uint8)
-    rows, columns = steps.shape[1:]
-    square = steps.reshape(2, 2, rows, columns).transpose(2, 0, 3, 1)
+    # Rounded and limited to 0..255 by the type
+    flat = quarters.reshape(len(quarters), -1)
+    values = cv2.addWeighted(flat, STEPS_PER_LOGIT, flat, 0, 128, dtype=cv2.CV_8U)
+    rows, columns = quarters.shape[1:]
+    square = np.empty((rows, 2, columns, 2), np.uint8)
+    for row, pair in enumerate(values.reshape(2, 2, rows, columns)):
+        cv2.merge((pair[0], pair[1]), dst=square[:, row])
     return square.reshape(2 * rows, 2 * columns)[:height, :width]
+
+
+def _in_squares(image: Image) -> npt.NDArray[np.float32]:
+    """Put the pixels of each square of two by two, of an even size, on one another as channels.
+
+    OpenCV takes half as long for the first layer of this than for that of full size.
+    """
+    rows, columns = image.shape[0] // 2, image.shape[1] // 2
+    squares = np.empty((1, 12, rows, columns), np.float32)
+    for row in (0, 1):
+        pairs = image[row::2].reshape(rows, columns, 6)
+        for channel, plane in enumerate(cv2.split(pairs), 6 * row):
+            np.subtract(plane, np.float32(127.5), out=squares[0, channel])
+    return squares
 
 
 def _net() -> cv2.dnn.Net:
@@ -136,11 +154,15 @@ def _zone(steps: npt.NDArray[np.uint8], low: int, high: int, min_area: float) ->
 
 def _pieces(steps: npt.NDArray[np.uint8], low: int, high: int, min_area: float) -> Mask:
     """Find the pieces of hair that are large enough and somewhere certain."""
-    found = steps >= low
-    count, piece, stats, _ = cv2.connectedComponentsWithStats(found.view(np.uint8), connectivity=8)
-    kept = np.zeros(count, np.bool_)
-    kept[piece[steps >= high]] = True
-    kept &= stats[:, cv2.CC_STAT_AREA] >= min_area
-    kept[0] = False
-    mask: Mask = kept[piece]
+    found: Any = cv2.threshold(steps, low - 1, 1, cv2.THRESH_BINARY)[1]
+    # Areas of what is found, since OpenCV takes five times as long to measure the rest as well
+    piece = cv2.connectedComponents(found, connectivity=8)[1]
+    at = np.flatnonzero(found)
+    piece_at = piece.take(at)
+    kept = np.bincount(piece_at) >= min_area
+    sure = np.zeros(len(kept), np.bool_)
+    sure[piece_at[steps.take(at) >= high]] = True
+    kept &= sure
+    found.reshape(-1)[at] = kept.take(piece_at)
+    mask: Mask = found.view(np.bool_)
     return mask
