@@ -174,7 +174,12 @@ CALLS: dict[str, Callable[[Scene], Any]] = {
     "shades_of_gray": _call("dermolib:shades_of_gray", "image"),
     "crop_border": _call("dermolib:crop_border", "image"),
     "border_mask": _call("dermolib.preprocessing.border:border_mask", "image"),
-    "segment_lesion": _call("dermolib:segment_lesion", "image"),
+    **{
+        f'segment_lesion, "{name}"': _call("dermolib:segment_lesion", "image", method=name)
+        for name in ("unet", "classical")
+    },
+    "analyze": _call("dermolib.preprocessing:analyze", "image"),
+    "detect_artifacts": _call("dermolib.preprocessing:detect_artifacts", "image"),
     "abcd_features": _call("dermolib:abcd_features", "image", "lesion"),
     "perceptual_hash": _call("dermolib.auditing:perceptual_hash", "image"),
     "resize_image": _call("dermolib.io:resize_image", "image", size=(224, 224)),

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import dermolib
-from dermolib import auditing, io
+from dermolib import auditing, io, preprocessing
 from input_parts.measuring import in_fresh_process
 from large_table import audited
 from memory import CALLS, measure
@@ -22,7 +22,9 @@ FIXED = 64 << 20  # bytes: networks, tables and what libraries keep
 def stated(name: str) -> int:
     """Read the bytes per pixel of a call in its function's docstring, of its fill where named."""
     function = name.partition(",")[0]
-    owner = next(room for room in (dermolib, io, auditing) if hasattr(room, function))
+    owner = next(
+        room for room in (dermolib, io, auditing, preprocessing) if hasattr(room, function)
+    )
     text = " ".join((inspect.getdoc(getattr(owner, function)) or "").split())
     found = re.search(
         r"Memory: about (\d+) bytes? per pixel(?:[^.]*?``\"navier_stokes\"`` (\d+))?", text

@@ -79,7 +79,7 @@ def _job(job: str, name: str) -> Callable[[Path], Entry]:
         write_inputs(folder)
         if not name.startswith("in"):
             JOBS[job].run(folder, folder / "out")
-        options = {"errors": "raise"} if job == "hair" else {}
+        options = {"errors": "raise"} if job in ("hair", "segment") else {}
         path = folder / name if name.startswith(("in/", "masks/")) else folder / "out" / name
         path.parent.mkdir(exist_ok=True)
         return path, lambda: JOBS[job].run(folder, folder / "out", **options)
@@ -191,6 +191,8 @@ ENTRIES: dict[str, Callable[[Path], Entry]] = {
                 "a.png",
                 "./masks/a.png",
             ),
+            "segment": ("in/a.png", "segment.jsonl", LOCK, "segment.csv", "a.png"),
+            "artifacts": ("artifacts.jsonl", LOCK),
             "offline": ("run.jsonl", LOCK, "manifest.csv", "a_aug1.png"),
         }.items()
         for name in names
@@ -214,7 +216,7 @@ ENTRIES: dict[str, Callable[[Path], Entry]] = {
     "hair --contact-sheet": _command("hair {0}/in {0}/out --contact-sheet {0}/a.png", "a.png"),
 }
 # Here a folder may hold images
-FOLDERS = ("prepare in/a.png", "hair in/a.png", "prepare IN", "audit TRAIN")
+FOLDERS = ("prepare in/a.png", "hair in/a.png", "segment in/a.png", "prepare IN", "audit TRAIN")
 CASES = [
     (name, kind)
     for name in ENTRIES

@@ -308,6 +308,10 @@ def hair(source: Path, out: Path) -> None:
     remove_hair_from_folder(source, out, method="luv", progress=False)
 
 
+def segmented(source: Path, out: Path) -> None:
+    segment_folder(source, out, method="classical", progress=False)
+
+
 def stored(source: Path, out: Path) -> None:
     prepare(source, out, steps=[], image_size=8, progress=False)
 
@@ -332,7 +336,13 @@ def archived(source: Path, out: Path) -> None:
         out.rmdir()
 
 
-WRITERS = {"hair": hair, "prepare": stored, "offline": offline, "archive": archived}
+WRITERS = {
+    "hair": hair,
+    "segment": segmented,
+    "prepare": stored,
+    "offline": offline,
+    "archive": archived,
+}
 COMPOSED = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
 
 
@@ -358,7 +368,7 @@ def test_every_job_refuses_names_that_some_system_would_lose(
 
 
 @pytest.mark.parametrize("name", ["a?.png", "a*.png", 'a".png', "a<b.png", "a|b.png"])
-@pytest.mark.parametrize("job", ["hair", "offline", "archive"])
+@pytest.mark.parametrize("job", ["hair", "segment", "offline", "archive"])
 def test_jobs_that_write_by_names_refuse_what_windows_cannot_write(
     job: str, name: str, tmp_path: Path
 ) -> None:
@@ -401,6 +411,8 @@ def test_names_that_pass_are_plain_and_lie_apart_on_all_systems(files: list[str]
 BYTES: dict[str, Callable[[Any, Path], Any]] = {
     "prepare": lambda path, out: prepare(path, out, steps=[], image_size=8, progress=False),
     "hair": lambda path, out: remove_hair_from_folder(path, out, method="luv", progress=False),
+    "segment": lambda path, out: segment_folder(path, out, method="classical", progress=False),
+    "artifacts": lambda path, out: artifact_table(path, cache=out, progress=False),
     "data set": lambda path, _: ISICDataset(pd.DataFrame({"ID": ["a"]}), path),
     "submission": lambda path, _: write_submission(path + b"/a.csv", ["a"], [0]),
     "image": lambda path, _: write_image(path + b"/b.png", IMAGE),
@@ -434,6 +446,7 @@ from dermolib.reporting import write_submission
 from dermolib.cli import main
 from dermolib.datasets import load_split, read_table
 from dermolib.io import list_images
+from dermolib.preprocessing import artifact_table, segment_folder
 folder = Path(sys.argv[1])
 assert sys.getfilesystemencoding() == "ascii"
 assert main(["prepare", str(folder / "in"), str(folder / "store"), "--image-size", "8",

@@ -83,7 +83,9 @@ def probability_map(picture: Picture, size: tuple[int, ...]) -> _Real:
 def confidence(picture: Picture, mask: Mask) -> float:
     """Expect the Jaccard index of a mask (H, W), if the network's probabilities hold; else 0."""
     rows, columns = picture.lesion.shape
-    covered = cv2.resize(mask.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
+    levels = mask.view(np.uint8) * np.uint8(255)
+    small = cv2.resize(levels, (columns, rows), interpolation=cv2.INTER_AREA)
+    covered = np.asarray(small, np.float32) / np.float32(255)
     both = float((picture.lesion * covered).sum())
     either = float(covered.sum() + picture.lesion.sum()) - both
     return picture.presence * both / either if mask.any() else 0.0
