@@ -52,6 +52,7 @@ from dermolib.io import (
     write_image,
     write_table,
 )
+from dermolib.preprocessing import artifact_table, segment_folder
 from dermolib.preprocessing.contact_sheet import sheet_entry, write_contact_sheet
 from dermolib.preprocessing.folders import FolderReport
 from dermolib.reporting import (
@@ -446,7 +447,6 @@ from dermolib.reporting import write_submission
 from dermolib.cli import main
 from dermolib.datasets import load_split, read_table
 from dermolib.io import list_images
-from dermolib.preprocessing import artifact_table, segment_folder
 folder = Path(sys.argv[1])
 assert sys.getfilesystemencoding() == "ascii"
 assert main(["prepare", str(folder / "in"), str(folder / "store"), "--image-size", "8",

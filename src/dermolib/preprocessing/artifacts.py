@@ -161,7 +161,7 @@ def _read_images(images: Any) -> tuple[Sequence[str], Sequence[Any]]:
     if not isinstance(images, str | bytes | os.PathLike):
         given = read_given(images)
         return given.ids, given.items
-    root = check_source(images)
+    root = check_source(as_path(images, "images"))
     files = list_images(root).files
     stems = [Path(file).stem for file in files]
     return stems if len({*stems}) == len(files) else files, [str(root / file) for file in files]
