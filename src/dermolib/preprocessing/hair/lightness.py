@@ -18,7 +18,7 @@ _LUMINANCE = (0.212671, 0.715160, 0.072169)  # of linear red, green and blue, IT
 _UNITS = (1 << 16) - 4  # of luminance, so few that the rounded sum for white still fits 16 bits
 _DOUBTFUL = 254  # stands for "look again": of all steps the rarest in dermoscopic images
 _WIDE_LUT = tuple(map(int, cv2.__version__.split(".")[:2])) >= (4, 13)  # of 16-bit values, faster
-_STRIP = 1 << 16  # pixels, so that what lies between stays in the cache
+_STRIP = 1 << 18  # pixels, so that what lies between stays near and calls cost nothing
 
 
 def lightness(image: Image) -> npt.NDArray[np.uint8]:

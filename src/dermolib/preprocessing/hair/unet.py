@@ -157,7 +157,7 @@ def _pieces(steps: npt.NDArray[np.uint8], low: int, high: int, min_area: float) 
     found: Any = cv2.threshold(steps, low - 1, 1, cv2.THRESH_BINARY)[1]
     # Areas of what is found, since OpenCV takes five times as long to measure the rest as well
     piece = cv2.connectedComponents(found, connectivity=8)[1]
-    at = np.flatnonzero(found)
+    at = np.flatnonzero(found.view(np.bool_))  # five times as fast as of bytes
     piece_at = piece.take(at)
     kept = np.bincount(piece_at) >= min_area
     sure = np.zeros(len(kept), np.bool_)
