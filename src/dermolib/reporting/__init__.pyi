@@ -15,6 +15,7 @@ from .figures import plot_samples as plot_samples
 from .figures import save_figure as save_figure
 from .reliability import plot_reliability as plot_reliability
 from .risk_coverage import plot_risk_coverage as plot_risk_coverage
+from .sensitivity_figure import plot_sensitivity as plot_sensitivity
 from .submission import write_submission as write_submission
 
 __all__: list[str]
