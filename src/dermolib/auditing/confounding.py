@@ -150,10 +150,10 @@ def artifact_only_score(
 ) -> pd.DataFrame:
     """Score a classifier that sees the artifacts alone, which should not beat chance.
 
-    Logistic regression with balanced weights of the classes predicts the class from the artifacts
-    and their products in pairs, cross-validated by patient or lesion over all labeled images. Its
-    balanced accuracy is what a network may reach without looking at the lesion. Classes of fewer
-    groups than there are folds are left out.
+    Logistic regression with balanced weights of the classes predicts the class from the artifacts,
+    cross-validated by patient or lesion over all labeled images. Its balanced accuracy is what a
+    network may reach without looking at the lesion. Classes of fewer groups than there are folds
+    are left out.
 
     Args:
         artifacts: As for `artifact_associations`; an image with a missing value is left out.
@@ -495,16 +495,10 @@ def _predicted(
 ) -> npt.NDArray[np.int64]:
     """Predict the class of each image from its artifacts by a model fitted on other folds."""
     from sklearn.linear_model import LogisticRegression  # which takes half a second to load
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
     table = pd.DataFrame({"label": labels, "lesion": [f"group {one}" for one in groups]})
     predicted = np.empty_like(labels)
     for train, test in grouped_split(table, folds=folds, seed=seed).rounds():
-        model = make_pipeline(
-            PolynomialFeatures(2, interaction_only=True, include_bias=False),
-            StandardScaler(),
-            LogisticRegression(class_weight="balanced", max_iter=1000),
-        )
+        model = LogisticRegression(class_weight="balanced", max_iter=1000)
         predicted[test] = model.fit(values[train], labels[train]).predict(values[test])
     return predicted
