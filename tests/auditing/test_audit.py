@@ -26,7 +26,7 @@ CHECKED = FINDINGS[:-2]  # artifacts are not given, and what is drawn here is no
 NO_SHIFT = "Shift of age, sex, site, class, source between train and test: one of the two has no"
 NOT_SEARCHED = (
     "Second photographs of one lesion: not searched (option `recaptures`).",
-    "Artifacts and what they go with: not given (option `artifacts`).",
+    "Artifacts and what they go with: not searched (option `artifacts`).",
 )
 
 

@@ -20,6 +20,8 @@ from dermolib.auditing import (
     artifact_associations,
     artifact_only_score,
 )
+from dermolib.io import write_image
+from dermolib.preprocessing import ARTIFACTS, artifact_table
 
 NV, MEL = 1, 0  # labels of the challenge
 
@@ -369,8 +371,37 @@ def test_artifacts_that_are_not_given_are_not_checked() -> None:
     report = audit(draw_set(0, 0.6)[0], progress=False)
 
     assert not len(report.associations) + len(report.artifact_scores) + len(report.artifacts)
-    assert "Artifacts and what they go with: not given (option `artifacts`)." in report.unchecked
+    assert "Artifacts and what they go with: not searched (option `artifacts`)." in report.unchecked
     assert "ARTIFACTS AND WHAT THEY GO WITH\n  not checked\n" in str(report)
+
+
+def test_artifacts_are_detected_in_the_images(tmp_path: Path) -> None:
+    table = images([0, 1] * 4)
+    generator = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{one}.png") for one in table["id"]]
+    for path in paths[:-1]:
+        write_image(path, generator.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    table = table.assign(image_path=paths)
+
+    report = audit({"a": table, "b": table[:3].assign(id="x")}, artifacts=True, progress=False)
+
+    wanted = artifact_table(paths[:-1], progress=False)
+    first = report.artifacts[report.artifacts["split"] == "a"].set_index("id")
+    assert [*first.columns] == ["split", *ARTIFACTS]
+    assert first.index.tolist() == table["id"].tolist()
+    np.testing.assert_array_equal(first[:7][[*ARTIFACTS]], wanted)
+    assert first[7:][[*ARTIFACTS]].isna().all(axis=None)
+    assert "Artifacts of a: unknown for 1 of 8 images." in report.unchecked
+    assert {*report.associations["by"]} == {"class", "split"}
+
+
+def test_artifacts_need_images() -> None:
+    report = audit(images([0, 1]), artifacts=True, progress=False)
+
+    assert "Artifacts and what they go with: no image can be read." in report.unchecked
+    assert "artifacts" not in report.checked
+    with pytest.raises(ValueError, match=r"`artifacts`.*a table where `images` is False"):
+        audit(images([0, 1]), artifacts=True, images=False)
 
 
 def test_images_without_artifacts_are_told() -> None:

@@ -318,3 +318,13 @@ def test_a_table_of_artifacts_is_audited(
     assert "artifacts that go with a class, split or source: 1" in shown.err
     assert run(f"{tmp_path / 'train.csv'} --artifact-table {tmp_path / 'absent.csv'}") == 2
     assert "absent.csv" in capsys.readouterr().err
+
+
+def test_artifacts_are_detected_on_request(clean: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(f"{clean} --artifacts --quiet --json {clean / 'audit.json'}") == 0
+
+    found = json.loads((clean / "audit.json").read_text())
+    assert "artifacts" in found["checked"]
+    assert {row["artifact"] for row in found["associations"]["rows"]} > {"ruler", "patches"}
+    assert run(f"{clean} --artifacts --no-images") == 2
+    assert "--artifacts with images" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from dermolib.auditing.shift import LARGE, SMALL
 from dermolib.datasets.columns import Columns, find_column, is_missing, read_csv, read_frame
 from dermolib.datasets.splits import grouped_split
 from dermolib.datasets.tables import HasTable
-from dermolib.preprocessing.artifacts import ARTIFACTS
+from dermolib.preprocessing.artifacts import ARTIFACTS, artifact_table
 
 __all__ = [
     "ASSOCIATIONS",
@@ -30,6 +30,7 @@ __all__ = [
     "artifact_associations",
     "artifact_only_score",
     "artifact_rows",
+    "detect",
     "find_confounding",
 ]
 
@@ -214,6 +215,18 @@ def artifact_rows(
     return tuple(map(str, table.columns)), values
 
 
+def detect(
+    splits: Splits, rows: Indices, *, workers: int, progress: bool
+) -> tuple[tuple[str, ...], _Floats] | None:
+    """Detect the artifacts of the images of some rows, as `artifact_rows` gives them."""
+    if not len(rows):
+        return None
+    paths = splits["image_path"][rows].tolist()
+    values = np.full((len(splits), len(ARTIFACTS)), np.nan)
+    values[rows] = artifact_table(paths, workers=workers, progress=progress).to_numpy()
+    return ARTIFACTS, values
+
+
 def _read(artifacts: Any) -> tuple[Columns, str]:
     """Read the ids and the artifacts as text, and name the table for errors."""
     if isinstance(artifacts, pd.DataFrame):
@@ -263,12 +276,13 @@ class Confounding(NamedTuple):
 
 
 def find_confounding(
-    splits: Splits, found: tuple[tuple[str, ...], _Floats] | None, *, seed: int
+    splits: Splits, found: tuple[tuple[str, ...], _Floats] | None, *, asked: bool, seed: int
 ) -> Confounding:
     """Make the tables of `AuditReport` of what `artifact_rows` found; empty ones of None."""
     names, values = found or ((), np.empty((len(splits), 0)))
     if found is None:
-        unchecked = ["Artifacts and what they go with: not given (option `artifacts`)."]
+        why = "no image can be read" if asked else "not searched (option `artifacts`)"
+        unchecked = [f"Artifacts and what they go with: {why}."]
         scores = pd.DataFrame(columns=pd.Index(_SCORE_COLUMNS))
     else:
         unchecked, scores = [*_unknown(splits, values)], _score(splits, values, seed=seed)

@@ -27,7 +27,7 @@ def audit(
     images: bool = True,
     duplicates: bool = True,
     recaptures: bool = False,
-    artifacts: pd.DataFrame | PathLike | None = None,
+    artifacts: bool | pd.DataFrame | PathLike = False,
     tolerance: float = 0.08,
     fail_on: Iterable[str] = DEFAULT_FINDINGS,
     workers: int = 1,
@@ -61,9 +61,10 @@ def audit(
         recaptures: Whether to look for second photographs of one lesion under another lesion id,
             and for neighboring lesions of one patient, by `find_recaptures`; it takes minutes for
             ten thousand images. Leaks and conflicts are then counted for the joined lesions, too.
-        artifacts: Rulers, ink, patches and other artifacts of each image, as
-            `dermolib.auditing.artifact_associations` takes them, to look for what they go with:
-            classes, splits and sources.
+        artifacts: Whether to look for rulers, ink, patches and other artifacts in the images, see
+            `dermolib.preprocessing.detect_artifacts`, and for what they go with: classes, splits
+            and sources. Or the artifacts of each image, as
+            `dermolib.auditing.artifact_associations` takes them.
         tolerance: Largest distance of the hashes of near-duplicates, 0..0.5, see
             `find_duplicates`.
         fail_on: Which findings make the exit code 1, of `FINDINGS`: by default ``"leaks"``,
@@ -103,6 +104,8 @@ def audit(
         check_choice(finding, "fail_on", FINDINGS)
     what, got = "False where `images` is, since they show it", repr(recaptures)
     require(images or not recaptures, "recaptures", what, got)
+    what = "a table where `images` is False"
+    require(images or artifacts is not True, "artifacts", what, repr(artifacts))
     check_number(tolerance, "tolerance", low=0, high=0.5)
     check_number(seed, "seed", low=0, integer=True)
     splits = gather(train, test)
@@ -130,20 +133,24 @@ def audit(
             splits, readable, pairs, workers=workers, progress=show
         )
         by |= torn_lesions.recapture_flags(splits, recaptured, pairs.duplicate_of)
+    shifts = find_shifts(splits, seed=seed)
+    if isinstance(artifacts, bool):
+        readable = rows[found.ok] if artifacts else rows[:0]
+        seen = confounding.detect(splits, readable, workers=workers, progress=show)
+    else:
+        seen = confounding.artifact_rows(artifacts, splits)
+    confounded = confounding.find_confounding(splits, seen, asked=artifacts is not False, seed=seed)
     checks = {
         "labels": splits.known("label").any() or splits.known("diagnosis").any(),
         "images": len(rows),
         "duplicates": len(rows) and duplicates,
         "recaptures": searched,
-        "artifacts": artifacts is not None,
+        "artifacts": seen is not None,
         "masks": found.mask.any(),
     }
     problems = [*image_files.file_problems(splits, rows, found), *row_problems(splits)]
     header = ["split", "id", "image_path", "kind", "reason", "detail"]
     files = image_files.file_table(splits, rows, found)
-    shifts = find_shifts(splits, seed=seed)
-    artifact_values = None if artifacts is None else confounding.artifact_rows(artifacts, splits)
-    confounded = confounding.find_confounding(splits, artifact_values, seed=seed)
     unchecked = [*_unknown(splits), *_unread(splits, rows, found, images, duplicates)]
     if not searched:
         why = "no table has images" if recaptures else "not searched (option `recaptures`)"

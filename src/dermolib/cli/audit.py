@@ -44,7 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--no-images", action="store_true", help="do not read any image")
     text = "search second photographs of one lesion under another lesion id, which takes minutes"
     add("--recaptures", action="store_true", help=text)
-    text = "CSV file of ids and probabilities or flags of artifacts, to find what these go with"
+    text = "look for rulers, ink, patches and other artifacts, and for what they go with"
+    add("--artifacts", action="store_true", help=text)
+    text = "CSV file of ids and probabilities or flags of artifacts, to take these instead"
     add("--artifact-table", metavar="FILE", type=_table, help=text)
     add("--json", metavar="FILE", type=_json, help="write all findings to this file (.json)")
     text = "write a page with pictures of the findings to this file (.html)"
@@ -67,7 +69,7 @@ def run(given: argparse.Namespace) -> int:
         _read_collection(given) if Path(given.train).is_dir() else _read_tables(given),
         images=not given.no_images,
         recaptures=given.recaptures,
-        artifacts=given.artifact_table,
+        artifacts=given.artifact_table or given.artifacts,
         workers=given.workers,
         progress=not given.quiet,
         fail_on=[name for name in given.fail_on if name != _NEVER],
@@ -141,16 +143,23 @@ def _check(given: argparse.Namespace) -> None:
     error = given.parser.error
     if _NEVER in given.fail_on and len(given.fail_on) > 1:
         error(f"expected --fail-on findings, or {_NEVER!r} alone, but got both")
-    if given.no_images and (given.images or given.test_images):
-        error("expected --no-images without a folder of images, but got both")
-    if given.no_images and given.recaptures:
-        error("expected --recaptures with images, but got --no-images as well")
+    if given.no_images:
+        _check_without_images(given)
     if given.collection and not folder:
         error(f"expected --collection with the folder of a collection, but got {given.train}")
     if folder and beside:
         error(f"expected the folder of a collection alone, but got {beside[0]} as well")
     if given.test_images and not given.test:
         error("expected --test-images with TEST, but got it alone")
+
+
+def _check_without_images(given: argparse.Namespace) -> None:
+    """Refuse what needs images."""
+    if given.images or given.test_images:
+        given.parser.error("expected --no-images without a folder of images, but got both")
+    for name in ("recaptures", "artifacts"):
+        if getattr(given, name):
+            given.parser.error(f"expected --{name} with images, but got --no-images as well")
 
 
 def _read_collection(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
