@@ -6,7 +6,8 @@
 
 ``flags`` takes the hand-made flags of ISIC 2018 task 1, whose classes are those of the challenge;
 ``detected`` what `artifact_table` finds in the images of the challenge that are there;
-``coverage`` draws data sets of which the truth is known. Each writes
+and how far its fractions are from those of the flags; ``coverage`` draws data sets of which the
+truth is known. Each writes
 ``results/confounding_NAME.md``.
 """
 
@@ -22,11 +23,13 @@ from dermolib import grouped_split
 from dermolib.auditing import artifact_associations, artifact_only_score
 from dermolib.datasets import read_table
 from dermolib.io import whole_file
-from dermolib.preprocessing.artifacts import ARTIFACTS
+from dermolib.preprocessing import ARTIFACTS, artifact_table
 from hair_parts.images import default_data
 
 _RESULTS = Path(__file__).parent / "results"
+_SPLITS = Path(__file__).parents[1] / "scripts" / "picture_splits.csv"  # of the network
 _DRAWS = 2000
+_THRESHOLD = 0.5
 _NEVUS, _MELANOMA = 1, 0
 
 
@@ -64,7 +67,7 @@ def _challenge(data: Path) -> pd.DataFrame:
     table = read_table(root / "metadataTrain.csv")
     lesions = pd.read_csv(root / "lesion_ids.csv", index_col="ID")["LESION_ID"]
     lesion = table["id"].map(lesions).fillna("")
-    source = lesion.str.extract(r"^([A-Za-z]+)")[0].replace({"MSK": "MSK"}).fillna("unknown")
+    source = lesion.str.extract(r"^([A-Za-z]+)")[0].fillna("no lesion id")
     return table.assign(lesion=lesion, source=source)
 
 
@@ -91,7 +94,8 @@ def _associated(artifacts: pd.DataFrame, *splits: pd.DataFrame) -> Iterator[str]
 
 def _cell(row: dict[Any, Any]) -> str:
     """Write fraction, ratio and interval, in bold where they count."""
-    text = f"{row['fraction']:.1%}, {row['ratio']:.2f} ({row['ratio_low']:.2f}..{row['ratio_high']:.2f})"
+    interval = f"{row['ratio_low']:.2f}..{row['ratio_high']:.2f}"
+    text = f"{row['fraction']:.1%}, {row['ratio']:.2f} ({interval})"
     return f"**{text}**" if row["severity"] in ("moderate", "large") else text
 
 
@@ -111,7 +115,40 @@ def _evenness(artifacts: pd.DataFrame, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _detected(given: argparse.Namespace) -> Iterator[str]:
-    raise NotImplementedError
+    """Tabulate what goes with what `artifact_table` finds, and how right that is for flags."""
+    root = given.data / "isic_challenge"
+    table = _challenge(given.data).drop(columns="source")
+    train, test = ([*sorted((root / one).glob("*.jpg"))] for one in ("Train", "Test"))
+    found = artifact_table([*train, *test], workers=given.workers)
+    lesions = pd.read_csv(root / "lesion_ids.csv", index_col="ID")["LESION_ID"].fillna("")
+    ids = [path.stem for path in test]
+    others = pd.DataFrame({"id": ids, "lesion": lesions[ids].to_numpy(), "label": np.nan})
+    table = table[table["id"].isin(found.index)].reset_index(drop=True)
+    yield from _associated(found, table, others)
+    yield ""
+    yield from _against_flags(given, _challenge(given.data))
+
+
+def _against_flags(given: argparse.Namespace, table: pd.DataFrame) -> Iterator[str]:
+    """Compare fractions of each class by soft counts, by a threshold, and by hand-made flags."""
+    splits = pd.read_csv(_SPLITS, index_col="ID")["split"]
+    unseen = splits.index[splits != "train"]
+    root = given.data / "isic2018_task1"
+    flags = pd.read_csv(root / "artefacts.csv", index_col="ID").loc[unseen, [*ARTIFACTS]]
+    paths = [root / "images" / f"{one}.jpg" for one in unseen]
+    found = artifact_table(paths, workers=given.workers)
+    label = table.set_index("id")["label"].loc[unseen].to_numpy()
+    hand, soft, hard = (one.groupby(label).mean() for one in (flags, found, found > _THRESHOLD))
+    yield f"| {len(unseen)} images that the network was not fitted on | soft | above 0.5 |"
+    yield "|---|---:|---:|"
+    truth = hand.loc[_NEVUS] - hand.loc[_MELANOMA]
+    for name in ARTIFACTS:
+        errors = [100 * (one[name] - hand[name]).abs().mean() for one in (soft, hard)]
+        yield f"| {name}, points off by class | {errors[0]:.1f} | {errors[1]:.1f} |"
+    gaps = [
+        100 * (one.loc[_NEVUS] - one.loc[_MELANOMA] - truth).abs().mean() for one in (soft, hard)
+    ]
+    yield f"| difference of nevi and melanomas, points off | {gaps[0]:.1f} | {gaps[1]:.1f} |"
 
 
 def _coverage(given: argparse.Namespace) -> Iterator[str]:
