@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from dermolib import occlusion_mask
+from dermolib import occlusion_mask, occlusion_removal
 from dermolib._validation import Image, Mask
 from dermolib.preprocessing.hair.snapping import snap
 from dermolib.preprocessing.hair.snapping_torch import snap_batch
@@ -93,14 +93,14 @@ def test_a_batch_is_snapped_as_its_images_are(shape: tuple[int, int]) -> None:
         steps = np.asarray(cv2.resize(steps, (400, 300)), np.uint8)
     zone = steps >= 100
 
-    expected = snap(image, seen, steps, zone, LOW)
+    expected = snap(image, seen, steps, zone, LOW, blur=True)
     tensors = (torch.from_numpy(one).movedim(-1, 0)[None] for one in (image, seen))
     given, small = tensors
     others = torch.from_numpy(steps)[None].float(), torch.from_numpy(zone)[None]
     mask = snap_batch(given, small.float(), *others, LOW)[0].numpy()
 
     assert expected.any()
-    assert (mask != expected).mean() < (1e-4 if height == 512 else 5e-3)
+    assert (mask != expected).mean() < (1e-4 if height == 512 else 1e-2)
 
 
 def test_the_edges_of_drawn_hair_are_found_better_than_by_the_network_alone() -> None:
@@ -109,3 +109,30 @@ def test_the_edges_of_drawn_hair_are_found_better_than_by_the_network_alone() ->
     mask = occlusion_mask(image)
 
     assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.9
+
+
+def test_the_blur_beside_hair_in_a_large_image_is_replaced_but_is_not_hair() -> None:
+    image = np.full((1024, 1024, 3), SKIN, np.uint8)
+    cv2.line(image, (300, 0), (700, 1023), HAIR, 12, cv2.LINE_AA)
+    image = np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8)
+
+    clean, replaced = occlusion_removal(image, return_mask=True)
+
+    hair = occlusion_mask(image)
+    assert not (hair & ~replaced).any()
+    assert replaced.sum() > 1.2 * hair.sum()
+    assert np.abs(clean.astype(int) - SKIN).max() <= 7
+
+
+def test_texture_beside_hair_is_not_taken_for_blur() -> None:
+    generator = np.random.default_rng(0)
+    coarse = generator.normal(0, 14, (256, 256, 1)).astype(np.float32)
+    texture = cv2.resize(coarse, (1024, 1024), interpolation=cv2.INTER_CUBIC)[..., None]
+    image = np.clip(np.array(SKIN) + texture, 0, 255).astype(np.uint8)
+    cv2.line(image, (300, 0), (700, 1023), HAIR, 12, cv2.LINE_AA)
+
+    replaced = occlusion_removal(image, return_mask=True)[1]
+
+    hair = occlusion_mask(image)
+    assert hair.mean() > 0.01
+    assert replaced.sum() < 1.25 * hair.sum()

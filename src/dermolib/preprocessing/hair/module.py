@@ -134,7 +134,7 @@ class OcclusionRemoval(nn.Module):
             if function is None:
                 found = np.empty(shape, np.bool_)
                 for number, image in enumerate(as_arrays(batch)):
-                    found[number] = self.method(image, **self.options)
+                    found[number] = self.method.to_replace(image, **self.options)
                 masks = torch.from_numpy(found).to(batch.device)
             elif isinstance(function, str):
                 masks = pkgutil.resolve_name(function)(batch, **self.options)

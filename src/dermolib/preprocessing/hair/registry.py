@@ -19,7 +19,7 @@ from dermolib.preprocessing.hair.closing import REFERENCE_SIDE, disk
 from dermolib.preprocessing.hair.inpainting import FillChoice, check_fill, fill_with
 from dermolib.preprocessing.hair.line import find_lines
 from dermolib.preprocessing.hair.luv import find_luv
-from dermolib.preprocessing.hair.unet import find_hair
+from dermolib.preprocessing.hair.unet import find_hair, find_hair_and_blur
 from dermolib.preprocessing.methods import (
     MaskMethod,
     MethodChoice,
@@ -49,6 +49,13 @@ class HairMethod(MaskMethod):
 
     fill: FillChoice = "pyramid"
     fill_options: tuple[str, ...] = ()  # that the default fill takes as well
+    wider: Callable[..., Mask] | None = None  # finds the blur beside hair as well
+
+    def to_replace(self, image: Image, **options: Any) -> Mask:
+        """Find what is replaced in an image."""
+        if self.wider is None:
+            return self(image, **options)
+        return self.wider(np.ascontiguousarray(image), **options)
 
     def fingerprint(self) -> str:
         """Tell methods apart by name, foreign ones by their code and their fill too."""
@@ -73,6 +80,7 @@ _METHODS = {
             "unet",
             find_hair,
             batch=f"{_HERE}.unet_torch:unet_masks",
+            wider=find_hair_and_blur,
             own=True,
         ),
     )
@@ -277,7 +285,9 @@ def occlusion_removal(
         margin: Length by which the mask is dilated before it is filled, 0..512. 0 replaces what was
             found and no more; 1 includes the blurred edges of hair, which otherwise stay as a
             faint rim for ``"luv"`` and ``"line"`` in large and sharp images.
-        return_mask: Whether to return the mask as well: all that was replaced.
+        return_mask: Whether to return the mask as well: all that was replaced. With ``"unet"``, in
+            images whose shorter side is above 640 pixels, that is more than `occlusion_mask` finds:
+            the blur and the color fringes beside hair too, as far as they show.
         options: For ``"unet"``: `threshold`, the probability from which a pixel is hair that
             differs by 16 levels from what surrounds the hair, 0.001..0.999; `certain`, the
             probability that one pixel of each component must reach; `min_area` of a component.
@@ -321,7 +331,7 @@ def occlusion_removal(
     fill = chosen.fill if fill is None else fill
     check_fill(fill)
     complete = chosen.options(without_shape(options, image))
-    mask = chosen(check_image(image), **complete)
+    mask = chosen.to_replace(check_image(image), **complete)
     wider = margin_pixels(margin, image.shape)
     if wider and mask.any():
         mask = cv2.dilate(mask.view(np.uint8), disk(wider)).view(np.bool_)

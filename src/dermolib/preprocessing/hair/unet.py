@@ -17,7 +17,15 @@ from dermolib._validation import Image, Mask, check_number
 from dermolib.preprocessing.hair.closing import disk
 from dermolib.preprocessing.hair.snapping import STEPS_PER_LOGIT, snap
 
-__all__ = ["BONUS", "HAIRY", "NEAR", "check_unet_options", "find_hair", "working_size"]
+__all__ = [
+    "BONUS",
+    "HAIRY",
+    "NEAR",
+    "check_unet_options",
+    "find_hair",
+    "find_hair_and_blur",
+    "working_size",
+]
 
 _MULTIPLE = 16
 _WORKING = 512
@@ -38,6 +46,16 @@ def find_hair(
     image: Image, *, threshold: float = 0.3, certain: float = 0.85, min_area: float = 20
 ) -> Mask:
     """Find hair in an image (H, W, 3), uint8; see `occlusion_removal` for the options."""
+    return _find(image, threshold, certain, min_area, blur=False)
+
+
+def find_hair_and_blur(image: Image, *, threshold: float, certain: float, min_area: float) -> Mask:
+    """Find hair, and what its blur changes beside it in a large image."""
+    return _find(image, threshold, certain, min_area, blur=True)
+
+
+def _find(image: Image, threshold: float, certain: float, min_area: float, *, blur: bool) -> Mask:
+    """Find hair with the network at its size, then its edges at that of the image."""
     low, high, min_area = check_unet_options(threshold, certain, min_area, image.shape[:2])
     height, width = image.shape[:2]
     working = working_size((height, width))
@@ -50,7 +68,7 @@ def find_hair(
     zone = _zone(steps, low, high, min_area)
     if not zone.any():
         return np.zeros((height, width), np.bool_)
-    return snap(image, small, steps, zone, low)
+    return snap(image, small, steps, zone, low, blur=blur)
 
 
 def check_unet_options(

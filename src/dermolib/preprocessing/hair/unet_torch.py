@@ -100,10 +100,11 @@ def _network_on(device: torch.device) -> HairUNet:
 def unet_masks(
     images: torch.Tensor, *, threshold: float, certain: float, min_area: float
 ) -> torch.Tensor:
-    """Find hair in images (N, 3, H, W), uint8, as `find_hair` does in one; returns (N, H, W)."""
+    """Find hair in images (N, 3, H, W), uint8, as `find_hair_and_blur` does in one."""
     size = (images.shape[2], images.shape[3])
     low, high, min_area = check_unet_options(threshold, certain, min_area, size)
     working = working_size(size)
+    images = images.contiguous()  # the last digits of sums depend on the layout in memory
     values = images.float()
     if working[0] < size[0]:
         values = functional.interpolate(values, working, mode="area").round()
