@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -134,6 +134,7 @@ def test_one_lesion_says_nothing() -> None:
     assert (row["severity"], row["note"]) == ("none", "few groups")
 
 
+@example([(0, 0, 0.0), (1, 0, 5e-324), (1, 1, 5e-324)])
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(

@@ -49,6 +49,7 @@ _FEW = 10  # groups, of which less is known than an interval says
 _MODERATE_RATIO, _LARGE_RATIO = 1.5, 3.0
 _TRIFLE = 0.01  # difference of fractions below which none is more than small
 _LEVEL = 0.05  # of the adjusted p-value
+_TINY = 1e-9
 _SMALLEST_P = -100.0  # power of ten
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
@@ -376,7 +377,9 @@ def _estimate(values: _Floats, groups: Indices, level: float) -> _Estimate:
     _, place = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(place, values), np.bincount(place)
     number, images = len(counts), len(values)
-    fraction = float(np.clip(sums.sum() / images, 0, 1))
+    # What is but rounding of 0 or 1 would have no interval
+    mean = float(sums.sum() / images)
+    fraction = mean if _TINY < mean < 1 - _TINY else float(round(mean))
     if number == 1:
         return _Estimate(fraction, 0.0, images, 1)
     off = sums - fraction * counts
