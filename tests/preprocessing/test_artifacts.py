@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from dermolib import ISICDataset, make_synthetic_challenge
 from dermolib._jobs import LOCK, exclusive_lock
@@ -17,6 +18,7 @@ from dermolib.preprocessing import ARTIFACTS, artifact_table, artifacts, detect_
 from dermolib.preprocessing.picture import Picture, look
 from drawing import noise_image
 
+ROOT = Path(__file__).parents[2]
 LOOK = "dermolib.preprocessing.artifacts.look"
 IMAGES = [noise_image(40 + seed, 50, seed) // 4 + np.uint8(60 + 20 * seed) for seed in range(5)]
 
@@ -222,3 +224,19 @@ def test_what_is_unfit_for_a_table_is_refused(
 def test_what_is_no_image_is_refused() -> None:
     with pytest.raises(TypeError, match=r"`image` to be an RGB image .* dtype float64"):
         detect_artifacts(np.zeros((4, 4, 3)))  # type: ignore[arg-type] # that is the mistake
+
+
+@pytest.mark.data
+def test_artifacts_of_images_that_the_network_has_not_seen_are_found(data_dir: Path) -> None:
+    folder = data_dir / "isic2018_task1"
+    splits = pd.read_csv(ROOT / "scripts" / "picture_splits.csv", index_col="ID")["split"]
+    flags = pd.read_csv(folder / "artefacts.csv", index_col="ID")
+    names = [str(name) for name in splits.index[splits == "test"]]
+
+    table = artifact_table([folder / "images" / f"{name}.jpg" for name in names], progress=False)
+
+    shown = flags.loc[names, list(ARTIFACTS)]
+    areas = [roc_auc_score(shown[name], table[name]) for name in ARTIFACTS]
+    assert np.mean(areas) > 0.88
+    assert min(areas) > 0.78
+    assert np.abs(table.mean() - shown.mean()).max() < 0.15  # as many as there are
