@@ -24,6 +24,7 @@ from dermolib.auditing import artifact_associations, artifact_only_score
 from dermolib.datasets import read_table
 from dermolib.io import whole_file
 from dermolib.preprocessing import ARTIFACTS, artifact_table
+from dermolib.preprocessing.artifacts import network_digest
 from hair_parts.images import default_data
 
 _RESULTS = Path(__file__).parent / "results"
@@ -124,6 +125,8 @@ def _detected(given: argparse.Namespace) -> Iterator[str]:
     ids = [path.stem for path in test]
     others = pd.DataFrame({"id": ids, "lesion": lesions[ids].to_numpy(), "label": np.nan})
     table = table[table["id"].isin(found.index)].reset_index(drop=True)
+    yield f"Found by the network {network_digest()[:12]}."
+    yield ""
     yield from _associated(found, table, others)
     yield ""
     yield from _against_flags(given, _challenge(given.data))
