@@ -94,6 +94,23 @@ def test_images_of_one_lesion_count_once() -> None:
     assert apart["p_value"] < thrice["p_value"] / 10
 
 
+def test_the_size_of_clustered_images_is_that_of_korn_and_graubard() -> None:
+    shown, of_all = np.array([3, 0, 1, 2, 0, 0]), np.array([3, 3, 2, 2, 4, 1])
+    nevi = [value for s, n in zip(shown, of_all, strict=True) for value in [1] * s + [0] * (n - s)]
+    table = images([NV] * 15 + [MEL] * 4000)
+    table["lesion"] = [f"L{n}" for n in np.arange(6).repeat(of_all)] + [""] * 4000
+
+    row = artifact_associations(flags(table, nevi + [0] * 4000), table).iloc[0]
+
+    fraction = 6 / 15
+    variance = 6 / 5 * ((shown - fraction * of_all) ** 2).sum() / 15**2
+    size = (
+        fraction * (1 - fraction) / variance * (stats.norm.ppf(0.975) / stats.t.ppf(0.975, 5)) ** 2
+    )
+    low = stats.beta.ppf(0.025, 6 / 15 * size, size - 6 / 15 * size + 1)
+    assert row["difference_low"] == pytest.approx(low, abs=1e-4)
+
+
 def test_patients_count_before_lesions() -> None:
     lesions = [f"L{number // 2}" for number in range(240)]
     patients = [f"P{number // 6}" for number in range(240)]
@@ -303,6 +320,15 @@ def test_artifacts_of_each_class_give_it_away_and_others_do_not() -> None:
     assert told["value"][0] == pytest.approx(told["value"][1:].mean())
     assert chance["low"][0] < 1 / 3 < chance["high"][0]
     assert (told["images"][0], told["groups"][0]) == (300, 150)
+
+
+def test_a_rare_class_weighs_as_much_as_a_common_one() -> None:
+    table = images([MEL] * 20 + [NV] * 400)
+    shown = [1] * 16 + [0] * 4 + [1] * 60 + [0] * 340  # of those shown, most are nevi
+
+    found = artifact_only_score(flags(table, shown), table).set_index("class")["value"]
+
+    assert found.round(2).to_dict() == {"": 0.82, "MEL": 0.8, "NV": 0.85}
 
 
 def test_lesions_are_in_one_fold_so_that_none_is_recognized_again() -> None:
