@@ -31,8 +31,9 @@ from dermolib.preprocessing.picture import look
 __all__ = ["ARTIFACTS", "artifact_table", "detect_artifacts", "name_artifacts", "network_digest"]
 
 ARTIFACTS = ("dark_corner", "hair", "gel_border", "gel_bubble", "ruler", "ink", "patches")
-"""What an image may show beside skin and lesion, in the order of every table: dark corners of the
-dermoscope, hair, the border of the gel and bubbles in it, a ruler, ink, and colored patches."""
+"""What an image may show beside skin and lesion, in the order of every table. The names mean dark
+corners of the dermoscope, hair, the border of the gel and bubbles in it, a ruler, ink, and colored
+patches."""
 
 _BLOCK = 16  # images of one task
 _Value = TypeVar("_Value")
