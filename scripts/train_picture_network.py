@@ -34,6 +34,7 @@ from dermolib.preprocessing.picture import OUTPUTS, SIDE
 from dermolib.preprocessing.picture_torch import PictureNetwork, Reading
 from picture_scenes import Photograph, Scene, draw_scene
 
+SPLITS = Path(__file__).with_name("picture_splits.csv")
 _FROZEN = 2  # stages, beside the stem, that stay as ImageNet left them
 _PENALTY = 2.0  # of one slope or shift that is off by 1, in nats
 _WARM_UP = 100
@@ -45,7 +46,7 @@ _READ = 448  # px that photographs are kept at
 
 def read_photographs(data: Path, split: str) -> list[Photograph]:
     """Read the photographs of a split with their masks and flags."""
-    splits = pd.read_csv(Path(__file__).with_name("picture_splits.csv"), index_col="ID")["split"]
+    splits = pd.read_csv(SPLITS, index_col="ID")["split"]
     flags = pd.read_csv(data / "artefacts.csv", index_col="ID")[list(ARTIFACTS)]
     found = []
     for name in splits.index[splits == split]:
@@ -164,7 +165,8 @@ def train(arguments: argparse.Namespace) -> PictureNetwork:
     forward = torch.compile(network) if arguments.compile else network
     bar = tqdm(total=arguments.steps, initial=step, mininterval=20)
     recent: list[float] = []
-    while step < arguments.steps:
+    last = arguments.steps if arguments.stop is None else arguments.stop
+    while step < last:
         network.train()
         for part in (network.stem, *network.stages[:_FROZEN]):
             part.eval()
@@ -182,7 +184,7 @@ def train(arguments: argparse.Namespace) -> PictureNetwork:
         recent.append(float(loss.detach()))
         bar.update()
         bar.set_postfix_str(f"loss {np.mean(recent[-100:]):.4f}", refresh=False)
-        if step % _SAVE_EVERY == 0 or step == arguments.steps:
+        if step % _SAVE_EVERY == 0 or step == last:
             save(checkpoint, step, parts)
     network.load_state_dict(average.module.state_dict())
     return network.eval()
@@ -286,6 +288,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--stop", type=int, help="stop after so many steps, to go on later")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--compile", action="store_true", help="a quarter faster; needs g++")
@@ -294,7 +297,10 @@ def main() -> None:
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     network = train(arguments)
+    if arguments.stop is not None:
+        return
     calibrate(network, read_photographs(arguments.data, "validation"))
+    network.to(memory_format=torch.contiguous_format)
     save_file(network.state_dict(), arguments.output.with_suffix(".safetensors"))
     export(network, arguments.output.with_suffix(".onnx"))
 
