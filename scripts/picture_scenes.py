@@ -51,10 +51,12 @@ def draw_scene(
     generator: np.random.Generator,
     *,
     drawn: bool,
+    mild: bool = False,
 ) -> Scene:
     """Draw the scene of a photograph, or now and then one without a lesion.
 
-    With `drawn`, artifacts are drawn over a part of the scenes.
+    With `drawn`, artifacts are drawn over a part of the scenes; with `mild`, most scenes are as
+    photographs are.
     """
     kind = generator.random()
     if kind < 0.04:
@@ -64,25 +66,38 @@ def draw_scene(
         found = _skin(photograph, generator)
         if found is not None:
             return found
-    image, lesion, moved = _moved(photograph, generator, far=kind < 0.40)
+    image, lesion, moved = _moved(photograph, generator, far=kind < (0.20 if mild else 0.40))
     flags = photograph.flags.copy()
     # What lies at the rim may have been cut off; what was not there is not there now
     weights = np.where(moved & _BORDER_FLAGS & (flags > 0), 0, 1).astype(np.float32)
     if moved:
         weights[flags > 0] *= 0.3
-    if generator.random() < 0.12:
+    if generator.random() < (0.04 if mild else 0.12):
         image, lesion = _vignette(image, lesion, generator)
         flags[0], weights[0], weights[2:] = 1, 0.5, weights[2:] * 0.5
     where, placed = _unplaced()
-    if drawn and generator.random() < _DRAWN:
+    if drawn and generator.random() < (0.3 if mild else 1) * _DRAWN:
         image, lesion = _disturbed(image, lesion, flags, weights, where, placed, generator)
-    elif flags[1] == 0 and generator.random() < 0.15:
-        density = float(generator.uniform(0.01, 0.08))
-        image, _ = draw_hair(image, density=density, generator=generator)
-        flags[1], weights[1] = 1, 0.5
-    image = _photographed(_recolored(image, generator), generator)
+    else:
+        image = _haired(image, flags, weights, generator)
+    if not mild or generator.random() < 0.4:
+        image = _photographed(_recolored(image, generator), generator)
     small = cv2.resize(lesion, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     return Scene(image, np.asarray(small / 255, np.float32), 1.0, flags, weights, where, placed)
+
+
+def _haired(
+    image: Image,
+    flags: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.float32],
+    generator: np.random.Generator,
+) -> Image:
+    """Draw hair now and then where there is none; flags and weights change in place."""
+    if flags[1] > 0 or generator.random() >= 0.15:
+        return image
+    density = float(generator.uniform(0.01, 0.08))
+    flags[1], weights[1] = 1, 0.5
+    return draw_hair(image, density=density, generator=generator)[0]
 
 
 def _disturbed(

@@ -12,6 +12,7 @@ from dermolib.preprocessing.lesion import (
     OPTIMISM,
     confidence,
     find_by_network,
+    judged,
     lesion_mask,
     probability_map,
 )
@@ -140,3 +141,16 @@ def test_an_image_that_shows_nothing_has_no_lesion_whatever_the_network_says(
     assert find_by_network(noise_image(60, 80, 0)).any()
     for color in (0, 90, 255):
         assert not find_by_network(np.full((60, 80, 3), color, np.uint8)).any()
+
+
+def test_where_the_network_is_unsure_thresholds_decide_and_where_it_is_sure_they_do_not() -> None:
+    rows, columns = np.mgrid[:120, :160]
+    disc = np.hypot(rows - 60, columns - 80) < 30
+    image = np.where(disc[..., None], (110, 70, 50), (225, 180, 160)).astype(np.uint8)
+
+    unsure = judged(picture(np.full((28, 28), 0.5)), image)
+    sure = judged(picture(np.full((28, 28), 0.999)), image)
+
+    found = lesion_mask(unsure, image.shape[:2])
+    assert (found & disc).sum() > 0.9 * (found | disc).sum()
+    assert lesion_mask(sure, image.shape[:2]).all()

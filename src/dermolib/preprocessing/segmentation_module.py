@@ -13,9 +13,9 @@ from dermolib.preprocessing.batches import as_arrays, as_bytes, as_tensor, worki
 from dermolib.preprocessing.lesion import (
     check_lesion_options,
     find_by_network,
+    judged,
     lesion_mask,
     probability_map,
-    with_presence,
 )
 from dermolib.preprocessing.methods import MethodChoice
 from dermolib.preprocessing.picture import SIDE, Picture
@@ -130,7 +130,7 @@ class LesionSegmentation(nn.Module):
 
 
 def _checked(picture: Picture, image: Image) -> Picture:
-    return with_presence(picture._replace(presence=float(picture.presence)), image)
+    return judged(picture._replace(presence=float(picture.presence)), image)
 
 
 def _squeezed(images: torch.Tensor) -> torch.Tensor:

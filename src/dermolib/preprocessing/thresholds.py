@@ -16,7 +16,9 @@ from dermolib._validation import Image, Mask, check_number
 from dermolib.io import resize_image
 from dermolib.preprocessing.border import border_mask
 
-__all__ = ["fill_largest", "find_by_thresholds"]
+__all__ = ["AGREEMENT", "fill_largest", "find_by_thresholds", "votes_on"]
+
+AGREEMENT = 0.45
 
 # Lengths are in px of the small image that is looked at, whose longer side is the first of them
 _SIDE = 96
@@ -51,11 +53,11 @@ class _Scene(NamedTuple):
     center: npt.NDArray[np.float64]
 
 
-def find_by_thresholds(image: Image, *, agreement: float = 0.45) -> Mask:
+def find_by_thresholds(image: Image, *, agreement: float = AGREEMENT) -> Mask:
     """Outline the lesion of an image (H, W, 3), uint8; see `segment_lesion` for the option."""
     check_number(agreement, "agreement", above=0, high=1)
     height, width = image.shape[:2]
-    votes = cv2.resize(_votes(image, agreement), (width, height), interpolation=cv2.INTER_LINEAR)
+    votes = cv2.resize(votes_on(image, agreement), (width, height), interpolation=cv2.INTER_LINEAR)
     return fill_largest((votes >= agreement).astype(np.uint8))
 
 
@@ -67,8 +69,8 @@ def fill_largest(mask: _Gray) -> Mask:
     return lesion.astype(np.bool_)
 
 
-def _votes(image: Image, agreement: float) -> _Real:
-    """Give each pixel of the small image its fraction of the votes, of the highest one."""
+def votes_on(image: Image, agreement: float = AGREEMENT) -> _Real:
+    """Give each pixel of a small copy of an image its fraction of the votes, of the highest one."""
     scene = _scene(image)
     masks, descriptors = _proposals(scene)
     if not masks:
