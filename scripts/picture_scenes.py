@@ -51,12 +51,10 @@ def draw_scene(
     generator: np.random.Generator,
     *,
     drawn: bool,
-    mild: bool = False,
 ) -> Scene:
     """Draw the scene of a photograph, or now and then one without a lesion.
 
-    With `drawn`, artifacts are drawn over a part of the scenes; with `mild`, most scenes are as
-    photographs are.
+    With `drawn`, artifacts are drawn over a part of the scenes.
     """
     kind = generator.random()
     if kind < 0.04:
@@ -66,22 +64,21 @@ def draw_scene(
         found = _skin(photograph, generator)
         if found is not None:
             return found
-    image, lesion, moved = _moved(photograph, generator, far=kind < (0.20 if mild else 0.40))
+    image, lesion, moved = _moved(photograph, generator, far=kind < 0.40)
     flags = photograph.flags.copy()
     # What lies at the rim may have been cut off; what was not there is not there now
     weights = np.where(moved & _BORDER_FLAGS & (flags > 0), 0, 1).astype(np.float32)
     if moved:
         weights[flags > 0] *= 0.3
-    if generator.random() < (0.04 if mild else 0.12):
+    if generator.random() < 0.12:
         image, lesion = _vignette(image, lesion, generator)
         flags[0], weights[0], weights[2:] = 1, 0.5, weights[2:] * 0.5
     where, placed = _unplaced()
-    if drawn and generator.random() < (0.3 if mild else 1) * _DRAWN:
+    if drawn and generator.random() < _DRAWN:
         image, lesion = _disturbed(image, lesion, flags, weights, where, placed, generator)
     else:
         image = _haired(image, flags, weights, generator)
-    if not mild or generator.random() < 0.4:
-        image = _photographed(_recolored(image, generator), generator)
+    image = _photographed(_recolored(image, generator), generator)
     small = cv2.resize(lesion, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     return Scene(image, np.asarray(small / 255, np.float32), 1.0, flags, weights, where, placed)
 

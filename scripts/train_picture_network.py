@@ -37,7 +37,6 @@ from picture_scenes import Photograph, Scene, draw_scene
 SPLITS = Path(__file__).with_name("picture_splits.csv")
 _FROZEN = 2  # stages, beside the stem, that stay as ImageNet left them
 _PENALTY = 2.0  # of one slope or shift that is off by 1, in nats
-_POLISHING = 0.25  # of the learning rate, where scenes are mild
 _WARM_UP = 100
 _DRAWN_FROM = 2000  # step from which artifacts are drawn over scenes
 _SAVE_EVERY = 250
@@ -102,21 +101,15 @@ def loss_of(reading: Reading, scenes: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def batch_of(
-    numbers: np.ndarray,
-    photographs: list[Photograph],
-    others: list[Any],
-    seed: int,
-    step: int,
-    *,
-    mild: bool,
+    numbers: np.ndarray, photographs: list[Photograph], others: list[Any], seed: int, step: int
 ) -> dict[str, torch.Tensor]:
     """Draw the scenes of one step."""
     scenes = []
     for place, number in enumerate(numbers):
         generator = np.random.default_rng([seed, step, place])
-        drawn = step >= _DRAWN_FROM
-        scene = draw_scene(photographs, others, int(number), generator, drawn=drawn, mild=mild)
-        scenes.append(scene)
+        scenes.append(
+            draw_scene(photographs, others, int(number), generator, drawn=step >= _DRAWN_FROM)
+        )
     return stacked(scenes)
 
 
@@ -134,10 +127,8 @@ def stacked(scenes: list[Scene]) -> dict[str, torch.Tensor]:
     }
 
 
-def rate(step: int, steps: int, polish: int) -> float:
-    """Give the fraction of the learning rate: a warm-up, half a cosine, and a lower one."""
-    if step >= steps:
-        return _POLISHING * 0.5 * (1 + math.cos(math.pi * (step - steps) / polish))
+def rate(step: int, steps: int) -> float:
+    """Give the fraction of the learning rate: a warm-up, then half a cosine."""
     return min(1, (step + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
@@ -172,18 +163,17 @@ def train(arguments: argparse.Namespace) -> PictureNetwork:
     ]
     others = read_others()
     forward = torch.compile(network) if arguments.compile else network
-    bar = tqdm(total=arguments.steps + arguments.polish, initial=step, mininterval=20)
+    bar = tqdm(total=arguments.steps, initial=step, mininterval=20)
     recent: list[float] = []
-    last = arguments.steps + arguments.polish if arguments.stop is None else arguments.stop
+    last = arguments.steps if arguments.stop is None else arguments.stop
     while step < last:
         network.train()
         for part in (network.stem, *network.stages[:_FROZEN]):
             part.eval()
         numbers = order(step, arguments.batch, len(photographs), arguments.seed)
-        mild = step >= arguments.steps
-        scenes = batch_of(numbers, photographs, others, arguments.seed, step, mild=mild)
+        scenes = batch_of(numbers, photographs, others, arguments.seed, step)
         for group in optimizer.param_groups:
-            group["lr"] = group["initial"] * rate(step, arguments.steps, arguments.polish)
+            group["lr"] = group["initial"] * rate(step, arguments.steps)
         loss = loss_of(forward(scenes["image"]), scenes)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call] # torch has no annotation
@@ -297,8 +287,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--polish", type=int, default=800, help="more steps, on mild scenes")
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--stop", type=int, help="stop after so many steps, to go on later")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=2e-3)

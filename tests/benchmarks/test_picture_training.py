@@ -127,8 +127,7 @@ def test_an_interrupted_training_equals_one_that_went_on(
     given = {
         "data": folder,
         "seed": 0,
-        "steps": 2,
-        "polish": 1,
+        "steps": 3,
         "batch": 2,
         "lr": 1e-3,
         "compile": False,
