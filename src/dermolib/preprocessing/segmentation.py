@@ -30,11 +30,12 @@ def segment_lesion(image: Image, *, method: MethodChoice = DEFAULT_METHOD, **opt
 
     Method ``"unet"``, the default: a small network, trained on the CC0 images of ISIC 2018 task 1
     (``scripts/train_picture_network.py``), looks at the whole image, squeezed into a square, and
-    gives the probability of each pixel and that there is a lesion at all. The votes of the classical
-    method shift the former, most where the network is unsure: they help on images of sources that
-    it has not seen. Where the latter is below `presence`, the mask is False everywhere, instead of an invented outline. Else it is one
-    piece, the most probable one, without holes, and brought back to the size of the image smoothly.
-    It runs in OpenCV, without torch. `analyze` gives the probabilities too.
+    gives the probability of each pixel and that there is a lesion at all. The votes of the
+    classical method shift the former, most where the network is unsure: they help on images of
+    sources that it has not seen. Where the latter is below `presence`, the mask is False
+    everywhere, instead of an invented outline. Else it is one piece, the most probable one, without
+    holes, and brought back to the size of the image smoothly. It runs in OpenCV, without torch.
+    `analyze` gives the probabilities too.
 
     Method ``"classical"``: thresholds vote, and nothing was trained. The mask is one piece without
     holes. It is found on a small image and brought back smoothly, so that its edge is as exact as a
