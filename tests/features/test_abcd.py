@@ -1,3 +1,4 @@
+import functools
 import itertools
 import tracemalloc
 from collections.abc import Iterator
@@ -502,16 +503,17 @@ def test_the_table_goes_into_a_pipeline_of_scikit_learn() -> None:
 
 def test_a_dataset_is_described_by_its_masks_or_by_those_that_are_found(tmp_path: Path) -> None:
     root = make_synthetic_challenge(tmp_path, images_per_class=1, image_size=64, seed=0)
+    classical = functools.partial(segment_lesion, method="classical")  # these are drawn
     drawn = ISICDataset.from_challenge(root, masks=True)
     bare = ISICDataset.from_challenge(root)
 
     known = abcd_table(drawn, workers=2, progress=False)
-    found = abcd_table(bare, segment=segment_lesion, pixel_size=0.1, progress=False)
+    found = abcd_table(bare, segment=classical, pixel_size=0.1, progress=False)
 
     assert known.index.tolist() == found.index.tolist() == list(drawn.ids)
     sample, first = drawn[0], drawn.ids[0]
     assert known.loc[first].to_dict() == abcd_features(sample["image"], sample["mask"])
-    mask = segment_lesion(sample["image"])
+    mask = classical(sample["image"])
     assert found.loc[first].to_dict() == abcd_features(sample["image"], mask, pixel_size=0.1)
 
 
