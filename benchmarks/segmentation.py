@@ -121,6 +121,10 @@ def _tuning(pairs: list[Pair]) -> set[str]:
     return set(part_of([image.stem for image, _ in pairs], "tuning"))
 
 
+def _mean(values: Any) -> str:
+    return f"{np.mean(values):.3f}" if len(values) else "-"
+
+
 def _way_table(pairs: list[Pair], scores: dict[str, Scores]) -> str:
     names = [image.stem for image, _ in pairs]
     tuning = np.isin(names, list(_tuning(pairs)))
@@ -128,8 +132,8 @@ def _way_table(pairs: list[Pair], scores: dict[str, Scores]) -> str:
     plain = scores[PLAIN].seconds
     rows = []
     for name, found in scores.items():
-        parts = [f"{found.jaccard[part].mean():.3f}" for part in (tuning, ~tuning, test)]
-        strict = f"{found.thresholded[test].mean():.3f}"
+        parts = [_mean(found.jaccard[part]) for part in (tuning, ~tuning, test)]
+        strict = _mean(found.thresholded[test])
         ms, ratio = 1e3 * np.median(found.seconds), np.median(found.seconds / plain)
         rows.append([name, *_summary(found), *parts, strict, f"{ms:.1f}", f"{ratio:.2f}"])
     head = [f"{len(pairs)} images of ISIC 2018 task 1", *_HEAD, "Jaccard, tuning half"]

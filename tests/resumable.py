@@ -29,6 +29,7 @@ class Resumable:
         run: Runs it: inputs, folder, and the options `workers`, `other` (settings) and `overwrite`.
         serving: Gives the inputs where they need more than files; takes the folder of the images.
         changes: Number of changes of files, at each of which it can be interrupted, at least.
+        kills: Number of changes on the disk, at each of which it can be killed, at least.
         settings: Whether runs of other settings are refused.
         overwrites: Whether it takes `overwrite`.
         shares: Whether files of others may lie in its folder.
@@ -40,6 +41,7 @@ class Resumable:
     run: Callable[..., Any]
     serving: Callable[[Path], Any] = nullcontext
     changes: int = 12
+    kills: int = 40
     settings: bool = True
     overwrites: bool = False
     shares: bool = False
@@ -203,9 +205,11 @@ def _cache_features(inputs: Path, folder: Path, *, workers: int = 1, other: bool
 JOBS = {
     "prepare": Resumable(_prepare, overwrites=True, in_place=True),
     "hair": Resumable(_remove_hair, overwrites=True, shares=True),
-    "segment": Resumable(_segment, overwrites=True, shares=True),
-    "artifacts": Resumable(_cache_artifacts, changes=2, settings=False, shares=True),
+    "segment": Resumable(_segment, kills=30, overwrites=True, shares=True),
+    "artifacts": Resumable(_cache_artifacts, changes=2, kills=8, settings=False, shares=True),
     "offline": Resumable(_augment),
     "download": Resumable(_download, _served, settings=False, shares=True),
-    "features": Resumable(_cache_features, changes=2, settings=False, shares=True, journal=False),
+    "features": Resumable(
+        _cache_features, changes=2, kills=2, settings=False, shares=True, journal=False
+    ),
 }

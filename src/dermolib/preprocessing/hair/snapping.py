@@ -73,8 +73,9 @@ def deviation_steps() -> Any:
 def _deviation(image: Image, seen: Image, marks: Any) -> Any:
     """Measure by how much each pixel (H, W) differs from what surrounds the marks (h, w)."""
     deviation: Any = np.zeros(image.shape[:2], np.uint8)
-    for plane, around in zip(cv2.split(image), _background(seen, marks), strict=True):
-        levels = cv2.absdiff(plane, _resized(around, image.shape))
+    for channel, around in enumerate(_background(seen, marks)):
+        levels = _resized(around, image.shape)
+        levels = cv2.absdiff(cv2.extractChannel(image, channel), levels)
         cv2.max(levels, deviation, deviation)
     return deviation
 
