@@ -89,7 +89,7 @@ def test_an_unknown_name_lists_the_known_and_guesses(value: Any, got: str) -> No
         (np.zeros((4, 4), np.uint8), ValueError, "shape (4, 4). Repeat a gray image"),
         (np.zeros((4, 4, 4), np.uint8), ValueError, "shape (4, 4, 4). Drop the alpha channel"),
         (np.zeros((3, 4, 5), np.uint8), ValueError, "shape (3, 4, 5). Move the channels last"),
-        (np.zeros((0, 4, 3), np.uint8), ValueError, "but got shape (0, 4, 3)."),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, "shape (0, 4, 3). It has no pixel"),
         (np.zeros((4, 4, 2), np.uint8), ValueError, "but got shape (4, 4, 2)."),
     ],
 )

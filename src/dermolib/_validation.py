@@ -274,6 +274,8 @@ _DTYPE_HINTS: dict[Any, str] = {
 
 
 def _shape_hint(shape: tuple[int, ...]) -> str:
+    if 0 in shape:
+        return "It has no pixel: look at how it was cropped or read."
     if len(shape) == 2:
         return "Repeat a gray image with `numpy.repeat(image[..., None], 3, axis=2)`."
     if len(shape) == 3 and shape[2] == 4:

@@ -2,7 +2,8 @@
 
 Audits all splits in the folder of a collection, or the CSV files of one split or two: lesions,
 patients, ids and pictures in both splits, conflicting labels, missing and unreadable files, missing
-metadata, and shifts. The exit code is 1 where something is found that --fail-on names.
+metadata, shifts, and with --artifacts the classes that artifacts go with. The exit code is 1 where
+something is found that --fail-on names.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Outline the lesions of all images of a folder and its subfolders, and note their artifacts.
 
-The same command continues an interrupted run. The exit code is 1 where images failed.
+The mask of IN/a/b.jpg is OUT/a/b.png; segment.csv has a row for each image. The same command
+continues an interrupted run. The exit code is 1 where images failed.
 """
 
 import argparse
@@ -21,7 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("destination", metavar="OUT", help="folder for the masks (PNG) and the table segment.csv")
     text = f"how lesions are found: {', '.join(methods)} (default: {DEFAULT_METHOD})"
     add("--method", metavar="NAME", choices=methods, default=argparse.SUPPRESS, help=text)
-    text = "option of the method, such as threshold=0.4; repeatable"
+    text = "option of the method, such as threshold=0.4 or presence=0.3; repeatable"
     add("--option", metavar="NAME=VALUE", action="append", type=key_value, default=[], help=text)
     text = "leave out images of such names, instead of masks of the challenges; repeatable"
     add("--exclude", metavar="PATTERN", action="append", default=argparse.SUPPRESS, help=text)
