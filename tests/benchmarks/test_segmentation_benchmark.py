@@ -10,8 +10,10 @@ import pytest
 import segmentation
 from dermolib._validation import Image, Mask
 from dermolib.io import write_image, write_mask
+from dermolib.preprocessing import ARTIFACTS
 from drawing import noise_image
 from segmentation import jaccard
+from segmentation_parts.pictures import SPLITS
 from segmentation_parts.ways import UNET, WAYS
 
 
@@ -27,17 +29,21 @@ def drawn(seed: int) -> tuple[Image, Mask]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Write six images with masks, and twenty of two classes of the challenge."""
+    """Write six images with masks and flags, and twenty of two classes of the challenge."""
     folder, challenge = tmp_path / "isic2018_task1", tmp_path / "isic_challenge"
     for place in (folder / "images", folder / "masks", challenge / "Train"):
         place.mkdir(parents=True)
+    splits = pd.read_csv(SPLITS)
+    ids = splits["ID"][splits["split"] == "test"].tolist()[:6]
     for seed in range(20):
         image, lesion = drawn(seed)
         write_image(challenge / "Train" / f"IMG_{seed}.jpg", image)
         write_mask(challenge / "Train" / f"IMG_{seed}_seg.png", lesion)
-        if seed < 6:
-            write_image(folder / "images" / f"ISIC_{seed}.jpg", image)
-            write_mask(folder / "masks" / f"ISIC_{seed}_segmentation.png", lesion)
+        if seed < len(ids):
+            write_image(folder / "images" / f"{ids[seed]}.jpg", image)
+            write_mask(folder / "masks" / f"{ids[seed]}_segmentation.png", lesion)
+    flags = {name: np.arange(len(ids)) % 2 for name in ARTIFACTS}
+    pd.DataFrame({"ID": ids, **flags}).to_csv(folder / "artefacts.csv", index=False)
     table = pd.DataFrame({"ID": [f"IMG_{seed}" for seed in range(20)]})
     classes = table.assign(CLASS=np.arange(20) % 2 + 1)
     classes.to_csv(challenge / "metadataTrain.csv", index=False)
@@ -59,7 +65,9 @@ def test_the_tables_tell_what_was_found(data: Path, capsys: pytest.CaptureFixtur
         cv2.setNumThreads(threads)
 
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith(f"| {name} |") for name in WAYS for line in lines) == len(WAYS) + 4
+    others = 3 + 2 + 4  # rows of the challenge, of times, and of descriptors
+    rows = sum(line.startswith(f"| {name} |") for name in WAYS for line in lines)
+    assert rows == len(WAYS) + others
     assert "| 6 images of ISIC 2018 task 1 |" in lines[0]
     assert any(line.startswith("| 20 images of isic_challenge/Train |") for line in lines)
     assert "20 images, 20 lesions, five folds; 0 masks of the network are empty." in lines

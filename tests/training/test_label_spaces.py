@@ -54,7 +54,8 @@ def test_every_label_space_is_trained_in_scored_predicted_and_kept(
     model = network(classes=len(space), seed=1)
     stored = Trainer.load(tmp_path / "best.pt", model=model, **options)
     assert (stored.label_space, stored.class_names) == (space, space.codes)
-    assert torch.equal(stored.predict(data), fitted.predict(data))
+    # The last bit depends on where weights lie in memory, on some processors
+    torch.testing.assert_close(stored.predict(data), fitted.predict(data), rtol=0, atol=1e-6)
     other = Drawn("binary" if name != "binary" else "padufes")
     with pytest.raises(
         ValueError, match=rf"`data` .* label space {name}, .* {other.label_space.name}"
