@@ -439,6 +439,16 @@ def test_images_without_artifacts_are_told() -> None:
     assert "Artifacts of train: unknown for 20 of 300 images." in report.unchecked
 
 
+def test_a_huge_ratio_is_written_in_few_figures() -> None:
+    table = images([NV] * 20 + [MEL] * 20)
+    artifacts = flags(table, [0.1] * 20 + [1e-5] * 20)
+
+    report = audit(table, artifacts=artifacts, progress=False)
+
+    assert report.associations["ratio_high"].max() > 1e50
+    assert "1,000+ (0.23 to 1,000+)" in str(report)
+
+
 def test_names_from_tables_are_escaped() -> None:
     table, artifacts = draw_set(0, 0.6)
     hostile = "<script>alert(1)</script>"

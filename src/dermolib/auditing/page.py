@@ -290,9 +290,11 @@ def _named(artifact: object) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Format a ratio in two figures."""
+    """Format a ratio in two figures; a huge one, of very few images, says no more than that."""
     if math.isnan(ratio):
         return "-"
+    if 1000 < ratio < math.inf:
+        return "1,000+"
     return f"{ratio:.2f}" if ratio < 2 else f"{ratio:.1f}" if ratio < 20 else f"{ratio:,.0f}"
 
 

@@ -451,7 +451,7 @@ def _flags_of(values: "pd.Series[Any]", name: str) -> dict[str, "pd.Series[Any]"
     """Flag each value; of a column of flags only the true ones, which the others follow from."""
     levels = sorted(values.unique(), key=str)
     what = f"columns of which {name!r} has up to {_MOST_LEVELS} values"
-    hint = "Cut numbers into bands with `pandas.cut`."
+    hint = "Cut numbers into bands with `pandas.cut`, and make a column of ids the index."
     require(len(levels) <= _MOST_LEVELS, "stratify", what, f"{len(levels):,}", hint)
     if {*levels} <= {0, 1}:
         return {name: (values == 1).astype(float)}

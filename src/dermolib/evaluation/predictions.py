@@ -174,7 +174,7 @@ def as_probabilities(
     if values == "logits":
         return np.asarray(softmax(found, axis=1))
     odd = ((found < 0) | (found > 1)).any(axis=1)
-    hint = "Pass `values='logits'` for the outputs of a network."
+    hint = "Outputs of a network need a softmax, or `values='logits'` where there is this option."
     if (found >= 0).all() and np.allclose(found.sum(axis=1), 100, atol=100 * TOLERANCE):
         hint = "These are percentages: divide them by 100."
     require(not odd.any(), name, "values in 0..1", f"others in {_rows(odd)}", hint)
@@ -185,8 +185,8 @@ def as_probabilities(
     worst = sums[np.abs(sums - 1).argmax()]
     got = f"a sum of {worst:.4g} ({_rows(odd)})"
     hint = (
-        "Pass `values='independent'` for a sigmoid of each class, `'logits'` for logits; divide "
-        "rounded probabilities by the sum of their row."
+        "Divide rounded probabilities by the sum of their row. Where there is the option `values`, "
+        "pass `'independent'` for a sigmoid of each class, `'logits'` for logits."
     )
     if _is_bfloat16(found):
         hint = "Compute the softmax in float32: bfloat16 is too coarse."

@@ -107,7 +107,10 @@ def input_settings(model: nn.Module) -> InputSettings:
         names = ("_orig_mod", "module", getattr(inner, "wrapped_attribute", ""))
         inner = next((getattr(inner, name) for name in names if hasattr(inner, name)), None)
     got = f"a {type(model).__name__} with unknown settings"
-    hint = "Set its attribute `input_settings` to an `InputSettings` of the images it expects."
+    hint = (
+        "Set its attribute `input_settings` to an `InputSettings` of the images it expects, or "
+        "pass a `transform` where there is this option."
+    )
     raise ValueError(expected("model", "a network with known input settings", got, hint))
 
 
