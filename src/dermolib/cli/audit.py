@@ -144,6 +144,9 @@ def _check(given: argparse.Namespace) -> None:
     error = given.parser.error
     if _NEVER in given.fail_on and len(given.fail_on) > 1:
         error(f"expected --fail-on findings, or {_NEVER!r} alone, but got both")
+    asked = given.artifacts or given.artifact_table
+    if "confounding" in given.fail_on and not asked:
+        error("expected --fail-on confounding with --artifacts or --artifact-table")
     if given.no_images:
         _check_without_images(given)
     if given.collection and not folder:
@@ -215,4 +218,8 @@ def _read_tables(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
             found = find_files(table, images[split], masks=False)
             paths = {"image_path": found.images, "mask_path": found.masks}
             tables[split] = table.assign(**{name: p.to_numpy(object) for name, p in paths.items()})
+    known = any("image_path" in table.columns for table in tables.values())
+    for name in ("recaptures", "artifacts"):
+        if getattr(given, name) and not known and not given.no_images:
+            given.parser.error(f"expected --{name} with --images, but got tables alone")
     return tables
