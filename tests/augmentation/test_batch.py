@@ -319,7 +319,7 @@ def test_holes_hide_the_image_and_leave_the_mask() -> None:
 @given(seed=SEEDS, name=st.sampled_from(RANDOM))
 @settings(max_examples=60)
 def test_the_mask_moves_with_the_image_and_the_lesion_survives(seed: int, name: str) -> None:
-    image = np.repeat(np.where(MASK, 60, 200).astype(np.uint8)[..., None], 3, axis=2)
+    image = np.repeat(np.where(MASK, 60, 170).astype(np.uint8)[..., None], 3, axis=2)
     augment = BatchAugmentation(name, normalize=False)
 
     images, masks = augment(batch_of(image), masks_of(1), draw_seeds=[seed])
