@@ -492,6 +492,28 @@ def test_columns_of_another_table_are_found_by_id() -> None:
     assert [rows.tolist() for rows in by_row] == [rows.tolist() for rows in wanted]
 
 
+def test_ids_of_another_table_are_compared_as_text() -> None:
+    table = confounded()
+    table["id"] = range(len(table))
+    artifacts = table[["patches", "ink"]].set_index(pd.Index(table["id"].astype(str), name="id"))
+
+    split = grouped_split(table, stratify=artifacts.sample(frac=1, random_state=0))
+
+    assert as_lists(split) == as_lists(grouped_split(table, stratify=["patches", "ink"]))
+
+
+def test_another_table_with_ids_needs_each_once() -> None:
+    table = confounded()
+    artifacts = table.set_index("id")[["ink"]]
+    other = artifacts.rename(index={table["id"][3]: "another"})
+    shuffled = pd.concat([artifacts, artifacts]).sample(frac=1, random_state=0)
+
+    with pytest.raises(ValueError, match=f"as its index, but got one without {table['id'][3]}"):
+        grouped_split(table, stratify=other.sample(frac=1, random_state=0))
+    with pytest.raises(ValueError, match="as its index, but got one with several rows of"):
+        grouped_split(table, stratify=shuffled)
+
+
 def test_missing_values_are_kept_even_as_well() -> None:
     table = confounded()
     table["sex"] = pd.Series("male", table.index).mask(np.arange(len(table)) % 3 == 0)

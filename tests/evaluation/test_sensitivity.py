@@ -238,6 +238,7 @@ def test_the_artifact_of_an_image_is_that_of_its_id_and_the_seed() -> None:
         ({"malignant": ["MEL"]}, ValueError, r"`malignant\[0\]` to be one of '0'"),
         ({"malignant": "MEL"}, TypeError, "`malignant` to be a list"),
         ({"lesions": [None]}, ValueError, "`lesions` to be 14 masks"),
+        ({"lesions": "masks"}, TypeError, "`lesions` to be a list of masks or mask files"),
         ({"groups": [1, 2]}, ValueError, "`groups` to be a group for each image"),
         ({"batch_size": 0}, ValueError, "`batch_size` to be an integer of 1 or more"),
         ({"resamples": 0}, ValueError, "`resamples` to be an integer of 1 or more"),
@@ -267,3 +268,34 @@ def test_a_network_that_gives_nan_or_another_number_of_classes_is_refused() -> N
 
     with pytest.raises(ValueError, match="the same number of classes each time"):
         artifact_sensitivity(growing, IMAGES, kinds=["ink"])
+
+
+def test_a_network_that_gives_more_than_logits_is_refused() -> None:
+    class Both(Network):
+        def forward(self, images: torch.Tensor) -> Any:
+            return super().forward(images), images
+
+    with pytest.raises(TypeError, match="a tensor of logits, but got an object of type tuple"):
+        artifact_sensitivity(Both(), IMAGES, kinds=["ink"])
+
+
+def test_a_function_may_write_into_its_images() -> None:
+    def careless(images: list[Image]) -> npt.NDArray[np.float64]:
+        found = violet(images)
+        for image in images:
+            image[:] = 0
+        return found
+
+    options: dict[str, Any] = {"kinds": ["ink"], "resamples": 2}
+    pd.testing.assert_frame_equal(
+        artifact_sensitivity(careless, IMAGES, **options),
+        artifact_sensitivity(violet, IMAGES, **options),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:The interval")
+def test_one_image_has_no_interval() -> None:
+    table = artifact_sensitivity(violet, IMAGES[:1], kinds=["ink"], resamples=2)
+
+    assert table["low"].isna().all() or (table["low"] == table["value"]).all()
+    assert table["few"].all()

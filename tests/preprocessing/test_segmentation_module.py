@@ -104,6 +104,13 @@ def test_labels_are_passed_on_and_a_sample_gets_its_mask() -> None:
     assert sample["image"] is images
 
 
+def test_a_batch_without_images_has_no_maps() -> None:
+    empty = torch.zeros(0, 3, 40, 50, dtype=torch.uint8)
+
+    assert LesionSegmentation().probabilities(empty).shape == (0, 40, 50)
+    assert LesionSegmentation()(empty).shape == (0, 40, 50)
+
+
 def test_autocast_and_inference_mode_change_nothing() -> None:
     images, segment = batch_of(scenes(60, 80)), LesionSegmentation()
     wanted = segment.probabilities(images)

@@ -206,7 +206,8 @@ def artifact_rows(
     table = pd.DataFrame(numbers, index=ids)
     table = table[~table.reset_index().duplicated().to_numpy()]
     twice = table.index[table.index.duplicated()].unique().tolist()
-    require(not twice, name, "a table with one row for each id", f"several of {listed(twice)}")
+    got = f"several of {listed(map(repr, twice))}"
+    require(not twice, name, "a table with one row for each id", got)
     places = table.index.get_indexer(pd.Index(splits["id"]))
     hint = "An id is the name of a file without its extension."
     got = f"others ({listed(table.index)})"

@@ -422,12 +422,28 @@ def _columns_of(stratify: Any, table: pd.DataFrame) -> pd.DataFrame:
         got, hint = listed(absent), f"The table has {listed(table.columns, most=20)}."
         require(not absent, "stratify", "names of columns of the table", got, hint)
         return table[[*stratify]].reset_index(drop=True)
-    columns: pd.DataFrame = stratify
-    if "id" in table and table["id"].isin(columns.index).all() and columns.index.is_unique:
-        columns = columns.loc[table["id"]]
-    what = f"a data frame of {len(table):,} rows, or with the ids of all rows as its index"
-    require(len(columns) == len(table), "stratify", what, f"{len(columns):,} rows")
+    columns = stratify if "id" not in table else _in_order(stratify, table["id"].astype(str))
+    require(len(columns) == len(table), "stratify", _rows_or_ids(table), f"{len(columns):,} rows")
     return columns.reset_index(drop=True)
+
+
+def _in_order(columns: pd.DataFrame, ids: "pd.Series[str]") -> pd.DataFrame:
+    """Bring rows that have ids as their index into the order of these; leave others as they are."""
+    index = columns.index.astype(str)
+    known = ids.isin(index)
+    named = columns.index.name == "id" or known.any()
+    numbered = isinstance(columns.index, pd.RangeIndex)
+    if index.tolist() == ids.tolist() or not (known.all() or (named and not numbered)):
+        return columns
+    what = _rows_or_ids(ids)
+    require(known.all(), "stratify", what, f"one without {listed(ids[~known])}")
+    twice = index[index.duplicated()].unique()
+    require(index.is_unique, "stratify", what, f"one with several rows of {listed(twice)}")
+    return columns.iloc[index.get_indexer(pd.Index(ids))]
+
+
+def _rows_or_ids(rows: "pd.DataFrame | pd.Series[str]") -> str:
+    return f"a data frame of {len(rows):,} rows, or with the ids of all rows as its index"
 
 
 def _numbers_of(column: "pd.Series[Any]", name: str) -> pd.DataFrame:

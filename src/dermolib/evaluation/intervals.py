@@ -276,7 +276,7 @@ def resampled_intervals(
     """Compute the values of a statistic and the ends of their BCa intervals (M,)."""
     values = statistic(np.ones((1, num_groups), np.float32))[0]
     drawn = replicates(statistic, num_groups, resamples=resamples, seed=seed)
-    left_out = jackknife(statistic, num_groups)
+    left_out = jackknife(statistic, num_groups) if num_groups > 1 else None
     return values, *interval_ends(values, drawn, left_out, level=level)
 
 

@@ -175,6 +175,11 @@ class _Drawn:
         if lesions is None and table is not None and "mask_path" in table:
             lesions = table["mask_path"].tolist()
         if lesions is not None:
+            what = "a list of masks or mask files"
+            got = f"an object of type {type(lesions).__name__}"
+            listing = isinstance(lesions, (list, tuple, np.ndarray, pd.Series))
+            require(listing, "lesions", what, got, error=TypeError)
+            lesions = list(lesions)
             what, got = f"{len(given.items):,} masks, one for each image", f"{len(lesions):,}"
             require(len(lesions) == len(given.items), "lesions", what, got)
         self.lesions = lesions
@@ -182,7 +187,7 @@ class _Drawn:
     def versions(self, places: range) -> Iterator[list[Image]]:
         """Make the versions of some images one after the other: 2 and, for each kind, 2."""
         images = [self._image(place) for place in places]
-        yield images
+        yield [image.copy() for image in images]  # the model may write into them
         yield [np.ascontiguousarray(image[:, ::-1]) for image in images]
         spared = [self._lesion(place, image) for place, image in zip(places, images, strict=True)]
         seeds = [self._seed(self.given.ids[place]) for place in places]
@@ -304,7 +309,11 @@ def _network_function(model: Any, transform: Any) -> _Predict:
             got = f"a {type(tensor).__name__} of shape {tuple(getattr(tensor, 'shape', ()))}"
             require(fits, "transform", what, got, error=TypeError)
         with torch.inference_mode():
-            logits = model(torch.stack(tensors).to(device)).float().cpu().numpy()
+            logits = model(torch.stack(tensors).to(device))
+        what, got = "a tensor of logits", f"an object of type {type(logits).__name__}"
+        hint = "Wrap the network in a module that returns its logits alone."
+        require(isinstance(logits, torch.Tensor), "model(images)", what, got, hint, error=TypeError)
+        logits = logits.float().cpu().numpy()
         if not np.isfinite(logits).all():
             hint = "Check the weights of the network."
             raise ValueError(expected("model(images)", "finite", "NaN or infinity", hint))

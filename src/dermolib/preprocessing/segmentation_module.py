@@ -98,8 +98,10 @@ class LesionSegmentation(nn.Module):
         """
         given = as_tensor(images)
         batch = as_bytes(given, other="analyze")
-        maps = [probability_map(one, batch.shape[2:]) for one in self._look(batch)]
-        found = torch.from_numpy(np.stack(maps)).to(batch.device)
+        maps = np.empty((len(batch), *batch.shape[2:]), np.float32)
+        for number, picture in enumerate(self._look(batch)):
+            maps[number] = probability_map(picture, batch.shape[2:])
+        found = torch.from_numpy(maps).to(batch.device)
         return found if given.ndim == 4 else found[0]
 
     @torch.no_grad()
