@@ -294,8 +294,9 @@ def test_a_function_may_write_into_its_images() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The interval")
-def test_one_image_has_no_interval() -> None:
+def test_the_interval_of_one_image_is_its_value_and_marked() -> None:
     table = artifact_sensitivity(violet, IMAGES[:1], kinds=["ink"], resamples=2)
 
-    assert table["low"].isna().all() or (table["low"] == table["value"]).all()
+    assert (table["low"] == table["value"]).all()
+    assert (table["high"] == table["value"]).all()
     assert table["few"].all()

@@ -220,6 +220,6 @@ def _read_tables(given: argparse.Namespace) -> "dict[str, pd.DataFrame]":
             tables[split] = table.assign(**{name: p.to_numpy(object) for name, p in paths.items()})
     known = any("image_path" in table.columns for table in tables.values())
     for name in ("recaptures", "artifacts"):
-        if getattr(given, name) and not known and not given.no_images:
+        if getattr(given, name) and not known:
             given.parser.error(f"expected --{name} with --images, but got tables alone")
     return tables
